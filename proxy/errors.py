@@ -1,0 +1,239 @@
+"""What can go wrong, as one tree of values with stable codes. HTTP statuses are `web/problems.py`'s business.
+
+DargahError
+├── InvalidInput            one FieldError per field that is wrong
+│   └── IdempotencyKeyReused
+├── Unauthenticated         no token, or not one of ours
+├── Forbidden               the token lacks a scope
+├── NotFound                also for another merchant's rows: never "forbidden"
+├── Conflict
+│   ├── OrderAlreadyPaid
+│   ├── RequestInProgress   retry after `retry_after_seconds`
+│   ├── PaymentClosed
+│   └── NameTaken
+├── GatewayError
+│   ├── GatewayRefused      definite: the payment failed
+│   ├── GatewayUnclear      the outcome is unknown: ask again with the same key
+│   └── GatewayTimeout      the same, because no answer came in time
+├── Unavailable             retry after `retry_after_seconds`
+│   ├── Overloaded          a queue is full
+│   ├── CircuitOpen         this terminal's gateway has been failing
+│   └── StoreUnavailable    the disk or the database
+└── StoreConflict           never shown: the caller decides again
+    ├── StaleVersion        the row changed since it was read
+    ├── BankCodeSeen        another payment has this bank_code
+    ├── OrderPaidByAnother  another payment of this order is paid
+    ├── InvoiceKeySeen      another payment has this invoice_key
+    └── LeaseLost           somebody else owns the work now
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class DargahError(Exception):
+    """Base of all; `detail` is for a developer, `detail_fa` says the same in Persian."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, detail: str, detail_fa: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.detail_fa = detail_fa
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field that is wrong: its dotted name, a stable code, and what to do about it."""
+
+    field: str
+    code: str
+    detail: str
+    detail_fa: str
+
+
+class InvalidInput(DargahError):
+    code = "invalid_request"
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(
+            "; ".join(f"{error.field}: {error.detail}" for error in errors),
+            "؛ ".join(f"{error.field}: {error.detail_fa}" for error in errors),
+        )
+        self.errors = tuple(errors)
+
+
+def invalid(field: str, code: str, detail: str, detail_fa: str) -> InvalidInput:
+    """An InvalidInput about a single field."""
+    return InvalidInput([FieldError(field, code, detail, detail_fa)])
+
+
+class IdempotencyKeyReused(DargahError):
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used with another body. Send the first body again, or a new key.",
+            "این Idempotency-Key پیش‌تر با بدنهٔ دیگری فرستاده شده است. همان بدنه یا کلید تازه بفرستید.",
+        )
+
+
+class Unauthenticated(DargahError):
+    code = "unauthenticated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Send a valid token: `Authorization: Bearer dg_live_…`. It may have been revoked or have expired.",
+            "توکن معتبر بفرستید: `Authorization: Bearer dg_live_…`. شاید توکن لغو شده یا منقضی است.",
+        )
+
+
+class Forbidden(DargahError):
+    code = "forbidden"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This token lacks the scope `{scope}`.", f"این توکن دسترسی `{scope}` را ندارد.")
+        self.scope = scope
+
+
+class NotFound(DargahError):
+    code = "not_found"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no such {what}.", "چنین چیزی پیدا نشد.")
+        self.what = what
+
+
+class Conflict(DargahError):
+    code = "conflict"
+
+
+class OrderAlreadyPaid(Conflict):
+    code = "order_already_paid"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(
+            f"This order_id is already paid by {payment_id}.",
+            f"این order_id پیش‌تر با {payment_id} پرداخت شده است.",
+        )
+        self.payment_id = payment_id
+
+
+class RequestInProgress(Conflict):
+    code = "request_in_progress"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "The first request with this Idempotency-Key is still running. Ask again shortly.",
+            "درخواست نخست با همین Idempotency-Key هنوز در جریان است. کمی بعد دوباره بپرسید.",
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PaymentClosed(Conflict):
+    code = "payment_closed"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(
+            f"Payment {payment_id} ended before an invoice could be had. Create it anew with a new Idempotency-Key.",
+            f"پرداخت {payment_id} پیش از دریافت شناسهٔ درگاه پایان یافت. با Idempotency-Key تازه دوباره بسازید.",
+        )
+        self.payment_id = payment_id
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"This {what} exists already.", "این نام پیش‌تر ثبت شده است.")
+
+
+class GatewayError(DargahError):
+    """The gateway's side of a create; `error_code` is its own errorCode where it gave one."""
+
+    def __init__(self, detail: str, detail_fa: str, payment_id: str, error_code: int | None = None) -> None:
+        super().__init__(detail, detail_fa)
+        self.payment_id = payment_id
+        self.error_code = error_code
+
+
+class GatewayRefused(GatewayError):
+    code = "gateway_refused"
+
+
+class GatewayUnclear(GatewayError):
+    code = "gateway_unclear"
+
+
+class GatewayTimeout(GatewayError):
+    code = "gateway_timeout"
+
+
+class Unavailable(DargahError):
+    code = "unavailable"
+
+    def __init__(self, detail: str, detail_fa: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail, detail_fa)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+    def __init__(self, retry_after_seconds: int = 1) -> None:
+        super().__init__(
+            "Too much work is waiting. Nothing was done; ask again shortly.",
+            "کار در صف بیش از اندازه است. کاری انجام نشد؛ کمی بعد دوباره بفرستید.",
+            retry_after_seconds,
+        )
+
+
+class CircuitOpen(Unavailable):
+    code = "gateway_circuit_open"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "This terminal's gateway has been failing and is not being asked just now. Nothing was done.",
+            "درگاه این ترمینال پی‌درپی خطا داده و فعلاً از آن پرسیده نمی‌شود. کاری انجام نشد.",
+            retry_after_seconds,
+        )
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+    def __init__(self, retry_after_seconds: int = 2) -> None:
+        super().__init__(
+            "The store cannot be written just now. Ask again with the same Idempotency-Key.",
+            "اکنون نمی‌توان ذخیره کرد. با همان Idempotency-Key دوباره بفرستید.",
+            retry_after_seconds,
+        )
+
+
+class StoreConflict(Exception):
+    """The step found the rows otherwise than its caller thought; nothing was written."""
+
+
+class StaleVersion(StoreConflict):
+    pass
+
+
+class LeaseLost(StoreConflict):
+    pass
+
+
+class InvoiceKeySeen(StoreConflict):
+    pass
+
+
+class BankCodeSeen(StoreConflict):
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(payment_id)
+        self.payment_id = payment_id
+
+
+class OrderPaidByAnother(StoreConflict):
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(payment_id)
+        self.payment_id = payment_id

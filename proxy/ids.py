@@ -1,0 +1,103 @@
+"""Identifiers: what they are made of, and the merchant that each of them carries.
+
+Every id and token holds its merchant's key (8 base62 characters), so that a row, a customer's return or a call
+can be routed to the merchant's shard or cell without a look-up, and every query can name the merchant first.
+"""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+MERCHANT_KEY_CHARS: Final = 8
+SECRET_CHARS: Final = 22  # 131 bits
+CHECKSUM_CHARS: Final = 6
+
+PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT = (
+    "pay",
+    "evt",
+    "dlv",
+    "ep",
+    "trm",
+    "tok",
+    "mer",
+    "aud",
+)
+
+_ID = re.compile(r"[a-z]{2,4}_([0-9A-Za-z]{8})[0-9A-Za-z]{18}")
+_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{22}")
+_API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A-Za-z]{6})")
+
+RandomBytes = Callable[[int], bytes]
+
+
+def base62(number: int, width: int) -> str:
+    """`number` in base 62, left-padded to `width`; digits beyond it are cut from the left."""
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+class Ids:
+    """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
+
+    def __init__(self, random_bytes: RandomBytes) -> None:
+        self._random_bytes = random_bytes
+
+    def random(self, chars: int) -> str:
+        """`chars` random base62 characters; the 8 spare bytes make the bias of the modulus negligible."""
+        return base62(int.from_bytes(self._random_bytes(chars * 3 // 4 + 8)), chars)
+
+    def merchant(self) -> str:
+        return f"{MERCHANT}_{self.random(MERCHANT_KEY_CHARS)}"
+
+    def record(self, kind: str, merchant_id: str, now: int) -> str:
+        """An id of `kind` under the merchant, ordered by time so that an index grows at its end."""
+        return f"{kind}_{merchant_key(merchant_id)}{base62(now, 8)}{self.random(10)}"
+
+    def link(self, merchant_id: str) -> str:
+        """The token of a payment's pay and return links: the merchant's key and 131 random bits."""
+        return f"{merchant_key(merchant_id)}{self.random(SECRET_CHARS)}"
+
+    def api_token(self, merchant_id: str, mode: str) -> str:
+        """`dg_live_` or `dg_test_`, 30 base62 characters, and 6 of a CRC32 that scanners can verify."""
+        body = f"{merchant_key(merchant_id)}{self.random(SECRET_CHARS)}"
+        return f"dg_{mode}_{body}{_checksum(body)}"
+
+
+def merchant_key(merchant_id: str) -> str:
+    """The 8 characters that a merchant's ids carry."""
+    return merchant_id.removeprefix(f"{MERCHANT}_")
+
+
+def merchant_of_id(record_id: str) -> str | None:
+    """The merchant's id that a record's id carries, or None when it is not one of ours."""
+    match = _ID.fullmatch(record_id)
+    return f"{MERCHANT}_{match[1]}" if match else None
+
+
+def merchant_of_link(token: str) -> str | None:
+    """The merchant's id that a pay or return token carries, or None when it is not one of ours."""
+    match = _LINK.fullmatch(token)
+    return f"{MERCHANT}_{match[1]}" if match else None
+
+
+def merchant_of_api_token(token: str) -> str | None:
+    """The merchant's id in an API token whose checksum is right; None otherwise, without asking the store."""
+    match = _API_TOKEN.fullmatch(token)
+    if match is None or _checksum(match[2]) != match[4]:
+        return None
+    return f"{MERCHANT}_{match[3]}"
+
+
+def digest(token: str) -> bytes:
+    """What is stored of a token: its SHA-256. The token has 131 random bits, so no salt or stretching is needed."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _checksum(body: str) -> str:
+    return base62(zlib.crc32(body.encode()), CHECKSUM_CHARS)

@@ -1,0 +1,383 @@
+"""What the use-cases need of the outside, as Protocols. The adapters implement them; the tests' fakes keep them too.
+
+Every method of the Store is one whole step in one transaction, durable when it returns; none is open across HTTP.
+Its methods raise StoreUnavailable when the disk or the database cannot, and a StoreConflict where one is named.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from proxy.facts import CheckFact, RequestFact
+from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
+from proxy.payment import Payment, Status
+from proxy.watch import Watch
+from proxy.webhook import DeliveryStatus, Event
+
+Now = Callable[[], int]
+Jitter = Callable[[], float]
+"""Uniform in [-1, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret as the store keeps it. (merchant_id, owner_id, name) is its key, and bound into the ciphertext."""
+
+    merchant_id: str
+    owner_id: str
+    name: str
+    kek_id: str
+    blob: bytes
+
+
+class Vault(Protocol):
+    """Seals and opens secrets with keys that the store never sees."""
+
+    @property
+    def kek_id(self) -> str:
+        """The id of the key that seals now."""
+
+    def seal(self, merchant_id: str, owner_id: str, name: str, secret: str) -> Sealed: ...
+
+    def open(self, sealed: Sealed) -> str:
+        """The secret; raises VaultError when the key is not in the ring or the row is not the one that was sealed."""
+
+    def rewrap(self, sealed: Sealed) -> Sealed:
+        """The same secret under the key that seals now, without the plaintext leaving the vault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A terminal as the gateway client needs it. `api_key` is kept out of every repr."""
+
+    terminal_id: str
+    gateway_url: str
+    api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What `request` came to, and how long it took."""
+
+    fact: RequestFact
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` came to, and how long it took."""
+
+    fact: CheckFact
+    duration_ms: int
+
+
+class Gateway(Protocol):
+    """Speaks the gateway's protocol. Never raises for what a gateway does: that is a fact, if an unclear one."""
+
+    async def request(self, account: Account, amount_rials: int, return_url: str) -> Requested: ...
+
+    async def check(self, account: Account, invoice_key: str) -> Checked: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One webhook as it leaves: the headers are complete, the body is the frozen bytes."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a send: an HTTP status, or the named error of one that never got that far.
+
+    `error` is one of timeout, connect_timeout, refused, reset, dns, tls, blocked_address, bad_url, bad_response.
+    `excerpt` is the first 4 kB of the answer; `retry_after_seconds` is the parsed Retry-After header.
+    """
+
+    status: int | None
+    error: str | None
+    duration_ms: int
+    excerpt: bytes = b""
+    retry_after_seconds: int | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  the HTTP class
+
+
+class Sender(Protocol):
+    """Posts a webhook. Never raises for what the receiver or the network does."""
+
+    async def send(self, outgoing: Outgoing) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a create as it was first given: replayed byte for byte for the same Idempotency-Key."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A create as stored before the gateway is asked.
+
+    `digest` is the SHA-256 of the request; `lease_until` tells until when somebody is presumed to be asking.
+    """
+
+    key: str
+    digest: bytes
+    lease_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A payment with its intent, and the reply once there is one. `fresh` when this very call created it."""
+
+    payment: Payment
+    intent: Intent
+    reply: Reply | None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a payment's timeline: a gateway call (redacted) or a return. `data` is small and JSON."""
+
+    at: int
+    kind: str
+    duration_ms: int | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step of a payment's life, to be written as a whole.
+
+    `before` and `after` are the same object when only the timeline or the watch moves. `watch` None ends the watch.
+    `watch_read` is the watch as it was read: when it has moved on since, the stored one is left as it is, unless the
+    payment itself changed so that the watch is over. `release` ends the lease of the create; `reply` is its answer.
+    """
+
+    before: Payment
+    after: Payment
+    events: Sequence[Event] = ()
+    entries: Sequence[Entry] = ()
+    watch: Watch | None = None
+    watch_read: Watch | None = None
+    release: bool = False
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """Which payments to list, newest first; `after` is the id of the last one of the page before."""
+
+    storefront: str | None = None
+    order_id: str | None = None
+    status: Status | None = None
+    after: str | None = None
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with the per-merchant sequence and the frozen body."""
+
+    id: str
+    merchant_id: str
+    sequence: int
+    storefront: str | None
+    type: str
+    payment_id: str | None
+    occurred_at: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to list, in sequence order, after the given sequence."""
+
+    storefront: str | None = None
+    type: str | None = None
+    payment_id: str | None = None
+    after: int = 0
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; `token` fences the record."""
+
+    merchant_id: str
+    delivery_id: str
+    endpoint: Endpoint
+    event: StoredEvent
+    attempt: int
+    claimed_at: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a delivery. `outcome` is delivered, failed or unknown (its lease was lost)."""
+
+    number: int
+    started_at: int
+    duration_ms: int | None
+    outcome: str
+    status: int | None
+    error: str | None
+    excerpt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way to one endpoint. `due_at` is None when nothing more is planned."""
+
+    id: str
+    merchant_id: str
+    endpoint_id: str
+    event_id: str
+    payment_id: str | None
+    status: DeliveryStatus
+    attempts: int
+    due_at: int | None
+    created_at: int
+    delivered_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What to write of an attempt: the delivery's new status, and when it is due again."""
+
+    claim: Claim
+    attempt: Attempt
+    status: DeliveryStatus
+    due_at: int | None
+
+
+class Payments(Protocol):
+    async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
+        """Stores the payment with its intent and watch; or gives what the storefront stored under this key before.
+
+        Raises OrderAlreadyPaid when another payment of (merchant, storefront, order_id) is paid. The key is looked at
+        first, so a replay of the paid one is still a replay.
+        """
+
+    async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
+        """Takes over a create whose lease is over and that has no reply. Raises LeaseLost when somebody else has it."""
+
+    async def transition(self, change: Change) -> None:
+        """Writes the change with its events, and a delivery per endpoint that wants each event.
+
+        Raises StaleVersion when `before` is not the stored version any more; InvoiceKeySeen, BankCodeSeen or
+        OrderPaidByAnother when `after` claims what another payment of the merchant has. A payment that becomes paid
+        claims its bank_code and its order; one that needs review claims nothing that is another's.
+        """
+
+    async def payment(self, merchant_id: str, payment_id: str) -> Payment:
+        """Raises NotFound."""
+
+    async def payment_by_link(self, merchant_id: str, link: str) -> Payment:
+        """Raises NotFound."""
+
+    async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> list[Payment]: ...
+
+    async def watch(self, merchant_id: str, payment_id: str) -> Watch | None: ...
+
+    async def claim_watches(self, now: int, lease_until: int, limit: int) -> list[tuple[Payment, Watch]]:
+        """Up to `limit` watches that are due, oldest first, each moved to `lease_until` with its version raised."""
+
+    async def next_watch_at(self) -> int | None:
+        """When the earliest watch is due."""
+
+    async def timeline(self, merchant_id: str, payment_id: str) -> list[Entry]:
+        """Oldest first."""
+
+
+class Deliveries(Protocol):
+    async def claim_deliveries(self, now: int, lease_until: int, limit: int, token: str) -> list[Claim]:
+        """Up to `limit` deliveries that are due at enabled endpoints, with the attempt counted already."""
+
+    async def record_attempt(self, recorded: Recorded) -> None:
+        """Writes the attempt and the delivery's new state. Raises LeaseLost when the claim's token is not current."""
+
+    async def release_deliveries(self, claims: Sequence[Claim]) -> None:
+        """Gives back what was claimed and not started: due at once, the attempt not counted."""
+
+    async def next_delivery_at(self) -> int | None:
+        """When the earliest delivery of an enabled endpoint is due."""
+
+    async def list_deliveries(self, merchant_id: str, event_id: str) -> list[Delivery]: ...
+
+    async def list_attempts(self, merchant_id: str, delivery_id: str) -> list[Attempt]: ...
+
+    async def event(self, merchant_id: str, event_id: str) -> StoredEvent:
+        """Raises NotFound."""
+
+    async def list_events(self, merchant_id: str, wanted: EventFilter) -> list[StoredEvent]: ...
+
+
+class Registry(Protocol):
+    """What the operator and the merchant set up. Every write of the operator's carries its audit entry."""
+
+    async def add_merchant(self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry) -> None: ...
+    async def save_merchant(self, merchant: Merchant, audit: AuditEntry) -> None:
+        """Raises NotFound."""
+
+    async def merchant(self, merchant_id: str) -> Merchant:
+        """Raises NotFound."""
+
+    async def list_merchants(self, after: str | None, limit: int) -> list[Merchant]:
+        """In id order, after the id given."""
+
+    async def add_terminal(self, terminal: Terminal, secret: Sealed, audit: AuditEntry) -> None:
+        """Raises NotFound when the merchant does not exist."""
+
+    async def save_terminal(self, terminal: Terminal, secret: Sealed | None, audit: AuditEntry) -> None: ...
+    async def terminal(self, merchant_id: str, terminal_id: str) -> Terminal: ...
+    async def list_terminals(self, merchant_id: str) -> list[Terminal]:
+        """In id order, which is the order of creation; at most 1000."""
+
+    async def add_token(self, token: Token, audit: AuditEntry) -> None: ...
+    async def save_token(self, token: Token, audit: AuditEntry) -> None: ...
+    async def token(self, merchant_id: str, token_id: str) -> Token: ...
+    async def token_by_digest(self, merchant_id: str, digest: bytes) -> Token | None: ...
+    async def list_tokens(self, merchant_id: str) -> list[Token]:
+        """At most 1000."""
+
+    async def add_endpoint(self, endpoint: Endpoint, secret: Sealed) -> None: ...
+    async def save_endpoint(self, endpoint: Endpoint) -> None: ...
+    async def delete_endpoint(self, merchant_id: str, endpoint_id: str) -> None:
+        """Removes it with its secrets; what was still to be delivered there becomes `dropped`. Raises NotFound."""
+
+    async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint: ...
+    async def list_endpoints(self, merchant_id: str) -> list[Endpoint]:
+        """At most 1000."""
+
+    async def secrets(self, merchant_id: str, owner_id: str) -> list[Sealed]:
+        """All secrets of one owner (a terminal, an endpoint, a merchant)."""
+
+    async def list_audit(self, merchant_id: str | None, after: str | None, limit: int) -> list[AuditEntry]:
+        """Newest first; `after` is the id of the last one of the page before. None means all merchants."""
+
+    async def sealed_otherwise(self, kek_id: str, limit: int) -> list[Sealed]:
+        """Secrets that are not sealed under `kek_id`."""
+
+    async def kek_ids(self) -> set[str]:
+        """The ids of all keys under which something is sealed."""
+
+    async def rewrap(self, before: Sealed, after: Sealed, audit: AuditEntry | None) -> None:
+        """Replaces the blob when it still is `before`'s; otherwise leaves it (somebody set a new secret)."""
+
+
+class Store(Payments, Deliveries, Registry, Protocol):
+    async def ping(self) -> None:
+        """Writes and commits something small. Raises StoreUnavailable when that cannot be done."""
+
+    async def close(self) -> None:
+        """Finishes the steps that wait, then closes. No step is taken after it."""

@@ -1,0 +1,89 @@
+"""When to ask the gateway again: the watch of a payment, from its link to the last answer that is worth having.
+
+The watch starts when the pay link exists, not at the return, and its end is counted in the gateway's answers: a
+gateway that is down for days does not end it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from proxy.clock import HOUR, MINUTE, SECOND
+from proxy.facts import Canceled, Fact, InvoiceIssued, NotPaid
+from proxy.payment import Payment, Status
+
+# After a return or an unclear answer: how long after the last call.
+SOON: Final = (0, 3 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
+# With no return: how long after the link. Some gateways give the money back when nobody checks within 15 minutes.
+FROM_LINK: Final = (
+    *(minutes * MINUTE for minutes in (2, 4, 7, 10, 14, 20, 30)),
+    *(hours * HOUR for hours in (1, 3, 12, 24, 72)),
+)
+JITTER: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The due work of one payment. `soon` is the entry of SOON that it waits for, None on the slow schedule.
+
+    `version` rises with every change, so that a slow checker does not overwrite a newer plan.
+    """
+
+    merchant_id: str
+    payment_id: str
+    terminal_id: str
+    due_at: int
+    soon: int | None = None
+    version: int = 1
+
+
+def begin(payment: Payment) -> Watch:
+    """The watch of a payment that is only stored: at `expires_at` somebody must say that no invoice came."""
+    return Watch(payment.merchant_id, payment.id, payment.terminal_id, payment.expires_at)
+
+
+def hurry(watch: Watch, now: int) -> Watch:
+    """The watch after a return, or when somebody asks: at once, and then on the quick schedule."""
+    return replace(watch, due_at=now, soon=0, version=watch.version + 1)
+
+
+def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -> Watch | None:
+    """The watch once `fact` was learnt and `payment` is what came of it; None when it is over.
+
+    `jitter` is uniform in [-1, 1] and moves a delay by up to a tenth.
+    """
+    if payment.linked_at is None:
+        waiting = payment.status is Status.CREATED
+        return _due(watch, payment.expires_at, None) if waiting else None
+    if not payment.open_invoice_keys():
+        return None
+    clear = isinstance(fact, NotPaid | Canceled)
+    if clear and now >= payment.linked_at + FROM_LINK[-1]:
+        return None
+    # A cancel is an answer to the return; what may still follow it is late money, for which the slow schedule is enough.
+    soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(watch.soon, clear=clear)
+    if soon is None:
+        return _due(watch, _next_slow(payment, payment.linked_at, now, jitter), None)
+    return _due(watch, now + round(SOON[soon] * (1 + JITTER * jitter)), soon)
+
+
+def _next_soon(soon: int | None, *, clear: bool) -> int | None:
+    """The entry of SOON to wait for next. Clear answers use the schedule up; unclear ones stay on its last entry."""
+    if clear:
+        return None if soon is None or soon + 1 == len(SOON) else soon + 1
+    return 1 if soon is None else min(soon + 1, len(SOON) - 1)
+
+
+def _next_slow(payment: Payment, linked_at: int, now: int, jitter: float) -> int:
+    """The next point of FROM_LINK, or the expiry when that comes first: there the merchant is owed an answer."""
+    passed = 0
+    for delay in FROM_LINK:
+        point = linked_at + delay + round((delay - passed) * JITTER * jitter)
+        if point > now:
+            break
+        passed = delay
+    due = max(point, now + SECOND)
+    return min(due, payment.expires_at) if now < payment.expires_at and payment.status is Status.PENDING else due
+
+
+def _due(watch: Watch, due_at: int, soon: int | None) -> Watch:
+    return replace(watch, due_at=due_at, soon=soon, version=watch.version + 1)
