@@ -1,4 +1,4 @@
-"""What somebody learnt about a payment: the gateway's answers, the clock, the operator's word. `payment.apply` takes them.
+"""What somebody learnt about a payment: the gateway's answers, the clock, the operator's word.
 
 What a customer's return says is not among them: it only says "check now".
 """

@@ -4,30 +4,35 @@ Every method of the Store is one whole step in one transaction, durable when it 
 Its methods raise StoreUnavailable when the disk or the database cannot, and a StoreConflict where one is named.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from proxy.facts import CheckFact, RequestFact
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
-from proxy.payment import Payment, Status
+from proxy.payment import Payment
+from proxy.records import (
+    Account,
+    Answer,
+    Attempt,
+    Change,
+    Checked,
+    Claim,
+    Delivery,
+    Entry,
+    EventFilter,
+    Intent,
+    Outgoing,
+    PaymentFilter,
+    Recorded,
+    Requested,
+    Sealed,
+    Stored,
+    StoredEvent,
+)
 from proxy.watch import Watch
-from proxy.webhook import DeliveryStatus, Event
 
 Now = Callable[[], int]
 Jitter = Callable[[], float]
 """Uniform in [-1, 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A secret as the store keeps it. (merchant_id, owner_id, name) is its key, and bound into the ciphertext."""
-
-    merchant_id: str
-    owner_id: str
-    name: str
-    kek_id: str
-    blob: bytes
 
 
 class Vault(Protocol):
@@ -46,31 +51,6 @@ class Vault(Protocol):
         """The same secret under the key that seals now, without the plaintext leaving the vault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A terminal as the gateway client needs it. `api_key` is kept out of every repr."""
-
-    terminal_id: str
-    gateway_url: str
-    api_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """What `request` came to, and how long it took."""
-
-    fact: RequestFact
-    duration_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What `check` came to, and how long it took."""
-
-    fact: CheckFact
-    duration_ms: int
-
-
 class Gateway(Protocol):
     """Speaks the gateway's protocol. Never raises for what a gateway does: that is a fact, if an unclear one."""
 
@@ -79,185 +59,10 @@ class Gateway(Protocol):
     async def check(self, account: Account, invoice_key: str) -> Checked: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One webhook as it leaves: the headers are complete, the body is the frozen bytes."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a send: an HTTP status, or the named error of one that never got that far.
-
-    `error` is one of timeout, connect_timeout, refused, reset, dns, tls, blocked_address, bad_url, bad_response.
-    `excerpt` is the first 4 kB of the answer; `retry_after_seconds` is the parsed Retry-After header.
-    """
-
-    status: int | None
-    error: str | None
-    duration_ms: int
-    excerpt: bytes = b""
-    retry_after_seconds: int | None = None
-
-    @property
-    def delivered(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  the HTTP class
-
-
 class Sender(Protocol):
     """Posts a webhook. Never raises for what the receiver or the network does."""
 
     async def send(self, outgoing: Outgoing) -> Answer: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to a create as it was first given: replayed byte for byte for the same Idempotency-Key."""
-
-    status: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A create as stored before the gateway is asked.
-
-    `digest` is the SHA-256 of the request; `lease_until` tells until when somebody is presumed to be asking.
-    """
-
-    key: str
-    digest: bytes
-    lease_until: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A payment with its intent, and the reply once there is one. `fresh` when this very call created it."""
-
-    payment: Payment
-    intent: Intent
-    reply: Reply | None
-    fresh: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a payment's timeline: a gateway call (redacted) or a return. `data` is small and JSON."""
-
-    at: int
-    kind: str
-    duration_ms: int | None
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One step of a payment's life, to be written as a whole.
-
-    `before` and `after` are the same object when only the timeline or the watch moves. `watch` None ends the watch.
-    `watch_read` is the watch as it was read: when it has moved on since, the stored one is left as it is, unless the
-    payment itself changed so that the watch is over. `release` ends the lease of the create; `reply` is its answer.
-    """
-
-    before: Payment
-    after: Payment
-    events: Sequence[Event] = ()
-    entries: Sequence[Entry] = ()
-    watch: Watch | None = None
-    watch_read: Watch | None = None
-    release: bool = False
-    reply: Reply | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentFilter:
-    """Which payments to list, newest first; `after` is the id of the last one of the page before."""
-
-    storefront: str | None = None
-    order_id: str | None = None
-    status: Status | None = None
-    after: str | None = None
-    limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event with the per-merchant sequence and the frozen body."""
-
-    id: str
-    merchant_id: str
-    sequence: int
-    storefront: str | None
-    type: str
-    payment_id: str | None
-    occurred_at: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EventFilter:
-    """Which events to list, in sequence order, after the given sequence."""
-
-    storefront: str | None = None
-    type: str | None = None
-    payment_id: str | None = None
-    after: int = 0
-    limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; `token` fences the record."""
-
-    merchant_id: str
-    delivery_id: str
-    endpoint: Endpoint
-    event: StoredEvent
-    attempt: int
-    claimed_at: int
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try of a delivery. `outcome` is delivered, failed or unknown (its lease was lost)."""
-
-    number: int
-    started_at: int
-    duration_ms: int | None
-    outcome: str
-    status: int | None
-    error: str | None
-    excerpt: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An event on its way to one endpoint. `due_at` is None when nothing more is planned."""
-
-    id: str
-    merchant_id: str
-    endpoint_id: str
-    event_id: str
-    payment_id: str | None
-    status: DeliveryStatus
-    attempts: int
-    due_at: int | None
-    created_at: int
-    delivered_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What to write of an attempt: the delivery's new status, and when it is due again."""
-
-    claim: Claim
-    attempt: Attempt
-    status: DeliveryStatus
-    due_at: int | None
 
 
 class Payments(Protocol):

@@ -59,7 +59,7 @@ def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -
     clear = isinstance(fact, NotPaid | Canceled)
     if clear and now >= payment.linked_at + FROM_LINK[-1]:
         return None
-    # A cancel is an answer to the return; what may still follow it is late money, for which the slow schedule is enough.
+    # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.
     soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(watch.soon, clear=clear)
     if soon is None:
         return _due(watch, _next_slow(payment, payment.linked_at, now, jitter), None)
