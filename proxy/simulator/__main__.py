@@ -1,0 +1,5 @@
+"""`python -m proxy.simulator`."""
+
+from proxy.simulator.command import simulator
+
+simulator()

@@ -1,0 +1,132 @@
+"""The control API, under /control: terminals, the ledger, the customer's acts, faults.
+
+It has no authentication, so the listener belongs on loopback.
+"""
+
+from collections import Counter
+from dataclasses import asdict, replace
+from itertools import islice
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import ValidationError
+
+from proxy.simulator.bank import AlreadyCapturedError, UnknownInvoiceError
+from proxy.simulator.gateway import Act, Gateway, Visit
+from proxy.simulator.journal import Journal
+from proxy.simulator.ledger import State, Terminal
+from proxy.simulator.orders import ChaosOrder, ListOrder, RuleOrder, TerminalOrder
+
+
+class Control:
+    """Reads and changes the gateway on behalf of a test or a person. Errors are `{"error": …}` with 400, 404 or 409."""
+
+    def __init__(self, gateway: Gateway, journal: Journal) -> None:
+        self._gateway = gateway
+        self._journal = journal
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/control/terminals", self.terminals)
+        router.add_post("/control/terminals", self.put_terminal)
+        router.add_get("/control/invoices", self.invoices)
+        router.add_get("/control/invoices/{invoice_key}", self.invoice)
+        router.add_post("/control/invoices/{invoice_key}/{act:pay|cancel|fail|back}", self.act)
+        router.add_get("/control/faults", self.faults)
+        router.add_post("/control/faults", self.add_fault)
+        router.add_delete("/control/faults", self.clear_faults)
+        router.add_post("/control/chaos", self.start_chaos)
+        router.add_get("/control/stats", self.stats)
+
+    async def terminals(self, _: web.Request) -> web.Response:
+        return await self._json({"terminals": [asdict(item) for item in self._gateway.bank.terminals.values()]})
+
+    async def put_terminal(self, request: web.Request) -> web.Response:
+        """Create the terminal, or change the fields that are given."""
+        order = TerminalOrder.model_validate_json(await request.read())
+        terminal = self._gateway.bank.terminals.get(order.api_key) or Terminal(order.api_key)
+        terminal = replace(terminal, **order.model_dump(exclude_unset=True))
+        self._gateway.bank.put_terminal(terminal)
+        return await self._json(asdict(terminal))
+
+    async def invoices(self, request: web.Request) -> web.Response:
+        """A page of the ledger, oldest first; `next` is the `after` of the following page."""
+        order = ListOrder.model_validate(dict(request.query))
+        found = (invoice for invoice in self._gateway.bank.invoices() if order.wants(invoice))
+        page = list(islice(found, order.after, order.after + order.limit + 1))
+        rest = len(page) > order.limit
+        listed = [asdict(invoice) for invoice in page[: order.limit]]
+        return await self._json({"invoices": listed, "next": order.after + order.limit if rest else None})
+
+    async def invoice(self, request: web.Request) -> web.Response:
+        return await self._json(asdict(self._gateway.bank.invoice(request.match_info["invoice_key"])))
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Pay, cancel, fail or go back as the customer would; faults on `pay` and `return` are told instead of felt."""
+        act = Act(request.match_info["act"])
+        return await self._json(_visit(self._gateway.act(request.match_info["invoice_key"], act)))
+
+    async def faults(self, _: web.Request) -> web.Response:
+        faults = self._gateway.faults
+        rules = [{"id": rule_id, **asdict(rule)} for rule_id, rule in faults.rules.items()]
+        return await self._json({"rules": rules, "chaos": faults.chaos})
+
+    async def add_fault(self, request: web.Request) -> web.Response:
+        rule = RuleOrder.model_validate_json(await request.read()).rule()
+        return await self._json({"id": self._gateway.faults.add(rule)})
+
+    async def clear_faults(self, _: web.Request) -> web.Response:
+        """End all faults, chaos too."""
+        self._gateway.faults.clear()
+        return await self._json({})
+
+    async def start_chaos(self, request: web.Request) -> web.Response:
+        chaos = ChaosOrder.model_validate_json(await request.read()).chaos()
+        self._gateway.faults.chaos = chaos
+        return await self._json(asdict(chaos))
+
+    async def stats(self, _: web.Request) -> web.Response:
+        invoices = self._gateway.bank.invoices()
+        by_state = Counter({state.value: 0 for state in State})
+        captured_rials = 0
+        for invoice in invoices:
+            by_state[invoice.state.value] += 1
+            captured_rials += invoice.amount_rials if invoice.state is State.CAPTURED else 0
+        answered, struck = dict(self._gateway.answered), dict(self._gateway.faults.struck)
+        return await self._json(
+            {"invoices": by_state, "captured_rials": captured_rials, "answered": answered, "faults": struck}
+        )
+
+    async def _json(self, value: Any) -> web.Response:
+        await self._journal.settled()
+        return web.Response(body=orjson.dumps(value), content_type="application/json")
+
+
+@web.middleware
+async def control_errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Errors of the control API as JSON."""
+    if not request.path.startswith("/control/"):
+        response: web.StreamResponse = await handler(request)
+        return response
+    try:
+        response = await handler(request)
+    except ValidationError as error:
+        return _error(400, "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
+    except UnknownInvoiceError:
+        return _error(404, "no such invoice")
+    except AlreadyCapturedError:
+        return _error(409, "the invoice is captured")
+    except ValueError as error:
+        return _error(400, str(error))
+    return response
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.Response(body=orjson.dumps({"error": text}), status=status, content_type="application/json")
+
+
+def _visit(visit: Visit) -> dict[str, Any]:
+    returns = [{"return_method": trip.method, "return_url": trip.url, "params": trip.params} for trip in visit.returns]
+    nowhere: dict[str, Any] = {"return_method": None, "return_url": None, "params": {}}
+    first = returns[0] if returns else nowhere
+    return {**first, "returns": returns, "faults": visit.faults, "invoice": asdict(visit.invoice)}
