@@ -73,11 +73,19 @@ class Payments(Protocol):
         first, so a replay of the paid one is still a replay.
         """
 
+    async def stored(self, merchant_id: str, storefront: str, key: str) -> Stored | None:
+        """What the storefront stored under this Idempotency-Key, if anything."""
+
     async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
-        """Takes over a create whose lease is over and that has no reply. Raises LeaseLost when somebody else has it."""
+        """Takes over a create whose lease is over (or was released) and that has no reply; gives it as stored now.
+
+        Raises LeaseLost when somebody else has it.
+        """
 
     async def transition(self, change: Change) -> None:
         """Writes the change with its events, and a delivery per endpoint that wants each event.
+
+        Where `before` and `after` are the same version, the stored version is not compared.
 
         Raises StaleVersion when `before` is not the stored version any more; InvoiceKeySeen, BankCodeSeen or
         OrderPaidByAnother when `after` claims what another payment of the merchant has. A payment that becomes paid

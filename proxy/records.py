@@ -121,7 +121,8 @@ class Change:
 
     `before` and `after` are the same object when only the timeline or the watch moves. `watch` None ends the watch.
     `watch_read` is the watch as it was read: when it has moved on since, the stored one is left as it is, unless the
-    payment itself changed so that the watch is over. `release` ends the lease of the create; `reply` is its answer.
+    payment itself changed so that the watch is over. With `watch_read` None a watch is begun unless there is one.
+    `release` ends the lease of the create; `reply` is its answer.
     """
 
     before: Payment

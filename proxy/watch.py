@@ -41,9 +41,9 @@ def begin(payment: Payment) -> Watch:
     return Watch(payment.merchant_id, payment.id, payment.terminal_id, payment.expires_at)
 
 
-def hurry(watch: Watch, now: int) -> Watch:
-    """The watch after a return, or when somebody asks: at once, and then on the quick schedule."""
-    return replace(watch, due_at=now, soon=0, version=watch.version + 1)
+def hurry(watch: Watch, due_at: int) -> Watch:
+    """The watch when the customer is back: somebody checks now, and if that one dies, the watcher does at `due_at`."""
+    return _due(watch, due_at, 0)
 
 
 def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -> Watch | None:

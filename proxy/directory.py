@@ -1,0 +1,120 @@
+"""Who is asking, and which terminal serves them: rows that change seldom and are read by every call.
+
+They are kept for a moment, so a revoked token or a changed key is honoured by every replica within
+`MAX_AGE_SECONDS`, and at once by the process that made the change (`forget`).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from proxy.clock import SECOND
+from proxy.errors import InvalidInput, NotFound, Unauthenticated, invalid
+from proxy.ids import digest, merchant_of_api_token
+from proxy.merchant import Merchant, Terminal, Token
+from proxy.ports import Now, Registry, Vault
+from proxy.records import Account
+
+MAX_AGE_SECONDS: Final = 2
+MAX_ENTRIES: Final = 10_000
+
+Row = TypeVar("Row")
+
+
+class Directory:
+    """Reads through a short memory; every method raises what the store raises."""
+
+    def __init__(self, store: Registry, vault: Vault, now: Now) -> None:
+        self._store = store
+        self._vault = vault
+        self._now = now
+        self._kept: dict[tuple[str, ...], tuple[int, Any]] = {}
+
+    def forget(self) -> None:
+        """Drops all that is kept: call it after a change."""
+        self._kept.clear()
+
+    async def authenticate(self, text: str) -> Token:
+        """The token of this text. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
+        merchant_id = merchant_of_api_token(text)
+        if merchant_id is None:
+            raise Unauthenticated
+        hashed = digest(text)
+        token = await self._keep(("token", hashed.hex()), lambda: self._store.token_by_digest(merchant_id, hashed))
+        if token is None or not token.alive(self._now()):
+            raise Unauthenticated
+        return token
+
+    async def merchant(self, merchant_id: str) -> Merchant:
+        return await self._keep(("merchant", merchant_id), lambda: self._store.merchant(merchant_id))
+
+    async def terminal(self, merchant_id: str, terminal_id: str) -> Terminal:
+        return await self._keep(
+            ("terminal", merchant_id, terminal_id), lambda: self._store.terminal(merchant_id, terminal_id)
+        )
+
+    async def account(self, terminal: Terminal) -> Account:
+        """The terminal with its api_key, for a call to its gateway."""
+        api_key = await self._secret(terminal.merchant_id, terminal.id, "api_key")
+        return Account(terminal.id, terminal.gateway_url, api_key)
+
+    async def return_secret(self, merchant_id: str) -> str:
+        """The secret that signs the customer's way back to this merchant's shop."""
+        return await self._secret(merchant_id, merchant_id, "return_secret")
+
+    async def pick_terminal(self, token: Token, terminal_id: str | None) -> Terminal:
+        """The terminal that a create with this token goes to: the one asked for, else the token's, else the only one.
+
+        Raises InvalidInput about `terminal_id` when there is none, several, or one that this token may not use.
+        """
+        wanted = terminal_id or token.terminal_id
+        terminal = await self._only(token) if wanted is None else await self._named(token.merchant_id, wanted)
+        if token.terminal_id not in {None, terminal.id}:
+            raise _bad_terminal(f"this token is bound to {token.terminal_id}", "این توکن به ترمینال دیگری بسته است")
+        if terminal.mode is not token.mode:
+            raise _bad_terminal(f"a {token.mode} token needs a {token.mode} terminal", "نوع توکن و ترمینال یکی نیست")
+        if not terminal.enabled:
+            raise _bad_terminal("this terminal is switched off", "این ترمینال خاموش است")
+        return terminal
+
+    async def _named(self, merchant_id: str, terminal_id: str) -> Terminal:
+        try:
+            return await self.terminal(merchant_id, terminal_id)
+        except NotFound:
+            raise _bad_terminal("there is no such terminal", "چنین ترمینالی نیست") from None
+
+    async def _only(self, token: Token) -> Terminal:
+        terminals = await self._keep(
+            ("terminals", token.merchant_id), lambda: self._store.list_terminals(token.merchant_id)
+        )
+        usable = [terminal for terminal in terminals if terminal.enabled and terminal.mode is token.mode]
+        if len(usable) != 1:
+            raise _bad_terminal(
+                f"name one: this merchant has {len(usable)} {token.mode} terminals in use",
+                f"یکی را نام ببرید: این پذیرنده {len(usable)} ترمینال فعال دارد",
+            )
+        return usable[0]
+
+    async def _secret(self, merchant_id: str, owner_id: str, name: str) -> str:
+        sealed = await self._keep(
+            ("secrets", merchant_id, owner_id), lambda: self._store.secrets(merchant_id, owner_id)
+        )
+        for secret in sealed:
+            if secret.name == name:
+                return self._vault.open(secret)
+        raise NotFound("secret")
+
+    async def _keep(self, key: tuple[str, ...], read: Callable[[], Awaitable[Row]]) -> Row:
+        now = self._now()
+        kept = self._kept.get(key)
+        if kept is not None and 0 <= now - kept[0] < MAX_AGE_SECONDS * SECOND:
+            row: Row = kept[1]
+            return row
+        row = await read()
+        if len(self._kept) >= MAX_ENTRIES:
+            self._kept.clear()
+        self._kept[key] = (now, row)
+        return row
+
+
+def _bad_terminal(detail: str, detail_fa: str) -> InvalidInput:
+    return invalid("terminal_id", "terminal_unusable", detail, detail_fa)

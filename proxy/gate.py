@@ -1,0 +1,118 @@
+"""How many gateway calls are under way: limits per terminal and in all, a bounded queue, and a circuit breaker.
+
+The breaker spares a failing gateway the storefronts' creates, which are told at once. It never gives up a check: a
+customer who is back is asked for in any case, and the watch is only put off until the breaker lets a probe through.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.clock import SECOND
+from proxy.errors import CircuitOpen, Overloaded
+from proxy.ports import Now
+
+FAILURES_TO_OPEN: Final = 5
+FIRST_PAUSE: Final = 5 * SECOND
+LONGEST_PAUSE: Final = 60 * SECOND
+MAX_WAIT_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """Calls in flight per terminal and in all, and how many may wait for their turn."""
+
+    per_terminal: int = 32
+    total: int = 256
+    waiting: int = 1000
+
+
+@dataclass(slots=True)
+class _Terminal:
+    in_flight: int = 0
+    failures: int = 0
+    closed_until: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class Gate:
+    def __init__(self, limits: GateLimits, now: Now) -> None:
+        self._limits = limits
+        self._now = now
+        self._terminals: dict[str, _Terminal] = {}
+        self._in_flight = 0
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def slot(self, terminal_id: str) -> AsyncIterator[None]:
+        """Waits for its turn. Raises Overloaded when too many wait, or when the turn does not come in 10 s."""
+        terminal = self._terminals.setdefault(terminal_id, _Terminal())
+        if not self._free(terminal):
+            await self._wait(terminal)
+        terminal.in_flight += 1
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            terminal.in_flight -= 1
+            self._in_flight -= 1
+            self._let_next_in(terminal)
+
+    def has_room(self, terminal_id: str) -> bool:
+        """Whether a call could start now without waiting."""
+        return self._free(self._terminals.setdefault(terminal_id, _Terminal()))
+
+    def refuse_when_open(self, terminal_id: str) -> None:
+        """Raises CircuitOpen while this terminal's gateway is being spared."""
+        wait = self.open_for(terminal_id)
+        if wait > 0:
+            raise CircuitOpen(max(1, -(-wait // SECOND)))
+
+    def open_for(self, terminal_id: str) -> int:
+        """Milliseconds until the breaker lets a call through; 0 when it does now."""
+        terminal = self._terminals.get(terminal_id)
+        return 0 if terminal is None else max(0, terminal.closed_until - self._now())
+
+    def answered(self, terminal_id: str, *, clear: bool) -> None:
+        """Tells the breaker of an answer: five unclear ones in a row open it, one clear one closes it."""
+        terminal = self._terminals.setdefault(terminal_id, _Terminal())
+        if clear:
+            terminal.failures = terminal.closed_until = 0
+            return
+        terminal.failures += 1
+        beyond = terminal.failures - FAILURES_TO_OPEN
+        if beyond >= 0:
+            terminal.closed_until = self._now() + min(FIRST_PAUSE << min(beyond, 8), LONGEST_PAUSE)
+
+    def _free(self, terminal: _Terminal) -> bool:
+        return terminal.in_flight < self._limits.per_terminal and self._in_flight < self._limits.total
+
+    async def _wait(self, terminal: _Terminal) -> None:
+        deadline = asyncio.get_running_loop().time() + MAX_WAIT_SECONDS
+        while not self._free(terminal):
+            if self._waiting >= self._limits.waiting:
+                raise Overloaded
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            terminal.waiting.append(turn)
+            self._waiting += 1
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await turn
+            except TimeoutError:
+                raise Overloaded from None
+            finally:
+                self._waiting -= 1
+                if turn in terminal.waiting:
+                    terminal.waiting.remove(turn)
+
+    def _let_next_in(self, finished: _Terminal) -> None:
+        # The total's limit may have held back another terminal's callers, so all that wait are candidates.
+        for terminal in (finished, *self._terminals.values()):
+            while terminal.waiting and self._free(terminal):
+                turn = terminal.waiting.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    return
