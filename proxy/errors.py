@@ -19,6 +19,7 @@ DargahError
 │   ├── Overloaded          a queue is full
 │   ├── CircuitOpen         this terminal's gateway has been failing
 │   └── StoreUnavailable    the disk or the database
+├── VaultError              never shown: a secret cannot be opened
 └── StoreConflict           never shown: the caller decides again
     ├── StaleVersion        the row changed since it was read
     ├── BankCodeSeen        another payment has this bank_code
@@ -209,6 +210,10 @@ class StoreUnavailable(Unavailable):
             "اکنون نمی‌توان ذخیره کرد. با همان Idempotency-Key دوباره بفرستید.",
             retry_after_seconds,
         )
+
+
+class VaultError(Exception):
+    """A key is missing or wrong, or a ciphertext is not the one that was sealed for this record. It names no secret."""
 
 
 class StoreConflict(Exception):

@@ -139,8 +139,8 @@ class Registry(Protocol):
     """What the operator and the merchant set up. Every write of the operator's carries its audit entry."""
 
     async def add_merchant(self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry) -> None: ...
-    async def save_merchant(self, merchant: Merchant, audit: AuditEntry) -> None:
-        """Raises NotFound."""
+    async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
+        """Also replaces the secrets given. Raises NotFound."""
 
     async def merchant(self, merchant_id: str) -> Merchant:
         """Raises NotFound."""
@@ -163,9 +163,9 @@ class Registry(Protocol):
     async def list_tokens(self, merchant_id: str) -> list[Token]:
         """At most 1000."""
 
-    async def add_endpoint(self, endpoint: Endpoint, secret: Sealed) -> None: ...
-    async def save_endpoint(self, endpoint: Endpoint) -> None: ...
-    async def delete_endpoint(self, merchant_id: str, endpoint_id: str) -> None:
+    async def add_endpoint(self, endpoint: Endpoint, secrets: Sequence[Sealed], audit: AuditEntry) -> None: ...
+    async def save_endpoint(self, endpoint: Endpoint, audit: AuditEntry | None = None) -> None: ...
+    async def delete_endpoint(self, merchant_id: str, endpoint_id: str, audit: AuditEntry | None = None) -> None:
         """Removes it with its secrets; what was still to be delivered there becomes `dropped`. Raises NotFound."""
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint: ...
