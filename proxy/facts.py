@@ -90,3 +90,8 @@ class Resolved:
 RequestFact = InvoiceIssued | RequestRefused | RequestUnknown
 CheckFact = Captured | NotPaid | Canceled | CheckUnknown
 Fact = RequestFact | CheckFact | TimeUp | Resolved
+
+
+def answered(fact: RequestFact | CheckFact) -> bool:
+    """Whether the gateway was there to answer, be it with an alert: what its circuit breaker counts."""
+    return not isinstance(fact, RequestUnknown | CheckUnknown) or (isinstance(fact, CheckUnknown) and fact.alert)

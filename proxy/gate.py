@@ -101,14 +101,21 @@ class Gate:
             try:
                 async with asyncio.timeout_at(deadline):
                     await turn
-            except TimeoutError:
-                raise Overloaded from None
+            except BaseException as error:
+                # A turn that was given but not taken goes to the next one, or nobody would be woken.
+                if turn.done() and not turn.cancelled():
+                    self._let_next_in(terminal)
+                else:
+                    terminal.waiting.remove(turn)
+                if isinstance(error, TimeoutError):
+                    raise Overloaded from None
+                raise
             finally:
                 self._waiting -= 1
-                if turn in terminal.waiting:
-                    terminal.waiting.remove(turn)
 
     def _let_next_in(self, finished: _Terminal) -> None:
+        if self._waiting == 0:
+            return
         # The total's limit may have held back another terminal's callers, so all that wait are candidates.
         for terminal in (finished, *self._terminals.values()):
             while terminal.waiting and self._free(terminal):

@@ -1,0 +1,224 @@
+"""Settings: `DARGAH_…` in the environment, or one flat file per secret in the directory DARGAH_SECRETS_DIR.
+
+A setting's description is what `dargah config` prints. An environment variable goes before a file.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from proxy.config_values import (
+    Address,
+    AdminTokens,
+    parse_address,
+    parse_admin_tokens,
+    parse_database,
+    parse_public_url,
+    parse_webhook_allow,
+)
+from proxy.secret_files import SecretFileError, read_secret_file, secret_files
+
+PREFIX: Final = "DARGAH_"
+SECRETS_DIR: Final = f"{PREFIX}SECRETS_DIR"
+
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Limit = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Environment(StrEnum):
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class SettingsError(Exception):
+    """Settings that are wrong or missing: one line each, which says what to do and shows no value of a secret."""
+
+
+class Settings(BaseSettings):
+    """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+
+    environment: Environment = Field(
+        Environment.PRODUCTION,
+        description="production or development. Development lets gateways and webhooks be plain http on loopback.",
+    )
+    database: Annotated[Path, BeforeValidator(parse_database), NoDecode] = Field(
+        Path("dargah.db"),
+        description="Where payments are kept: sqlite:dargah.db, sqlite:///var/lib/dargah/dargah.db or a plain path.",
+    )
+    listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
+        Address("127.0.0.1", 8080), description="host:port for storefronts and customers."
+    )
+    admin_listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
+        Address("127.0.0.1", 8081),
+        description="host:port for the operator's API. Keep it on loopback or a private network.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Base of the pay and return links, as customers' browsers reach it. "
+        "Needed unless DARGAH_LISTEN is loopback, which is then the default.",
+    )
+    admin_token: SecretStr | None = Field(
+        None,
+        description="The operator's token, 24 characters or more (`openssl rand -hex 32`). Several: name:token, "
+        "comma separated; the name stands in the audit log.",
+    )
+    keys: SecretStr | None = Field(
+        None,
+        description="The key ring that seals secrets, name:base64 per line or comma; the first one seals. "
+        "`dargah keys generate` makes a line.",
+    )
+    keys_file: Path | None = Field(None, description="A file with the key ring, instead of DARGAH_KEYS.")
+    webhook_allow: Annotated[
+        tuple[str | IPv4Network | IPv6Network, ...], BeforeValidator(parse_webhook_allow), NoDecode
+    ] = Field(
+        (),
+        description="Private targets that webhooks may go to, comma separated: exact host:port (also by plain http) "
+        "or CIDR. For a sidecar: 127.0.0.1:3000.",
+    )
+    request_timeout_seconds: Seconds = Field(20, description="How long to wait for a gateway's invoice.")
+    check_timeout_seconds: Seconds = Field(10, description="How long to wait for a gateway's check.")
+    payment_expiry_minutes: int = Field(
+        30, ge=5, le=7 * 24 * 60, description="How long a customer has to pay when a create does not say."
+    )
+    gateway_calls_per_terminal: Limit = Field(32, description="Gateway calls at once for one terminal.")
+    gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
+    waiting_limit: Limit = Field(1000, description="Calls that may wait for a gateway's turn; over it, 503.")
+    webhook_in_flight: Limit = Field(256, description="Webhooks on their way at once.")
+    log_format: Literal["json", "console"] = Field("json", description="json, or console for people.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    drain_seconds: Seconds = Field(25, description="How long running work has to finish after SIGTERM.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings names the arguments
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  it follows symbolic links out of the directory
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @field_validator("admin_token")
+    @classmethod
+    def _admin_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_admin_tokens(value.get_secret_value())
+        return value
+
+    @field_validator("log_level", "log_format", "environment", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Settings":
+        if self.keys is not None and self.keys_file is not None:
+            raise ValueError("set DARGAH_KEYS or DARGAH_KEYS_FILE, not both")
+        if self.public_url is not None:
+            parse_public_url(self.public_url, plain_http=self.development)
+        return self
+
+    @property
+    def development(self) -> bool:
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def base_url(self) -> str:
+        """`public_url` without its last slash, or the listener's own when that is loopback. Raises SettingsError."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        if self.listen.loopback:
+            return self.listen.url
+        raise SettingsError(
+            f"DARGAH_PUBLIC_URL is missing: DARGAH_LISTEN is {self.listen}, so say how customers reach it, "
+            "such as https://pay.example.ir"
+        )
+
+    def admin_tokens(self) -> AdminTokens:
+        """The operators' tokens by name. Raises SettingsError when there is none."""
+        if self.admin_token is None:
+            raise SettingsError("DARGAH_ADMIN_TOKEN is missing: make one with `openssl rand -hex 32`")
+        return parse_admin_tokens(self.admin_token.get_secret_value())
+
+    def key_text(self) -> str:
+        """The key ring's text, for KeyRing.parse. Raises SettingsError when there is none."""
+        if self.keys is not None:
+            return self.keys.get_secret_value()
+        if self.keys_file is None:
+            raise SettingsError("DARGAH_KEYS or DARGAH_KEYS_FILE is missing: make one with `dargah keys generate`")
+        try:
+            return read_secret_file(self.keys_file)
+        except SecretFileError as error:
+            raise SettingsError(f"DARGAH_KEYS_FILE: {error}") from error
+
+    def check_serving(self) -> None:
+        """Raises SettingsError with all that is missing to run the proxy, a line each."""
+        missing = list(_refusals((lambda: self.base_url, self.admin_tokens, self.key_text)))
+        if missing:
+            raise SettingsError("\n".join(missing))
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The files named like settings (`dargah_admin_token`) in DARGAH_SECRETS_DIR."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # pragma: no cover
+        raise NotImplementedError  # the base class asks for it; __call__ reads them all at once
+
+    def __call__(self) -> dict[str, Any]:
+        directory = os.environ.get(SECRETS_DIR)
+        if not directory:
+            return {}
+        names = {f"{PREFIX}{name}".lower(): name for name in Settings.model_fields}
+        return {names[name]: read() for name, read in secret_files(Path(directory)) if name in names}
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process; `overrides` go before everything. Raises SettingsError."""
+    check_names(os.environ)
+    try:
+        return Settings(**overrides)
+    except SecretFileError as error:
+        raise SettingsError(f"{SECRETS_DIR}: {error}") from None
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(error))) from None
+
+
+def check_names(environ: Mapping[str, str]) -> None:
+    """Raises SettingsError for a variable that is nearly a setting's name: a typing error would go unnoticed.
+
+    Others are let be: an orchestrator adds its own, such as DARGAH_PORT and DARGAH_SERVICE_HOST.
+    """
+    import difflib  # noqa: PLC0415  only when there is something to compare
+
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR, f"{PREFIX}ADMIN_URL"}
+    for name in environ:
+        upper = name.upper()
+        if upper.startswith(PREFIX) and upper not in known:
+            close = difflib.get_close_matches(upper, known, n=1, cutoff=0.9)
+            if close:
+                raise SettingsError(f"{name} is not a setting; did you mean {close[0]}?")
+
+
+def _refusals(checks: Any) -> Iterator[str]:
+    for check in checks:
+        try:
+            check()
+        except SettingsError as error:
+            yield str(error)
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for one in error.errors(include_input=False, include_url=False):
+        name = f"{PREFIX}{one['loc'][0]}".upper() + ": " if one["loc"] else ""
+        yield f"{name}{one['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,113 @@
+"""What runs beside the requests: steps that are repeated, and work that goes on when its caller has gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from proxy.clock import SECOND
+from proxy.errors import Overloaded
+from proxy.ports import Now
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+# Polling is the truth and waking a hint: a hint that was lost costs this much at most.
+LONGEST_IDLE: Final = 5 * SECOND
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 15.0
+
+
+class Tasks:
+    """Work that must finish although the browser or the storefront hangs up; bounded, and waited for at the end."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which goes on when the caller is cancelled. Raises Overloaded when too much runs."""
+        return await asyncio.shield(self.start(work))
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts `work` beside the caller. Raises Overloaded when too much runs."""
+        if len(self._running) >= self._limit:
+            work.close()
+            raise Overloaded
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def drain(self) -> None:
+        """Returns when all that runs has ended; what was started meanwhile too."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        # Whoever awaited it has seen the error; this marks it as seen when nobody did any more.
+        if not task.cancelled():
+            task.exception()
+
+
+class Repeater:
+    """Repeats a step: at once while woken, else when the step says that the next work is due.
+
+    `step` gives the time of the next work in milliseconds since the epoch, or None when nothing is planned. An error
+    of a step is logged and the step repeated after a pause that doubles: a loop does not die.
+    """
+
+    def __init__(self, name: str, step: Callable[[], Awaitable[int | None]], now: Now) -> None:
+        self._name = name
+        self._step = step
+        self._now = now
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._due: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    def wake(self) -> None:
+        """There is work now."""
+        self._woken.set()
+
+    def wake_by(self, due_at: int) -> None:
+        """There will be work at `due_at`: wakes the loop when that is sooner than it meant to sleep."""
+        if self._due is None or due_at < self._due:
+            self._woken.set()
+
+    async def stop(self) -> None:
+        """Returns when the step under way has ended; no other is begun."""
+        self._stopping = True
+        self._woken.set()
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                self._due = await self._step()
+                pause = FIRST_PAUSE_SECONDS
+            except Exception:
+                log.exception("loop_step_failed", loop=self._name)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                continue
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        idle = LONGEST_IDLE if self._due is None else min(max(self._due - self._now(), 0), LONGEST_IDLE)
+        try:
+            async with asyncio.timeout(idle / SECOND):
+                await self._woken.wait()
+        except TimeoutError:
+            pass

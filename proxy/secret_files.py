@@ -1,0 +1,48 @@
+"""Secrets as files, flat in one directory, as an orchestrator mounts them.
+
+Links are followed inside the directory only (Kubernetes mounts each file as one): a link that leads out of it could
+make any file of the machine a setting.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+MAX_BYTES: Final = 64 * 1024
+
+
+class SecretFileError(Exception):
+    """The file or directory cannot be used; the text names it and says why."""
+
+
+def secret_files(directory: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+    """(lower-case name, reader) of each file in `directory`. Raises SecretFileError."""
+    try:
+        root = directory.resolve(strict=True)
+        paths = sorted(root.iterdir())
+    except OSError as error:
+        raise SecretFileError(f"{directory} cannot be listed ({error.strerror})") from None
+    for path in paths:
+        yield path.name.lower(), lambda path=path: _read_inside(root, path)  # type: ignore[misc]  # bound now, not late
+
+
+def read_secret_file(path: Path) -> str:
+    """The text of the file without the white space around it. Raises SecretFileError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SecretFileError(f"{path} cannot be read ({error.strerror})") from None
+    if len(content) > MAX_BYTES:
+        raise SecretFileError(f"{path} is larger than {MAX_BYTES} bytes; a secret is not")
+    try:
+        return content.decode().strip()
+    except UnicodeDecodeError:
+        raise SecretFileError(f"{path} is not UTF-8 text") from None
+
+
+def _read_inside(root: Path, path: Path) -> str:
+    real = path.resolve()
+    if not real.is_relative_to(root):
+        raise SecretFileError(f"{path} is a link out of the directory; put the file itself there")
+    return read_secret_file(real)

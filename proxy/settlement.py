@@ -1,0 +1,142 @@
+"""How a fact becomes a stored state: decide, write with compare-and-set, and decide again when somebody was quicker.
+
+The return handler, the watcher, the API's check, the create and the operator all go through `settle`, so that two of
+them racing yield one event.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from proxy import ids, watch
+from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion, StoreUnavailable
+from proxy.facts import Captured, Fact, InvoiceIssued, RequestUnknown
+from proxy.ids import Ids
+from proxy.payment import EventType, Payment, Status, apply
+from proxy.ports import Jitter, Now, Store
+from proxy.records import Change, Entry, Reply
+from proxy.views import payment_data
+from proxy.watch import Watch
+from proxy.webhook import Event
+
+# Each round means that another actor changed this very payment in between; a payment has few actors and few states.
+MAX_ROUNDS: Final = 8
+
+Render = Callable[[Payment], Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The payment as stored, the fact as it turned out to be, and the create's reply when this step stored it."""
+
+    payment: Payment
+    fact: Fact
+    reply: Reply | None
+
+
+class Settlement:
+    """`on_event` is called after a commit that made events, `on_watch` after one that planned a check."""
+
+    def __init__(
+        self,
+        store: Store,
+        ids: Ids,
+        now: Now,
+        jitter: Jitter,
+        *,
+        on_event: Callable[[], None],
+        on_watch: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._now = now
+        self._jitter = jitter
+        self._on_event = on_event
+        self._on_watch = on_watch
+
+    async def settle(
+        self,
+        payment: Payment,
+        fact: Fact,
+        entries: Sequence[Entry] = (),
+        *,
+        plan: Watch | None,
+        read: Watch | None,
+        render: Render | None = None,
+    ) -> Settled:
+        """Stores what comes of `fact`. Raises StoreUnavailable, and IllegalFact for a resolve of nothing.
+
+        A bank_code or an order that is another payment's turns a Captured into one that needs review. `read` is the
+        watch as stored and `plan` the one to go on from (None leaves the watch as it is). With `render` this is a
+        create: its lease ends, and its reply is stored once the outcome is definite.
+        """
+        for _ in range(MAX_ROUNDS):
+            change = self._decide(payment, fact, entries, plan, read, render)
+            try:
+                await self._store.transition(change)
+            except StaleVersion:
+                payment = await self._store.payment(payment.merchant_id, payment.id)
+            except (BankCodeSeen, OrderPaidByAnother, InvoiceKeySeen) as seen:
+                fact = _as_seen(fact, seen)
+            else:
+                self._tell(change)
+                return Settled(change.after, fact, change.reply)
+        raise StoreUnavailable
+
+    def events(self, payment: Payment, types: Sequence[EventType], now: int) -> list[Event]:
+        """One event of each type, telling of `payment` as it is after the change."""
+        data: dict[str, Any] = payment_data(payment) if types else {}
+        return [
+            Event(
+                id=self._ids.record(ids.EVENT, payment.merchant_id, now),
+                merchant_id=payment.merchant_id,
+                storefront=payment.storefront,
+                type=event_type,
+                payment_id=payment.id,
+                occurred_at=now,
+                data=data,
+            )
+            for event_type in types
+        ]
+
+    def _decide(
+        self,
+        payment: Payment,
+        fact: Fact,
+        entries: Sequence[Entry],
+        plan: Watch | None,
+        read: Watch | None,
+        render: Render | None,
+    ) -> Change:
+        now = self._now()
+        after, types = apply(payment, fact, now)
+        decided = payment.status is Status.CREATED and after.status is not Status.CREATED
+        return Change(
+            before=payment,
+            after=after,
+            events=self.events(after, types, now),
+            entries=entries,
+            watch=read if plan is None else watch.after(plan, after, fact, now, self._jitter()),
+            watch_read=read,
+            release=render is not None,
+            reply=render(after) if render is not None and decided else None,
+        )
+
+    def _tell(self, change: Change) -> None:
+        if change.events:
+            self._on_event()
+        if change.watch is not None:
+            self._on_watch(change.watch.due_at)
+
+
+def _as_seen(fact: Fact, seen: BankCodeSeen | OrderPaidByAnother | InvoiceKeySeen) -> Fact:
+    match fact, seen:
+        case Captured(), BankCodeSeen():
+            return replace(fact, bank_code_of=seen.payment_id)
+        case Captured(), OrderPaidByAnother():
+            return replace(fact, order_paid_by=seen.payment_id)
+        case InvoiceIssued(), InvoiceKeySeen():
+            # Two payments on one invoice would both be paid by one customer: such an answer is no invoice at all.
+            return RequestUnknown("invoice_key_reused")
+        case _:
+            raise seen
