@@ -3,6 +3,7 @@
 A setting's description is what `dargah config` prints. An environment variable goes before a file.
 """
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -44,7 +45,12 @@ class Settings(BaseSettings):
     """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+        env_prefix=PREFIX,
+        frozen=True,
+        env_ignore_empty=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
     )
 
     environment: Environment = Field(
@@ -199,8 +205,6 @@ def check_names(environ: Mapping[str, str]) -> None:
 
     Others are let be: an orchestrator adds its own, such as DARGAH_PORT and DARGAH_SERVICE_HOST.
     """
-    import difflib  # noqa: PLC0415  only when there is something to compare
-
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR, f"{PREFIX}ADMIN_URL"}
     for name in environ:
         upper = name.upper()
