@@ -1,0 +1,126 @@
+"""The HTTP client session that both outbound adapters use: what it may dial, how it resolves, what it never does."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from proxy.adapters.guard import BlockedAddress, Guard
+
+CONNECT_SECONDS: Final = 5.0  # DNS, TCP and TLS together
+DNS_SECONDS: Final = 3.0  # less than a connect, so that a dead name server is told from a dead host
+# Servers of this field close idle connections after 5 s (Node, Apache); leaving first is what avoids most stale ones.
+IDLE_SECONDS: Final = 4.0
+
+
+@dataclass(slots=True)
+class Dial:
+    """What one call did on its way out. `trusted` when the operator's settings name the very host and port."""
+
+    trusted: bool = False
+    dialled: bool = False
+    blocked: bool = False
+
+
+DIAL: Final[ContextVar[Dial | None]] = ContextVar("dial", default=None)
+"""The call that is under way. aiohttp makes sockets in the caller's context, which is how a socket knows its call."""
+
+
+class BoundedResolver(AbstractResolver):
+    """aiodns with an upper bound: one dead name server stalls neither a thread pool nor the other merchants."""
+
+    def __init__(self, seconds: float = DNS_SECONDS) -> None:
+        self._seconds = seconds
+        self._inner = aiohttp.AsyncResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._inner.resolve(host, port, family)
+        except TimeoutError as error:
+            raise OSError(None, "the name server did not answer in time") from error
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def tls_context() -> ssl.SSLContext:
+    """Verifies certificate and host name, TLS 1.2 or newer."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Outbound:
+    """A client session and its resolver, made once inside the running loop and closed together."""
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str],
+        connect_seconds: float = CONNECT_SECONDS,
+        guard: Guard | None = None,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._resolver = resolver or BoundedResolver()
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # aiohttp's 100 would be shared by all; the use-cases limit per terminal and endpoint
+                keepalive_timeout=IDLE_SECONDS,
+                resolver=self._resolver,
+                socket_factory=_socket_factory(guard),
+                ssl=tls or tls_context(),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", **headers},
+            auto_decompress=False,  # what is sent compressed all the same is not worth a gzip bomb
+            trust_env=False,
+            # The adapters bound a whole call, with its one resend, by a deadline of their own.
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
+        )
+
+    async def close(self) -> None:
+        await self.session.close()
+        await self._resolver.close()
+
+
+async def resend_if_stale(call: Callable[[], Any], dial: Dial) -> aiohttp.ClientResponse:
+    """What `call` gives; called once more when it went out on an idle socket that died before any answer byte."""
+    try:
+        response: aiohttp.ClientResponse = await call()
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
+        if dial.dialled or not _before_any_byte(error):
+            raise
+        response = await call()
+    return response
+
+
+def _before_any_byte(error: Exception) -> bool:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    # aiohttp puts a half-read head in place of its message.
+    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
+
+
+def _socket_factory(guard: Guard | None) -> Callable[[aiohttp.AddrInfoType], socket.socket]:
+    def dial_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, target = address
+        dial = DIAL.get() or Dial()
+        reason = None if guard is None or dial.trusted else guard.refuses(str(target[0]), int(target[1]))
+        if reason is not None:
+            dial.blocked = True
+            raise BlockedAddress(reason)
+        dial.dialled = True
+        return socket.socket(family, kind, protocol)
+
+    return dial_socket
