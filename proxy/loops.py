@@ -20,11 +20,15 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 
 
 class Tasks:
-    """Work that must finish although the browser or the storefront hangs up; bounded, and waited for at the end."""
+    """Work that must finish although the browser or the storefront hangs up; bounded, and waited for at the end.
+
+    `on_room` is called when one of a full house has finished.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._running: set[asyncio.Task[Any]] = set()
+        self.on_room: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self._running)
@@ -49,7 +53,10 @@ class Tasks:
             await asyncio.wait(self._running)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
+        full = len(self._running) >= self._limit
         self._running.discard(task)
+        if full:
+            self.on_room()
         # Whoever awaited it has seen the error; this marks it as seen when nobody did any more.
         if not task.cancelled():
             task.exception()
