@@ -24,6 +24,7 @@ from proxy.config_values import (
     parse_webhook_allow,
 )
 from proxy.secret_files import SecretFileError, read_secret_file, secret_files
+from proxy.setup import HttpPolicy
 
 PREFIX: Final = "DARGAH_"
 SECRETS_DIR: Final = f"{PREFIX}SECRETS_DIR"
@@ -138,6 +139,12 @@ class Settings(BaseSettings):
     @property
     def development(self) -> bool:
         return self.environment is Environment.DEVELOPMENT
+
+    @property
+    def http_policy(self) -> HttpPolicy:
+        """Where webhooks and gateways may be plain http."""
+        targets = frozenset(target for target in self.webhook_allow if isinstance(target, str))
+        return HttpPolicy(loopback=self.development, targets=targets)
 
     @property
     def base_url(self) -> str:

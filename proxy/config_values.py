@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.merchant import origin_of
+from proxy.setup.fields import is_loopback
 
 AdminTokens = Mapping[str, str]
 Target = str | IPv4Network | IPv6Network
@@ -42,16 +43,6 @@ class Address:
     @property
     def url(self) -> str:
         return f"http://{self}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is localhost or a loopback address, in writing: no name is looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_address(value: object) -> Address:

@@ -1,0 +1,103 @@
+"""API tokens: issued once in plain text, kept as a digest, revoked now or after an overlap."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from proxy.clock import DAY, SECOND, rfc3339
+from proxy.errors import NotFound
+from proxy.ids import TOKEN, digest
+from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, Mode, Scope, Token
+from proxy.setup.base import Base, require_room
+from proxy.setup.fields import Inspection
+
+MAX_TOKENS: Final = 1000
+LONGEST_OVERLAP_SECONDS: Final = 7 * DAY // SECOND
+SHOWN_PREFIX_CHARS: Final = 20  # dg_live_, the merchant's key, and 4 of the 22 secret characters
+
+
+class Tokens(Base):
+    async def issue_token(
+        self,
+        merchant_id: str,
+        storefront: str = DEFAULT_STOREFRONT,
+        mode: Mode = Mode.LIVE,
+        scopes: Iterable[Scope] = DEFAULT_SCOPES,
+        terminal_id: str | None = None,
+        expires_at: int | None = None,
+        *,
+        actor: str,
+    ) -> tuple[Token, str]:
+        """The token's row and its text, which is shown once. `expires_at` is milliseconds since the epoch."""
+        look, now = self._inspect(), self._now()
+        text = self._ids.api_token(merchant_id, mode)
+        token = Token(
+            id=self._ids.record(TOKEN, merchant_id, now),
+            merchant_id=merchant_id,
+            storefront=look.storefront("storefront", storefront),
+            mode=mode,
+            prefix=text[:SHOWN_PREFIX_CHARS],
+            digest=digest(text),
+            scopes=frozenset(scopes),
+            terminal_id=terminal_id,
+            created_at=now,
+            expires_at=expires_at,
+            revoked_at=None,
+        )
+        _check_life(look, token, now)
+        if terminal_id is not None:
+            await self._check_terminal(look, token, terminal_id)
+        look.raise_for_errors()
+        require_room(len(await self._store.list_tokens(merchant_id)), MAX_TOKENS, "tokens", "توکن")
+        await self._store.add_token(token, self._audit(merchant_id, actor, "token.issue", token.id, _shown(token)))
+        return token, text
+
+    async def revoke_token(self, merchant_id: str, token_id: str, after_seconds: int = 0, *, actor: str) -> Token:
+        """The token, dead after `after_seconds` (for a rotation with overlap). An earlier revocation stands."""
+        look, now = self._inspect(), self._now()
+        if not 0 <= after_seconds <= LONGEST_OVERLAP_SECONDS:
+            look.refuse(
+                "after_seconds", "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد"
+            )
+        look.raise_for_errors()
+        token = await self._store.token(merchant_id, token_id)
+        revoked_at = now + after_seconds * SECOND
+        if token.revoked_at is not None and token.revoked_at <= revoked_at:
+            return token
+        token = replace(token, revoked_at=revoked_at)
+        data = {"revoked_at": rfc3339(revoked_at)}
+        await self._store.save_token(token, self._audit(merchant_id, actor, "token.revoke", token_id, data))
+        self._changed()
+        return token
+
+    async def _check_terminal(self, look: Inspection, token: Token, terminal_id: str) -> None:
+        try:
+            terminal = await self._store.terminal(token.merchant_id, terminal_id)
+        except NotFound:
+            look.refuse("terminal_id", "terminal_unknown", "there is no such terminal", "چنین ترمینالی نیست")
+            return
+        if terminal.mode is not token.mode:
+            look.refuse(
+                "terminal_id",
+                "mode_differs",
+                f"is a {terminal.mode} terminal; a {token.mode} token needs a {token.mode} one",
+                "نوع توکن و ترمینال یکی نیست",
+            )
+
+
+def _check_life(look: Inspection, token: Token, now: int) -> None:
+    if not token.scopes:
+        look.refuse("scopes", "too_few", "name at least one scope", "دست‌کم یک دسترسی نام ببرید")
+    if token.expires_at is not None and token.expires_at <= now:
+        look.refuse("expires_at", "in_the_past", "must be later than now", "باید پس از اکنون باشد")
+
+
+def _shown(token: Token) -> dict[str, object]:
+    return {
+        "storefront": token.storefront,
+        "mode": token.mode,
+        "prefix": token.prefix,
+        "scopes": sorted(token.scopes),
+        "terminal_id": token.terminal_id,
+        "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
+    }
