@@ -8,7 +8,7 @@ from aiohttp import web
 
 from proxy.simulator.bank import Bank
 from proxy.simulator.chaos import Chaos
-from proxy.simulator.control import Control, control_errors
+from proxy.simulator.control import Control
 from proxy.simulator.faults import Faults
 from proxy.simulator.gateway import Gateway
 from proxy.simulator.journal import Journal
@@ -26,12 +26,12 @@ def create_app(
     chaos: Chaos | None = None,
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     randomness: Random | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Callable[[str], None] | None = None,
 ) -> web.Application:
     """The gateway at `{prefix}/invoice/…` and its control API at `/control/…`; `app[GATEWAY]` is the gateway itself.
 
-    `terminals` are created where the ledger does not have them yet. The control API has no authentication, so the
-    listener belongs on loopback. Raises LedgerInUseError.
+    `tell` gets a line per call, with no api_key in it. `terminals` are created where the ledger does not have them
+    yet. The control API has no authentication, so the listener belongs on loopback. Raises LedgerInUseError.
     """
     journal = Journal(ledger)
     known_terminals, known_invoices = journal.load()
@@ -48,7 +48,7 @@ def create_app(
     async def close(_: web.Application) -> None:
         await journal.close()
 
-    app = web.Application(middlewares=[control_errors], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[GATEWAY] = gateway
     app.on_cleanup.append(close)
     Protocol(gateway, journal, tell).add_routes(app.router, _clean_prefix(prefix))

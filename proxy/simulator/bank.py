@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 from proxy.simulator.ledger import (
     MAX_AMOUNT_RIALS,
@@ -15,7 +14,7 @@ from proxy.simulator.ledger import (
     Terminal,
     refusal,
 )
-from proxy.simulator.return_url import plain_url
+from proxy.simulator.return_url import host_of, plain_url
 
 # The ledger is held in memory, at about 1 kB an invoice.
 MAX_INVOICES = 1_000_000
@@ -214,5 +213,5 @@ def parse_amount(value: Any) -> int | None:
 def _of_domain(url: str, domain: str | None) -> bool:
     if domain is None:
         return True
-    host = urlsplit(url).hostname or ""
+    host = host_of(url)
     return host == domain.lower() or host.endswith("." + domain.lower())

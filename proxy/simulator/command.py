@@ -54,7 +54,7 @@ def simulator(
             prefix=prefix,
             terminals=parsed,
             chaos=chaos,
-            tell=(lambda _: None) if quiet else click.echo,
+            tell=None if quiet else click.echo,
         )
         await _serve(app, host, port)
 

@@ -4,7 +4,9 @@ It has no authentication, so the listener belongs on loopback.
 """
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
+from functools import wraps
 from itertools import islice
 from typing import Any
 
@@ -18,6 +20,8 @@ from proxy.simulator.journal import Journal
 from proxy.simulator.ledger import State, Terminal
 from proxy.simulator.orders import ChaosOrder, ListOrder, RuleOrder, TerminalOrder
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
 
 class Control:
     """Reads and changes the gateway on behalf of a test or a person. Errors are `{"error": …}` with 400, 404 or 409."""
@@ -27,16 +31,20 @@ class Control:
         self._journal = journal
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_get("/control/terminals", self.terminals)
-        router.add_post("/control/terminals", self.put_terminal)
-        router.add_get("/control/invoices", self.invoices)
-        router.add_get("/control/invoices/{invoice_key}", self.invoice)
-        router.add_post("/control/invoices/{invoice_key}/{act:pay|cancel|fail|back}", self.act)
-        router.add_get("/control/faults", self.faults)
-        router.add_post("/control/faults", self.add_fault)
-        router.add_delete("/control/faults", self.clear_faults)
-        router.add_post("/control/chaos", self.start_chaos)
-        router.add_get("/control/stats", self.stats)
+        invoice = "/control/invoices/{invoice_key}"
+        for method, path, handler in (
+            ("GET", "/control/terminals", self.terminals),
+            ("POST", "/control/terminals", self.put_terminal),
+            ("GET", "/control/invoices", self.invoices),
+            ("GET", invoice, self.invoice),
+            ("POST", f"{invoice}/{{act:pay|cancel|fail|back}}", self.act),
+            ("GET", "/control/faults", self.faults),
+            ("POST", "/control/faults", self.add_fault),
+            ("DELETE", "/control/faults", self.clear_faults),
+            ("POST", "/control/chaos", self.start_chaos),
+            ("GET", "/control/stats", self.stats),
+        ):
+            router.add_route(method, path, _guarded(handler))
 
     async def terminals(self, _: web.Request) -> web.Response:
         return await self._json({"terminals": [asdict(item) for item in self._gateway.bank.terminals.values()]})
@@ -102,23 +110,23 @@ class Control:
         return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-@web.middleware
-async def control_errors(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Errors of the control API as JSON."""
-    if not request.path.startswith("/control/"):
-        response: web.StreamResponse = await handler(request)
-        return response
-    try:
-        response = await handler(request)
-    except ValidationError as error:
-        return _error(400, "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
-    except UnknownInvoiceError:
-        return _error(404, "no such invoice")
-    except AlreadyCapturedError:
-        return _error(409, "the invoice is captured")
-    except ValueError as error:
-        return _error(400, str(error))
-    return response
+def _guarded(handler: Handler) -> Handler:
+    @wraps(handler)
+    async def guarded(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except ValidationError as error:
+            return _error(
+                400, "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            )
+        except UnknownInvoiceError:
+            return _error(404, "no such invoice")
+        except AlreadyCapturedError:
+            return _error(409, "the invoice is captured")
+        except ValueError as error:
+            return _error(400, str(error))
+
+    return guarded
 
 
 def _error(status: int, text: str) -> web.Response:
@@ -126,7 +134,15 @@ def _error(status: int, text: str) -> web.Response:
 
 
 def _visit(visit: Visit) -> dict[str, Any]:
-    returns = [{"return_method": trip.method, "return_url": trip.url, "params": trip.params} for trip in visit.returns]
-    nowhere: dict[str, Any] = {"return_method": None, "return_url": None, "params": {}}
+    returns = [
+        {
+            "return_method": trip.method,
+            "return_url": trip.url,
+            "params": trip.params,
+            "delay_seconds": trip.delay_seconds,
+        }
+        for trip in visit.returns
+    ]
+    nowhere: dict[str, Any] = {"return_method": None, "return_url": None, "params": {}, "delay_seconds": 0.0}
     first = returns[0] if returns else nowhere
     return {**first, "returns": returns, "faults": visit.faults, "invoice": asdict(visit.invoice)}

@@ -39,7 +39,9 @@ class Journal:
     """Stores changed rows. `note` is cheap and never waits; `settled` returns when all noted so far is on disk."""
 
     def __init__(self, path: str) -> None:
-        """Open or create the file, or `:memory:`. Raises LedgerInUseError, sqlite3.Error."""
+        """Open or create the file; `:memory:` keeps nothing. Raises LedgerInUseError, sqlite3.Error."""
+        # Memory is lost with the process whatever is written there.
+        self._lasting = path != ":memory:"
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.2)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._changed: dict[tuple[str, str], Terminal | Invoice] = {}
@@ -65,6 +67,8 @@ class Journal:
 
     def note(self, changed: Terminal | Invoice) -> None:
         """Keep a row for the next commit; a row that changes twice is written once."""
+        if not self._lasting:
+            return
         key = changed.api_key if isinstance(changed, Terminal) else changed.invoice_key
         self._changed[type(changed).__name__, key] = changed
         self._noted += 1

@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from proxy.simulator.gateway import Return
 from proxy.simulator.ledger import Invoice, State
+from proxy.simulator.return_url import host_of
 
 _PERSIAN = str.maketrans("0123456789,", "۰۱۲۳۴۵۶۷۸۹٬")
 _NOTICES = {
@@ -63,7 +63,7 @@ def pay_page(invoice: Invoice) -> str:
     return _PAGES.get_template("pay.html").render(
         amount_rials=invoice.amount_rials,
         invoice_key=invoice.invoice_key,
-        shop=urlsplit(invoice.return_url).hostname or "",
+        shop=host_of(invoice.return_url),
         notice=_NOTICES[invoice.state],
         captured=invoice.state is State.CAPTURED,
     )

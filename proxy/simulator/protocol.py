@@ -22,7 +22,7 @@ _CHUNK_BYTES = 64 * 1024
 class Protocol:
     """Request, pay and check, each answered only when what it did is durable. `tell` gets a line per call."""
 
-    def __init__(self, gateway: Gateway, journal: Journal, tell: Callable[[str], None]) -> None:
+    def __init__(self, gateway: Gateway, journal: Journal, tell: Callable[[str], None] | None) -> None:
         self._gateway = gateway
         self._journal = journal
         self._tell = tell
@@ -69,13 +69,15 @@ class Protocol:
         except ValueError:
             return _html(pages.message_page("درخواست نادرست", "یکی از دکمه‌های صفحه پرداخت را بزنید."), 400)
         await self._journal.settled()
-        self._tell(f"{act} {invoice_key} -> {visit.invoice.state} {' '.join(visit.faults)}".rstrip())
+        if self._tell is not None:
+            self._tell(f"{act} {invoice_key} -> {visit.invoice.state} {' '.join(visit.faults)}".rstrip())
         return await _send_back(request, visit)
 
     async def _answer(self, request: web.Request, call: str, reply: Reply) -> web.StreamResponse:
         await self._journal.settled()
-        shown = "reset" if reply.reset else reply.body[-200:].decode(errors="replace").strip()
-        self._tell(f"{call} -> {shown}")
+        if self._tell is not None:
+            shown = "reset" if reply.reset else reply.body[-200:].decode(errors="replace").strip()
+            self._tell(f"{call} -> {shown}")
         return await play(request, reply)
 
 

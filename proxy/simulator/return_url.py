@@ -1,10 +1,13 @@
 """The return_url as shops send it, and as the customer is sent back to it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import unquote, urlencode
 
 _MAX_ENCODINGS = 2
+# urllib's parser costs ten times this, on a path that benchmarks run through.
+_HOST = re.compile(r"https?://(?:[^@/?#]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\[\]]+)(?::[0-9]*)?(?:[/?#]|$)", re.IGNORECASE)
 
 
 def plain_url(value: Any) -> str | None:
@@ -19,14 +22,14 @@ def plain_url(value: Any) -> str | None:
         if _has_scheme(url):
             break
         url = unquote(url)
-    if not _has_scheme(url):
-        return None
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        return None
     # A control character or a space would split the Location header.
-    return url if host and url.isprintable() and " " not in url else None
+    return url if host_of(url) and url.isprintable() and " " not in url else None
+
+
+def host_of(url: str) -> str:
+    """The host of an http or https URL, in lower case; empty when it is no such URL."""
+    found = _HOST.match(url)
+    return found[1].lower() if found else ""
 
 
 def with_params(return_url: str, params: Mapping[str, str]) -> str:

@@ -15,7 +15,8 @@ async def start_shop(aiohttp_client: Any) -> StartShop:
     async def start(*, prefix: str = "", **options: Any) -> Shop:
         clock, lines = HandClock(), list[str]()
         options.setdefault("terminals", [Terminal("key-one"), Terminal("key-two")])
-        app = create_app(prefix=prefix, clock=clock, randomness=Random(1), tell=lines.append, **options)
+        options.setdefault("randomness", Random(1))
+        app = create_app(prefix=prefix, clock=clock, tell=lines.append, **options)
         return Shop(await aiohttp_client(app), clock, prefix, lines=lines)
 
     return start
