@@ -1,0 +1,111 @@
+"""The customer's way: to the gateway by the pay link, and back through the return link to the shop."""
+
+from typing import Final
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+
+from proxy.errors import NotFound
+from proxy.ids import merchant_of_link
+from proxy.payment import Payment, Status
+from proxy.way_back import way_back_url
+from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
+from proxy.web.pages import PAGE_HEADERS, payment_page
+from proxy.web.parsing import read_body
+from proxy.web.problems import BodyTooLarge, BodyTooSlow
+from proxy.web.services import SERVICES, Services
+
+# All that a return may leave behind; a host that also sends card_number must not make us keep it.
+RETURN_PARAMETERS: Final = ("invoice_key", "status", "bank_code")
+MAX_PARAMETER_CHARS: Final = 100
+MAX_FORM_FIELDS: Final = 100
+OPEN: Final = (Status.CREATED, Status.PENDING)
+
+
+async def pay(request: web.Request) -> web.Response:
+    """To the gateway while the payment can be paid; otherwise a page that says what became of it."""
+    services = request.app[SERVICES]
+    if request.method == hdrs.METH_HEAD:
+        return await _glance(request)
+    payment = _seen(request, await services.tasks.run(services.checkout.opened(request.match_info["link"])))
+    if payment.status is Status.PENDING and services.now() < payment.expires_at:
+        return _see_other(await services.checkout.gateway_pay_url(payment))
+    return await _page(request, payment)
+
+
+async def come_back(request: web.Request) -> web.Response:
+    """Asks the gateway what happened, then sends the customer to the shop, or says it on a page of our own.
+
+    A page that waits for the outcome comes back with `again`: it looks at what the watcher has found out since, and
+    costs the gateway nothing.
+    """
+    services = request.app[SERVICES]
+    if request.method == hdrs.METH_HEAD:
+        return await _glance(request)
+    if "again" in request.query:
+        payment = await _by_link(services, request.match_info["link"])
+    else:
+        returned = services.checkout.returned(request.match_info["link"], await _parameters(request))
+        payment = (await services.tasks.run(returned)).payment
+    _seen(request, payment)
+    if payment.status not in OPEN and payment.return_url is not None:
+        return _see_other(await _way_back(services, payment, payment.return_url))
+    return await _page(request, payment)
+
+
+async def _glance(request: web.Request) -> web.Response:
+    """HEAD is for previews and scanners, who are nobody's customers: it asks and records nothing."""
+    _seen(request, await _by_link(request.app[SERVICES], request.match_info["link"]))
+    return web.Response(headers=PAGE_HEADERS)
+
+
+async def _page(request: web.Request, payment: Payment) -> web.Response:
+    services = request.app[SERVICES]
+    merchant = await services.directory.merchant(payment.merchant_id)
+    url = payment.return_url
+    way_back = None if url is None else await _way_back(services, payment, url)
+    again = _again(request) if payment.status in OPEN else None
+    return payment_page(payment, merchant.name, way_back, again=again, now=services.now())
+
+
+async def _way_back(services: Services, payment: Payment, return_url: str) -> str:
+    return way_back_url(return_url, await services.directory.return_secret(payment.merchant_id), payment)
+
+
+async def _by_link(services: Services, link: str) -> Payment:
+    merchant_id = merchant_of_link(link)
+    if merchant_id is None:
+        raise NotFound("payment")
+    return await services.store.payment_by_link(merchant_id, link)
+
+
+async def _parameters(request: web.Request) -> dict[str, str]:
+    """The known parameters of a return, from the query and from a form, cut short. Nothing in them is believed."""
+    given: dict[str, str] = dict(request.query)
+    if request.method == hdrs.METH_POST:
+        given |= await _form(request)
+    return {name: given[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in given}
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """A form's fields; empty for anything that is none, since the return counts whatever came with it."""
+    try:
+        text = (await read_body(request)).decode("utf-8", "replace")
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+    except (BodyTooLarge, BodyTooSlow, ValueError):
+        return {}
+
+
+def _again(request: web.Request) -> int:
+    text = request.query.get("again", "")
+    return int(text) if len(text) <= 2 and text.isascii() and text.isdigit() else 0  # noqa: PLR2004  a bound on int()
+
+
+def _seen(request: web.Request, payment: Payment) -> Payment:
+    request[MERCHANT_ID], request[PAYMENT_ID] = payment.merchant_id, payment.id
+    return payment
+
+
+def _see_other(location: str) -> web.Response:
+    """303, which makes a GET of a POST. The address goes out as it is, not as aiohttp would write it anew."""
+    return web.Response(status=303, headers={**PAGE_HEADERS, "Location": location})

@@ -1,0 +1,119 @@
+"""The one middleware: ids in and out, errors into answers, one log line per request.
+
+aiohttp pays for each layer on every request, so these stay together.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from proxy.errors import DargahError
+from proxy.ids import RandomBytes
+from proxy.web.parsing import MAX_BODY_BYTES
+from proxy.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
+
+log = structlog.get_logger()
+
+MERCHANT_ID: Final = web.RequestKey("merchant_id", str)
+PAYMENT_ID: Final = web.RequestKey("payment_id", str)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RenderError = Callable[[web.Request, DargahError], web.StreamResponse]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The ids of one request. `traceparent` is the W3C header of our own span, where the caller sent one."""
+
+    request_id: str
+    trace_id: str | None
+    traceparent: str | None
+
+
+def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
+    """The middleware of an application whose errors `render_error` shows."""
+
+    @web.middleware
+    async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = asyncio.get_running_loop().time()
+        trace = _trace(request, random_bytes)
+        # A connection's requests share a task, and with it the context that the log lines of the work below show.
+        clear_contextvars()
+        bind_contextvars(request_id=trace.request_id)
+        response = await _answer(request, handler, render_error, trace)
+        response.headers["X-Request-Id"] = trace.request_id
+        if trace.traceparent is not None:
+            response.headers["traceparent"] = trace.traceparent
+        _log(request, response.status, trace, asyncio.get_running_loop().time() - started)
+        return response
+
+    return observed
+
+
+async def _answer(
+    request: web.Request, handler: Handler, render_error: RenderError, trace: Trace
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except DargahError as error:
+        return render_error(request, error)
+    except web.HTTPException as error:
+        return render_error(request, _of_aiohttp(error))
+    except Exception:
+        log.exception("request_failed", request_id=trace.request_id, route=_route(request))
+        return render_error(request, InternalError())
+
+
+def _of_aiohttp(error: web.HTTPException) -> DargahError:
+    match error:
+        case web.HTTPNotFound():
+            return RouteNotFound()
+        case web.HTTPMethodNotAllowed():
+            return MethodNotAllowed(tuple(sorted(error.allowed_methods)))
+        case web.HTTPRequestEntityTooLarge():
+            return BodyTooLarge(MAX_BODY_BYTES)
+        case _:
+            raise error
+
+
+def _trace(request: web.Request, random_bytes: RandomBytes) -> Trace:
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else random_bytes(12).hex()
+    parent = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    if parent is None:
+        return Trace(request_id, None, None)
+    return Trace(request_id, parent[1], f"00-{parent[1]}-{random_bytes(8).hex()}-{parent[2]}")
+
+
+def _route(request: web.Request) -> str:
+    """The pattern rather than the path: a path may hold a pay link, which is a secret."""
+    resource = request.match_info.route.resource
+    return "unmatched" if resource is None else resource.canonical
+
+
+def _log(request: web.Request, status: int, trace: Trace, seconds: float) -> None:
+    fields = {
+        "request_id": trace.request_id,
+        "method": request.method if request.method in _METHODS else "other",
+        "route": _route(request),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+    }
+    if trace.trace_id is not None:
+        fields["trace_id"] = trace.trace_id
+    if MERCHANT_ID in request:
+        fields["merchant_id"] = request[MERCHANT_ID]
+    if PAYMENT_ID in request:
+        fields["payment_id"] = request[PAYMENT_ID]
+    log.info("request", **fields)

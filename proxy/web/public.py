@@ -1,0 +1,59 @@
+"""The public listener: the merchant's API, the customer's way, and health, in one table."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.errors import DargahError
+from proxy.web import customer, endpoints, events, health, payments
+from proxy.web.middleware import observe
+from proxy.web.pages import error_page
+from proxy.web.parsing import MAX_BODY_BYTES
+from proxy.web.problems import problem_response
+from proxy.web.services import SERVICES, Services
+
+# A GET also answers HEAD.
+ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
+    ("POST", "/v1/payments", payments.create_payment),
+    ("GET", "/v1/payments", payments.list_payments),
+    ("GET", "/v1/payments/{payment_id}", payments.get_payment),
+    ("POST", "/v1/payments/{payment_id}/check", payments.check_payment),
+    ("GET", "/v1/payments/{payment_id}/timeline", payments.get_timeline),
+    ("POST", "/v1/webhook-endpoints", endpoints.create_endpoint),
+    ("GET", "/v1/webhook-endpoints", endpoints.list_endpoints),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}", endpoints.get_endpoint),
+    ("PATCH", "/v1/webhook-endpoints/{endpoint_id}", endpoints.change_endpoint),
+    ("DELETE", "/v1/webhook-endpoints/{endpoint_id}", endpoints.delete_endpoint),
+    ("GET", "/v1/events", events.list_events),
+    ("GET", "/v1/events/{event_id}", events.get_event),
+    ("GET", "/pay/{link}", customer.pay),
+    ("GET", "/return/{link}", customer.come_back),
+    ("POST", "/return/{link}", customer.come_back),
+    ("GET", "/healthz", health.healthz),
+    ("GET", "/readyz", health.readyz),
+)
+CUSTOMER_PATHS: Final = ("/pay/", "/return/")
+
+
+def create_public_app(services: Services) -> web.Application:
+    """The application of the public listener over `services`."""
+    app = web.Application(middlewares=[observe(_render_error, services.random_bytes)], client_max_size=MAX_BODY_BYTES)
+    app[SERVICES] = services
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, handler)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler)
+    return app
+
+
+def operations() -> Iterator[tuple[str, str]]:
+    """The (method, path) pairs of the listener, as openapi.yaml must have them."""
+    return ((method, path) for method, path, _ in ROUTES)
+
+
+def _render_error(request: web.Request, error: DargahError) -> web.StreamResponse:
+    if request.path.startswith(CUSTOMER_PATHS):
+        return error_page(error)
+    return problem_response(error)
