@@ -18,11 +18,12 @@ _URL_SAFE: Final = "%!$&'()*+,;=:@/?[]"
 
 
 def sign(secret: str, payment_id: str, order_id: str, status: str) -> str:
-    """HMAC-SHA256, in hex, of `payment_id.order_id.status` (decoded, in UTF-8) under the merchant's return secret.
+    """HMAC-SHA256, in hex, of `payment_id=…&order_id=…&status=…` under the merchant's return secret.
 
-    Neither a payment's id nor a status has a dot, so no two triples sign alike.
+    The values stand there decoded, in UTF-8: languages differ in how they encode a form (`~`, `*`, a space). Neither
+    a payment's id nor a status has an `&`, so no two triples of valid ones sign alike.
     """
-    signed = f"{payment_id}.{order_id}.{status}"
+    signed = f"payment_id={payment_id}&order_id={order_id}&status={status}"
     return hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
 
 

@@ -19,8 +19,8 @@ _ADVICE: Final[Mapping[int, tuple[str, str]]] = {
     ),
     203: (
         (
-            "the return address is not of the domain registered for the terminal (203); give the terminal a base URL for "
-            "returns under that domain, or register this one at the gateway"
+            "the return address is not under the domain registered for the terminal (203); give the terminal a base URL "
+            "for returns there, or register this one at the gateway"
         ),
         (
             "نشانی بازگشت از دامنهٔ ثبت‌شدهٔ ترمینال نیست (۲۰۳)؛ برای ترمینال نشانی بازگشتی از آن دامنه بگذارید "
