@@ -1,0 +1,151 @@
+"""When the gateway is asked again."""
+
+from dataclasses import replace
+from itertools import cycle, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.payments import ASKED, CANCELED, CREATED, CREATED_AT, EXPIRED, EXPIRES_AT, FAILED, PAID, PENDING, REVIEW
+from proxy.clock import HOUR, MINUTE, SECOND
+from proxy.facts import Canceled, Captured, CheckUnknown, Fact, InvoiceIssued, NotPaid, RequestUnknown, TimeUp
+from proxy.payment import Payment, Status, apply
+from proxy.watch import Watch, after, begin, hurry
+
+UNCLEAR = CheckUnknown("inv_1", "timeout")
+LINKED = replace(PENDING, spare_invoice_keys=())
+NEVER_EXPIRES = replace(LINKED, expires_at=CREATED_AT + 1000 * HOUR)
+
+
+def checks(payment: Payment, watch: Watch | None, fact: Fact, times: int, *jitters: float) -> list[int]:
+    """When the next `times` checks are due, in ms after the link, if each of them learns `fact`."""
+    due, jitter = list[int](), cycle(jitters or (0.0,))
+    while watch is not None and len(due) < times:
+        due.append(watch.due_at - CREATED_AT)
+        payment, _ = apply(payment, fact, watch.due_at)
+        watch = after(watch, payment, fact, watch.due_at, next(jitter))
+    return due
+
+
+def from_link(payment: Payment) -> Watch | None:
+    return after(begin(CREATED), payment, InvoiceIssued("inv_1"), CREATED_AT, 0.0)
+
+
+def test_a_payment_that_is_only_stored_waits_for_its_expiry() -> None:
+    assert begin(CREATED).due_at == EXPIRES_AT
+    unclear = after(begin(CREATED), CREATED, RequestUnknown("reset"), CREATED_AT, 0.0)
+    assert unclear is not None
+    assert unclear.due_at == EXPIRES_AT
+
+
+def test_a_payment_that_failed_without_an_invoice_is_not_watched() -> None:
+    assert after(begin(CREATED), FAILED, TimeUp(), EXPIRES_AT, 0.0) is None
+
+
+def test_with_no_return_the_checks_are_counted_from_the_link_and_end_after_72_hours() -> None:
+    minutes = [2, 4, 7, 10, 14, 20, 30, 60, 180, 720, 1440, 4320]
+    due = checks(NEVER_EXPIRES, from_link(NEVER_EXPIRES), NotPaid("inv_1"), 100)
+    assert due == [minute * MINUTE for minute in minutes]
+
+
+@pytest.mark.parametrize("jitters", [(-1.0,), (1.0,), (0.5, -0.2), (-1.0, 1.0), (1.0, 0.0, -1.0)])
+def test_jitter_puts_a_check_off_by_a_tenth_at_most_and_never_makes_one_more(jitters: tuple[float, ...]) -> None:
+    plain = checks(NEVER_EXPIRES, from_link(NEVER_EXPIRES), NotPaid("inv_1"), 100)
+    due = checks(NEVER_EXPIRES, from_link(NEVER_EXPIRES), NotPaid("inv_1"), 100, *jitters)
+    assert len(due) == len(plain)
+    gaps = [later - earlier for earlier, later in pairwise([0, *plain])]
+    assert all(
+        point <= moved <= point + gap * 0.1 + 1 for point, moved, gap in zip(plain[1:], due[1:], gaps[1:], strict=True)
+    )
+    assert due[4] <= 15 * MINUTE  # some gateways give the money back after that
+
+
+def test_a_return_starts_the_quick_schedule_at_once_and_the_slow_one_follows() -> None:
+    watch = hurry(begin(NEVER_EXPIRES), CREATED_AT + MINUTE)
+    due = [point - MINUTE for point in checks(NEVER_EXPIRES, watch, NotPaid("inv_1"), 9)]
+    gaps = [3 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE]
+    assert due[:8] == [sum(gaps[:count]) for count in range(8)]
+    assert due[8] + MINUTE == 20 * MINUTE
+
+
+@given(st.floats(-1, 1))
+def test_quick_checks_are_moved_by_a_tenth_at_most(jitter: float) -> None:
+    watch = after(hurry(begin(LINKED), CREATED_AT), LINKED, NotPaid("inv_1"), CREATED_AT, jitter)
+    assert watch is not None
+    assert 2.7 * SECOND <= watch.due_at - CREATED_AT <= 3.3 * SECOND
+
+
+def test_an_unclear_answer_starts_the_quick_schedule_too_and_stays_on_10_minutes_for_ever() -> None:
+    due = checks(NEVER_EXPIRES, from_link(NEVER_EXPIRES), UNCLEAR, 1000)
+    gaps = [later - earlier for earlier, later in pairwise(due)]
+    seconds = [3, 10, 30, 60, 120, 300, 600]
+    assert gaps[: len(seconds)] == [count * SECOND for count in seconds]
+    assert set(gaps[len(seconds) :]) == {10 * MINUTE}
+    assert due[-1] > 72 * HOUR
+
+
+def test_after_72_hours_the_first_clear_answer_ends_the_watch_and_an_unclear_one_does_not() -> None:
+    end = CREATED_AT + 72 * HOUR
+    watch = Watch(LINKED.merchant_id, LINKED.id, LINKED.terminal_id, end, soon=7)
+    assert after(watch, EXPIRED, UNCLEAR, end, 0.0) is not None
+    assert after(watch, EXPIRED, NotPaid("inv_1"), end - 1, 0.0) is not None
+    assert after(watch, EXPIRED, NotPaid("inv_1"), end, 0.0) is None
+    assert after(watch, CANCELED, Canceled("inv_1"), end, 0.0) is None
+
+
+def test_the_expiry_is_a_point_of_its_own() -> None:
+    payment = replace(LINKED, expires_at=CREATED_AT + 5 * MINUTE)
+    due = checks(payment, from_link(payment), NotPaid("inv_1"), 5)
+    assert due == [minute * MINUTE for minute in (2, 4, 5, 7, 10)]
+
+
+def test_an_expired_payment_is_still_watched_to_the_end() -> None:
+    due = checks(LINKED, from_link(LINKED), NotPaid("inv_1"), 100)
+    assert due[6] == EXPIRES_AT - CREATED_AT
+    assert due[-1] == 72 * HOUR
+
+
+def test_a_cancel_answers_the_return_and_the_slow_schedule_goes_on() -> None:
+    now = CREATED_AT + 5 * MINUTE
+    watch = after(hurry(begin(LINKED), now), CANCELED, Canceled("inv_1"), now, 0.0)
+    assert watch is not None
+    assert (watch.due_at - CREATED_AT, watch.soon) == (7 * MINUTE, None)
+
+
+def test_a_capture_ends_the_watch_unless_another_invoice_may_still_be_paid() -> None:
+    fact = Captured("inv_1", ASKED, "777")
+    assert after(begin(PAID), replace(PAID, spare_invoice_keys=()), fact, CREATED_AT, 0.0) is None
+    for still_open in (PAID, REVIEW):
+        assert after(begin(PAID), still_open, fact, CREATED_AT, 0.0) is not None
+
+
+def test_an_invoice_that_comes_after_the_failure_is_watched() -> None:
+    payment, _ = apply(FAILED, InvoiceIssued("inv_2"), EXPIRES_AT + 1)
+    watch = after(begin(payment), payment, InvoiceIssued("inv_2"), EXPIRES_AT + 1, 0.0)
+    assert payment.status is Status.FAILED
+    assert watch is not None
+    assert watch.due_at == EXPIRES_AT + 1 + 2 * MINUTE
+
+
+def test_every_change_of_the_plan_raises_its_version() -> None:
+    watch = begin(LINKED)
+    hurried = hurry(watch, CREATED_AT)
+    later = after(hurried, LINKED, NotPaid("inv_1"), CREATED_AT, 0.0)
+    assert later is not None
+    assert [watch.version, hurried.version, later.version] == [1, 2, 3]
+
+
+@given(
+    st.sampled_from([LINKED, PENDING, CANCELED, EXPIRED, PAID, REVIEW]),
+    st.sampled_from([NotPaid("inv_1"), Canceled("inv_1"), UNCLEAR, InvoiceIssued("inv_2")]),
+    st.integers(CREATED_AT, CREATED_AT + 200 * HOUR),
+    st.none() | st.integers(0, 7),
+    st.floats(-1, 1),
+)
+def test_the_next_check_is_always_later_than_now(
+    payment: Payment, fact: Fact, now: int, soon: int | None, jitter: float
+) -> None:
+    watch = Watch(payment.merchant_id, payment.id, payment.terminal_id, now, soon)
+    planned = after(watch, payment, fact, now, jitter)
+    assert planned is None or planned.due_at > now
