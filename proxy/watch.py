@@ -49,7 +49,7 @@ def hurry(watch: Watch, due_at: int) -> Watch:
 def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -> Watch | None:
     """The watch once `fact` was learnt and `payment` is what came of it; None when it is over.
 
-    `jitter` is uniform in [-1, 1] and moves a delay by up to a tenth.
+    `jitter` is uniform in [-1, 1] and moves a delay by up to a tenth; a point counted from the link only to later.
     """
     if payment.linked_at is None:
         waiting = payment.status is Status.CREATED
@@ -74,14 +74,16 @@ def _next_soon(soon: int | None, *, clear: bool) -> int | None:
 
 
 def _next_slow(payment: Payment, linked_at: int, now: int, jitter: float) -> int:
-    """The next point of FROM_LINK, or the expiry when that comes first: there the merchant is owed an answer."""
-    passed = 0
+    """The next point of FROM_LINK, or the expiry when that comes first: there the merchant is owed an answer.
+
+    Jitter only puts a point off: one that came before its time would be due a second time.
+    """
+    due, passed = now + SECOND, 0
     for delay in FROM_LINK:
-        point = linked_at + delay + round((delay - passed) * JITTER * jitter)
-        if point > now:
+        if linked_at + delay > now:
+            due = linked_at + delay + round((delay - passed) * JITTER * abs(jitter))
             break
         passed = delay
-    due = max(point, now + SECOND)
     return min(due, payment.expires_at) if now < payment.expires_at and payment.status is Status.PENDING else due
 
 
