@@ -1,0 +1,256 @@
+"""`/admin/v1`: the operator's API, on its own listener. Every path takes an operator's token; nobody else is let in."""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from aiohttp import web
+
+from proxy.errors import NotFound, Unauthenticated
+from proxy.ids import RandomBytes, merchant_of_id
+from proxy.merchant import EndpointState
+from proxy.ports import Registry
+from proxy.setup import EndpointChanges, MerchantChanges, Setup, TerminalChanges
+from proxy.web.admin_objects import (
+    audit_object,
+    endpoint_object,
+    merchant_object,
+    rotated_object,
+    terminal_object,
+    token_object,
+)
+from proxy.web.admin_schemas import (
+    AuditQuery,
+    ChangedEndpoint,
+    ChangedMerchant,
+    ChangedTerminal,
+    NewEndpoint,
+    NewMerchant,
+    NewTerminal,
+    NewToken,
+    RevokeQuery,
+    Rotate,
+)
+from proxy.web.answers import json_answer, page_answer
+from proxy.web.auth import bearer
+from proxy.web.cursors import read_cursor, write_cursor
+from proxy.web.headers import SECURITY_HEADERS
+from proxy.web.middleware import MERCHANT_ID, observe
+from proxy.web.parsing import MAX_BODY_BYTES, query_of, read_body, read_object, validated
+from proxy.web.problems import problem_response
+from proxy.web.schemas import PageQuery
+
+BASE: Final = "/admin/v1"
+CREATED: Final = 201
+
+AdminHandler = Callable[[web.Request, str], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """What the operator's API works with; `operators` are the tokens by the name that the audit log shows."""
+
+    setup: Setup
+    store: Registry
+    random_bytes: RandomBytes
+    operators: Mapping[str, str] = field(repr=False)
+
+
+class OperatorUnknown(Unauthenticated):
+    def __init__(self) -> None:
+        super().__init__()
+        self.detail = "Send the operator's token (DARGAH_ADMIN_TOKEN): `Authorization: Bearer …`."
+        self.detail_fa = "توکن گرداننده (DARGAH_ADMIN_TOKEN) را بفرستید: `Authorization: Bearer …`."
+
+
+def create_admin_app(services: AdminServices) -> web.Application:
+    """The application of the operator's listener."""
+    app = web.Application(
+        middlewares=[observe(lambda _request, error: problem_response(error), services.random_bytes)],
+        client_max_size=MAX_BODY_BYTES,
+    )
+    app.add_routes(admin_routes(services))
+    return app
+
+
+def admin_routes(services: AdminServices) -> list[web.RouteDef]:
+    """Every route of the API, behind the operator's token."""
+    admin = Admin(services)
+    one = "/merchants/{merchant_id}"
+    routes: list[tuple[str, str, AdminHandler]] = [
+        ("POST", "/merchants", admin.create_merchant),
+        ("GET", "/merchants", admin.list_merchants),
+        ("GET", one, admin.get_merchant),
+        ("PATCH", one, admin.change_merchant),
+        ("POST", f"{one}/rotate-return-secret", admin.rotate_return_secret),
+        ("POST", f"{one}/terminals", admin.create_terminal),
+        ("GET", f"{one}/terminals", admin.list_terminals),
+        ("GET", f"{one}/terminals/{{terminal_id}}", admin.get_terminal),
+        ("PATCH", f"{one}/terminals/{{terminal_id}}", admin.change_terminal),
+        ("POST", f"{one}/tokens", admin.create_token),
+        ("GET", f"{one}/tokens", admin.list_tokens),
+        ("GET", f"{one}/tokens/{{token_id}}", admin.get_token),
+        ("DELETE", f"{one}/tokens/{{token_id}}", admin.revoke_token),
+        ("POST", f"{one}/endpoints", admin.create_endpoint),
+        ("GET", f"{one}/endpoints", admin.list_endpoints),
+        ("GET", f"{one}/endpoints/{{endpoint_id}}", admin.get_endpoint),
+        ("PATCH", f"{one}/endpoints/{{endpoint_id}}", admin.change_endpoint),
+        ("DELETE", f"{one}/endpoints/{{endpoint_id}}", admin.delete_endpoint),
+        ("GET", "/audit", admin.list_audit),
+        ("POST", "/keys/rotate", admin.rotate_keys),
+    ]
+    return [web.route(method, BASE + path, admin.guarded(handler)) for method, path, handler in routes]
+
+
+class Admin:
+    """The handlers. Each gets the operator's name, and cannot be reached without one."""
+
+    def __init__(self, services: AdminServices) -> None:
+        self._setup = services.setup
+        self._store = services.store
+        # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
+        self._operators = [(_digest(token), name) for name, token in services.operators.items()]
+
+    def guarded(self, handler: AdminHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            return await handler(request, self._operator(request))
+
+        return handle
+
+    def _operator(self, request: web.Request) -> str:
+        try:
+            given = _digest(bearer(request))
+        except Unauthenticated:
+            raise OperatorUnknown from None
+        matches = [name for digest, name in self._operators if hmac.compare_digest(digest, given)]
+        if not matches:
+            raise OperatorUnknown
+        return matches[0]
+
+    async def create_merchant(self, request: web.Request, actor: str) -> web.Response:
+        body = validated(NewMerchant, await read_object(request))
+        merchant, secret = await self._setup.create_merchant(body.name, body.return_origins, actor=actor)
+        request[MERCHANT_ID] = merchant.id
+        return json_answer(merchant_object(merchant) | {"return_secret": secret}, CREATED)
+
+    async def list_merchants(self, request: web.Request, _actor: str) -> web.Response:
+        query = validated(PageQuery, query_of(request))
+        scope = ("merchants",)
+        after = None if query.cursor is None else read_cursor(query.cursor, scope)
+        found = await self._store.list_merchants(after, query.limit + 1)
+        page = found[: query.limit]
+        following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
+        return page_answer(request, [merchant_object(merchant) for merchant in page], following)
+
+    async def get_merchant(self, request: web.Request, _actor: str) -> web.Response:
+        return json_answer(merchant_object(await self._store.merchant(_merchant_id(request))))
+
+    async def change_merchant(self, request: web.Request, actor: str) -> web.Response:
+        merchant_id = _merchant_id(request)
+        changes = cast("MerchantChanges", validated(ChangedMerchant, await read_object(request)).given())
+        return json_answer(merchant_object(await self._setup.change_merchant(merchant_id, actor=actor, **changes)))
+
+    async def rotate_return_secret(self, request: web.Request, actor: str) -> web.Response:
+        merchant_id = _merchant_id(request)
+        await read_body(request)
+        return json_answer({"return_secret": await self._setup.rotate_return_secret(merchant_id, actor=actor)})
+
+    async def create_terminal(self, request: web.Request, actor: str) -> web.Response:
+        merchant_id = _merchant_id(request)
+        body = validated(NewTerminal, await read_object(request))
+        terminal = await self._setup.add_terminal(
+            merchant_id, body.name, body.gateway_url, body.api_key, body.mode, body.return_base_url, actor=actor
+        )
+        return json_answer(terminal_object(terminal), CREATED)
+
+    async def list_terminals(self, request: web.Request, _actor: str) -> web.Response:
+        merchant = await self._store.merchant(_merchant_id(request))
+        rows = [terminal_object(terminal) for terminal in await self._store.list_terminals(merchant.id)]
+        return page_answer(request, rows, None)
+
+    async def get_terminal(self, request: web.Request, _actor: str) -> web.Response:
+        return json_answer(terminal_object(await self._store.terminal(*_owned(request, "terminal"))))
+
+    async def change_terminal(self, request: web.Request, actor: str) -> web.Response:
+        ids = _owned(request, "terminal")
+        changes = cast("TerminalChanges", validated(ChangedTerminal, await read_object(request)).given())
+        return json_answer(terminal_object(await self._setup.change_terminal(*ids, actor=actor, **changes)))
+
+    async def create_token(self, request: web.Request, actor: str) -> web.Response:
+        merchant_id = _merchant_id(request)
+        body = validated(NewToken, await read_object(request))
+        token, text = await self._setup.issue_token(
+            merchant_id, body.storefront, body.mode, body.scopes, body.terminal_id, body.expires_at_ms(), actor=actor
+        )
+        return json_answer(token_object(token) | {"token": text}, CREATED)
+
+    async def list_tokens(self, request: web.Request, _actor: str) -> web.Response:
+        merchant = await self._store.merchant(_merchant_id(request))
+        return page_answer(request, [token_object(token) for token in await self._store.list_tokens(merchant.id)], None)
+
+    async def get_token(self, request: web.Request, _actor: str) -> web.Response:
+        return json_answer(token_object(await self._store.token(*_owned(request, "token"))))
+
+    async def revoke_token(self, request: web.Request, actor: str) -> web.Response:
+        ids = _owned(request, "token")
+        query = validated(RevokeQuery, query_of(request))
+        return json_answer(token_object(await self._setup.revoke_token(*ids, query.after_seconds, actor=actor)))
+
+    async def create_endpoint(self, request: web.Request, actor: str) -> web.Response:
+        merchant_id = _merchant_id(request)
+        body = validated(NewEndpoint, await read_object(request))
+        endpoint, secret = await self._setup.add_endpoint(merchant_id, actor=actor, **body.model_dump())
+        return json_answer(endpoint_object(endpoint) | {"secret": secret}, CREATED)
+
+    async def list_endpoints(self, request: web.Request, _actor: str) -> web.Response:
+        merchant = await self._store.merchant(_merchant_id(request))
+        rows = [endpoint_object(endpoint) for endpoint in await self._store.list_endpoints(merchant.id)]
+        return page_answer(request, rows, None)
+
+    async def get_endpoint(self, request: web.Request, _actor: str) -> web.Response:
+        return json_answer(endpoint_object(await self._store.endpoint(*_owned(request, "endpoint"))))
+
+    async def change_endpoint(self, request: web.Request, actor: str) -> web.Response:
+        ids = _owned(request, "endpoint")
+        given = validated(ChangedEndpoint, await read_object(request)).given()
+        if "state" in given:
+            given["paused"] = given.pop("state") == EndpointState.PAUSED
+        changes = cast("EndpointChanges", given)
+        return json_answer(endpoint_object(await self._setup.change_endpoint(*ids, actor=actor, **changes)))
+
+    async def delete_endpoint(self, request: web.Request, actor: str) -> web.Response:
+        await self._setup.delete_endpoint(*_owned(request, "endpoint"), actor=actor)
+        return web.Response(status=204, headers=SECURITY_HEADERS)
+
+    async def list_audit(self, request: web.Request, _actor: str) -> web.Response:
+        query = validated(AuditQuery, query_of(request))
+        scope = ("audit", query.merchant_id)
+        after = None if query.cursor is None else read_cursor(query.cursor, scope)
+        found = await self._store.list_audit(query.merchant_id, after, query.limit + 1)
+        page = found[: query.limit]
+        following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
+        return page_answer(request, [audit_object(entry) for entry in page], following)
+
+    async def rotate_keys(self, request: web.Request, actor: str) -> web.Response:
+        body = validated(Rotate, await read_object(request))
+        return json_answer(rotated_object(await self._setup.rotate(body.limit, actor=actor)))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
+
+
+def _merchant_id(request: web.Request) -> str:
+    merchant_id = request.match_info["merchant_id"]
+    request[MERCHANT_ID] = merchant_id
+    return merchant_id
+
+
+def _owned(request: web.Request, kind: str) -> tuple[str, str]:
+    """The merchant's id and the record's of the path. Raises NotFound when they do not belong together."""
+    merchant_id, record_id = _merchant_id(request), request.match_info[f"{kind}_id"]
+    if merchant_of_id(record_id) != merchant_id:
+        raise NotFound(kind)
+    return merchant_id, record_id

@@ -1,0 +1,89 @@
+"""How the operator's API shows what is set up. No secret is in any of these rows, and none can be."""
+
+from typing import Any
+
+from proxy.clock import rfc3339
+from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
+from proxy.setup import Rotated
+
+
+def merchant_object(merchant: Merchant) -> dict[str, Any]:
+    return {
+        "id": merchant.id,
+        "name": merchant.name,
+        "return_origins": list(merchant.return_origins),
+        "created_at": rfc3339(merchant.created_at),
+        "updated_at": rfc3339(merchant.updated_at),
+    }
+
+
+def terminal_object(terminal: Terminal) -> dict[str, Any]:
+    return {
+        "id": terminal.id,
+        "merchant_id": terminal.merchant_id,
+        "name": terminal.name,
+        "mode": terminal.mode.value,
+        "gateway_url": terminal.gateway_url,
+        "return_base_url": terminal.return_base_url,
+        "enabled": terminal.enabled,
+        "created_at": rfc3339(terminal.created_at),
+        "updated_at": rfc3339(terminal.updated_at),
+    }
+
+
+def token_object(token: Token) -> dict[str, Any]:
+    """`prefix` is the part that may be shown; the digest stays inside."""
+    return {
+        "id": token.id,
+        "merchant_id": token.merchant_id,
+        "storefront": token.storefront,
+        "mode": token.mode.value,
+        "prefix": token.prefix,
+        "scopes": sorted(scope.value for scope in token.scopes),
+        "terminal_id": token.terminal_id,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "revoked_at": _time(token.revoked_at),
+    }
+
+
+def endpoint_object(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "merchant_id": endpoint.merchant_id,
+        "url": endpoint.url,
+        "storefront": endpoint.storefront,
+        "event_types": sorted(endpoint.event_types),
+        "description": endpoint.description,
+        "headers": dict(endpoint.headers),
+        "state": endpoint.state.value,
+        "state_reason": endpoint.state_reason,
+        "state_since": rfc3339(endpoint.state_since),
+        "created_at": rfc3339(endpoint.created_at),
+        "updated_at": rfc3339(endpoint.updated_at),
+    }
+
+
+def audit_object(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "merchant_id": entry.merchant_id,
+        "at": rfc3339(entry.at),
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "data": dict(entry.data),
+    }
+
+
+def rotated_object(rotated: Rotated) -> dict[str, Any]:
+    return {
+        "kek_id": rotated.kek_id,
+        "rewrapped": rotated.rewrapped,
+        "failed": list(rotated.failed),
+        "done": rotated.done,
+    }
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)

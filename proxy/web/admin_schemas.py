@@ -1,0 +1,130 @@
+"""The bodies and queries of the operator's API: shapes only; what a field may mean is the set-up's to say."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from proxy.clock import parse_rfc3339
+from proxy.ids import merchant_of_id
+from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, Mode, Scope
+from proxy.web.field_errors import refuse
+from proxy.web.schemas import Input, PageQuery, Url
+
+MAX_ORIGINS: Final = 50
+_MAX_DIGITS: Final = 6
+
+
+def _time(value: str) -> str:
+    try:
+        parse_rfc3339(value)
+    except (ValueError, OverflowError):
+        raise refuse(
+            "not_a_time",
+            "must be a time with its offset, such as 2026-11-24T10:00:00Z",
+            "باید زمان با اختلاف ساعت باشد، مانند 2026-11-24T10:00:00Z",
+        ) from None
+    return value
+
+
+def _digits(value: Any) -> Any:
+    plain = isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit()
+    return int(value) if plain else value
+
+
+def _merchant_id(value: str) -> str:
+    if merchant_of_id(f"aud_{value.removeprefix('mer_')}{'0' * 18}") != value:
+        raise refuse("not_an_id", "must be a merchant's id, such as mer_0a1B2c3D", "باید شناسهٔ پذیرنده باشد")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=200)]
+LongText = Annotated[str, Field(max_length=500)]
+Secret = Annotated[str, Field(min_length=1, max_length=1000)]
+Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
+Words = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)]
+Headers = Annotated[dict[Annotated[str, Field(max_length=100)], LongText], Field(max_length=20)]
+ModeName = Annotated[Mode, Field(strict=False)]
+ScopeName = Annotated[Scope, Field(strict=False)]
+Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]
+
+
+class Changes(Input):
+    """A PATCH: what is absent stays as it is, and there must be something."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "Changes":
+        if not self.model_fields_set:
+            raise refuse("empty", "must change at least one field", "باید دست‌کم یک فیلد را تغییر دهد")
+        return self
+
+    def given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class NewMerchant(Input):
+    name: Text
+    return_origins: Origins = Field(default_factory=list)
+
+
+class ChangedMerchant(Changes):
+    name: Text = ""
+    return_origins: Origins = Field(default_factory=list)
+
+
+class NewTerminal(Input):
+    name: Text
+    gateway_url: Url
+    api_key: Secret = Field(repr=False)
+    mode: ModeName = Mode.LIVE
+    return_base_url: Url | None = None
+
+
+class ChangedTerminal(Changes):
+    name: Text = ""
+    gateway_url: Url = ""
+    api_key: Secret = Field("", repr=False)
+    return_base_url: Url | None = None
+    enabled: bool = True
+
+
+class NewToken(Input):
+    storefront: Text = DEFAULT_STOREFRONT
+    mode: ModeName = Mode.LIVE
+    scopes: Annotated[list[ScopeName], Field(max_length=len(Scope))] = sorted(DEFAULT_SCOPES)
+    terminal_id: Text | None = None
+    expires_at: Time | None = None
+
+    def expires_at_ms(self) -> int | None:
+        """Milliseconds since the epoch."""
+        return None if self.expires_at is None else parse_rfc3339(self.expires_at)
+
+
+class NewEndpoint(Input):
+    url: Url
+    storefront: Text | None = None
+    event_types: Words = Field(default_factory=list)
+    description: LongText = ""
+    headers: Headers = Field(default_factory=dict)
+
+
+class ChangedEndpoint(Changes):
+    url: Url = ""
+    storefront: Text | None = None
+    event_types: Words = Field(default_factory=list)
+    description: LongText = ""
+    headers: Headers = Field(default_factory=dict)
+    state: Literal["enabled", "paused"] = "enabled"
+
+
+class Rotate(Input):
+    """`POST /admin/v1/keys/rotate`: how many secrets at most in this batch."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 500
+
+
+class RevokeQuery(Input):
+    after_seconds: Annotated[int, BeforeValidator(_digits)] = 0
+
+
+class AuditQuery(PageQuery):
+    merchant_id: Annotated[str, AfterValidator(_merchant_id)] | None = None
