@@ -1,0 +1,138 @@
+"""The client of the operator's API that the commands share."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import click
+
+DEFAULT_URL: Final = "http://127.0.0.1:8081"
+TIMEOUT_SECONDS: Final = 30.0
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+PAGE: Final = 100
+_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  listened on, not called
+
+
+class ApiError(click.ClickException):
+    """The API's refusal or absence, in one clear line, and one more per field that was wrong."""
+
+
+class Api:
+    """Calls `/admin/v1`, through no proxy and after no redirect, since it carries the token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ApiError(f"{url!r} is not a URL of the operator's API; write it like {DEFAULT_URL}")
+        self._url = f"{parts.scheme}://{parts.netloc}"
+        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._netloc = parts.netloc
+        self._base = parts.path.rstrip("/") + "/admin/v1"
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._call("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self._call("POST", path, body=body or {})
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self._call("PATCH", path, body=body)
+
+    def delete(self, path: str, **query: object) -> Any:
+        return self._call("DELETE", path, query=query)
+
+    def rows(self, path: str, limit: int, **query: object) -> Iterator[dict[str, Any]]:
+        """Up to `limit` rows of a list, page by page."""
+        cursor = None
+        while limit > 0:
+            page = self.get(path, limit=min(limit, PAGE), cursor=cursor, **query)
+            yield from page["data"][:limit]
+            limit -= len(page["data"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
+        data = None if body is None else json.dumps(body).encode()
+        headers = self._headers | ({} if data is None else {"Content-Type": "application/json"})
+        connection = self._kind(self._netloc, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, target, data, headers)
+            with connection.getresponse() as answer:
+                return self._read(answer)
+        except (OSError, HTTPException) as error:
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ApiError(
+                f"the operator's API at {self._url} cannot be reached ({why}): is `dargah serve` running there? "
+                "DARGAH_ADMIN_URL says where it is"
+            ) from None
+        finally:
+            connection.close()
+
+    def _read(self, answer: HTTPResponse) -> Any:
+        body = answer.read(MAX_ANSWER_BYTES)
+        if answer.status == 204:  # noqa: PLR2004  No Content
+            return None
+        try:
+            value = json.loads(body)
+        except ValueError:
+            raise ApiError(
+                f"{self._url} answered HTTP {answer.status} without JSON: is it Dargah's operator API?"
+            ) from None
+        if answer.status < 300:  # noqa: PLR2004  the HTTP class
+            return value
+        raise ApiError(_problem(answer.status, value))
+
+
+def admin_url(environ: Mapping[str, str] = os.environ) -> str:
+    """DARGAH_ADMIN_URL, else where DARGAH_ADMIN_LISTEN has a server of this environment listen, else the default."""
+    if url := environ.get("DARGAH_ADMIN_URL"):
+        return url
+    host, _, port = environ.get("DARGAH_ADMIN_LISTEN", "").strip().rpartition(":")
+    return f"http://{_WILDCARDS.get(host, host)}:{port}" if host else DEFAULT_URL
+
+
+def admin_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
+    """The operator's token: of the file, of DARGAH_ADMIN_TOKEN, or of the secret file that a server here would read."""
+    text = environ.get("DARGAH_ADMIN_TOKEN", "") if token_file is None else _text(token_file)
+    directory = environ.get("DARGAH_SECRETS_DIR")
+    if not text and directory and (file := Path(directory) / "dargah_admin_token").is_file():
+        text = _text(file)
+    # A server may have several, as name:token, comma separated; the first one is as good as any.
+    token = text.replace("\n", ",").split(",")[0].rpartition(":")[2].strip()
+    if not token:
+        raise ApiError("no operator's token: set DARGAH_ADMIN_TOKEN, or name a file with --token-file")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ApiError("the operator's token has characters that no token has; was another file meant?")
+    return token
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise ApiError(f"{path} cannot be read: {why}") from None
+
+
+def _problem(status: int, problem: Mapping[str, Any]) -> str:
+    if status == 401:  # noqa: PLR2004  Unauthorized
+        return "the server does not know this token: DARGAH_ADMIN_TOKEN must be one of the server's"
+    errors = problem.get("errors")
+    if errors:
+        return "\n".join(["the request was refused:", *(f"  {each['field']}: {each['detail']}" for each in errors)])
+    return f"{problem.get('detail', 'the server refused')} (HTTP {status}, {problem.get('code', 'unknown')})"

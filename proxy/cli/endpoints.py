@@ -1,0 +1,109 @@
+"""`dargah endpoint`."""
+
+from typing import Any
+
+import click
+
+from proxy.cli.api import Api
+from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
+from proxy.cli.output import Output
+
+_COLUMNS = ("id", "url", "storefront", "event_types", "state", "state_reason", "created_at")
+
+
+def _headers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    pairs = [value.partition(":") for value in values]
+    if not all(mark for _, mark, _ in pairs):
+        raise click.BadParameter("write it as 'Name: value'")
+    return {name.strip(): value.strip() for name, _, value in pairs} or None
+
+
+_storefront = click.option("--storefront", help="Only this storefront's events.")
+_event_types = click.option(
+    "--event-type",
+    "event_types",
+    multiple=True,
+    metavar="TYPE",
+    help="Such as payment.paid; repeatable.  [default: all]",
+)
+_description = click.option("--description", help="A note for people.")
+_header = click.option(
+    "--header",
+    "headers",
+    multiple=True,
+    callback=_headers,
+    metavar="'NAME: VALUE'",
+    help="An extra header; repeatable.",
+)
+
+
+@click.group()
+def endpoint() -> None:
+    """Where a merchant's webhooks go."""
+
+
+@endpoint.command()
+@merchant_option
+@click.option("--url", required=True, help="Gets a POST for each event.")
+@_storefront
+@_event_types
+@_description
+@_header
+@operator_command
+def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
+    """Add an endpoint, and show once the secret that signs for it."""
+    out.record(api.post(f"{merchant_path(merchant)}/endpoints", given(**fields)), shown_once="secret")
+
+
+@endpoint.command("list")
+@merchant_option
+@operator_command
+def list_(*, api: Api, out: Output, merchant: str) -> None:
+    """List a merchant's endpoints."""
+    out.table(api.get(f"{merchant_path(merchant)}/endpoints")["data"], _COLUMNS)
+
+
+@endpoint.command()
+@click.argument("endpoint_id")
+@operator_command
+def show(*, api: Api, out: Output, endpoint_id: str) -> None:
+    """Show an endpoint."""
+    out.record(api.get(path_of("endpoint", endpoint_id)))
+
+
+@endpoint.command()
+@click.argument("endpoint_id")
+@click.option("--url", help="A new URL.")
+@_storefront
+@_event_types
+@_description
+@_header
+@operator_command
+def update(*, api: Api, out: Output, endpoint_id: str, **fields: Any) -> None:
+    """Change an endpoint. Event types and headers given replace the old ones."""
+    out.record(api.patch(path_of("endpoint", endpoint_id), given(**fields)))
+
+
+@endpoint.command()
+@click.argument("endpoint_id")
+@operator_command
+def pause(*, api: Api, out: Output, endpoint_id: str) -> None:
+    """Hold the events; nothing is dropped."""
+    out.record(api.patch(path_of("endpoint", endpoint_id), {"state": "paused"}))
+
+
+@endpoint.command()
+@click.argument("endpoint_id")
+@operator_command
+def resume(*, api: Api, out: Output, endpoint_id: str) -> None:
+    """Send again, and first what was held; also for one that was disabled."""
+    out.record(api.patch(path_of("endpoint", endpoint_id), {"state": "enabled"}))
+
+
+@endpoint.command()
+@click.argument("endpoint_id")
+@operator_command
+def delete(*, api: Api, out: Output, endpoint_id: str) -> None:
+    """Remove an endpoint; what was still to be delivered there is dropped."""
+    api.delete(path_of("endpoint", endpoint_id))
+    out.done(f"{endpoint_id} is removed", {"id": endpoint_id, "deleted": True})

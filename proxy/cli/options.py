@@ -1,0 +1,78 @@
+"""What the operator's commands have in common: how they find the server, and `--json`."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from proxy.cli.api import Api, ApiError, admin_token, admin_url
+from proxy.cli.output import Output
+
+MAX_SECRET_CHARS: Final = 10_000
+_KINDS: Final = {"terminal": "trm_", "token": "tok_", "endpoint": "ep_"}
+
+
+def operator_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives the command `api` and `out`, from the options that every one of them has."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+    @click.option("--admin-url", default=None, metavar="URL", help="The operator's API. [env: DARGAH_ADMIN_URL]")
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file with the operator's token, instead of DARGAH_ADMIN_TOKEN.",
+    )
+    @functools.wraps(command)
+    def run(*, as_json: bool, admin_url: str | None, token_file: Path | None, **options: Any) -> None:
+        command(api=Api(admin_url or _default_url(), admin_token(token_file)), out=Output(as_json=as_json), **options)
+
+    return run
+
+
+def _default_url() -> str:
+    return admin_url()
+
+
+merchant_option = click.option("--merchant", required=True, metavar="ID", help="The merchant's id (mer_…).")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many at most."
+)
+
+
+def path_of(kind: str, record_id: str) -> str:
+    """The API's path of a record, whose id tells its merchant."""
+    from proxy.ids import merchant_of_id  # noqa: PLC0415  the commands start quicker without it
+
+    merchant_id = merchant_of_id(record_id)
+    if merchant_id is None or not record_id.startswith(_KINDS[kind]):
+        raise ApiError(f"{record_id!r} is not the id of a {kind}; those look like {_KINDS[kind]}…")
+    return f"/merchants/{merchant_id}/{kind}s/{record_id}"
+
+
+def merchant_path(merchant_id: str) -> str:
+    """The API's path of a merchant."""
+    if not merchant_id.startswith("mer_") or not merchant_id.isascii() or not merchant_id[4:].isalnum():
+        raise ApiError(f"{merchant_id!r} is not a merchant's id; those look like mer_…")
+    return f"/merchants/{merchant_id}"
+
+
+def read_secret(name: str, *, from_stdin: bool) -> str:
+    """A secret from standard input, or asked for without an echo: an argument would stay in the shell's history."""
+    if not from_stdin:
+        if not sys.stdin.isatty():
+            raise ApiError(
+                f"there is no terminal to ask for the {name} on: pass it to --{name.replace('_', '-')}-stdin"
+            )
+        return str(click.prompt(name, hide_input=True))
+    text = sys.stdin.read(MAX_SECRET_CHARS).strip("\r\n")
+    if not text:
+        raise ApiError(f"standard input has no {name}")
+    return text
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given: a multiple one that was not is an empty tuple."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}

@@ -1,0 +1,45 @@
+"""The root of the commands: their names and one line each, so that `dargah --help` imports none of them."""
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+_COMMANDS: Final = {
+    "serve": ("proxy.cli.serve", "serve", "Run the payment proxy."),
+    "demo": ("proxy.cli.demo", "demo", "One whole payment on this machine, shown step by step."),
+    "simulator": ("proxy.simulator.command", "simulator", "Run a payment gateway to try things with. No money moves."),
+    "config": ("proxy.cli.settings", "config", "Show every setting, what it means and its present value."),
+    "keys": ("proxy.cli.keys", "keys", "Make and rotate the keys that seal secrets."),
+    "merchant": ("proxy.cli.merchants", "merchant", "Who sells."),
+    "terminal": ("proxy.cli.terminals", "terminal", "A merchant's accounts at gateways."),
+    "token": ("proxy.cli.tokens", "token", "API tokens of a merchant's storefronts."),
+    "endpoint": ("proxy.cli.endpoints", "endpoint", "Where a merchant's webhooks go."),
+    "audit": ("proxy.cli.audit", "audit", "Who set up what, and when."),
+}
+
+
+class Root(click.Group):
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.command(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dargah")
+def dargah() -> None:
+    """A payment proxy for merchants who sell through a redirect gateway.
+
+    The commands that set things up talk to a running `dargah serve` at DARGAH_ADMIN_URL
+    (http://127.0.0.1:8081 unless said otherwise) with the token in DARGAH_ADMIN_TOKEN.
+    """

@@ -1,0 +1,19 @@
+"""`dargah serve`."""
+
+import click
+
+
+@click.command()
+def serve() -> None:
+    """Run the payment proxy. The settings are those that `dargah config` shows."""
+    from proxy.config import SettingsError, load  # noqa: PLC0415  the other commands start without it
+    from proxy.errors import VaultError  # noqa: PLC0415
+
+    try:
+        settings = load()
+        settings.check_serving()
+        from proxy.app import run  # noqa: PLC0415  only with settings that are right
+
+        run(settings)
+    except (SettingsError, VaultError) as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,61 @@
+"""`dargah token`."""
+
+from typing import Any
+
+import click
+
+from proxy.cli.api import Api
+from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
+from proxy.cli.output import Output
+
+_COLUMNS = ("id", "prefix", "storefront", "mode", "scopes", "terminal_id", "expires_at", "revoked_at")
+
+
+@click.group()
+def token() -> None:
+    """API tokens. Each belongs to one storefront of a merchant."""
+
+
+@token.command()
+@merchant_option
+@click.option("--storefront", help="The shop that uses it.  [default: main]")
+@click.option("--mode", type=click.Choice(["live", "test"]), default="live", show_default=True)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["payments:write", "payments:read", "webhooks", "facade"]),
+    help="What it may do; repeatable.  [default: all but facade]",
+)
+@click.option("--terminal", "terminal_id", metavar="ID", help="Bind it to one terminal.")
+@click.option("--expires-at", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z.")
+@operator_command
+def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
+    """Issue a token, and show it once."""
+    out.record(api.post(f"{merchant_path(merchant)}/tokens", given(**fields)), shown_once="token")
+
+
+@token.command("list")
+@merchant_option
+@operator_command
+def list_(*, api: Api, out: Output, merchant: str) -> None:
+    """List a merchant's tokens, by the part that may be shown."""
+    out.table(api.get(f"{merchant_path(merchant)}/tokens")["data"], _COLUMNS)
+
+
+@token.command()
+@click.argument("token_id")
+@operator_command
+def show(*, api: Api, out: Output, token_id: str) -> None:
+    """Show a token's row."""
+    out.record(api.get(path_of("token", token_id)))
+
+
+@token.command()
+@click.argument("token_id")
+@click.option("--after-seconds", type=click.IntRange(0, 604_800), help="Let it live on for so long, for a changeover.")
+@operator_command
+def revoke(*, api: Api, out: Output, token_id: str, after_seconds: int | None) -> None:
+    """Revoke a token, at once or after a while."""
+    revoked = api.delete(path_of("token", token_id), after_seconds=after_seconds)
+    out.done(f"{token_id} ends at {revoked['revoked_at']}", revoked)
