@@ -1,6 +1,6 @@
 """From the storefront's order to the gateway and back: create, open the pay link, return, and check on demand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -68,7 +68,7 @@ class Checkout:
         settlement: Settlement,
         ids: Ids,
         now: Now,
-        public_url: Callable[[], str],
+        public_url: str,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -172,7 +172,7 @@ class Checkout:
         if terminal.id != payment.terminal_id:
             terminal = await self._directory.terminal(payment.merchant_id, payment.terminal_id)
         account = await self._directory.account(terminal)
-        base = (terminal.return_base_url or self._public_url()).rstrip("/")
+        base = (terminal.return_base_url or self._public_url).rstrip("/")
         started = self._now()
         requested = await self._gateway.request(account, payment.amount_rials, f"{base}/return/{payment.link}")
         self._gate.answered(terminal.id, clear=answered(requested.fact))

@@ -35,24 +35,15 @@ class Settled:
 
 
 class Settlement:
-    """`on_event` is called after a commit that made events, `on_watch` after one that planned a check."""
+    """`on_event` is called after a commit that made events, `on_watch` with the time of a check that one planned."""
 
-    def __init__(
-        self,
-        store: Store,
-        ids: Ids,
-        now: Now,
-        jitter: Jitter,
-        *,
-        on_event: Callable[[], None],
-        on_watch: Callable[[int], None],
-    ) -> None:
+    def __init__(self, store: Store, ids: Ids, now: Now, jitter: Jitter) -> None:
         self._store = store
         self._ids = ids
         self._now = now
         self._jitter = jitter
-        self._on_event = on_event
-        self._on_watch = on_watch
+        self.on_event: Callable[[], None] = lambda: None
+        self.on_watch: Callable[[int], None] = lambda _due_at: None
 
     async def settle(
         self,
@@ -124,9 +115,9 @@ class Settlement:
 
     def _tell(self, change: Change) -> None:
         if change.events:
-            self._on_event()
+            self.on_event()
         if change.watch is not None:
-            self._on_watch(change.watch.due_at)
+            self.on_watch(change.watch.due_at)
 
 
 def _as_seen(fact: Fact, seen: BankCodeSeen | OrderPaidByAnother | InvoiceKeySeen) -> Fact:

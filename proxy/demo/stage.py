@@ -6,7 +6,6 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +28,7 @@ def free_port() -> int:
 
 
 class Stage:
-    """Starts and stops what the demo needs. `admin_env` is the environment in which the CLI is this Dargah's operator."""
+    """Starts and stops what the demo needs, and runs the CLI as this Dargah's operator."""
 
     def __init__(self, folder: Path, *, port: int | None = None, shop_port: int) -> None:
         self._folder = folder
@@ -52,8 +51,9 @@ class Stage:
         }
 
     @property
-    def admin_env(self) -> Mapping[str, str]:
-        return self._env
+    def pids(self) -> list[int]:
+        """The processes' ids, in the order of their start."""
+        return [process.pid for process in self._processes]
 
     async def start_gateway(self) -> None:
         """The simulator on a free port; `gateway_url` is known afterwards."""

@@ -1,4 +1,4 @@
-"""The demo's story: set up, create, pay, return, and be told. Every step is shown with what came back and how long it took."""
+"""The demo's story: set up, create, pay, return, and be told; each step with what came back and how long it took."""
 
 import asyncio
 import secrets

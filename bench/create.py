@@ -1,0 +1,146 @@
+"""Creates per second, durable and with the gateway call, beside the floor: both in one run, in turns, on one core each.
+
+`make bench` runs it. The server under test has core 0 to itself; the load and the gateway share the other one.
+"""
+
+import json
+import os
+import platform
+import secrets
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from bench import load
+from proxy.demo.stage import Stage, free_port
+
+REQUESTS = 6000
+ROUNDS = 5
+CONNECTIONS = 64
+WARM_UP = 1000
+TARGET = 0.6
+TARGET_MEMORY_MB = 80
+
+
+@dataclass(slots=True)
+class Server:
+    """A server under test: its address, its process, and what the rounds gave."""
+
+    name: str
+    url: str
+    pid: int
+    token: str
+    rates: list[float]
+    cpu_us: list[float]
+    p50: list[float]
+    p99: list[float]
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def pin(pid: int, core: int) -> None:
+    """Keeps the process and its threads on one core."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def request_of(server: Server, run_id: str) -> Callable[[int], bytes]:
+    def make(number: int) -> bytes:
+        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"}' % (run_id.encode(), number)
+        return (
+            b"POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s-%d\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (server.token.encode(), run_id.encode(), number, len(body), body)
+        )
+
+    return make
+
+
+async def measure(server: Server, requests: int, connections: int) -> load.Load:
+    before = cpu_seconds(server.pid)
+    done = await load.run(server.url, request_of(server, secrets.token_hex(4)), requests, connections, 201)
+    server.rates.append(done.rate)
+    server.cpu_us.append((cpu_seconds(server.pid) - before) / requests * 1e6)
+    server.p50.append(done.percentile(0.50))
+    server.p99.append(done.percentile(0.99))
+    if done.failures:
+        raise SystemExit(f"{server.name} answered {done.failures}: not a measurement")
+    return done
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip().rsplit(" ", 1)[-1]
+
+
+async def dargah(folder: Path, upstream: str) -> tuple[Stage, Server]:
+    stage = Stage(folder, shop_port=free_port())
+    await stage.start_dargah()
+    merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
+    await stage.json(
+        "terminal", "create", "--merchant", merchant["id"], "--name", "main", "--gateway-url", upstream,
+        "--api-key-stdin", stdin="bench-key",
+    )  # fmt: skip
+    token = await stage.json("token", "create", "--merchant", merchant["id"], "--storefront", "main")
+    return stage, Server("dargah", stage.url, stage.pids[-1], token["token"], [], [], [], [])
+
+
+async def main() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-1:])
+    upstream_process, upstream = start("bench/upstream.py")
+    floor_process, floor_url = start("bench/floor.py", upstream)
+    with tempfile.TemporaryDirectory() as folder:
+        stage, ours = await dargah(Path(folder), upstream)
+        try:
+            rest = resident_mb(ours.pid)
+            floor = Server("floor", floor_url, floor_process.pid, "none", [], [], [], [])
+            for server in (floor, ours):
+                pin(server.pid, cores[0])
+                await load.run(server.url, request_of(server, "warm"), WARM_UP, CONNECTIONS, 201)
+            for _ in range(ROUNDS):
+                await measure(floor, REQUESTS, CONNECTIONS)
+                await measure(ours, REQUESTS, CONNECTIONS)
+            report(floor, ours, rest)
+        finally:
+            await stage.stop()
+            for process in (floor_process, upstream_process):
+                process.terminate()
+                process.wait()
+
+
+def report(floor: Server, ours: Server, rest_mb: float) -> None:
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds of {REQUESTS} in turns, "
+          f"{CONNECTIONS} connections; medians")  # fmt: skip
+    print(f"{'':10} {'per s':>8} {'CPU us':>8} {'p50 ms':>8} {'p99 ms':>8}")
+    for server in (floor, ours):
+        row = [statistics.median(values) for values in (server.rates, server.cpu_us, server.p50, server.p99)]
+        print(f"{server.name:10} {row[0]:8.0f} {row[1]:8.0f} {row[2]:8.1f} {row[3]:8.1f}")
+    ratio = statistics.median(mine / other for mine, other in zip(ours.rates, floor.rates, strict=True))
+    print(f"create, durable, as a share of the floor: {ratio:.2f} (wanted: {TARGET})")
+    print(f"resident memory of Dargah at rest: {rest_mb:.0f} MB (wanted: under {TARGET_MEMORY_MB})")
+    results = Path("bench/results")
+    results.mkdir(exist_ok=True)
+    figures = {"ratio": ratio, "rest_mb": rest_mb, "floor_rates": floor.rates, "dargah_rates": ours.rates}
+    (results / "create.json").write_text(json.dumps(figures, indent=1))
+    if ratio < TARGET or rest_mb >= TARGET_MEMORY_MB:
+        raise SystemExit("below what is wanted")
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,225 @@
+"""The composition root: everything is wired here, started in one order and stopped in the other.
+
+Start: database, keys, clients, use-cases, listeners, loops. Stop: readiness off, loops claim no more, listeners finish
+their handlers, work that goes on by itself ends, clients close, the database last.
+"""
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import click
+import structlog
+import uvloop
+from aiohttp import web
+
+from proxy import __version__, logs
+from proxy.adapters.gateway import HttpGateway
+from proxy.adapters.guard import Guard
+from proxy.adapters.sender import HttpSender
+from proxy.adapters.sqlite import open_store
+from proxy.adapters.vault import KeyRing, RingVault
+from proxy.checkout import Checkout
+from proxy.clock import MINUTE, system_now
+from proxy.config import Settings
+from proxy.config_values import Address
+from proxy.delivery import Delivery
+from proxy.directory import Directory
+from proxy.errors import StoreUnavailable
+from proxy.gate import Gate, GateLimits
+from proxy.ids import Ids, RandomBytes
+from proxy.loops import Repeater, Tasks
+from proxy.ports import Jitter, Now, Store, Vault
+from proxy.settlement import Settlement
+from proxy.setup import Setup
+from proxy.setup.fields import HttpPolicy
+from proxy.watcher import Watcher
+from proxy.web.admin import AdminServices, create_admin_app
+from proxy.web.public import create_public_app
+from proxy.web.services import Services
+
+log = structlog.get_logger()
+
+# Requests whose work goes on when their caller hangs up; over it a create is told 503.
+MAX_TASKS: Final = 5000
+MAX_HEADER_BYTES: Final = 16 * 1024
+BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a process has of the world beside its settings; tests give their own."""
+
+    now: Now = system_now
+    random_bytes: RandomBytes = os.urandom
+    jitter: Jitter = lambda: random.uniform(-1, 1)  # noqa: S311  it spreads load, it keeps no secret
+
+
+@dataclass(slots=True)
+class Readiness:
+    """The checks of /readyz. Never the gateway: its being down is no reason to turn customers away."""
+
+    store: Store
+    draining: bool = False
+
+    async def __call__(self) -> Mapping[str, bool]:
+        try:
+            await self.store.ping()
+            writable = True
+        except StoreUnavailable:
+            writable = False
+        return {"store": writable, "accepting": not self.draining}
+
+
+@dataclass(frozen=True, slots=True)
+class Dargah:
+    """A running proxy: where it listens, and its parts for those who look inside."""
+
+    url: str
+    admin_url: str
+    services: Services
+    watcher: Watcher
+    delivery: Delivery
+
+
+@asynccontextmanager
+async def running(settings: Settings, outside: Outside | None = None) -> AsyncIterator[Dargah]:
+    """A whole Dargah, listening, for as long as the context lasts; drained at its end.
+
+    Raises SettingsError, VaultError, StoreLocked, StoreTooNew or OSError (a port is taken) when it cannot start.
+    """
+    settings.check_serving()
+    outside = outside or Outside()
+    async with AsyncExitStack() as stack:
+        # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
+        public, admin = (_bind(address, stack) for address in (settings.listen, settings.admin_listen))
+        store = await open_store(settings.database, now=outside.now)
+        stack.push_async_callback(store.close)
+        ring = KeyRing.parse(settings.key_text())
+        ring.check(await store.kek_ids())
+        readiness = Readiness(store)
+        dargah, loops = _wire(
+            settings, outside, store, RingVault(ring, outside.random_bytes), readiness, _url(public), _url(admin), stack
+        )
+        stack.push_async_callback(_drain, dargah, settings.drain_seconds)
+        operators = AdminServices(dargah.services.setup, store, outside.random_bytes, settings.admin_tokens())
+        await _serve(create_admin_app(operators), admin, settings, stack)
+        await _serve(create_public_app(dargah.services), public, settings, stack)
+        for loop in loops:
+            loop.start()
+            stack.push_async_callback(loop.stop)
+        stack.callback(setattr, readiness, "draining", True)
+        log.info("started", version=__version__, sqlite_version=sqlite3.sqlite_version, url=dargah.url)
+        yield dargah
+
+
+def _wire(
+    settings: Settings,
+    outside: Outside,
+    store: Store,
+    vault: Vault,
+    readiness: Readiness,
+    url: str,
+    admin_url: str,
+    stack: AsyncExitStack,
+) -> tuple[Dargah, list[Repeater]]:
+    now, ids = outside.now, Ids(outside.random_bytes)
+    public_url = (settings.public_url or url).rstrip("/")
+    gateway = HttpGateway(
+        request_seconds=settings.request_timeout_seconds, check_seconds=settings.check_timeout_seconds
+    )
+    guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
+    sender = HttpSender(guard, now=now)
+    for client in (gateway, sender):
+        stack.push_async_callback(client.close)
+    directory = Directory(store, vault, now)
+    gate = Gate(
+        GateLimits(settings.gateway_calls_per_terminal, settings.gateway_calls_total, settings.waiting_limit), now
+    )
+    settlement = Settlement(store, ids, now, outside.jitter)
+    checkout = Checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
+    watcher = Watcher(store, checkout, settlement, gate, now)
+    delivery = Delivery(store, vault, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
+    watch, deliver = Repeater("watch", watcher.step, now), Repeater("deliver", delivery.step, now)
+    settlement.on_watch, settlement.on_event = watch.wake_by, deliver.wake
+    watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
+    exact = frozenset(target for target in settings.webhook_allow if isinstance(target, str))
+    http = HttpPolicy(loopback=settings.development, targets=exact)
+    services = Services(
+        store=store,
+        directory=directory,
+        checkout=checkout,
+        setup=Setup(store, vault, now, outside.random_bytes, http=http, changed=directory.forget),
+        tasks=Tasks(MAX_TASKS),
+        now=now,
+        random_bytes=outside.random_bytes,
+        public_url=lambda: public_url,
+        default_expires_in=settings.payment_expiry_minutes * MINUTE,
+        ready=readiness,
+    )
+    return Dargah(url, admin_url, services, watcher, delivery), [watch, deliver]
+
+
+def _bind(address: Address, stack: AsyncExitStack) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+    stack.callback(listener.close)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return Address(host, port).url
+
+
+async def _serve(app: web.Application, listener: socket.socket, settings: Settings, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=settings.drain_seconds,
+        max_field_size=MAX_HEADER_BYTES,
+        max_line_size=MAX_HEADER_BYTES,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+
+
+async def _drain(dargah: Dargah, seconds: float) -> None:
+    """What runs by itself has its time to end; the leases find again what did not."""
+    kinds = (dargah.services.tasks, dargah.watcher.tasks, dargah.delivery.tasks)
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(tasks.drain() for tasks in kinds))
+    except TimeoutError:
+        log.warning("drain_ended_early", running=sum(len(tasks) for tasks in kinds))
+
+
+async def _until_signal() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Raises what `running` raises."""
+    logs.configure(settings.log_level, settings.log_format)
+
+    async def serve() -> None:
+        async with running(settings) as dargah:
+            # What lives until the end need not be looked at by every collection.
+            gc.collect()
+            gc.freeze()
+            click.echo(f"dargah ready on {dargah.url}")
+            await _until_signal()
+
+    uvloop.run(serve())

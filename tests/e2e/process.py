@@ -1,0 +1,53 @@
+"""Dargah as a process of its own, to be killed without warning and started again on the same database and port."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from e2e.playground import KEY_RING, OPERATOR_TOKEN
+from proxy.demo.stage import free_port
+
+START_SECONDS = 20
+
+
+class Process:
+    """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.log = folder / "dargah.log"
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")} | {
+            "DARGAH_ENVIRONMENT": "development",
+            "DARGAH_DATABASE": str(folder / "dargah.db"),
+            "DARGAH_LISTEN": self.url.removeprefix("http://"),
+            "DARGAH_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+            "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,
+            "DARGAH_KEYS": KEY_RING,
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "proxy", "serve", stdout=asyncio.subprocess.PIPE, stderr=log, env=self._env
+            )
+        assert process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = await process.stdout.readline()
+        assert b"ready on" in line, self.log.read_text()
+        self._process = process
+
+    async def kill(self) -> None:
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return await process.wait()

@@ -1,0 +1,231 @@
+"""Every way that a payment can end, over real HTTP, against a gateway that keeps its own ledger."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from e2e.playground import API_KEY, RETURN_ORIGIN, Shop, playground
+from proxy.simulator.ledger import ReturnMethod
+from proxy.way_back import verify
+
+THANKS = f"{RETURN_ORIGIN}/thanks?order=17"
+
+
+def query_of(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query, strict_parsing=True).items()}
+
+
+async def ledger_of(shop: Shop, payment: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = await shop.control("GET", f"/invoices/{payment['invoice_key']}")
+    return row
+
+
+@pytest.mark.parametrize("method", [ReturnMethod.GET, ReturnMethod.POST])
+async def test_a_payment_paid_and_returned_is_told_with_the_ledgers_amount_and_bank_code(
+    tmp_path: Path, method: ReturnMethod
+) -> None:
+    async with playground(tmp_path, method) as (shop, _):
+        payment = await shop.created(amount=15_000, currency="IRT", return_url=THANKS)
+        assert (payment["status"], payment["amount_rials"], payment["amount_toman"]) == ("pending", 150_000, 15_000)
+
+        opened = await shop.session.get(payment["pay_url"], allow_redirects=False)
+        assert opened.status == 303
+        assert opened.headers["Location"] == f"{shop.gateway_url}/invoice/pay/{payment['invoice_key']}"
+        returned = await shop.come_back(await shop.act(payment, "pay"))
+
+        assert returned.status == 303
+        home = returned.headers["Location"]
+        assert home.startswith(THANKS)
+        assert verify(shop.return_secret, query_of(home))
+        assert query_of(home)["status"] == "paid"
+        assert query_of(home)["order"] == "17"
+        ledger = await ledger_of(shop, payment)
+        [event] = await shop.receiver.told()
+        assert event["type"] == "payment.paid"
+        told = event["data"]
+        assert (told["id"], told["amount_rials"], told["bank_code"]) == (payment["id"], 150_000, ledger["bank_code"])
+        assert (await shop.payment(payment["id"]))["status"] == "paid"
+
+
+@pytest.mark.parametrize("act", ["cancel", "fail"])
+async def test_a_payment_canceled_or_failed_at_the_bank_is_canceled(shop: Shop, act: str) -> None:
+    payment = await shop.created(return_url=THANKS)
+
+    returned = await shop.come_back(await shop.act(payment, act))
+
+    assert query_of(returned.headers["Location"])["status"] == "canceled"
+    [event] = await shop.receiver.told()
+    assert (event["type"], event["data"]["bank_code"]) == ("payment.canceled", None)
+
+
+async def test_money_that_comes_after_a_cancel_is_paid_and_late(shop: Shop) -> None:
+    payment = await shop.created()
+    await shop.come_back(await shop.act(payment, "cancel"))
+    await shop.act(payment, "pay")
+
+    _, checked = await shop.call("POST", f"/v1/payments/{payment['id']}/check")
+
+    assert (checked["status"], checked["late"]) == ("paid", True)
+    assert [event["type"] for event in await shop.receiver.told(2)] == ["payment.canceled", "payment.paid"]
+
+
+async def test_a_customer_who_comes_back_without_paying_leaves_it_pending(shop: Shop) -> None:
+    payment = await shop.created(return_url=THANKS)
+
+    returned = await shop.come_back(await shop.act(payment, "back"))
+
+    assert query_of(returned.headers["Location"])["status"] == "pending"
+    assert (await shop.payment(payment["id"]))["status"] == "pending"
+
+
+async def test_a_payment_never_returned_to_is_paid_by_a_check(shop: Shop) -> None:
+    payment = await shop.created()
+    await shop.act(payment, "pay")
+
+    status, checked = await shop.call("POST", f"/v1/payments/{payment['id']}/check")
+
+    assert (status, checked["status"], checked["check"]["outcome"]) == (200, "paid", "captured")
+    [event] = await shop.receiver.told()
+    assert event["type"] == "payment.paid"
+
+
+@pytest.mark.parametrize("code", [100, 101, 102, 103, 203, 204, 302])
+async def test_a_definite_refusal_fails_the_payment_and_the_same_key_says_so_again(shop: Shop, code: int) -> None:
+    await shop.fault("request", "error", code=code)
+
+    status, problem = await shop.create(key="refused", order_id="refused")
+    again, same = await shop.create(key="refused", order_id="refused")
+
+    assert (status, problem["code"], problem["gateway_error_code"]) == (502, "gateway_refused", code)
+    assert (again, same) == (status, problem)
+    assert (await shop.payment(problem["payment_id"]))["status"] == "failed"
+    [event] = await shop.receiver.told()
+    assert event["type"] == "payment.failed"
+    assert event["data"]["failure"] == {"reason": "gateway_refused", "gateway_error_code": code}
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("error", {"code": 301}),
+        ("error", {"code": 999}),
+        ("reset", {}),
+        ("lost", {}),
+        ("http_500", {}),
+        ("html", {}),
+        ("truncated", {}),
+        ("foreign", {}),
+        ("huge", {}),
+    ],
+)
+async def test_an_unclear_answer_to_request_is_told_and_the_same_key_asks_again(
+    shop: Shop, kind: str, more: dict[str, int]
+) -> None:
+    await shop.fault("request", kind, times=1, **more)
+
+    status, problem = await shop.create(key="again", order_id="again")
+    assert status == 502, problem
+    assert problem["code"] == "gateway_unclear"
+    assert (await shop.payment(problem["payment_id"]))["status"] == "created"
+
+    status, payment = await shop.create(key="again", order_id="again")
+    assert (status, payment["id"], payment["status"]) == (201, problem["payment_id"], "pending")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"invoice_key": "someone-elses"},
+        {"status": "0"},
+        {"status": "1", "bank_code": "1234567890"},
+        {"invoice_key": ""},
+        {},
+    ],
+)
+async def test_a_forged_return_changes_nothing(shop: Shop, params: dict[str, str]) -> None:
+    payment = await shop.created(return_url=THANKS)
+    other = await shop.created()
+    await shop.act(other, "pay")
+    token = payment["pay_url"].rsplit("/", 1)[1]
+    forged = params if params.get("invoice_key") != "someone-elses" else {"invoice_key": other["invoice_key"]}
+
+    returned = await shop.session.get(f"{shop.url}/return/{token}", params=forged, allow_redirects=False)
+
+    assert query_of(returned.headers["Location"])["status"] == "pending"
+    after = await shop.payment(payment["id"])
+    assert (after["status"], after["bank_code"]) == ("pending", None)
+    assert shop.receiver.events == []
+
+
+async def test_a_wrong_amount_needs_review_and_is_never_paid(shop: Shop) -> None:
+    payment = await shop.created(return_url=THANKS)
+    await shop.fault("check", "wrong_amount", amount_rials=1000)
+
+    returned = await shop.come_back(await shop.act(payment, "pay"))
+
+    assert query_of(returned.headers["Location"])["status"] == "needs_review"
+    [event] = await shop.receiver.told()
+    assert event["type"] == "payment.needs_review"
+    review = event["data"]["review"]
+    assert (review["reason"], review["expected_rials"], review["captured_rials"]) == ("amount_differs", 150_000, 1000)
+
+
+async def test_a_reused_bank_code_needs_review_and_names_the_other_payment(shop: Shop) -> None:
+    first = await shop.created()
+    await shop.come_back(await shop.act(first, "pay"))
+    second = await shop.created()
+    await shop.fault("check", "reused_bank_code")
+
+    await shop.come_back(await shop.act(second, "pay"))
+
+    review = (await shop.payment(second["id"]))["review"]
+    assert (review["reason"], review["other_payment_id"]) == ("bank_code_reused", first["id"])
+
+
+async def test_an_order_paid_twice_needs_review_and_a_third_create_is_refused(shop: Shop) -> None:
+    first, second = await shop.created(order_id="17", key="a"), await shop.created(order_id="17", key="b")
+    for payment in (first, second):
+        await shop.come_back(await shop.act(payment, "pay"))
+
+    review = (await shop.payment(second["id"]))["review"]
+    assert (review["reason"], review["other_payment_id"]) == ("order_paid_twice", first["id"])
+    status, problem = await shop.create(order_id="17", key="c")
+    assert (status, problem["code"], problem["payment_id"]) == (409, "order_already_paid", first["id"])
+
+
+async def test_two_returns_and_an_api_check_at_once_make_one_event(shop: Shop) -> None:
+    payment = await shop.created(return_url=THANKS)
+    visit = await shop.act(payment, "pay")
+
+    first, second, checked = await asyncio.gather(
+        shop.come_back(visit), shop.come_back(visit), shop.call("POST", f"/v1/payments/{payment['id']}/check")
+    )
+
+    assert [query_of(answer.headers["Location"])["status"] for answer in (first, second)] == ["paid", "paid"]
+    assert checked[1]["status"] == "paid"
+    await shop.receiver.told()
+    _, events = await shop.call("GET", "/v1/events")
+    assert [event["type"] for event in events["data"]] == ["payment.paid"]
+    assert (await shop.payment(payment["id"]))["version"] == 3
+
+
+async def test_the_same_key_gives_one_payment_and_the_same_bytes_although_it_is_paid_since(shop: Shop) -> None:
+    first = await shop.created(key="same", order_id="same")
+    await shop.come_back(await shop.act(first, "pay"))
+
+    assert await shop.create(key="same", order_id="same") == (201, first)
+    status, problem = await shop.create(key="same", order_id="other")
+    assert (status, problem["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_creates_at_once_with_one_key_make_one_payment(shop: Shop) -> None:
+    answers = await asyncio.gather(*(shop.create(key="one", order_id="one") for _ in range(8)))
+
+    made = {payment["id"] for status, payment in answers if status == 201}
+    assert len(made) == 1
+    assert {status for status, _ in answers} <= {201, 409}
+    rows = await shop.control("GET", f"/invoices?api_key={API_KEY}")
+    assert len(rows["invoices"]) == 1
