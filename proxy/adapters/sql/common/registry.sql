@@ -1,0 +1,143 @@
+-- name: insert_merchant
+-- A new merchant.
+INSERT INTO merchants (id, name, return_origins, created_at, updated_at) VALUES ($1, $2, $3, $4, $5);
+
+-- name: update_merchant
+-- What may change of a merchant.
+UPDATE merchants SET name = $2, return_origins = $3, updated_at = $4 WHERE id = $1;
+
+-- name: merchant
+-- One merchant.
+SELECT id, name, return_origins, created_at, updated_at FROM merchants WHERE id = $1;
+
+-- name: list_merchants
+-- Merchants in id order.
+SELECT id, name, return_origins, created_at, updated_at FROM merchants WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: insert_terminal
+-- A new terminal.
+INSERT INTO terminals (
+    merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: update_terminal
+-- What may change of a terminal.
+UPDATE terminals SET name = $3, gateway_url = $4, return_base_url = $5, enabled = $6, updated_at = $7
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: terminal
+-- One terminal.
+SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
+FROM terminals WHERE merchant_id = $1 AND id = $2;
+
+-- name: list_terminals
+-- A merchant's terminals, in id order.
+SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
+FROM terminals WHERE merchant_id = $1 ORDER BY id LIMIT $2;
+
+-- name: insert_token
+-- A new API token.
+INSERT INTO tokens (
+    merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- name: update_token
+-- What may change of an API token.
+UPDATE tokens SET scopes = $3, terminal_id = $4, expires_at = $5, revoked_at = $6 WHERE merchant_id = $1 AND id = $2;
+
+-- name: token
+-- One API token.
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+FROM tokens WHERE merchant_id = $1 AND id = $2;
+
+-- name: token_by_digest
+-- The API token with a digest.
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+FROM tokens WHERE merchant_id = $1 AND digest = $2;
+
+-- name: list_tokens
+-- A merchant's API tokens, in id order.
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+FROM tokens WHERE merchant_id = $1 ORDER BY id LIMIT $2;
+
+-- name: insert_endpoint
+-- A new endpoint.
+INSERT INTO endpoints (
+    merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since, created_at,
+    updated_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: update_endpoint
+-- What may change of an endpoint.
+UPDATE endpoints SET
+    url = $3, storefront = $4, event_types = $5, description = $6, headers = $7, state = $8, state_reason = $9,
+    state_since = $10, updated_at = $11
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: delete_endpoint
+-- Removes an endpoint.
+DELETE FROM endpoints WHERE merchant_id = $1 AND id = $2;
+
+-- name: endpoint
+-- One endpoint.
+SELECT merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since,
+    created_at, updated_at
+FROM endpoints WHERE merchant_id = $1 AND id = $2;
+
+-- name: list_endpoints
+-- A merchant's endpoints, in id order.
+SELECT merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since,
+    created_at, updated_at
+FROM endpoints WHERE merchant_id = $1 ORDER BY id LIMIT $2;
+
+-- name: put_secret
+-- A sealed secret, in place of the one before.
+INSERT INTO secrets (merchant_id, owner_id, name, kek_id, blob) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (merchant_id, owner_id, name) DO UPDATE SET kek_id = excluded.kek_id, blob = excluded.blob;
+
+-- name: secrets
+-- All sealed secrets of one owner.
+SELECT merchant_id, owner_id, name, kek_id, blob FROM secrets WHERE merchant_id = $1 AND owner_id = $2 ORDER BY name;
+
+-- name: delete_secrets
+-- Removes an owner's secrets.
+DELETE FROM secrets WHERE merchant_id = $1 AND owner_id = $2;
+
+-- name: sealed_otherwise
+-- Secrets under other keys than this one; two ranges of the index, so that a rotation does not reread what it did.
+SELECT merchant_id, owner_id, name, kek_id, blob FROM secrets WHERE kek_id < $1
+UNION ALL
+SELECT merchant_id, owner_id, name, kek_id, blob FROM secrets WHERE kek_id > $1
+LIMIT $2;
+
+-- name: kek_ids
+-- The keys under which something is sealed.
+SELECT DISTINCT kek_id FROM secrets;
+
+-- name: rewrap_secret
+-- A secret under another key, if it is still the one that was read.
+UPDATE secrets SET kek_id = $5, blob = $6 WHERE merchant_id = $1 AND owner_id = $2 AND name = $3 AND blob = $4;
+
+-- name: insert_audit
+-- One act of an operator.
+INSERT INTO audit (merchant_id, id, at, actor, action, target, data) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: audit_at
+-- When an audit entry was made.
+SELECT at FROM audit WHERE id = $1;
+
+-- name: list_audit
+-- A merchant's audit entries before a point, newest first.
+SELECT merchant_id, id, at, actor, action, target, data FROM audit
+WHERE merchant_id = $1 AND (at, id) < ($2, $3)
+ORDER BY at DESC, id DESC LIMIT $4;
+
+-- name: list_audit_of_all
+-- Every merchant's audit entries before a point, newest first.
+SELECT merchant_id, id, at, actor, action, target, data FROM audit
+WHERE (at, id) < ($1, $2)
+ORDER BY at DESC, id DESC LIMIT $3;
+
+-- name: ping
+-- A small write, to see whether writing works.
+UPDATE heartbeat SET at = $1 WHERE id = 1;

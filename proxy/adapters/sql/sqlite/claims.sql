@@ -1,0 +1,24 @@
+-- name: due_watches
+-- The watches that are due, oldest first, with their payments.
+SELECT p.merchant_id, p.id, p.storefront, p.terminal_id, p.mode, p.order_id, p.amount_rials, p.currency, p.description,
+    p.metadata, p.return_url, p.link, p.expires_at, p.created_at, p.updated_at, p.status, p.version, p.invoice_key,
+    p.linked_at, p.spare_invoice_keys, p.captured_invoice_keys, p.bank_code, p.captured_rials, p.paid_at, p.late,
+    p.failure, p.review, w.soon, w.version
+FROM watches AS w JOIN payments AS p ON p.merchant_id = w.merchant_id AND p.id = w.payment_id
+WHERE w.due_at <= $1
+ORDER BY w.due_at LIMIT $2;
+
+-- name: lease_watch
+-- Holds a watch for its claim until the lease is over.
+UPDATE watches SET due_at = $3, version = version + 1 WHERE merchant_id = $1 AND payment_id = $2;
+
+-- name: due_turns
+-- The enabled endpoints whose turn it is, those that wait longest first.
+SELECT merchant_id, endpoint_id FROM turns WHERE due_at <= $1 ORDER BY due_at LIMIT $2;
+
+-- name: due_deliveries
+-- What is due at one endpoint, oldest first, with the events.
+SELECT d.id, d.attempts, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id, e.occurred_at, e.body
+FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
+ORDER BY d.due_at LIMIT $4;

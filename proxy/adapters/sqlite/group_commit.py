@@ -1,0 +1,113 @@
+"""Group commit: all steps that wait share one transaction and one sync of the disk, and are answered after it.
+
+A step is a synchronous closure over the connection. A lane takes those that wait, up to a limit, and runs them as
+one closure on the connection's thread, so that a busy store makes one hop between threads and one commit for many
+steps, and an idle one adds no wait.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+Step = Callable[[sqlite3.Connection], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one closure did, for metrics: how many steps it took and how long it ran, commit and all."""
+
+    steps: int
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a step: its value, or the error that it raised itself."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+BatchRunner = Callable[[sqlite3.Connection, Sequence[Step[Any]]], list[Outcome]]
+
+
+class BatchFailed(Exception):
+    """The disk or the database could not: nothing of the batch is stored. `broken` when the connection is of no use."""
+
+    def __init__(self, broken: bool) -> None:
+        super().__init__("the transaction failed as a whole")
+        self.broken = broken
+
+
+# What SQLite says of a statement that is wrong in itself, whoever else shares the transaction.
+_OWN_CODES: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
+_PRIMARY_CODE_MASK: Final = 0xFF
+
+
+def commit_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
+    """Runs the steps in one transaction, each in its savepoint, and commits.
+
+    A step that raises is undone alone and its error is its outcome. Raises BatchFailed when the storage fails, a
+    failed commit included: then every step is undone.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        outcomes = [_guarded(connection, step) for step in steps]
+        connection.execute("COMMIT")
+    except BaseException as error:
+        raise BatchFailed(broken=not _rolled_back(connection)) from error
+    return outcomes
+
+
+def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
+    """Runs steps that only read. Between two batches of writes, so none sees what is not committed."""
+    outcomes = []
+    try:
+        for step in steps:
+            try:
+                outcomes.append(Outcome(step(connection)))
+            except Exception as error:  # noqa: BLE001  the waiter gets it
+                _raise_if_storage(error)
+                outcomes.append(Outcome(error=error))
+    except sqlite3.Error as error:
+        raise BatchFailed(broken=False) from error
+    return outcomes
+
+
+def _guarded(connection: sqlite3.Connection, step: Step[Any]) -> Outcome:
+    connection.execute("SAVEPOINT step")
+    try:
+        outcome = Outcome(step(connection))
+    except Exception as error:  # noqa: BLE001  the waiter gets it
+        # Some errors (a full disk, a failed read) roll the transaction back inside SQLite; all of them end it here.
+        _raise_if_storage(error)
+        connection.execute("ROLLBACK TO step")
+        outcome = Outcome(error=error)
+    connection.execute("RELEASE step")
+    return outcome
+
+
+def _raise_if_storage(error: Exception) -> None:
+    if isinstance(error, sqlite3.Error) and not _own(error):
+        raise error
+
+
+def _own(error: sqlite3.Error) -> bool:
+    if not isinstance(error, sqlite3.DatabaseError):
+        return True
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.IntegrityError | sqlite3.DataError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY_CODE_MASK in _OWN_CODES
+
+
+def _rolled_back(connection: sqlite3.Connection) -> bool:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return not connection.in_transaction

@@ -1,0 +1,43 @@
+"""Brings a database to this code's schema: numbered scripts, each in one transaction with the row that says so."""
+
+import sqlite3
+from typing import Final
+
+from proxy.adapters.queries import load_migrations
+
+_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS schema_versions (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT
+"""
+
+
+class StoreTooNew(Exception):
+    """The database was migrated by a newer Dargah than this one."""
+
+
+def migrate(connection: sqlite3.Connection, now: int) -> None:
+    """Applies the migrations that are missing. Raises StoreTooNew, and sqlite3.Error with nothing half applied."""
+    migrations = load_migrations("sqlite")
+    connection.execute(_VERSIONS)
+    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM schema_versions").fetchone()
+    if version > len(migrations):
+        raise StoreTooNew(
+            f"the database is at schema version {version} and this Dargah knows {len(migrations)}: "
+            "start the newer Dargah that migrated it"
+        )
+    for number, name, script in migrations[version:]:
+        _apply(connection, script, (number, name, now))
+
+
+def _apply(connection: sqlite3.Connection, script: str, row: tuple[int, str, int]) -> None:
+    number, name, now = row
+    record = f"INSERT INTO schema_versions VALUES ({number:d}, '{name}', {now:d});"  # noqa: S608  our own file's name
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\n{record}\nCOMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,131 @@
+"""Payments, their watches and their timelines: the Payments port on SQLite."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from proxy.adapters.sqlite.lanes import SQL, Lanes
+from proxy.adapters.sqlite.payment_rows import (
+    PAYMENT_COLUMNS,
+    entry_of,
+    new_payment_row,
+    payment_of,
+    stored_of,
+    watch_of,
+    watch_row,
+)
+from proxy.adapters.sqlite.transition import write_change
+from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid
+from proxy.payment import Payment
+from proxy.records import Change, Entry, Intent, PaymentFilter, Stored
+from proxy.watch import Watch
+
+# Sorts after every id: the page before the first one.
+_AFTER_ALL_IDS: Final = "~"
+
+
+class SqlitePayments(Lanes):
+    async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
+        return await self._write.do(lambda connection: _create(connection, payment, intent, watch))
+
+    async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
+        return await self._write.do(lambda connection: _lease_request(connection, payment, now, lease_until))
+
+    async def transition(self, change: Change) -> None:
+        await self._write.do(lambda connection: write_change(connection, change))
+
+    async def payment(self, merchant_id: str, payment_id: str) -> Payment:
+        return await self._read.do(_one_payment("payment_by_id", merchant_id, payment_id))
+
+    async def payment_by_link(self, merchant_id: str, link: str) -> Payment:
+        return await self._read.do(_one_payment("payment_by_link", merchant_id, link))
+
+    async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> list[Payment]:
+        query, parameters = _list_query(merchant_id, wanted)
+        return await self._read.do(
+            lambda connection: [payment_of(row) for row in connection.execute(query, parameters)]
+        )
+
+    async def watch(self, merchant_id: str, payment_id: str) -> Watch | None:
+        key = (merchant_id, payment_id)
+        row = await self._read.do(lambda connection: connection.execute(SQL["watch"], key).fetchone())
+        return None if row is None else watch_of(row)
+
+    async def claim_watches(self, now: int, lease_until: int, limit: int) -> list[tuple[Payment, Watch]]:
+        return await self._write.do(lambda connection: _claim_watches(connection, now, lease_until, limit))
+
+    async def next_watch_at(self) -> int | None:
+        due_at: int | None = await self._read.do(
+            lambda connection: connection.execute(SQL["next_watch_at"]).fetchone()[0]
+        )
+        return due_at
+
+    async def timeline(self, merchant_id: str, payment_id: str) -> list[Entry]:
+        key = (merchant_id, payment_id)
+        return await self._read.do(
+            lambda connection: [entry_of(row) for row in connection.execute(SQL["timeline"], key)]
+        )
+
+
+def _create(connection: sqlite3.Connection, payment: Payment, intent: Intent, watch: Watch) -> Stored:
+    if connection.execute(SQL["insert_payment"], new_payment_row(payment, intent)).rowcount == 1:
+        connection.execute(SQL["insert_watch"], watch_row(watch))
+        return Stored(payment, intent, None, fresh=True)
+    # Nothing was inserted: the key is known, or else the order is paid. The key is looked at first.
+    key = (payment.merchant_id, payment.storefront, intent.key)
+    row = connection.execute(SQL["stored_by_key"], key).fetchone()
+    if row is not None:
+        return stored_of(row)
+    order = (payment.merchant_id, payment.storefront, payment.order_id)
+    raise OrderAlreadyPaid(connection.execute(SQL["order_owner"], order).fetchone()[0])
+
+
+def _lease_request(connection: sqlite3.Connection, payment: Payment, now: int, lease_until: int) -> Stored:
+    key = (payment.merchant_id, payment.id)
+    if connection.execute(SQL["lease_request"], (*key, now, lease_until)).rowcount == 0:
+        raise LeaseLost
+    return stored_of(connection.execute(SQL["stored_by_id"], key).fetchone())
+
+
+def _one_payment(query: str, merchant_id: str, key: str) -> Callable[[sqlite3.Connection], Payment]:
+    def step(connection: sqlite3.Connection) -> Payment:
+        row = connection.execute(SQL[query], (merchant_id, key)).fetchone()
+        if row is None:
+            raise NotFound("payment")
+        return payment_of(row)
+
+    return step
+
+
+def _list_query(merchant_id: str, wanted: PaymentFilter) -> tuple[str, tuple[object, ...]]:
+    """The query whose index narrows most; each takes as many of the parameters as it names."""
+    status = None if wanted.status is None else wanted.status.value
+    parameters = (
+        merchant_id,
+        wanted.after or _AFTER_ALL_IDS,
+        wanted.limit,
+        wanted.storefront,
+        status,
+        wanted.order_id,
+    )
+    if wanted.order_id is not None:
+        return SQL["list_payments_of_order"], parameters
+    if status is not None:
+        return SQL["list_payments_with_status"], parameters[:5]
+    if wanted.storefront is not None:
+        return SQL["list_payments_of_storefront"], parameters[:4]
+    return SQL["list_payments"], parameters[:3]
+
+
+def _claim_watches(
+    connection: sqlite3.Connection, now: int, lease_until: int, limit: int
+) -> list[tuple[Payment, Watch]]:
+    claimed = []
+    for row in connection.execute(SQL["due_watches"], (now, limit)).fetchall():
+        payment = payment_of(row)
+        soon, version = row[PAYMENT_COLUMNS:]
+        watch = Watch(payment.merchant_id, payment.id, payment.terminal_id, lease_until, soon, version + 1)
+        claimed.append((payment, watch))
+    leases = [(watch.merchant_id, watch.payment_id, lease_until) for _, watch in claimed]
+    connection.executemany(SQL["lease_watch"], leases)
+    return claimed

@@ -1,0 +1,142 @@
+"""Merchants, terminals, tokens, endpoints, secrets and audit entries as rows of `sql/common/registry.sql`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from proxy.adapters.sqlite.payment_rows import json_text
+from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Mode, Scope, Terminal, Token
+from proxy.records import Sealed
+
+Row = Sequence[Any]
+
+
+def merchant_of(row: Row) -> Merchant:
+    merchant_id, name, origins, created_at, updated_at = row
+    return Merchant(merchant_id, name, tuple(orjson.loads(origins)), created_at, updated_at)
+
+
+def merchant_row(merchant: Merchant) -> Row:
+    origins = json_text(merchant.return_origins)
+    return (merchant.id, merchant.name, origins, merchant.created_at, merchant.updated_at)
+
+
+def terminal_row(terminal: Terminal) -> Row:
+    return (
+        terminal.merchant_id,
+        terminal.id,
+        terminal.name,
+        terminal.mode.value,
+        terminal.gateway_url,
+        terminal.return_base_url,
+        int(terminal.enabled),
+        terminal.created_at,
+        terminal.updated_at,
+    )
+
+
+def terminal_of(row: Row) -> Terminal:
+    merchant_id, terminal_id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at = row
+    return Terminal(
+        terminal_id,
+        merchant_id,
+        name,
+        Mode(mode),
+        gateway_url,
+        return_base_url,
+        enabled == 1,
+        created_at,
+        updated_at,
+    )
+
+
+def token_row(token: Token) -> Row:
+    return (
+        token.merchant_id,
+        token.id,
+        token.storefront,
+        token.mode.value,
+        token.prefix,
+        token.digest,
+        scopes_text(token.scopes),
+        token.terminal_id,
+        token.created_at,
+        token.expires_at,
+        token.revoked_at,
+    )
+
+
+def token_of(row: Row) -> Token:
+    merchant_id, token_id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at = (
+        row
+    )
+    return Token(
+        token_id,
+        merchant_id,
+        storefront,
+        Mode(mode),
+        prefix,
+        digest,
+        frozenset(map(Scope, scopes.split())),
+        terminal_id,
+        created_at,
+        expires_at,
+        revoked_at,
+    )
+
+
+def scopes_text(scopes: frozenset[Scope]) -> str:
+    return " ".join(sorted(scope.value for scope in scopes))
+
+
+def endpoint_row(endpoint: Endpoint) -> Row:
+    return (
+        endpoint.merchant_id,
+        endpoint.id,
+        endpoint.url,
+        endpoint.storefront,
+        json_text(sorted(endpoint.event_types)),
+        endpoint.description,
+        json_text(endpoint.headers),
+        endpoint.state.value,
+        endpoint.state_reason,
+        endpoint.state_since,
+        endpoint.created_at,
+        endpoint.updated_at,
+    )
+
+
+def endpoint_of(row: Row) -> Endpoint:
+    return Endpoint(
+        row[1],
+        row[0],
+        row[2],
+        row[3],
+        frozenset(orjson.loads(row[4])),
+        row[5],
+        orjson.loads(row[6]),
+        EndpointState(row[7]),
+        row[8],
+        row[9],
+        row[10],
+        row[11],
+    )
+
+
+def sealed_row(sealed: Sealed) -> Row:
+    return (sealed.merchant_id, sealed.owner_id, sealed.name, sealed.kek_id, sealed.blob)
+
+
+def sealed_of(row: Row) -> Sealed:
+    return Sealed(*row)
+
+
+def audit_row(entry: AuditEntry) -> Row:
+    data = json_text(entry.data)
+    return (entry.merchant_id, entry.id, entry.at, entry.actor, entry.action, entry.target, data)
+
+
+def audit_of(row: Row) -> AuditEntry:
+    merchant_id, entry_id, at, actor, action, target, data = row
+    return AuditEntry(entry_id, merchant_id, at, actor, action, target, orjson.loads(data))

@@ -1,0 +1,74 @@
+"""The whole Store on SQLite: one file, one process, one connection, group commit."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from proxy.adapters.sqlite.connection import Database, Fault
+from proxy.adapters.sqlite.deliveries import SqliteDeliveries
+from proxy.adapters.sqlite.group_commit import Batch, commit_together, read_together
+from proxy.adapters.sqlite.lane import MAX_WAITING, Lane
+from proxy.adapters.sqlite.lanes import SQL
+from proxy.adapters.sqlite.lock import FileLock
+from proxy.adapters.sqlite.migrations import migrate
+from proxy.adapters.sqlite.payments import SqlitePayments
+from proxy.adapters.sqlite.registry import SqliteRegistry
+from proxy.adapters.sqlite.secrets import SqliteSecrets
+from proxy.ports import Now
+
+SQLITE_VERSION: Final = sqlite3.sqlite_version
+"""The library's version, to be logged at the start."""
+
+
+class SqliteStore(SqlitePayments, SqliteDeliveries, SqliteRegistry, SqliteSecrets):
+    """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it."""
+
+    def __init__(self, database: Database, lock: FileLock, now: Now, write: Lane, read: Lane) -> None:
+        self._database = database
+        self._lock = lock
+        self._now = now
+        self._write = write
+        self._read = read
+
+    async def ping(self) -> None:
+        at = self._now()
+        await self._write.do(lambda connection: connection.execute(SQL["ping"], (at,)).rowcount)
+
+    async def close(self) -> None:
+        try:
+            await self._write.close()
+            await self._read.close()
+        finally:
+            try:
+                await self._database.close()
+            finally:
+                self._lock.release()
+
+
+async def open_store(
+    path: str | Path,
+    *,
+    now: Now,
+    max_waiting: int = MAX_WAITING,
+    on_batch: Callable[[Batch], None] | None = None,
+    fault: Fault | None = None,
+) -> SqliteStore:
+    """The store in the file at `path`, made or migrated when needed.
+
+    `on_batch` hears, on the event loop, of each group commit; `fault` is called with every statement before it runs
+    and may raise in its place. Raises StoreLocked when another process has it open, StoreTooNew when a newer Dargah
+    migrated it, OSError or sqlite3.Error when the file cannot be opened or is no database.
+    """
+    path = Path(path)
+    lock = FileLock(path)
+    database = Database(path, fault)
+    try:
+        await database.run(lambda connection: migrate(connection, now()))
+    except BaseException:
+        await database.close()
+        lock.release()
+        raise
+    write = Lane(database, commit_together, on_batch, max_waiting)
+    read = Lane(database, read_together, None, max_waiting)
+    return SqliteStore(database, lock, now, write, read)
