@@ -19,7 +19,7 @@ _ADVICE: Final[Mapping[int, tuple[str, str]]] = {
     ),
     203: (
         (
-            "the return address is not under the domain registered for the terminal (203); give the terminal a base URL "
+            "the return address is not under the domain registered for the terminal (203); give it a base URL "
             "for returns there, or register this one at the gateway"
         ),
         (
