@@ -1,0 +1,217 @@
+"""Settings: where they come from, which goes before which, and errors that say what to write."""
+
+import os
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from proxy.config import SettingsError, load
+from proxy.config_values import Address
+from proxy.setup import HttpPolicy
+
+TOKEN = "operator-token-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("DARGAH_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def secrets_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    monkeypatch.setenv("DARGAH_SECRETS_DIR", str(directory))
+    return directory
+
+
+def test_without_settings_it_listens_on_loopback_only() -> None:
+    settings = load()
+    assert settings.listen == Address("127.0.0.1", 8080)
+    assert settings.admin_listen == Address("127.0.0.1", 8081)
+    assert settings.base_url == "http://127.0.0.1:8080"
+    assert not settings.development
+    assert settings.database == Path("dargah.db")
+
+
+def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_LISTEN", "[::]:80")
+    monkeypatch.setenv("DARGAH_PUBLIC_URL", "https://pay.example.ir/dargah/")
+    monkeypatch.setenv("DARGAH_ENVIRONMENT", "Development")
+    monkeypatch.setenv("DARGAH_WEBHOOK_ALLOW", "127.0.0.1:3000, 10.0.0.0/8 shop:80")
+    settings = load()
+    assert settings.listen == Address("::", 80)
+    assert settings.base_url == "https://pay.example.ir/dargah"
+    assert settings.webhook_allow == ("127.0.0.1:3000", ip_network("10.0.0.0/8"), "shop:80")
+    assert settings.http_policy == HttpPolicy(loopback=True, targets=frozenset({"127.0.0.1:3000", "shop:80"}))
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_PUBLIC_URL", "")
+    assert load().public_url is None
+
+
+def test_a_secret_file_sets_one_and_its_last_newline_is_no_part_of_it(secrets_dir: Path) -> None:
+    (secrets_dir / "dargah_admin_token").write_text(f"{TOKEN}\n")
+    (secrets_dir / "somebody_elses").write_text("ignored")
+    assert load().admin_tokens() == {"admin": TOKEN}
+
+
+def test_the_environment_goes_before_a_secret_file(secrets_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets_dir / "DARGAH_ADMIN_TOKEN").write_text("f" * 32)
+    monkeypatch.setenv("DARGAH_ADMIN_TOKEN", TOKEN)
+    assert load().admin_tokens() == {"admin": TOKEN}
+
+
+def test_a_link_inside_the_directory_is_followed_as_orchestrators_make_them(secrets_dir: Path) -> None:
+    version = secrets_dir / "..2026_11_24"
+    version.mkdir()
+    (version / "dargah_admin_token").write_text(TOKEN)
+    (secrets_dir / "..data").symlink_to(version.name)
+    (secrets_dir / "dargah_admin_token").symlink_to("..data/dargah_admin_token")
+    assert load().admin_tokens() == {"admin": TOKEN}
+
+
+def test_a_link_out_of_the_directory_is_refused(secrets_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text(TOKEN)
+    (secrets_dir / "dargah_admin_token").symlink_to("../outside")
+    with pytest.raises(SettingsError, match="a link out of the directory"):
+        load()
+
+
+def test_a_secret_file_that_is_too_large_or_no_text_is_refused(secrets_dir: Path) -> None:
+    file = secrets_dir / "dargah_keys"
+    file.write_bytes(b"k" * 65_537)
+    with pytest.raises(SettingsError, match="larger than 65536 bytes"):
+        load()
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load()
+
+
+def test_a_secrets_directory_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DARGAH_SECRETS_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(SettingsError, match=r"DARGAH_SECRETS_DIR: .*cannot be listed"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("LISTEN", "8080", "DARGAH_LISTEN: write host:port"),
+        ("LISTEN", "0.0.0.0:70000", "DARGAH_LISTEN: write host:port"),
+        ("LISTEN", "a b:80", "DARGAH_LISTEN: write host:port"),
+        ("DATABASE", "postgresql://dargah:hunter2@db/dargah", "DARGAH_DATABASE: PostgreSQL is not supported yet"),
+        ("DATABASE", "mysql://db", "DARGAH_DATABASE: mysql:// is not known"),
+        ("DATABASE", ":memory:", "DARGAH_DATABASE: name a file"),
+        ("DATABASE", "sqlite:", "DARGAH_DATABASE: name a file"),
+        ("DATABASE", "sqlite://data.db", "three slashes"),
+        ("PUBLIC_URL", "pay.example.ir", "must start with https://"),
+        ("PUBLIC_URL", "http://pay.example.ir", "DARGAH_PUBLIC_URL must be https://"),
+        ("PUBLIC_URL", "https://pay.example.ir/?a=1", "without ? or #"),
+        ("PUBLIC_URL", "https://u:p@pay.example.ir", "user name or password"),
+        ("ADMIN_TOKEN", "hunter2", "DARGAH_ADMIN_TOKEN: a token has at least 24 characters"),
+        ("ADMIN_TOKEN", "with spaces hunter2 hunter2", "visible ASCII"),
+        ("ADMIN_TOKEN", f"a:{TOKEN},a:{TOKEN}2", "same name"),
+        ("ADMIN_TOKEN", f"a:{TOKEN},b:{TOKEN}", "are the same"),
+        ("WEBHOOK_ALLOW", "10.0.0.1/8", "DARGAH_WEBHOOK_ALLOW: '10.0.0.1/8': write host:port"),
+        ("WEBHOOK_ALLOW", "example", "DARGAH_WEBHOOK_ALLOW"),
+        ("LOG_LEVEL", "loud", "DARGAH_LOG_LEVEL: Input should be 'debug'"),
+        ("ENVIRONMENT", "prod", "DARGAH_ENVIRONMENT: Input should be 'production' or 'development'"),
+        ("DRAIN_SECONDS", "0", "DARGAH_DRAIN_SECONDS: Input should be greater than 0"),
+        ("WAITING_LIMIT", "many", "DARGAH_WAITING_LIMIT: Input should be a valid integer"),
+    ],
+)
+def test_a_bad_value_is_told_by_name_with_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"DARGAH_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert told in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_bad_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_LISTEN", "x")
+    monkeypatch.setenv("DARGAH_LOG_FORMAT", "xml")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["DARGAH_LISTEN", "DARGAH_LOG_FORMAT"]
+
+
+def test_a_mistyped_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_DATABSE", "sqlite:elsewhere.db")
+    with pytest.raises(SettingsError, match="did you mean DARGAH_DATABASE"):
+        load()
+
+
+def test_what_an_orchestrator_adds_for_a_service_of_this_name_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PORT", "ADMIN_PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"):
+        monkeypatch.setenv(f"DARGAH_{name}", "tcp://10.96.0.10:8080")
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "ADMIN_SERVICE_HOST", "ADMIN_SERVICE_PORT"):
+        monkeypatch.setenv(f"DARGAH_{name}", "10.96.0.10")
+    assert load().listen == Address("127.0.0.1", 8080)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("sqlite:dargah.db", "dargah.db"),
+        ("sqlite:data/dargah.db", "data/dargah.db"),
+        ("sqlite:///var/lib/dargah.db", "/var/lib/dargah.db"),
+        ("sqlite:/var/lib/dargah.db", "/var/lib/dargah.db"),
+        ("/var/lib/dargah.db", "/var/lib/dargah.db"),
+        ("dargah.db", "dargah.db"),
+    ],
+)
+def test_the_database_is_a_file_however_it_is_written(monkeypatch: pytest.MonkeyPatch, text: str, path: str) -> None:
+    monkeypatch.setenv("DARGAH_DATABASE", text)
+    assert load().database == Path(path)
+
+
+def test_operators_may_have_a_token_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_ADMIN_TOKEN", f"sara:{TOKEN},omid:{TOKEN}2")
+    assert load().admin_tokens() == {"sara": TOKEN, "omid": f"{TOKEN}2"}
+
+
+def test_what_is_missing_to_serve_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_LISTEN", "0.0.0.0:8080")
+    with pytest.raises(SettingsError) as caught:
+        load().check_serving()
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "DARGAH_PUBLIC_URL",
+        "DARGAH_ADMIN_TOKEN",
+        "DARGAH_KEYS",
+    ]
+
+
+def test_the_key_ring_comes_from_a_file_or_from_the_environment_but_not_from_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text("k2026:from-the-file\n")
+    monkeypatch.setenv("DARGAH_KEYS_FILE", str(file))
+    assert load().key_text() == "k2026:from-the-file"
+    monkeypatch.setenv("DARGAH_KEYS", "k2026:from-the-environment")
+    with pytest.raises(SettingsError, match="not both"):
+        load()
+    monkeypatch.delenv("DARGAH_KEYS_FILE")
+    assert load().key_text() == "k2026:from-the-environment"
+
+
+def test_a_key_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DARGAH_KEYS_FILE", str(tmp_path / "nowhere"))
+    with pytest.raises(SettingsError, match=r"DARGAH_KEYS_FILE: .*cannot be read"):
+        load().key_text()
+
+
+def test_no_secret_is_in_the_settings_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARGAH_ADMIN_TOKEN", TOKEN)
+    monkeypatch.setenv("DARGAH_KEYS", "k2026:canary")
+    shown = repr(load())
+    assert TOKEN not in shown
+    assert "canary" not in shown
