@@ -35,11 +35,12 @@ class SqliteRegistry(Lanes):
 
         await self._write.do(step)
 
-    async def save_merchant(self, merchant: Merchant, audit: AuditEntry) -> None:
+    async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
         merchant_id, name, origins, _, updated_at = merchant_row(merchant)
 
         def step(connection: sqlite3.Connection) -> None:
             _update(connection, "merchant", (merchant_id, name, origins, updated_at))
+            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
             connection.execute(SQL["insert_audit"], audit_row(audit))
 
         await self._write.do(step)
@@ -111,25 +112,27 @@ class SqliteRegistry(Lanes):
     async def list_tokens(self, merchant_id: str) -> list[Token]:
         return [token_of(row) for row in await self._rows("list_tokens", (merchant_id, LIST_LIMIT))]
 
-    async def add_endpoint(self, endpoint: Endpoint, secret: Sealed) -> None:
+    async def add_endpoint(self, endpoint: Endpoint, secrets: Sequence[Sealed], audit: AuditEntry) -> None:
         def step(connection: sqlite3.Connection) -> None:
             _require_merchant(connection, endpoint.merchant_id)
             connection.execute(SQL["insert_endpoint"], endpoint_row(endpoint))
-            connection.execute(SQL["put_secret"], sealed_row(secret))
+            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
+            connection.execute(SQL["insert_audit"], audit_row(audit))
             _set_turns(connection, endpoint)
 
         await self._write.do(step)
 
-    async def save_endpoint(self, endpoint: Endpoint) -> None:
+    async def save_endpoint(self, endpoint: Endpoint, audit: AuditEntry | None = None) -> None:
         *changes, _, updated_at = endpoint_row(endpoint)
 
         def step(connection: sqlite3.Connection) -> None:
             _update(connection, "endpoint", (*changes, updated_at))
+            _note(connection, audit)
             _set_turns(connection, endpoint)
 
         await self._write.do(step)
 
-    async def delete_endpoint(self, merchant_id: str, endpoint_id: str) -> None:
+    async def delete_endpoint(self, merchant_id: str, endpoint_id: str, audit: AuditEntry | None = None) -> None:
         key = (merchant_id, endpoint_id)
 
         def step(connection: sqlite3.Connection) -> None:
@@ -137,6 +140,7 @@ class SqliteRegistry(Lanes):
                 raise NotFound("endpoint")
             for query in ("delete_secrets", "end_turns", "drop_deliveries"):
                 connection.execute(SQL[query], key)
+            _note(connection, audit)
 
         await self._write.do(step)
 
@@ -156,6 +160,11 @@ class SqliteRegistry(Lanes):
 def _update(connection: sqlite3.Connection, what: str, changes: Row) -> None:
     if connection.execute(SQL[f"update_{what}"], changes).rowcount == 0:
         raise NotFound(what)
+
+
+def _note(connection: sqlite3.Connection, audit: AuditEntry | None) -> None:
+    if audit is not None:
+        connection.execute(SQL["insert_audit"], audit_row(audit))
 
 
 def _require_merchant(connection: sqlite3.Connection, merchant_id: str) -> None:
