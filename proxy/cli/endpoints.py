@@ -89,7 +89,7 @@ def update(*, api: Api, out: Output, endpoint_id: str, **fields: Any) -> None:
 @operator_command
 def pause(*, api: Api, out: Output, endpoint_id: str) -> None:
     """Hold the events; nothing is dropped."""
-    out.record(api.patch(path_of("endpoint", endpoint_id), {"state": "paused"}))
+    out.record(api.patch(path_of("endpoint", endpoint_id), {"paused": True}))
 
 
 @endpoint.command()
@@ -97,7 +97,7 @@ def pause(*, api: Api, out: Output, endpoint_id: str) -> None:
 @operator_command
 def resume(*, api: Api, out: Output, endpoint_id: str) -> None:
     """Send again, and first what was held; also for one that was disabled."""
-    out.record(api.patch(path_of("endpoint", endpoint_id), {"state": "enabled"}))
+    out.record(api.patch(path_of("endpoint", endpoint_id), {"paused": False}))
 
 
 @endpoint.command()

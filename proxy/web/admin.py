@@ -2,20 +2,19 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from proxy.errors import NotFound, Unauthenticated
 from proxy.ids import RandomBytes, merchant_of_id
-from proxy.merchant import EndpointState
 from proxy.ports import Registry
 from proxy.setup import EndpointChanges, MerchantChanges, Setup, TerminalChanges
 from proxy.web.admin_objects import (
     audit_object,
-    endpoint_object,
     merchant_object,
     rotated_object,
     terminal_object,
@@ -23,10 +22,8 @@ from proxy.web.admin_objects import (
 )
 from proxy.web.admin_schemas import (
     AuditQuery,
-    ChangedEndpoint,
     ChangedMerchant,
     ChangedTerminal,
-    NewEndpoint,
     NewMerchant,
     NewTerminal,
     NewToken,
@@ -36,16 +33,15 @@ from proxy.web.admin_schemas import (
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import bearer
 from proxy.web.cursors import read_cursor, write_cursor
+from proxy.web.endpoints import endpoint_object
 from proxy.web.headers import SECURITY_HEADERS
 from proxy.web.middleware import MERCHANT_ID, observe
 from proxy.web.parsing import MAX_BODY_BYTES, query_of, read_body, read_object, validated
 from proxy.web.problems import problem_response
-from proxy.web.schemas import PageQuery
+from proxy.web.schemas import ChangeEndpoint, CreateEndpoint, PageQuery
 
 BASE: Final = "/admin/v1"
 CREATED: Final = 201
-
-AdminHandler = Callable[[web.Request, str], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,42 +62,23 @@ class OperatorUnknown(Unauthenticated):
 
 
 def create_admin_app(services: AdminServices) -> web.Application:
-    """The application of the operator's listener."""
+    """The application of the operator's listener: every path of `operations()`, behind an operator's token."""
     app = web.Application(
         middlewares=[observe(lambda _request, error: problem_response(error), services.random_bytes)],
         client_max_size=MAX_BODY_BYTES,
     )
-    app.add_routes(admin_routes(services))
+    admin = Admin(services)
+    for method, path, handler in ROUTES:
+        guarded = admin.guarded(handler)
+        app.router.add_route(method, BASE + path, guarded)
+        if method == "GET":
+            app.router.add_route("HEAD", BASE + path, guarded)
     return app
 
 
-def admin_routes(services: AdminServices) -> list[web.RouteDef]:
-    """Every route of the API, behind the operator's token."""
-    admin = Admin(services)
-    one = "/merchants/{merchant_id}"
-    routes: list[tuple[str, str, AdminHandler]] = [
-        ("POST", "/merchants", admin.create_merchant),
-        ("GET", "/merchants", admin.list_merchants),
-        ("GET", one, admin.get_merchant),
-        ("PATCH", one, admin.change_merchant),
-        ("POST", f"{one}/rotate-return-secret", admin.rotate_return_secret),
-        ("POST", f"{one}/terminals", admin.create_terminal),
-        ("GET", f"{one}/terminals", admin.list_terminals),
-        ("GET", f"{one}/terminals/{{terminal_id}}", admin.get_terminal),
-        ("PATCH", f"{one}/terminals/{{terminal_id}}", admin.change_terminal),
-        ("POST", f"{one}/tokens", admin.create_token),
-        ("GET", f"{one}/tokens", admin.list_tokens),
-        ("GET", f"{one}/tokens/{{token_id}}", admin.get_token),
-        ("DELETE", f"{one}/tokens/{{token_id}}", admin.revoke_token),
-        ("POST", f"{one}/endpoints", admin.create_endpoint),
-        ("GET", f"{one}/endpoints", admin.list_endpoints),
-        ("GET", f"{one}/endpoints/{{endpoint_id}}", admin.get_endpoint),
-        ("PATCH", f"{one}/endpoints/{{endpoint_id}}", admin.change_endpoint),
-        ("DELETE", f"{one}/endpoints/{{endpoint_id}}", admin.delete_endpoint),
-        ("GET", "/audit", admin.list_audit),
-        ("POST", "/keys/rotate", admin.rotate_keys),
-    ]
-    return [web.route(method, BASE + path, admin.guarded(handler)) for method, path, handler in routes]
+def operations() -> Iterator[tuple[str, str]]:
+    """The (method, path) pairs of the listener, as openapi.yaml must have them."""
+    return ((method, BASE + path) for method, path, _ in ROUTES)
 
 
 class Admin:
@@ -113,9 +90,9 @@ class Admin:
         # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
         self._operators = [(_digest(token), name) for name, token in services.operators.items()]
 
-    def guarded(self, handler: AdminHandler) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
-            return await handler(request, self._operator(request))
+    def guarded(self, handler: "AdminHandler") -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await handler(self, request, self._operator(request))
 
         return handle
 
@@ -200,7 +177,7 @@ class Admin:
 
     async def create_endpoint(self, request: web.Request, actor: str) -> web.Response:
         merchant_id = _merchant_id(request)
-        body = validated(NewEndpoint, await read_object(request))
+        body = validated(CreateEndpoint, await read_object(request))
         endpoint, secret = await self._setup.add_endpoint(merchant_id, actor=actor, **body.model_dump())
         return json_answer(endpoint_object(endpoint) | {"secret": secret}, CREATED)
 
@@ -214,10 +191,8 @@ class Admin:
 
     async def change_endpoint(self, request: web.Request, actor: str) -> web.Response:
         ids = _owned(request, "endpoint")
-        given = validated(ChangedEndpoint, await read_object(request)).given()
-        if "state" in given:
-            given["paused"] = given.pop("state") == EndpointState.PAUSED
-        changes = cast("EndpointChanges", given)
+        body = validated(ChangeEndpoint, await read_object(request))
+        changes = cast("EndpointChanges", {name: getattr(body, name) for name in body.model_fields_set})
         return json_answer(endpoint_object(await self._setup.change_endpoint(*ids, actor=actor, **changes)))
 
     async def delete_endpoint(self, request: web.Request, actor: str) -> web.Response:
@@ -236,6 +211,34 @@ class Admin:
     async def rotate_keys(self, request: web.Request, actor: str) -> web.Response:
         body = validated(Rotate, await read_object(request))
         return json_answer(rotated_object(await self._setup.rotate(body.limit, actor=actor)))
+
+
+AdminHandler = Callable[[Admin, web.Request, str], Awaitable[web.Response]]
+
+_ONE: Final = "/merchants/{merchant_id}"
+# A GET also answers HEAD.
+ROUTES: Final[tuple[tuple[str, str, AdminHandler], ...]] = (
+    ("POST", "/merchants", Admin.create_merchant),
+    ("GET", "/merchants", Admin.list_merchants),
+    ("GET", _ONE, Admin.get_merchant),
+    ("PATCH", _ONE, Admin.change_merchant),
+    ("POST", f"{_ONE}/rotate-return-secret", Admin.rotate_return_secret),
+    ("POST", f"{_ONE}/terminals", Admin.create_terminal),
+    ("GET", f"{_ONE}/terminals", Admin.list_terminals),
+    ("GET", f"{_ONE}/terminals/{{terminal_id}}", Admin.get_terminal),
+    ("PATCH", f"{_ONE}/terminals/{{terminal_id}}", Admin.change_terminal),
+    ("POST", f"{_ONE}/tokens", Admin.create_token),
+    ("GET", f"{_ONE}/tokens", Admin.list_tokens),
+    ("GET", f"{_ONE}/tokens/{{token_id}}", Admin.get_token),
+    ("DELETE", f"{_ONE}/tokens/{{token_id}}", Admin.revoke_token),
+    ("POST", f"{_ONE}/endpoints", Admin.create_endpoint),
+    ("GET", f"{_ONE}/endpoints", Admin.list_endpoints),
+    ("GET", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.get_endpoint),
+    ("PATCH", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.change_endpoint),
+    ("DELETE", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.delete_endpoint),
+    ("GET", "/audit", Admin.list_audit),
+    ("POST", "/keys/rotate", Admin.rotate_keys),
+)
 
 
 def _digest(token: str) -> bytes:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from proxy.clock import rfc3339
-from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
+from proxy.merchant import AuditEntry, Merchant, Terminal, Token
 from proxy.setup import Rotated
 
 
@@ -44,23 +44,6 @@ def token_object(token: Token) -> dict[str, Any]:
         "created_at": rfc3339(token.created_at),
         "expires_at": _time(token.expires_at),
         "revoked_at": _time(token.revoked_at),
-    }
-
-
-def endpoint_object(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "id": endpoint.id,
-        "merchant_id": endpoint.merchant_id,
-        "url": endpoint.url,
-        "storefront": endpoint.storefront,
-        "event_types": sorted(endpoint.event_types),
-        "description": endpoint.description,
-        "headers": dict(endpoint.headers),
-        "state": endpoint.state.value,
-        "state_reason": endpoint.state_reason,
-        "state_since": rfc3339(endpoint.state_since),
-        "created_at": rfc3339(endpoint.created_at),
-        "updated_at": rfc3339(endpoint.updated_at),
     }
 
 

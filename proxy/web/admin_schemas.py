@@ -1,6 +1,6 @@
 """The bodies and queries of the operator's API: shapes only; what a field may mean is the set-up's to say."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -38,11 +38,8 @@ def _merchant_id(value: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
-LongText = Annotated[str, Field(max_length=500)]
 Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
-Words = Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=50)]
-Headers = Annotated[dict[Annotated[str, Field(max_length=100)], LongText], Field(max_length=20)]
 ModeName = Annotated[Mode, Field(strict=False)]
 ScopeName = Annotated[Scope, Field(strict=False)]
 Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]
@@ -97,23 +94,6 @@ class NewToken(Input):
     def expires_at_ms(self) -> int | None:
         """Milliseconds since the epoch."""
         return None if self.expires_at is None else parse_rfc3339(self.expires_at)
-
-
-class NewEndpoint(Input):
-    url: Url
-    storefront: Text | None = None
-    event_types: Words = Field(default_factory=list)
-    description: LongText = ""
-    headers: Headers = Field(default_factory=dict)
-
-
-class ChangedEndpoint(Changes):
-    url: Url = ""
-    storefront: Text | None = None
-    event_types: Words = Field(default_factory=list)
-    description: LongText = ""
-    headers: Headers = Field(default_factory=dict)
-    state: Literal["enabled", "paused"] = "enabled"
 
 
 class Rotate(Input):
