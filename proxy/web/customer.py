@@ -5,7 +5,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
 
+from proxy.checkout import Checkup
 from proxy.errors import NotFound
+from proxy.facts import NotPaid
 from proxy.ids import merchant_of_link
 from proxy.payment import Payment, Status
 from proxy.way_back import way_back_url
@@ -42,15 +44,20 @@ async def come_back(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     if request.method == hdrs.METH_HEAD:
         return await _glance(request)
-    if "again" in request.query:
-        payment = await _by_link(services, request.match_info["link"])
-    else:
-        returned = services.checkout.returned(request.match_info["link"], await _parameters(request))
-        payment = (await services.tasks.run(returned)).payment
-    _seen(request, payment)
-    if payment.status not in OPEN and payment.return_url is not None:
+    checkup = await _checkup(request, services)
+    payment = _seen(request, checkup.payment)
+    # "Not paid yet" is an answer, and the shop can show it; only an outcome that is unknown is waited for here.
+    known = payment.status not in OPEN or isinstance(checkup.fact, NotPaid)
+    if known and payment.return_url is not None:
         return _see_other(await _way_back(services, payment, payment.return_url))
     return await _page(request, payment)
+
+
+async def _checkup(request: web.Request, services: Services) -> Checkup:
+    if "again" in request.query:
+        return Checkup(await _by_link(services, request.match_info["link"]), None)
+    returned = services.checkout.returned(request.match_info["link"], await _parameters(request))
+    return await services.tasks.run(returned)
 
 
 async def _glance(request: web.Request) -> web.Response:

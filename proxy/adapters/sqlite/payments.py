@@ -28,6 +28,11 @@ class SqlitePayments(Lanes):
     async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
         return await self._write.do(lambda connection: _create(connection, payment, intent, watch))
 
+    async def stored(self, merchant_id: str, storefront: str, key: str) -> Stored | None:
+        intent_key = (merchant_id, storefront, key)
+        row = await self._read.do(lambda connection: connection.execute(SQL["stored_by_key"], intent_key).fetchone())
+        return None if row is None else stored_of(row)
+
     async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
         return await self._write.do(lambda connection: _lease_request(connection, payment, now, lease_until))
 
