@@ -35,9 +35,9 @@ DIAL: Final[ContextVar[Dial | None]] = ContextVar("dial", default=None)
 class BoundedResolver(AbstractResolver):
     """aiodns with an upper bound: one dead name server stalls neither a thread pool nor the other merchants."""
 
-    def __init__(self, seconds: float = DNS_SECONDS) -> None:
+    def __init__(self, seconds: float = DNS_SECONDS, inner: AbstractResolver | None = None) -> None:
         self._seconds = seconds
-        self._inner = aiohttp.AsyncResolver()
+        self._inner = inner or aiohttp.AsyncResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC

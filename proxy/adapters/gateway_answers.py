@@ -148,8 +148,8 @@ def _whole(value: object) -> int | None:
 
 
 def _text(value: object) -> str | None:
-    """A printable text of 1 to 200 characters; a whole number counts as its digits."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """A printable text of 1 to 200 characters; a number counts as its digits, but a negative one tells of an error."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         value = str(value)
     if not isinstance(value, str):
         return None

@@ -56,6 +56,7 @@ _BLOCKED: Final = tuple(
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 # WHATWG's "ends in a number": such a host is an IPv4 address to some resolvers, in decimal, octal or hex.
 _NUMERIC_HOST: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.IGNORECASE)
+_USERINFO: Final = re.compile(r"[^/?#]*//[^/?#]*@")
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
@@ -89,13 +90,14 @@ class Guard:
     def __init__(self, allow: Iterable[str] = (), *, development: bool = False) -> None:
         self._development = development
         self._networks: list[IpNetwork] = []
-        self._targets: set[tuple[str, int]] = set()
+        self._sockets: set[tuple[IpAddress, int]] = set()
+        self._names: set[tuple[str, int]] = set()
         for entry in (*allow, *(_LOOPBACK if development else ())):
             self._admit(entry.strip())
 
     def names(self, host: str, port: int) -> bool:
-        """Whether `allow` has exactly this host and port: then whatever the name resolves to may be dialled."""
-        return (host.lower().rstrip("."), port) in self._targets
+        """Whether `allow` has exactly this name and port: then whatever the name resolves to may be dialled."""
+        return (host.lower().rstrip("."), port) in self._names
 
     def refuses(self, address: str, port: int) -> str | None:
         """Why this socket may not be dialled, or None when it may."""
@@ -113,7 +115,7 @@ class Guard:
             host, port = parsed.raw_host, parsed.port
         except ValueError:
             return "bad_url"
-        if parsed.scheme not in {"http", "https"} or not host or not port or "@" in parsed.raw_authority:
+        if parsed.scheme not in {"http", "https"} or not host or not port or _USERINFO.match(url):
             return "bad_url"
         return self._host_problem(parsed.scheme, host, port)
 
@@ -128,7 +130,7 @@ class Guard:
         return None if scheme == "https" or self._development or expected else "bad_url"
 
     def _allowed(self, ip: IpAddress, port: int) -> bool:
-        if (str(ip), port) in self._targets:
+        if (ip, port) in self._sockets:
             return True
         return any(ip.version == network.version and ip in network for network in self._networks)
 
@@ -141,7 +143,10 @@ class Guard:
                 raise ValueError(f"{entry!r} is neither a CIDR nor host:port") from None
             bare = host.removeprefix("[").removesuffix("]").lower().rstrip(".")
             ip = _parsed(bare)
-            self._targets.add((bare if ip is None else str(ip), int(port)))
+            if ip is None:
+                self._names.add((bare, int(port)))
+            else:
+                self._sockets.add((ip, int(port)))
 
 
 def _parsed(address: str) -> IpAddress | None:

@@ -1,0 +1,280 @@
+"""The gateway client over real HTTP: against the simulator, and against servers that do it wrong."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import pytest
+
+from adapters.names import Names, SilentNames
+from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
+from proxy.adapters.connector import BoundedResolver
+from proxy.adapters.gateway import HttpGateway
+from proxy.facts import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
+from proxy.records import Account
+from proxy.simulator.app import GATEWAY, create_app
+from proxy.simulator.faults import KINDS, Fault, Kind, Operation, Rule
+from proxy.simulator.gateway import Act
+from proxy.simulator.ledger import Terminal
+
+RETURN_URL = "https://shop.example.ir/بازگشت?order=17&_token=a%20b+c"
+API_KEY = "key-that-nobody-may-see"
+ISSUED = answer(b'{"status":1,"invoice_key":"inv_1"}')
+UNPAID = answer(b'{"status":0,"errorCode":201}')
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[HttpGateway]:
+    client = HttpGateway(request_seconds=5, check_seconds=5)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[HttpGateway]:
+    client = HttpGateway(request_seconds=0.2, check_seconds=0.2)
+    yield client
+    await client.close()
+
+
+class Simulated:
+    """The simulator behind a path prefix, as an account of it."""
+
+    def __init__(self, server: Any) -> None:
+        self.gateway = server.app[GATEWAY]
+        self.account = Account("trm_1", f"{server.make_url('/pay/')}", API_KEY)
+
+    def fault(self, operation: Operation, fault: Fault) -> None:
+        self.gateway.faults.add(Rule(operation, fault))
+
+
+@pytest.fixture
+async def simulated(aiohttp_server: Any) -> Simulated:
+    return Simulated(await aiohttp_server(create_app(prefix="/pay", terminals=[Terminal(API_KEY)])))
+
+
+async def issued(gateway: HttpGateway, account: Account) -> str:
+    asked = await gateway.request(account, 150_000, RETURN_URL)
+    assert isinstance(asked.fact, InvoiceIssued)
+    return asked.fact.invoice_key
+
+
+async def test_a_payment_from_request_to_capture(gateway: HttpGateway, simulated: Simulated) -> None:
+    key = await issued(gateway, simulated.account)
+    assert simulated.gateway.bank.invoice(key).return_url == RETURN_URL
+    assert (await gateway.check(simulated.account, key)).fact == NotPaid(key)
+    simulated.gateway.act(key, Act.PAY)
+    bank_code = simulated.gateway.bank.invoice(key).bank_code
+    assert (await gateway.check(simulated.account, key)).fact == Captured(key, 150_000, bank_code)
+
+
+async def test_a_cancel_a_foreign_key_and_a_wrong_api_key(gateway: HttpGateway, simulated: Simulated) -> None:
+    key = await issued(gateway, simulated.account)
+    simulated.gateway.act(key, Act.CANCEL)
+    assert (await gateway.check(simulated.account, key)).fact == Canceled(key)
+    stranger = Account("trm_2", simulated.account.gateway_url, "another key")
+    assert (await gateway.request(stranger, 150_000, RETURN_URL)).fact == RequestRefused(101)
+    unknown = await gateway.check(simulated.account, "no such/key?")
+    assert unknown.fact == CheckUnknown("no such/key?", "terminal", error_code=200, alert=True)
+
+
+@pytest.mark.parametrize("code", [100, 101, 102, 103, 200, 201, 202, 203, 204, 301, 302, 777])
+async def test_every_code_over_the_wire(gateway: HttpGateway, simulated: Simulated, code: int) -> None:
+    key = await issued(gateway, simulated.account)
+    for operation in (Operation.REQUEST, Operation.CHECK):
+        simulated.fault(operation, Fault(Kind.ERROR, code=code))
+    asked = (await gateway.request(simulated.account, 150_000, RETURN_URL)).fact
+    checked = (await gateway.check(simulated.account, key)).fact
+    assert isinstance(asked, RequestRefused) == (code in {100, 101, 102, 103, 203, 204, 302})
+    assert isinstance(checked, {201: NotPaid, 202: Canceled}.get(code, CheckUnknown))
+
+
+BROKEN = {
+    Kind.LOST: "reset",
+    Kind.RESET: "reset",
+    Kind.DELAY: "timeout",
+    Kind.HTTP_500: "http_status",
+    Kind.HTTP_502: "http_status",
+    Kind.HTML: "not_json",
+    Kind.TRUNCATED: "not_json",
+    Kind.FOREIGN: "bad_answer",
+    Kind.HUGE: "too_large",
+    Kind.DRIP: "timeout",
+}
+LEGAL = {Kind.WRONG_TYPE, Kind.STRINGS}
+
+
+@pytest.mark.parametrize("kind", sorted(BROKEN))
+async def test_every_fault_of_the_simulator_leaves_the_outcome_unknown(
+    impatient: HttpGateway, simulated: Simulated, kind: Kind
+) -> None:
+    key = await issued(impatient, simulated.account)
+    for operation in (Operation.REQUEST, Operation.CHECK):
+        simulated.fault(operation, Fault(kind, seconds=1))
+    asked = await impatient.request(simulated.account, 150_000, RETURN_URL)
+    assert asked.fact == RequestUnknown(BROKEN[kind], timed_out=BROKEN[kind] == "timeout")
+    checked = await impatient.check(simulated.account, key)
+    assert checked.fact == CheckUnknown(key, BROKEN[kind])
+
+
+@pytest.mark.parametrize("kind", sorted(LEGAL))
+async def test_loose_types_are_a_clear_answer(gateway: HttpGateway, simulated: Simulated, kind: Kind) -> None:
+    for operation in (Operation.REQUEST, Operation.CHECK):
+        simulated.fault(operation, Fault(kind))
+    key = await issued(gateway, simulated.account)
+    assert (await gateway.check(simulated.account, key)).fact == NotPaid(key)
+
+
+def test_the_faults_of_the_simulator_are_all_looked_at() -> None:
+    assert KINDS[Operation.REQUEST] == set(BROKEN) | LEGAL | {Kind.ERROR}
+
+
+WRONG: dict[str, tuple[Script, str]] = {
+    "reset": (reset, "reset"),
+    "hang up": (hang_up, "reset"),
+    "half a head": (raw(b"HTTP/1.1 200 OK\r\nContent-Le"), "reset"),
+    "not HTTP": (raw(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), "bad_answer"),
+    "endless head": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000), "bad_answer"),
+    "truncated body": (answer(b'{"status":1,', length=500, close=True), "bad_answer"),
+    "body then reset": (then(answer(b'{"status":1,', length=500), reset), "bad_answer"),
+    "bad chunk": (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "bad_answer"),
+    "truncated JSON": (answer(b'{"status":1,"invoice_key":"in'), "not_json"),
+    "HTML": (answer(b"<html>", headers="Content-Type: text/html\r\n"), "not_json"),
+    "500": (answer(b'{"status":0,"errorCode":101}', status="500 Oops"), "http_status"),
+    "redirect": (answer(b"", status="302 Found", headers="Location: http://127.0.0.1:1/\r\n"), "http_status"),
+    "gzip": (answer(b"\x1f\x8b" + b"0" * 50, headers="Content-Encoding: gzip\r\n"), "not_json"),
+    "huge": (answer(b" " * 2_000_000), "too_large"),
+    "huge and endless": (then(answer(b" " * 100_000, length=10**9), hang), "too_large"),
+    "drip": (drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), "timeout"),
+    "hang": (hang, "timeout"),
+    "hang in the body": (then(answer(b"{", length=100), hang), "timeout"),
+    "endless 1xx": (drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, 0.001), "timeout"),
+    "wrong types": (answer(b'{"status":[1],"invoice_key":{}}'), "bad_answer"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+async def test_a_server_that_does_it_wrong(impatient: HttpGateway, case: str) -> None:
+    script, reason = WRONG[case]
+    async with RawServer((script,)) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        asked = await impatient.request(account, 150_000, RETURN_URL)
+        assert asked.fact == RequestUnknown(reason, timed_out=reason == "timeout")
+        assert (await impatient.check(account, "inv_1")).fact == CheckUnknown("inv_1", reason)
+        assert len(server.requests) == 2  # neither went out on an idle connection
+
+
+async def test_the_request_as_it_leaves(gateway: HttpGateway) -> None:
+    async with RawServer((ISSUED, UNPAID)) as server:
+        account = Account("trm_1", server.url + "/a/b//", API_KEY)
+        await gateway.request(account, 150_000, RETURN_URL)
+        await gateway.check(account, "inv 1/../x")
+    head, _, body = server.requests[0].decode().partition("\r\n\r\n")
+    assert head.startswith("POST /a/b/invoice/request HTTP/1.1\r\n")
+    lines = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in head.split("\r\n")[1:]}
+    assert lines["content-type"] == "application/x-www-form-urlencoded"
+    assert lines["accept-encoding"] == "identity"
+    assert "cookie" not in lines
+    assert parse_qs(body) == {"api_key": [API_KEY], "amount": ["150000"], "return_url": [RETURN_URL]}
+    path = server.requests[1].decode().split(" ")[1]
+    assert path == "/a/b/invoice/check/inv%201%2F..%2Fx"
+    assert unquote(path.rsplit("/", 1)[1]) == "inv 1/../x"
+
+
+async def test_connections_are_used_again_and_cookies_are_not_kept(gateway: HttpGateway) -> None:
+    cookie = answer(b'{"status":0,"errorCode":201}', headers="Set-Cookie: PHPSESSID=1; Path=/\r\n")
+    async with RawServer((cookie,)) as server:
+        for _ in range(5):
+            await gateway.check(Account("trm_1", server.url, API_KEY), "inv_1")
+    assert server.connections == 1
+    assert all(b"cookie" not in request.lower() for request in server.requests)
+
+
+@pytest.mark.parametrize("death", [reset, hang_up])
+async def test_a_check_on_an_idle_connection_that_died_is_sent_once_more(gateway: HttpGateway, death: Script) -> None:
+    async with RawServer((UNPAID, death, UNPAID)) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        facts = [(await gateway.check(account, "inv_1")).fact for _ in range(2)]
+    assert facts == [NotPaid("inv_1")] * 2
+    assert (len(server.requests), server.connections) == (3, 2)
+
+
+@pytest.mark.parametrize("death", [reset, hang_up])
+async def test_a_request_is_never_sent_again(gateway: HttpGateway, death: Script) -> None:
+    async with RawServer((ISSUED, death, ISSUED)) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        facts = [(await gateway.request(account, 150_000, RETURN_URL)).fact for _ in range(2)]
+    assert facts == [InvoiceIssued("inv_1"), RequestUnknown("reset")]
+    assert len(server.requests) == 2
+
+
+async def test_a_resent_check_has_no_more_time_than_another(impatient: HttpGateway) -> None:
+    async with RawServer((UNPAID, reset, hang)) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        await impatient.check(account, "inv_1")
+        assert (await impatient.check(account, "inv_1")).fact == CheckUnknown("inv_1", "timeout")
+
+
+async def test_nobody_listens(gateway: HttpGateway) -> None:
+    async with RawServer((UNPAID,)) as server:
+        url = server.url
+    account = Account("trm_1", url, API_KEY)
+    assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("refused_connection")
+
+
+@pytest.mark.parametrize(
+    ("resolver", "reason"), [(Names([]), "dns"), (BoundedResolver(0.05, inner=SilentNames()), "dns")]
+)
+async def test_names_that_are_not_answered(resolver: Any, reason: str) -> None:
+    client = HttpGateway(resolver=resolver)
+    account = Account("trm_1", "https://pay.example.ir/", API_KEY)
+    assert (await client.request(account, 150_000, RETURN_URL)).fact == RequestUnknown(reason)
+    await client.close()
+
+
+@pytest.mark.parametrize("url", ["", "pay.example.ir", "ftp://pay.example.ir/", "https://[::1/", "https://"])
+async def test_a_gateway_url_that_is_none(gateway: HttpGateway, url: str) -> None:
+    account = Account("trm_1", url, API_KEY)
+    assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("bad_url")
+
+
+async def test_a_certificate_that_nobody_vouches_for(gateway: HttpGateway, own_tls: Any) -> None:
+    async with RawServer((ISSUED,), tls=own_tls.server) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("tls")
+        assert server.requests == []
+        trusting = HttpGateway(tls=own_tls.client)
+        assert (await trusting.request(account, 150_000, RETURN_URL)).fact == InvoiceIssued("inv_1")
+        await trusting.close()
+
+
+async def test_a_cancelled_call_ends_and_leaves_the_client_usable(gateway: HttpGateway) -> None:
+    async with RawServer((hang, UNPAID)) as server:
+        account = Account("trm_1", server.url, API_KEY)
+        task = asyncio.create_task(gateway.check(account, "inv_1"))
+        await asyncio.wait_for(server.asked.wait(), 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await gateway.check(account, "inv_1")).fact == NotPaid("inv_1")
+
+
+async def test_durations_are_by_the_injected_clock() -> None:
+    ticks = iter([10.0, 10.25])
+    client = HttpGateway(tick=lambda: next(ticks))
+    async with RawServer((UNPAID,)) as server:
+        assert (await client.check(Account("trm_1", server.url, API_KEY), "inv_1")).duration_ms == 250
+    await client.close()
+
+
+async def test_the_api_key_is_in_no_log_and_no_fact(impatient: HttpGateway, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    seen = []
+    for script in (reset, hang, raw(b"nonsense\r\n\r\n"), answer(f'{{"api_key":"{API_KEY}"}}'.encode())):
+        async with RawServer((script,)) as server:
+            account = Account("trm_1", server.url, API_KEY)
+            seen += [repr(account), repr(await impatient.request(account, 150_000, RETURN_URL))]
+            seen.append(repr(await impatient.check(account, "inv_1")))
+    assert all(API_KEY not in text for text in (*seen, caplog.text))
