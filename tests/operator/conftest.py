@@ -1,0 +1,120 @@
+"""A real store, a real listener, and a clock that the test holds."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+
+from proxy.adapters.sqlite import SqliteStore, open_store
+from proxy.adapters.vault import KeyRing, RingVault, generate_line
+from proxy.setup import HttpPolicy, Setup
+from proxy.web.admin import AdminServices, create_admin_app
+
+OPERATORS = {"sara": "sara-token-0123456789abcdef", "omid": "omid-token-0123456789abcdef"}
+
+
+@dataclass
+class Clock:
+    now: int = 1_795_514_400_000  # 2026-11-24T10:00:00Z
+
+    def __call__(self) -> int:
+        self.now += 1  # no two acts in the same millisecond, so that the newest is the newest
+        return self.now
+
+
+@dataclass
+class Admin:
+    """A live operator's API, and everything that it ever answered."""
+
+    url: str
+    session: ClientSession
+    answers: list[bytes] = field(default_factory=list)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = OPERATORS["sara"], **options: Any
+    ) -> tuple[int, Any]:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        if body is not None:
+            options["json"] = body
+        async with self.session.request(method, f"{self.url}/admin/v1{path}", headers=headers, **options) as answer:
+            raw = await answer.read()
+            self.answers.append(raw + repr(dict(answer.headers)).encode())
+            return answer.status, await answer.json(content_type=None) if raw else None
+
+    async def made(self, path: str, body: Any) -> Any:
+        """What a POST made; it must succeed."""
+        status, answer = await self.call("POST", path, body)
+        assert status == 201, answer
+        return answer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "dargah.db"
+
+
+@pytest.fixture
+async def store(database: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
+    store = await open_store(database, now=clock)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def key_line() -> str:
+    return generate_line("k1")
+
+
+@pytest.fixture
+def vault(key_line: str) -> RingVault:
+    return RingVault(KeyRing.parse(key_line))
+
+
+@pytest.fixture
+def changes() -> list[int]:
+    """One entry for each time that the set-up said that something changed."""
+    return []
+
+
+@pytest.fixture
+def setup(store: SqliteStore, vault: RingVault, clock: Clock, changes: list[int]) -> Setup:
+    return Setup(store, vault, clock, changed=lambda: changes.append(clock.now))
+
+
+@pytest.fixture
+async def serve_admin(store: SqliteStore) -> AsyncIterator[Callable[[Setup], Any]]:
+    runners: list[web.AppRunner] = []
+    async with ClientSession() as session:
+
+        async def serve(setup: Setup) -> Admin:
+            runner = web.AppRunner(create_admin_app(AdminServices(setup, store, os.urandom, OPERATORS)))
+            await runner.setup()
+            runners.append(runner)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return Admin(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+
+        yield serve
+        for runner in runners:
+            await runner.cleanup()
+
+
+@pytest.fixture
+async def admin(serve_admin: Callable[[Setup], Any], setup: Setup) -> Admin:
+    served: Admin = await serve_admin(setup)
+    return served
+
+
+@pytest.fixture
+def development(store: SqliteStore, vault: RingVault, clock: Clock) -> Setup:
+    http = HttpPolicy(loopback=True, targets=frozenset({"shop:3000"}))
+    return Setup(store, vault, clock, random.Random(7).randbytes, http=http)
