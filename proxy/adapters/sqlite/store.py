@@ -64,7 +64,7 @@ async def open_store(
     lock = FileLock(path)
     database = Database(path, fault)
     try:
-        await database.run(lambda connection: migrate(connection, now()))
+        await database.run(lambda connection: _take_over(connection, now()))
     except BaseException:
         await database.close()
         lock.release()
@@ -72,3 +72,13 @@ async def open_store(
     write = Lane(database, commit_together, on_batch, max_waiting)
     read = Lane(database, read_together, None, max_waiting)
     return SqliteStore(database, lock, now, write, read)
+
+
+def _take_over(connection: sqlite3.Connection, now: int) -> None:
+    """Migrates, and ends the leases of the process before: the lock file says that it is dead."""
+    migrate(connection, now)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(SQL["end_request_leases"])
+    connection.execute(SQL["end_delivery_leases"], (now,))
+    connection.execute(SQL["settle_turns"])
+    connection.execute("COMMIT")

@@ -22,3 +22,18 @@ SELECT d.id, d.attempts, e.id, e.merchant_id, e.sequence, e.storefront, e.type, 
 FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
 ORDER BY d.due_at LIMIT $4;
+
+-- name: end_request_leases
+-- Lets every create that was under way be asked for again: the process that asked is no more.
+UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
+
+-- name: end_delivery_leases
+-- Makes every claimed delivery due: the process that claimed it is no more. Its attempt stays unknown, and counted.
+UPDATE deliveries SET due_at = $1, token = NULL WHERE token IS NOT NULL;
+
+-- name: settle_turns
+-- Finds every enabled endpoint's next turn.
+UPDATE turns SET due_at = (
+    SELECT CASE WHEN min(due_at) < turns.served_at THEN turns.served_at ELSE min(due_at) END FROM deliveries
+    WHERE merchant_id = turns.merchant_id AND endpoint_id = turns.endpoint_id AND due_at IS NOT NULL
+);

@@ -124,6 +124,7 @@ CREATE TABLE payments (
 CREATE INDEX payments_of_order ON payments (merchant_id, order_id, id);
 CREATE INDEX payments_of_storefront ON payments (merchant_id, storefront, id);
 CREATE INDEX payments_with_status ON payments (merchant_id, status, id);
+CREATE INDEX payments_leased ON payments (merchant_id, id) WHERE lease_until > 0;
 
 -- The claims of a payment on what only one payment may have. A row here is the uniqueness itself.
 CREATE TABLE invoice_keys (
@@ -211,6 +212,7 @@ CREATE TABLE deliveries (
     UNIQUE (merchant_id, event_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (merchant_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_claimed ON deliveries (merchant_id, id) WHERE token IS NOT NULL;
 
 -- The narrow table that claims read: one row per enabled endpoint, none for the others, so that what is held for a
 -- paused or disabled endpoint is never looked at. due_at is when its oldest delivery is due, but not before served_at,
