@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from yarl import URL
@@ -89,6 +90,8 @@ class Guard:
 
     def __init__(self, allow: Iterable[str] = (), *, development: bool = False) -> None:
         self._development = development
+        # An endpoint's URL is judged at each of its attempts, and the judgement never changes.
+        self._url_problems = lru_cache(maxsize=4096)(self._judged)
         self._networks: list[IpNetwork] = []
         self._sockets: set[tuple[IpAddress, int]] = set()
         self._names: set[tuple[str, int]] = set()
@@ -108,6 +111,9 @@ class Guard:
 
     def url_problem(self, url: str) -> str | None:
         """`bad_url` or `blocked_address` for a URL that is not even resolved; None when the dialled socket decides."""
+        return self._url_problems(url)
+
+    def _judged(self, url: str) -> str | None:
         if not url.isprintable() or any(char.isspace() or char == "\\" for char in url):
             return "bad_url"
         try:

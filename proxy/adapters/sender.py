@@ -86,16 +86,22 @@ class HttpSender:
     async def _excerpt(self, response: aiohttp.ClientResponse, deadline: float | None) -> bytes:
         """The first bytes of the body, which is read on to its end where that is near: the connection is then free."""
         body = bytearray()
-        until = asyncio.get_running_loop().time() + self._body_seconds
         try:
-            async with asyncio.timeout_at(until if deadline is None else min(until, deadline)):
-                while len(body) < MAX_BODY_BYTES and (chunk := await response.content.readany()):
-                    body += chunk
+            if response.content.is_eof():  # all of it came with the head, as most answers do: no timer is needed
+                body += response.content.read_nowait(MAX_BODY_BYTES)
+            else:
+                await self._read(response.content, body, deadline)
         except RAISED:
             pass  # a body that breaks or drips changes nothing: the status was said
         finally:
             response.close()
         return bytes(body[:EXCERPT_BYTES])
+
+    async def _read(self, content: aiohttp.StreamReader, body: bytearray, deadline: float | None) -> None:
+        until = asyncio.get_running_loop().time() + self._body_seconds
+        async with asyncio.timeout_at(until if deadline is None else min(until, deadline)):
+            while len(body) < MAX_BODY_BYTES and (chunk := await content.readany()):
+                body += chunk
 
     def _retry_after(self, response: aiohttp.ClientResponse) -> int | None:
         if response.status not in _PUT_OFF:
