@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import Clock
 
+from operators.conftest import Clock
 from proxy import webhook
 from proxy.adapters.sqlite import SqliteStore
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
