@@ -105,7 +105,8 @@ class Gate:
                 # A turn that was given but not taken goes to the next one, or nobody would be woken.
                 if turn.done() and not turn.cancelled():
                     self._let_next_in(terminal)
-                else:
+                elif turn in terminal.waiting:
+                    # It is not there any more when a call that ended meanwhile has passed it over.
                     terminal.waiting.remove(turn)
                 if isinstance(error, TimeoutError):
                     raise Overloaded from None
