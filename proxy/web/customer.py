@@ -14,7 +14,7 @@ from proxy.way_back import way_back_url
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
 from proxy.web.pages import PAGE_HEADERS, payment_page
 from proxy.web.parsing import read_body
-from proxy.web.problems import BodyTooLarge, BodyTooSlow
+from proxy.web.problems import BodyTooLarge, BodyTooSlow, MalformedBody
 from proxy.web.services import SERVICES, Services
 
 # All that a return may leave behind; a host that also sends card_number must not make us keep it.
@@ -99,7 +99,7 @@ async def _form(request: web.Request) -> dict[str, str]:
     try:
         text = (await read_body(request)).decode("utf-8", "replace")
         return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
-    except (BodyTooLarge, BodyTooSlow, ValueError):
+    except (BodyTooLarge, BodyTooSlow, MalformedBody, ValueError):
         return {}
 
 

@@ -62,7 +62,7 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 async def read_body(request: web.Request) -> bytes:
     """The body, at most MAX_BODY_BYTES, which is also the application's `client_max_size`.
 
-    Raises BodyTooLarge, without reading it where the length is told, or BodyTooSlow.
+    Raises BodyTooLarge (without reading it where the length is told), BodyTooSlow or MalformedBody.
     """
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
@@ -71,6 +71,8 @@ async def read_body(request: web.Request) -> bytes:
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge(MAX_BODY_BYTES) from None
+    except web.RequestPayloadError:
+        raise MalformedBody("it is not compressed as it says", "فشرده‌سازی آن درست نیست") from None
     except TimeoutError:
         raise BodyTooSlow from None
 

@@ -1,0 +1,190 @@
+"""A whole Dargah and a gateway on loopback, whose every answer is held against openapi.yaml."""
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from proxy.app import Dargah
+from proxy.merchant import DEFAULT_SCOPES, Mode, Scope
+from proxy.payment import Payment
+from web.openapi_check import check_answer
+
+API_KEY = "canary-api-key-52c1e0"
+TEST_API_KEY = "canary-test-key-90bb3d"
+ORIGIN = "https://shop.example.ir"
+RETURN_URL = f"{ORIGIN}/thanks?lang=fa"
+
+
+T = TypeVar("T")
+
+
+async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
+    """What `look` gives once it gives something; fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while (found := await look()) is None:  # noqa: ASYNC110  what it looks at is a server's
+            await asyncio.sleep(0.02)
+        return found
+
+
+@dataclass
+class HandClock:
+    now: int = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def forward(self, milliseconds: int) -> None:
+        self.now += milliseconds
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def location(self) -> str:
+        return self.headers["Location"]
+
+    def field_codes(self) -> dict[str, str]:
+        """The fields that a 422 names, with their codes."""
+        return {error["field"]: error["code"] for error in self.json["errors"]}
+
+
+@dataclass
+class Lab:
+    """One merchant with a live and a test terminal; `token` is its main storefront's."""
+
+    dargah: Dargah
+    gateway_url: str
+    session: aiohttp.ClientSession
+    clock: HandClock
+    database: Path
+    merchant_id: str = ""
+    terminal_id: str = ""
+    test_terminal_id: str = ""
+    return_secret: str = ""
+    token: str = ""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def set_up(self) -> None:
+        setup = self.dargah.services.setup
+        merchant, self.return_secret = await setup.create_merchant("فروشگاه آزمایش", [ORIGIN], actor="test")
+        self.merchant_id = merchant.id
+        self.terminal_id = await self._terminal(Mode.LIVE, API_KEY)
+        self.test_terminal_id = await self._terminal(Mode.TEST, TEST_API_KEY)
+        self.token = await self.issue()
+
+    async def issue(
+        self,
+        storefront: str = "main",
+        mode: Mode = Mode.LIVE,
+        scopes: frozenset[Scope] = DEFAULT_SCOPES,
+        merchant_id: str | None = None,
+        terminal_id: str | None = None,
+    ) -> str:
+        _, text = await self.dargah.services.setup.issue_token(
+            merchant_id or self.merchant_id, storefront, mode, scopes, terminal_id, actor="test"
+        )
+        return text
+
+    async def another_merchant(self) -> str:
+        """The token of somebody else."""
+        merchant, _ = await self.dargah.services.setup.create_merchant("دیگری", [], actor="test")
+        return await self.issue(merchant_id=merchant.id)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        data: bytes | Mapping[str, str] | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer, which openapi.yaml must have. An empty `token` sends none."""
+        sent = dict(headers or {})
+        if token != "":
+            sent.setdefault("Authorization", f"Bearer {token or self.token}")
+        if json is not None:
+            data, sent["Content-Type"] = orjson.dumps(json), "application/json"
+        url = URL(path if path.startswith("http") else self.dargah.url + path, encoded=True)
+        async with self.session.request(method, url, data=data, headers=sent, allow_redirects=False) as response:
+            answer = Answer(response.status, response.headers, await response.read())
+        if method != "HEAD":
+            check_answer(method, urlsplit(str(url)).path, answer.status, answer.headers, answer.body)
+        return answer
+
+    async def create(self, key: str | None = None, token: str | None = None, **fields: Any) -> Answer:
+        number = next(self._numbers)
+        order = {"amount": 15_000, "currency": "IRT", "order_id": f"A-{number}"} | fields
+        headers = {"Idempotency-Key": key or f"key-{number}"}
+        return await self.call("POST", "/v1/payments", json=order, headers=headers, token=token)
+
+    async def created(self, **fields: Any) -> dict[str, Any]:
+        answer = await self.create(**fields)
+        assert answer.status == 201, answer.body
+        payment: dict[str, Any] = answer.json
+        return payment
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:
+        shown: dict[str, Any] = (await self.call("GET", f"/v1/payments/{payment_id}")).json
+        return shown
+
+    async def stored(self, payment_id: str) -> Payment:
+        return await self.dargah.services.store.payment(self.merchant_id, payment_id)
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        async with self.session.request(method, f"{self.gateway_url}/control/{path}", json=body) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json(content_type=None)
+
+    async def act(self, payment: Mapping[str, Any], act: str) -> str:
+        """The customer pays, cancels or fails at the bank; gives where they are sent."""
+        visit = await self.control("POST", f"invoices/{payment['invoice_key']}/{act}")
+        return str(visit["return_url"])
+
+    async def fault(self, operation: str, kind: str, **more: Any) -> None:
+        await self.control("POST", "faults", {"operation": operation, "kind": kind, **more})
+
+    async def checks(self) -> int:
+        """How often the gateway was asked what happened."""
+        answered = (await self.control("GET", "stats"))["answered"]
+        return sum(count for name, count in answered.items() if name.startswith("check:"))
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Every row of every table, to see whether anything changed."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            dump = {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}  # noqa: S608
+        connection.close()
+        return dump
+
+    async def _terminal(self, mode: Mode, api_key: str) -> str:
+        terminal = await self.dargah.services.setup.add_terminal(
+            self.merchant_id, mode.value, self.gateway_url, api_key, mode=mode, actor="test"
+        )
+        return terminal.id
+
+
+def link_of(payment: Mapping[str, Any]) -> str:
+    return str(payment["pay_url"]).rpartition("/")[2]

@@ -1,0 +1,96 @@
+"""Holds real answers against openapi.yaml: status, content type, headers and body."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+OPENAPI = Path(__file__).parents[2] / "openapi.yaml"
+METHODS = ("get", "post", "put", "patch", "delete")
+_URI = "urn:dargah"
+
+
+@cache
+def document() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(OPENAPI.read_text("utf-8"))
+    return loaded
+
+
+def operations() -> set[tuple[str, str]]:
+    """The (method, path) pairs of the document."""
+    return {
+        (method.upper(), path) for path, item in document()["paths"].items() for method in item if method in METHODS
+    }
+
+
+def check_answer(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Raises AssertionError when the document does not have this answer. `path` is without its query."""
+    template = _template(path)
+    operation = document()["paths"].get(template, {}).get(method.lower()) if template else None
+    if operation is None:
+        assert status in {404, 405}, (method, path, status)
+        if not path.startswith(("/pay/", "/return/")):
+            check_schema("Problem", orjson.loads(body))
+        return
+    assert str(status) in operation["responses"], f"{method} {template} has no {status}: {body!r}"
+    pointer, response = _resolved(f"#/paths/{_escape(template or '')}/{method.lower()}/responses/{status}")
+    _check_headers(pointer, response, headers)
+    content = response.get("content")
+    if content is None:
+        assert body == b"", body
+        return
+    content_type = headers["Content-Type"].partition(";")[0]
+    assert content_type in content, f"{method} {template} {status} is {content_type}"
+    value = body.decode() if content_type.startswith("text/") else orjson.loads(body)
+    _validate(f"{pointer}/content/{_escape(content_type)}/schema", value)
+
+
+def check_schema(name: str, value: Any) -> None:
+    """Raises when `value` is not of the named component schema."""
+    _validate(f"#/components/schemas/{name}", value)
+
+
+def _check_headers(pointer: str, response: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    for name in response.get("headers", {}):
+        at, header = _resolved(f"{pointer}/headers/{name}")
+        if name in headers:
+            _validate(f"{at}/schema", headers[name])
+        else:
+            assert not header.get("required"), f"{name} is missing"
+
+
+def _validate(pointer: str, value: Any) -> None:
+    validator = Draft202012Validator({"$ref": _URI + pointer}, registry=_registry(), format_checker=FormatChecker())
+    validator.validate(value)
+
+
+@cache
+def _registry() -> "Registry[Any]":
+    registry: Registry[Any] = Registry().with_resource(_URI, DRAFT202012.create_resource(document()))
+    return registry
+
+
+def _template(path: str) -> str | None:
+    for template in document()["paths"]:
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return str(template)
+    return None
+
+
+def _resolved(pointer: str) -> tuple[str, dict[str, Any]]:
+    """The pointer and value after following a `$ref`."""
+    value: Any = document()
+    for part in pointer.removeprefix("#/").split("/"):
+        value = value[part.replace("~1", "/").replace("~0", "~")]
+    return (pointer, value) if "$ref" not in value else _resolved(value["$ref"])
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
