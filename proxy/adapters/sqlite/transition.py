@@ -18,7 +18,7 @@ from proxy.webhook import Event
 def write_change(connection: sqlite3.Connection, change: Change) -> None:
     """The step behind Store.transition, with its conflicts."""
     if change.after.version == change.before.version:
-        _keep_payment(connection, change)
+        _answer_request(connection, change)
     else:
         _update_payment(connection, change)
     for event in change.events:
@@ -67,15 +67,11 @@ def _delivery_id(event: Event, endpoint: Endpoint) -> str:
     return f"{DELIVERY}_{merchant_key(event.merchant_id)}{base62(event.occurred_at, 8)}{base62(number, 10)}"
 
 
-def _keep_payment(connection: sqlite3.Connection, change: Change) -> None:
-    key = (change.before.merchant_id, change.before.id, change.before.version)
+def _answer_request(connection: sqlite3.Connection, change: Change) -> None:
+    """The lease and the reply belong to whoever asked the gateway, whatever became of the payment since."""
     if change.release or change.reply is not None:
-        answer = (*key, int(change.release), *reply_columns(change.reply))
-        found = connection.execute(SQL["answer_request"], answer).rowcount == 1
-    else:
-        found = connection.execute(SQL["payment_at_version"], key).fetchone() is not None
-    if not found:
-        raise StaleVersion
+        key = (change.before.merchant_id, change.before.id)
+        connection.execute(SQL["answer_request"], (*key, int(change.release), *reply_columns(change.reply)))
 
 
 def _update_payment(connection: sqlite3.Connection, change: Change) -> None:

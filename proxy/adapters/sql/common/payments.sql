@@ -48,14 +48,10 @@ WHERE merchant_id = $1 AND id = $2 AND version = $3;
 -- name: answer_request
 -- The end of a create's lease, or its reply, when the payment itself stays as it is.
 UPDATE payments SET
-    lease_until = CASE WHEN $4 = 1 THEN 0 ELSE lease_until END,
-    reply_status = coalesce(reply_status, $5),
-    reply_body = coalesce(reply_body, $6)
-WHERE merchant_id = $1 AND id = $2 AND version = $3;
-
--- name: payment_at_version
--- Whether a payment still has the version that a decision was made on.
-SELECT 1 FROM payments WHERE merchant_id = $1 AND id = $2 AND version = $3;
+    lease_until = CASE WHEN $3 = 1 THEN 0 ELSE lease_until END,
+    reply_status = coalesce(reply_status, $4),
+    reply_body = coalesce(reply_body, $5)
+WHERE merchant_id = $1 AND id = $2;
 
 -- name: payment_by_id
 -- One payment.

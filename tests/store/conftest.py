@@ -1,0 +1,34 @@
+"""The stores that the contract suite runs against: each factory opens one on the same data again and again."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters.sqlite import SqliteStore, open_store
+from proxy.ports import Store
+from store.records import NOW
+
+StoreFactory = Callable[[Path], "AsyncIterator[Store]"]
+
+
+async def _sqlite(folder: Path) -> AsyncIterator[Store]:
+    store = await open_store(folder / "dargah.db", now=lambda: NOW)
+    yield store
+    await store.close()
+
+
+STORES: dict[str, StoreFactory] = {"sqlite": _sqlite}
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    async for opened in STORES[request.param](tmp_path):
+        yield opened
+
+
+@pytest.fixture
+async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    opened = await open_store(tmp_path / "dargah.db", now=lambda: NOW)
+    yield opened
+    await opened.close()

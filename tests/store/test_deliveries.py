@@ -1,0 +1,344 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from proxy.errors import LeaseLost, NotFound
+from proxy.facts import Decision, RequestRefused, Resolved
+from proxy.merchant import EndpointState
+from proxy.ports import Store
+from proxy.records import Attempt, Claim, Delivery, EventFilter, Recorded
+from proxy.webhook import DeliveryStatus
+from store.records import (
+    IDS,
+    LEASE,
+    MERCHANT_ID,
+    NOW,
+    add_endpoint,
+    add_merchant,
+    captured,
+    change,
+    create,
+    new_payment,
+    paid,
+    pending,
+    step,
+)
+
+TOKEN = "claim-1"
+
+
+@pytest.fixture(autouse=True)
+async def merchant(store: Store) -> None:
+    await add_merchant(store)
+
+
+async def deliveries_of(store: Store) -> list[Delivery]:
+    events = await store.list_events(MERCHANT_ID, EventFilter(limit=1000))
+    return [delivery for event in events for delivery in await store.list_deliveries(MERCHANT_ID, event.id)]
+
+
+async def claim(store: Store, now: int = NOW, limit: int = 100, token: str = TOKEN) -> list[Claim]:
+    return await store.claim_deliveries(now, now + 30_000, limit, token)
+
+
+def recorded(claimed: Claim, status: DeliveryStatus = DeliveryStatus.DELIVERED, due_at: int | None = None) -> Recorded:
+    delivered = status is DeliveryStatus.DELIVERED
+    attempt = Attempt(
+        number=claimed.attempt,
+        started_at=NOW + 5,
+        duration_ms=20,
+        outcome="delivered" if delivered else "failed",
+        status=204 if delivered else None,
+        error=None if delivered else "timeout",
+        excerpt=b"\x00ok",
+    )
+    return Recorded(claimed, attempt, status, due_at)
+
+
+async def test_an_event_is_stored_with_its_frozen_body_and_a_sequence(store: Store) -> None:
+    payment = await paid(store)
+    [event] = await store.list_events(MERCHANT_ID, EventFilter())
+    assert (event.sequence, event.type, event.payment_id) == (1, "payment.paid", payment.id)
+    assert orjson.loads(event.body)["data"] == {"payment_id": payment.id, "version": payment.version, "sequence": 1}
+    assert await store.event(MERCHANT_ID, event.id) == event
+    with pytest.raises(NotFound):
+        await store.event(IDS.merchant(), event.id)
+
+
+async def test_sequences_have_no_gap_even_when_steps_fail_between(store: Store) -> None:
+    payments = [await pending(store, f"order-{number}") for number in range(20)]
+    codes = [f"B{number // 2}" for number in range(20)]
+    race = (
+        store.transition(change(payment, captured(payment, code)))
+        for payment, code in zip(payments, codes, strict=True)
+    )
+    results = await asyncio.gather(*race, return_exceptions=True)
+    assert results.count(None) == 10
+    events = await store.list_events(MERCHANT_ID, EventFilter(limit=100))
+    assert [event.sequence for event in events] == list(range(1, 11))
+    await paid(store, "other", merchant_id=IDS.merchant())
+    assert len(await store.list_events(MERCHANT_ID, EventFilter(limit=100))) == 10
+
+
+async def test_events_are_listed_in_order_after_a_sequence_and_filtered(store: Store) -> None:
+    first = await paid(store, "order-1")
+    failed = await step(store, await create(store, new_payment("order-2", storefront="second")), RequestRefused(101))
+    reviewed = await pending(store, "order-3")
+    reviewed = await step(store, reviewed, replace(captured(reviewed), amount_rials=1))
+    await step(store, reviewed, Resolved(Decision.ACCEPTED, "", "sara"))
+
+    async def listed(wanted: EventFilter) -> list[int]:
+        return [event.sequence for event in await store.list_events(MERCHANT_ID, wanted)]
+
+    assert await listed(EventFilter()) == [1, 2, 3, 4]
+    assert await listed(EventFilter(after=1, limit=2)) == [2, 3]
+    assert await listed(EventFilter(storefront="second")) == [2]
+    assert await listed(EventFilter(type="payment.paid")) == [1]
+    assert await listed(EventFilter(type="payment.paid", storefront="second")) == []
+    assert await listed(EventFilter(payment_id=reviewed.id)) == [3, 4]
+    assert await listed(EventFilter(payment_id=reviewed.id, type="payment.needs_review")) == [3]
+    assert await listed(EventFilter(payment_id=failed.id, storefront="main")) == []
+    assert await listed(EventFilter(payment_id=first.id, after=1)) == []
+
+
+async def test_each_endpoint_that_wants_the_event_gets_one_delivery(store: Store) -> None:
+    wanting = [
+        await add_endpoint(store),
+        await add_endpoint(store, storefront="main"),
+        await add_endpoint(store, event_types=frozenset({"payment.paid", "payment.failed"})),
+        await add_endpoint(store, state=EndpointState.PAUSED),
+        await add_endpoint(store, state=EndpointState.DISABLED),
+    ]
+    await add_endpoint(store, storefront="second")
+    await add_endpoint(store, event_types=frozenset({"payment.expired"}))
+    await add_merchant(store, other := IDS.merchant())
+    await add_endpoint(store, other)
+    payment = await paid(store)
+    [event] = await store.list_events(MERCHANT_ID, EventFilter())
+    deliveries = await store.list_deliveries(MERCHANT_ID, event.id)
+    assert {delivery.endpoint_id for delivery in deliveries} == {endpoint.id for endpoint in wanting}
+    assert len({delivery.id for delivery in deliveries}) == 5
+    for delivery in deliveries:
+        assert (delivery.status, delivery.attempts, delivery.due_at) == (DeliveryStatus.PENDING, 0, NOW)
+        assert (delivery.payment_id, delivery.created_at, delivery.delivered_at) == (payment.id, NOW, None)
+
+
+async def test_a_claim_carries_all_that_a_send_needs(store: Store) -> None:
+    endpoint = await add_endpoint(store)
+    await paid(store)
+    assert await store.next_delivery_at() == NOW
+    [claimed] = await claim(store)
+    [event] = await store.list_events(MERCHANT_ID, EventFilter())
+    [delivery] = await store.list_deliveries(MERCHANT_ID, event.id)
+    assert claimed == Claim(MERCHANT_ID, delivery.id, endpoint, event, 1, NOW, TOKEN)
+    assert (delivery.attempts, delivery.due_at) == (1, NOW + 30_000)
+
+
+async def test_a_claimed_delivery_is_not_claimed_again_before_its_lease_is_over(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [first] = await claim(store)
+    assert await claim(store, NOW + 29_999, token="claim-2") == []
+    assert await store.next_delivery_at() == NOW + 30_000
+    [second] = await claim(store, NOW + 30_000, token="claim-2")
+    assert (second.delivery_id, second.attempt) == (first.delivery_id, 2)
+
+
+async def test_racing_claims_take_each_delivery_once(store: Store) -> None:
+    await add_endpoint(store)
+    await add_endpoint(store)
+    for number in range(20):
+        await paid(store, f"order-{number}")
+    claims = await asyncio.gather(*(claim(store, limit=7, token=f"t{number}") for number in range(8)))
+    ids = [claimed.delivery_id for batch in claims for claimed in batch]
+    assert len(ids) == len(set(ids)) == 40
+
+
+async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [claimed] = await claim(store)
+    await store.record_attempt(recorded(claimed))
+    [delivery] = await deliveries_of(store)
+    assert (delivery.status, delivery.due_at, delivery.delivered_at) == (DeliveryStatus.DELIVERED, None, NOW + 25)
+    assert await store.list_attempts(MERCHANT_ID, delivery.id) == [recorded(claimed).attempt]
+    assert await store.next_delivery_at() is None
+    assert await claim(store, NOW + 10**9) == []
+
+
+async def test_a_failed_attempt_is_due_again_when_it_was_planned(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [first] = await claim(store)
+    await store.record_attempt(recorded(first, DeliveryStatus.PENDING, NOW + 5000))
+    assert await store.next_delivery_at() == NOW + 5000
+    assert await claim(store, NOW + 4999) == []
+    [second] = await claim(store, NOW + 5000)
+    await store.record_attempt(recorded(second, DeliveryStatus.FAILED))
+    assert await store.next_delivery_at() is None
+    [delivery] = await deliveries_of(store)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 2)
+    attempts = await store.list_attempts(MERCHANT_ID, delivery.id)
+    assert [(attempt.number, attempt.error) for attempt in attempts] == [(1, "timeout"), (2, "timeout")]
+
+
+async def test_an_attempt_that_was_never_recorded_is_unknown(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [first] = await claim(store)
+    [second] = await claim(store, NOW + 30_000, token="claim-2")
+    await store.record_attempt(recorded(second))
+    attempts = await store.list_attempts(MERCHANT_ID, first.delivery_id)
+    assert [attempt.outcome for attempt in attempts] == ["unknown", "delivered"]
+    assert attempts[0] == Attempt(1, NOW, None, "unknown", None, None, b"")
+
+
+@pytest.mark.parametrize("token", ["claim-2", TOKEN])
+async def test_a_late_worker_does_not_overwrite_the_new_owner(store: Store, token: str) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [first] = await claim(store)
+    [second] = await claim(store, NOW + 30_000, token=token)
+    with pytest.raises(LeaseLost):
+        await store.record_attempt(recorded(first, DeliveryStatus.FAILED))
+    await store.record_attempt(recorded(second))
+    with pytest.raises(LeaseLost):
+        await store.record_attempt(recorded(second, DeliveryStatus.FAILED))
+    assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
+
+
+async def test_a_lease_that_is_over_still_records_when_nobody_took_it(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [claimed] = await claim(store, NOW - 60_000 + 60_000)
+    await store.record_attempt(recorded(claimed))
+    assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
+
+
+async def test_released_deliveries_are_due_at_once_and_not_counted(store: Store) -> None:
+    await add_endpoint(store)
+    for number in range(3):
+        await paid(store, f"order-{number}")
+    claims = await claim(store)
+    await store.record_attempt(recorded(claims[0]))
+    await store.release_deliveries(claims)
+    assert await store.next_delivery_at() == NOW
+    assert sorted((delivery.status, delivery.attempts) for delivery in await deliveries_of(store)) == [
+        (DeliveryStatus.DELIVERED, 1),
+        (DeliveryStatus.PENDING, 0),
+        (DeliveryStatus.PENDING, 0),
+    ]
+    assert await store.list_attempts(MERCHANT_ID, claims[1].delivery_id) == []
+    assert {(again.delivery_id, again.attempt) for again in await claim(store)} == {
+        (released.delivery_id, 1) for released in claims[1:]
+    }
+    await store.release_deliveries([])
+
+
+@pytest.mark.parametrize("state", [EndpointState.PAUSED, EndpointState.DISABLED])
+async def test_what_is_due_at_an_endpoint_that_is_not_enabled_is_held_and_drains(
+    store: Store, state: EndpointState
+) -> None:
+    endpoint = await add_endpoint(store, state=state)
+    await paid(store, "order-1")
+    assert await store.next_delivery_at() is None
+    assert await claim(store) == []
+    await store.save_endpoint(replace(endpoint, state=EndpointState.ENABLED))
+    await paid(store, "order-2")
+    assert await store.next_delivery_at() == NOW
+    assert len(await claim(store)) == 2
+
+
+async def test_an_endpoint_that_is_disabled_in_flight_holds_its_retry(store: Store) -> None:
+    endpoint = await add_endpoint(store)
+    await paid(store)
+    [claimed] = await claim(store)
+    await store.save_endpoint(replace(endpoint, state=EndpointState.DISABLED, state_reason="410"))
+    await store.record_attempt(recorded(claimed, DeliveryStatus.PENDING, NOW + 5000))
+    assert await store.next_delivery_at() is None
+    assert await claim(store, NOW + 5000) == []
+    await store.save_endpoint(endpoint)
+    assert await store.next_delivery_at() == NOW + 5000
+
+
+async def test_a_claim_reads_the_endpoint_as_it_is_now(store: Store) -> None:
+    endpoint = await add_endpoint(store)
+    await paid(store)
+    moved = replace(endpoint, url="https://elsewhere.example/hook", headers={}, updated_at=NOW + 1)
+    await store.save_endpoint(moved)
+    [claimed] = await claim(store)
+    assert claimed.endpoint == moved
+
+
+async def test_deleting_an_endpoint_drops_what_was_still_to_be_delivered(store: Store) -> None:
+    endpoint = await add_endpoint(store)
+    for number in range(3):
+        await paid(store, f"order-{number}")
+    claims = await claim(store, limit=2)
+    await store.record_attempt(recorded(claims[0]))
+    await store.delete_endpoint(MERCHANT_ID, endpoint.id)
+    statuses = sorted(delivery.status for delivery in await deliveries_of(store))
+    assert statuses == [DeliveryStatus.DELIVERED, DeliveryStatus.DROPPED, DeliveryStatus.DROPPED]
+    assert await store.secrets(MERCHANT_ID, endpoint.id) == []
+    assert await store.next_delivery_at() is None
+    with pytest.raises(LeaseLost):
+        await store.record_attempt(recorded(claims[1]))
+    with pytest.raises(NotFound):
+        await store.delete_endpoint(MERCHANT_ID, endpoint.id)
+
+
+async def test_endpoints_are_served_in_turn(store: Store) -> None:
+    busy = await add_endpoint(store, event_types=frozenset({"payment.paid"}))
+    for number in range(30):
+        await paid(store, f"order-{number}")
+    quiet = await add_endpoint(store, event_types=frozenset({"payment.failed"}))
+    await step(store, await create(store, new_payment("order-x")), RequestRefused(101), NOW + 1)
+
+    def endpoints(claims: Sequence[Claim]) -> list[str]:
+        return [claimed.endpoint.id for claimed in claims]
+
+    assert endpoints(await claim(store, NOW + 1, limit=4)) == [busy.id, busy.id, quiet.id]
+    await step(store, await create(store, new_payment("order-y")), RequestRefused(101), NOW + 1)
+    assert endpoints(await claim(store, NOW + 2, limit=1)) != []
+    served = endpoints(await claim(store, NOW + 3, limit=1)) + endpoints(await claim(store, NOW + 4, limit=1))
+    assert quiet.id in served
+
+
+async def test_a_claim_takes_no_more_than_its_limit(store: Store) -> None:
+    for _ in range(3):
+        await add_endpoint(store)
+    for number in range(4):
+        await paid(store, f"order-{number}")
+    assert [len(await claim(store, limit=limit)) for limit in (1, 2, 3)] == [1, 2, 3]
+
+
+async def test_lists_are_the_merchants_own(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [delivery] = await deliveries_of(store)
+    await claim(store)
+    other = IDS.merchant()
+    assert await store.list_deliveries(other, delivery.event_id) == []
+    assert await store.list_attempts(other, delivery.id) == []
+    assert await store.list_events(other, EventFilter()) == []
+
+
+async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    [claimed] = await claim(store)
+    excerpt = bytes(range(256)) * 16
+    report = recorded(claimed)
+    await store.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)))
+    [attempt] = await store.list_attempts(MERCHANT_ID, claimed.delivery_id)
+    assert attempt.excerpt == excerpt
+
+
+async def test_the_lease_of_a_claim_is_the_callers(store: Store) -> None:
+    await add_endpoint(store)
+    await paid(store)
+    await store.claim_deliveries(NOW, LEASE + 7, 1, TOKEN)
+    assert await store.next_delivery_at() == LEASE + 7

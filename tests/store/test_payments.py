@@ -1,0 +1,292 @@
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid, StaleVersion
+from proxy.facts import Canceled, Decision, InvoiceIssued, NotPaid, RequestRefused, Resolved
+from proxy.payment import Payment, ReviewReason, Status
+from proxy.ports import Store
+from proxy.records import Change, Entry, PaymentFilter, Reply
+from proxy.watch import begin
+from store.records import (
+    IDS,
+    LEASE,
+    MERCHANT_ID,
+    NOW,
+    captured,
+    change,
+    create,
+    create_with,
+    new_intent,
+    new_payment,
+    new_watch,
+    paid,
+    pending,
+    step,
+)
+
+
+async def test_a_payment_reads_back_as_it_was_stored(store: Store) -> None:
+    payment = new_payment()
+    intent = new_intent("key")
+    stored = await store.create_payment(payment, intent, begin(payment))
+    assert (stored.payment, stored.intent, stored.reply, stored.fresh) == (payment, intent, None, True)
+    assert await store.payment(MERCHANT_ID, payment.id) == payment
+    assert await store.payment_by_link(MERCHANT_ID, payment.link) == payment
+    assert await store.watch(MERCHANT_ID, payment.id) == begin(payment)
+
+
+async def test_the_largest_amount_survives(store: Store) -> None:
+    payment = await create(store, new_payment(amount_rials=2**53 - 1))
+    assert (await store.payment(MERCHANT_ID, payment.id)).amount_rials == 2**53 - 1
+
+
+async def test_every_field_of_a_reviewed_payment_reads_back(store: Store) -> None:
+    before = await step(store, await pending(store), InvoiceIssued("spare"))
+    reviewed = await step(store, before, replace(captured(before), amount_rials=1000))
+    assert reviewed.review is not None
+    assert reviewed.review.reason is ReviewReason.AMOUNT_DIFFERS
+    resolved = await step(store, reviewed, Resolved(Decision.REFUNDED, "بازگشت داده شد", "sara"))
+    assert await store.payment(MERCHANT_ID, resolved.id) == resolved
+
+
+async def test_a_refusal_reads_back(store: Store) -> None:
+    failed = await step(store, await create(store), RequestRefused(203))
+    assert failed.failure is not None
+    assert await store.payment(MERCHANT_ID, failed.id) == failed
+
+
+async def test_another_merchants_payment_is_not_found(store: Store) -> None:
+    payment = await create(store)
+    other = IDS.merchant()
+    with pytest.raises(NotFound):
+        await store.payment(other, payment.id)
+    with pytest.raises(NotFound):
+        await store.payment_by_link(other, payment.link)
+    assert await store.watch(other, payment.id) is None
+    assert await store.timeline(other, payment.id) == []
+    assert await store.list_payments(other, PaymentFilter()) == []
+
+
+async def test_the_same_key_gives_the_first_payment_and_its_reply(store: Store) -> None:
+    first = await create(store, key="key")
+    reply = Reply(201, b'{"id": "\xd8\xa2"}')
+    await step(store, first, InvoiceIssued("inv"), release=True, reply=reply)
+    again = await create_with(store, new_payment(), "key")
+    assert not again.fresh
+    assert again.payment.id == first.id
+    assert again.payment.status is Status.PENDING
+    assert again.reply == reply
+    assert again == await store.stored(MERCHANT_ID, "main", "key")
+
+
+async def test_the_first_reply_is_kept(store: Store) -> None:
+    payment = await create(store, key="key")
+    for body in (b"first", b"second"):
+        await store.transition(Change(payment, payment, watch_read=begin(payment), reply=Reply(201, body)))
+    stored = await store.stored(MERCHANT_ID, "main", "key")
+    assert stored is not None
+    assert stored.reply == Reply(201, b"first")
+
+
+async def test_a_key_belongs_to_its_storefront_and_merchant(store: Store) -> None:
+    await create(store, key="key")
+    await create(store, new_payment(storefront="second"), key="key")
+    await create(store, new_payment(merchant_id=IDS.merchant()), key="key")
+    assert await store.stored(MERCHANT_ID, "third", "key") is None
+
+
+async def test_racing_creates_with_one_key_make_one_payment(store: Store) -> None:
+    payments = [new_payment() for _ in range(20)]
+    answers = await asyncio.gather(*(create_with(store, payment, "key") for payment in payments))
+    assert sum(answer.fresh for answer in answers) == 1
+    assert len({answer.payment.id for answer in answers}) == 1
+    assert len(await store.list_payments(MERCHANT_ID, PaymentFilter(limit=100))) == 1
+
+
+async def test_an_order_that_is_paid_takes_no_new_payment(store: Store) -> None:
+    first = await paid(store, "order-1")
+    with pytest.raises(OrderAlreadyPaid) as refusal:
+        await create_with(store, new_payment("order-1"), "another key")
+    assert refusal.value.payment_id == first.id
+    assert await store.stored(MERCHANT_ID, "main", "another key") is None
+    await create(store, new_payment("order-1", storefront="second"))
+    await create(store, new_payment("order-2"))
+
+
+async def test_a_replay_of_the_paid_order_is_still_a_replay(store: Store) -> None:
+    before = await create(store, key="key")
+    before = await step(store, before, InvoiceIssued("inv"))
+    await step(store, before, captured(before))
+    assert (await create_with(store, new_payment(), "key")).payment.id == before.id
+
+
+async def test_only_a_lease_that_is_over_is_taken_over(store: Store) -> None:
+    payment = await create(store, key="key")
+    with pytest.raises(LeaseLost):
+        await store.lease_request(payment, LEASE - 1, LEASE + 1000)
+    leased = await store.lease_request(payment, LEASE, LEASE + 1000)
+    assert leased.payment == payment
+    assert leased.intent.lease_until == LEASE + 1000
+    with pytest.raises(LeaseLost):
+        await store.lease_request(payment, LEASE, LEASE + 2000)
+
+
+async def test_racing_lease_requests_have_one_winner(store: Store) -> None:
+    payment = await create(store)
+    race = (store.lease_request(payment, LEASE, LEASE + 1000) for _ in range(10))
+    results = await asyncio.gather(*race, return_exceptions=True)
+    assert sum(isinstance(result, LeaseLost) for result in results) == 9
+
+
+async def test_a_released_lease_is_free_at_once_unless_there_is_a_reply(store: Store) -> None:
+    payment = await create(store)
+    watch = begin(payment)
+    await store.transition(Change(payment, payment, watch=watch, watch_read=watch, release=True))
+    await store.lease_request(payment, NOW, LEASE)
+    await store.transition(Change(payment, payment, watch=watch, watch_read=watch, release=True, reply=Reply(409, b"")))
+    with pytest.raises(LeaseLost):
+        await store.lease_request(payment, NOW, LEASE)
+
+
+async def test_a_step_on_a_stale_version_writes_nothing(store: Store) -> None:
+    before = await pending(store)
+    await step(store, before, Canceled(before.invoice_key or ""))
+    watch = await store.watch(MERCHANT_ID, before.id)
+    entry = Entry(NOW, "check", 10, {})
+    with pytest.raises(StaleVersion):
+        await store.transition(change(before, captured(before, "B1"), entries=[entry], watch_read=watch))
+    assert (await store.payment(MERCHANT_ID, before.id)).status is Status.CANCELED
+    assert await store.timeline(MERCHANT_ID, before.id) == []
+    assert await store.watch(MERCHANT_ID, before.id) == watch
+    assert (await paid(store, "order-2", "B1")).status is Status.PAID
+
+
+async def test_racing_steps_on_one_version_have_one_winner(store: Store) -> None:
+    before = await pending(store)
+    race = (store.transition(change(before, captured(before, "B1"))) for _ in range(10))
+    results = await asyncio.gather(*race, return_exceptions=True)
+    assert sum(isinstance(result, StaleVersion) for result in results) == 9
+    assert (await store.payment(MERCHANT_ID, before.id)).version == before.version + 1
+
+
+async def test_an_entry_alone_needs_no_version(store: Store) -> None:
+    before = await pending(store)
+    await step(store, before, Canceled(before.invoice_key or ""))
+    first = Entry(NOW, "return", None, {"method": "GET"})
+    second = Entry(NOW - 5, "check", 12, {"outcome": "not_paid", "codes": [201]})
+    watch = await store.watch(MERCHANT_ID, before.id)
+    await store.transition(Change(before, before, entries=[first, second], watch=watch, watch_read=watch))
+    await store.transition(Change(before, before, entries=[first], watch=watch, watch_read=watch))
+    assert await store.timeline(MERCHANT_ID, before.id) == [first, second, first]
+
+
+async def test_lists_are_newest_first_and_page_by_id(store: Store) -> None:
+    payments = [await create(store, new_payment(f"order-{number}", at=NOW + number)) for number in range(5)]
+    newest = list(reversed(payments))
+    first = await store.list_payments(MERCHANT_ID, PaymentFilter(limit=2))
+    assert first == newest[:2]
+    assert await store.list_payments(MERCHANT_ID, PaymentFilter(after=first[-1].id, limit=10)) == newest[2:]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (PaymentFilter(storefront="second"), {"s2"}),
+        (PaymentFilter(order_id="a"), {"s2", "pending", "paid"}),
+        (PaymentFilter(order_id="a", storefront="main"), {"pending", "paid"}),
+        (PaymentFilter(order_id="a", status=Status.PAID), {"paid"}),
+        (PaymentFilter(status=Status.PENDING), {"pending"}),
+        (PaymentFilter(status=Status.CREATED), {"created", "s2"}),
+        (PaymentFilter(status=Status.CREATED, storefront="main"), {"created"}),
+        (PaymentFilter(status=Status.EXPIRED), {"expired"}),
+        (PaymentFilter(status=Status.FAILED), set()),
+        (PaymentFilter(order_id="none"), set()),
+    ],
+)
+async def test_lists_are_filtered(store: Store, wanted: PaymentFilter, expected: set[str]) -> None:
+    late = await pending(store, "d")
+    payments: dict[str, Payment] = {
+        "created": await create(store, new_payment("b")),
+        "s2": await create(store, new_payment("a", storefront="second")),
+        "pending": await pending(store, "a"),
+        "expired": await step(store, late, NotPaid(late.invoice_key or ""), late.expires_at),
+        "paid": await paid(store, "a"),
+    }
+    found = await store.list_payments(MERCHANT_ID, wanted)
+    assert {payment.id for payment in found} == {payments[name].id for name in expected}
+
+
+async def test_due_watches_are_claimed_oldest_first_and_leased(store: Store) -> None:
+    payments = [new_payment(f"order-{number}") for number in range(4)]
+    for number, payment in enumerate(payments):
+        await store.create_payment(payment, new_intent(), new_watch(payment, NOW - number))
+    assert await store.next_watch_at() == NOW - 3
+    claimed = await store.claim_watches(NOW - 1, LEASE, 2)
+    assert [payment for payment, _ in claimed] == [payments[3], payments[2]]
+    for payment, watch in claimed:
+        assert watch == new_watch(payment, LEASE, version=2)
+        assert await store.watch(MERCHANT_ID, payment.id) == watch
+    assert [payment for payment, _ in await store.claim_watches(NOW - 1, LEASE, 10)] == [payments[1]]
+    assert await store.next_watch_at() == NOW
+    assert len(await store.claim_watches(LEASE, LEASE + 1, 10)) == 4
+
+
+async def test_racing_claims_take_each_watch_once(store: Store) -> None:
+    for number in range(30):
+        await create(store, new_payment(f"order-{number}", expires_at=NOW))
+    claims = await asyncio.gather(*(store.claim_watches(NOW, LEASE, 7) for _ in range(6)))
+    ids = [payment.id for claim in claims for payment, _ in claim]
+    assert len(ids) == len(set(ids)) == 30
+
+
+async def test_a_claimed_payment_reads_as_any_other(store: Store) -> None:
+    before = await step(store, await pending(store), InvoiceIssued("spare"))
+    [(payment, _)] = await store.claim_watches(before.expires_at, before.expires_at + 1, 1)
+    assert payment == before
+
+
+async def test_without_watches_none_is_next(store: Store) -> None:
+    assert await store.next_watch_at() is None
+    assert await store.claim_watches(NOW, LEASE, 10) == []
+
+
+async def test_a_plan_that_was_made_on_an_older_watch_is_left_out(store: Store) -> None:
+    payment = await create(store)
+    read = begin(payment)
+    hurried = new_watch(payment, NOW, version=2)
+    await store.transition(Change(payment, payment, watch=hurried, watch_read=read))
+    slow = new_watch(payment, NOW + 9000, version=2)
+    await store.transition(Change(payment, payment, watch=slow, watch_read=read))
+    assert await store.watch(MERCHANT_ID, payment.id) == hurried
+    await store.transition(Change(payment, payment, watch=None, watch_read=read))
+    assert await store.watch(MERCHANT_ID, payment.id) == hurried
+    await store.transition(Change(payment, payment, watch=None, watch_read=hurried))
+    assert await store.watch(MERCHANT_ID, payment.id) is None
+
+
+async def test_a_watch_ends_with_the_payment_whatever_was_read(store: Store) -> None:
+    payment = await create(store)
+    await store.transition(Change(payment, payment, watch=new_watch(payment, NOW, 2), watch_read=begin(payment)))
+    await step(store, payment, RequestRefused(101), watch=None, watch_read=begin(payment))
+    assert await store.watch(MERCHANT_ID, payment.id) is None
+    assert await store.next_watch_at() is None
+
+
+async def test_a_watch_begins_only_where_there_is_none(store: Store) -> None:
+    payment = await create(store)
+    other = new_watch(payment, NOW + 5, version=9)
+    await store.transition(Change(payment, payment, watch=other))
+    assert await store.watch(MERCHANT_ID, payment.id) == begin(payment)
+    await store.transition(Change(payment, payment, watch_read=begin(payment)))
+    await store.transition(Change(payment, payment, watch=other))
+    assert await store.watch(MERCHANT_ID, payment.id) == other
+
+
+async def test_an_ended_watch_is_not_brought_back_by_a_late_plan(store: Store) -> None:
+    payment = await create(store)
+    read = begin(payment)
+    await store.transition(Change(payment, payment, watch_read=read))
+    await store.transition(Change(payment, payment, watch=new_watch(payment, NOW, 2), watch_read=read))
+    assert await store.watch(MERCHANT_ID, payment.id) is None
