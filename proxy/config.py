@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     request_timeout_seconds: Seconds = Field(20, description="How long to wait for a gateway's invoice.")
     check_timeout_seconds: Seconds = Field(10, description="How long to wait for a gateway's check.")
     payment_expiry_minutes: int = Field(
-        30, ge=5, le=7 * 24 * 60, description="How long a customer has to pay when a create does not say."
+        30, ge=5, le=3 * 24 * 60, description="How long a customer has to pay when a create does not say."
     )
     gateway_calls_per_terminal: Limit = Field(32, description="Gateway calls at once for one terminal.")
     gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
