@@ -137,7 +137,8 @@ class CreatePayment(Input):
             return None
         try:
             check_return_url(url, (info.context or {}).get(RETURN_ORIGINS, ()))
-            ascii_url(url)
+            if not url.isascii():
+                ascii_url(url)
         except InvalidInput as error:
             raise refuse_as(error) from None
         except ValueError:
