@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import sys
+from typing import cast
 
 import uvloop
 
@@ -11,8 +12,7 @@ numbers = itertools.count(1)
 
 class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.buffer = b""
 
     def data_received(self, data: bytes) -> None:

@@ -16,8 +16,7 @@ def system_now() -> int:
 
 def rfc3339(at: int) -> str:
     """`at` as `2026-11-24T10:00:00.000Z`."""
-    moment = datetime.fromtimestamp(at // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_rfc3339(text: str) -> int:

@@ -33,12 +33,15 @@ _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A
 RandomBytes = Callable[[int], bytes]
 
 
+_PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
+
+
 def base62(number: int, width: int) -> str:
-    """`number` in base 62, left-padded to `width`; digits beyond it are cut from the left."""
+    """`number` in base 62, left-padded to an even `width`; digits beyond it are cut from the left."""
     digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        digits.append(ALPHABET[digit])
+    for _ in range(width // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        digits.append(_PAIRS[pair])
     return "".join(reversed(digits))
 
 

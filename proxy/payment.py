@@ -191,7 +191,7 @@ def _captured(payment: Payment, fact: Captured, now: int) -> Applied:
     capture = _capture_changes(payment, fact)
     if reason is None:
         late = payment.status is not Status.PENDING
-        paid = _changed(payment, now, status=Status.PAID, paid_at=now, late=late, **capture)
+        paid = _changed(payment, now, status=Status.PAID, paid_at=now, late=late, failure=None, **capture)
         return paid, (EventType.PAID,)
     review = Review(
         reason,

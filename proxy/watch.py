@@ -62,8 +62,12 @@ def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -
     # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.
     soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(watch.soon, clear=clear)
     if soon is None:
-        return _due(watch, _next_slow(payment, payment.linked_at, now, jitter), None)
-    return _due(watch, now + round(SOON[soon] * (1 + JITTER * jitter)), soon)
+        due_at = _next_slow(payment.linked_at, now, jitter)
+    else:
+        due_at = now + round(SOON[soon] * (1 + JITTER * jitter))
+    # At its expiry the merchant is owed an answer.
+    expiring = payment.status is Status.PENDING and now < payment.expires_at
+    return _due(watch, min(due_at, payment.expires_at) if expiring else due_at, soon)
 
 
 def _next_soon(soon: int | None, *, clear: bool) -> int | None:
@@ -73,18 +77,14 @@ def _next_soon(soon: int | None, *, clear: bool) -> int | None:
     return 1 if soon is None else min(soon + 1, len(SOON) - 1)
 
 
-def _next_slow(payment: Payment, linked_at: int, now: int, jitter: float) -> int:
-    """The next point of FROM_LINK, or the expiry when that comes first: there the merchant is owed an answer.
-
-    Jitter only puts a point off: one that came before its time would be due a second time.
-    """
-    due, passed = now + SECOND, 0
+def _next_slow(linked_at: int, now: int, jitter: float) -> int:
+    """The next point of FROM_LINK. Jitter only puts it off: one that came before its time would be due again."""
+    passed = 0
     for delay in FROM_LINK:
         if linked_at + delay > now:
-            due = linked_at + delay + round((delay - passed) * JITTER * abs(jitter))
-            break
+            return linked_at + delay + round((delay - passed) * JITTER * abs(jitter))
         passed = delay
-    return min(due, payment.expires_at) if now < payment.expires_at and payment.status is Status.PENDING else due
+    return now + SECOND
 
 
 def _due(watch: Watch, due_at: int, soon: int | None) -> Watch:

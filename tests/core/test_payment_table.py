@@ -127,7 +127,7 @@ def _paid(payment: Payment, fact: Fact, now: int) -> Expected:
 
 def _late(payment: Payment, fact: Fact, now: int) -> Expected:
     paid, events = _paid(payment, fact, now)
-    return replace(paid, late=True), events
+    return replace(paid, late=True, failure=None), events
 
 
 def _review(reason: ReviewReason, other: str | None = None) -> Callable[[Payment, Fact, int], Expected]:

@@ -149,3 +149,13 @@ def test_the_next_check_is_always_later_than_now(
     watch = Watch(payment.merchant_id, payment.id, payment.terminal_id, now, soon)
     planned = after(watch, payment, fact, now, jitter)
     assert planned is None or planned.due_at > now
+
+
+def test_after_a_return_the_expiry_is_asked_at_and_not_passed_by_the_quick_schedule() -> None:
+    pending = replace(PENDING, expires_at=CREATED_AT + 4 * MINUTE)
+    returned = replace(begin(pending), soon=6)
+
+    following = after(returned, pending, NotPaid("inv_1"), CREATED_AT + 3 * MINUTE, 0.0)
+
+    assert following is not None
+    assert following.due_at == pending.expires_at
