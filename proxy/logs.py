@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 ALLOWED: Final = frozenset(
     {
@@ -18,6 +19,7 @@ ALLOWED: Final = frozenset(
         "timestamp",
         "exception",
         "request_id",
+        "trace_id",
         "method",
         "route",
         "status",
@@ -41,6 +43,9 @@ ALLOWED: Final = frozenset(
     }
 )
 
+# structlog's own dict_tracebacks shows every frame's locals, api_keys and tokens among them.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
 
 def configure(level: str, form: str) -> None:
     """Sets up structlog and the standard library's logging; `form` is json or console."""
@@ -50,9 +55,10 @@ def configure(level: str, form: str) -> None:
     )
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if form == "json" else structlog.processors.format_exc_info,
+            _TRACEBACKS if form == "json" else structlog.processors.format_exc_info,
             _only_allowed,
             *render,
         ],
