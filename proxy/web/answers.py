@@ -25,9 +25,9 @@ def reply_answer(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
-def page_answer(request: web.Request, rows: Sequence[Any], next_cursor: str | None) -> web.Response:
-    """One page of a list, with where it goes on in the body and in `Link`."""
-    answer = json_answer({"data": rows, "next_cursor": next_cursor})
+def page_answer(request: web.Request, rows: Sequence[Any], next_cursor: str | None, **more: Any) -> web.Response:
+    """One page of a list, with where it goes on in the body and in `Link`; `more` stands beside them."""
+    answer = json_answer({"data": rows, "next_cursor": next_cursor, **more})
     if next_cursor is not None:
         # Relative: Dargah does not know by which name the caller reached it.
         following = request.rel_url.update_query(cursor=next_cursor)

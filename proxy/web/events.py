@@ -18,18 +18,19 @@ from proxy.web.services import SERVICES
 
 
 async def list_events(request: web.Request) -> web.Response:
+    """A page; its `resume_cursor` stands after its last event, also at the end, where a poller waits for new ones."""
     token = await authorize(request, Scope.PAYMENTS_READ)
     query = validated(EventQuery, query_of(request))
     scope = ("events", token.merchant_id, token.storefront, query.storefront, query.type, query.payment_id)
     after = 0 if query.cursor is None else read_number(query.cursor, scope)
     if query.storefront not in {None, token.storefront}:
-        return page_answer(request, [], None)
+        return page_answer(request, [], None, resume_cursor=query.cursor)
     wanted = EventFilter(token.storefront, query.type, query.payment_id, after, query.limit + 1)
     found = await request.app[SERVICES].store.list_events(token.merchant_id, wanted)
     page = found[: query.limit]
-    following = write_cursor(str(page[-1].sequence), scope) if len(found) > len(page) else None
-    shown = [event_object(event) for event in page]
-    return page_answer(request, [each for each in shown if _of_mode(each, token)], following)
+    resume = write_cursor(str(page[-1].sequence), scope) if page else query.cursor
+    shown = [each for each in map(event_object, page) if _of_mode(each, token)]
+    return page_answer(request, shown, resume if len(found) > len(page) else None, resume_cursor=resume)
 
 
 async def get_event(request: web.Request) -> web.Response:

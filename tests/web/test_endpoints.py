@@ -131,6 +131,21 @@ async def test_events_are_told_in_order_and_go_on_from_a_cursor(lab: Lab) -> Non
     assert [event["payment_id"] for event in filtered["data"]] == [ids[2]]
 
 
+async def test_a_poller_goes_on_from_the_end_and_misses_nothing(lab: Lab) -> None:
+    nothing = (await lab.call("GET", "/v1/events")).json
+    assert nothing == {"data": [], "next_cursor": None, "resume_cursor": None}
+    seen, cursor = [], ""
+    for _ in range(3):
+        payment = await lab.created()
+        await lab.call("GET", await lab.act(payment, "pay"))
+        for new in (1, 0):
+            page = (await lab.call("GET", f"/v1/events?limit=5{cursor}")).json
+            assert (len(page["data"]), page["next_cursor"]) == (new, None)
+            seen += page["data"]
+            cursor = f"&cursor={page['resume_cursor']}"
+    assert len({event["id"] for event in seen}) == 3
+
+
 async def test_nobody_sees_anothers_events(lab: Lab) -> None:
     payment = await lab.created()
     await lab.call("GET", await lab.act(payment, "pay"))

@@ -19,6 +19,14 @@ async def test_health_and_readiness(lab: Lab) -> None:
     assert set(ready.json["checks"].values()) == {True}
 
 
+async def test_a_process_that_shuts_down_is_not_ready(lab: Lab) -> None:
+    readiness: Any = lab.dargah.services.ready
+    readiness.draining = True
+    answer = await lab.call("GET", "/readyz", token="")
+    assert (answer.status, answer.json["status"]) == (503, "unready")
+    assert answer.json["checks"] == {"store": True, "accepting": False}
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/v1", "/v1/payments/", "/v1/nothing", "/admin/v1/merchants", "/favicon.ico", "/%00"]
 )
