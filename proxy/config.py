@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     payment_expiry_minutes: int = Field(
         30, ge=5, le=3 * 24 * 60, description="How long a customer has to pay when a create does not say."
     )
-    gateway_calls_per_terminal: Limit = Field(32, description="Gateway calls at once for one terminal.")
+    gateway_calls_per_terminal: Limit = Field(64, description="Gateway calls at once for one terminal.")
     gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
     waiting_limit: Limit = Field(1000, description="Calls that may wait for a gateway's turn; over it, 503.")
     webhook_in_flight: Limit = Field(256, description="Webhooks on their way at once.")

@@ -4,7 +4,7 @@ They are kept for a moment, so a revoked token or a changed key is honoured by e
 `MAX_AGE_SECONDS`, and at once by the process that made the change (`forget`).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, TypeVar
 
 from proxy.clock import SECOND
@@ -27,7 +27,7 @@ class Directory:
         self._store = store
         self._vault = vault
         self._now = now
-        self._kept: dict[tuple[str, ...], tuple[int, Any]] = {}
+        self._kept: dict[Hashable, tuple[int, Any]] = {}
 
     def forget(self) -> None:
         """Drops all that is kept: call it after a change."""
@@ -35,11 +35,13 @@ class Directory:
 
     async def authenticate(self, text: str) -> Token:
         """The token of this text. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
-        merchant_id = merchant_of_api_token(text)
-        if merchant_id is None:
-            raise Unauthenticated
         hashed = digest(text)
-        token = await self._keep(("token", hashed.hex()), lambda: self._store.token_by_digest(merchant_id, hashed))
+        token: Token | None = self._fresh(hashed)
+        if token is None:
+            merchant_id = merchant_of_api_token(text)
+            if merchant_id is None:
+                raise Unauthenticated
+            token = self._remember(hashed, await self._store.token_by_digest(merchant_id, hashed))
         if token is None or not token.alive(self._now()):
             raise Unauthenticated
         return token
@@ -53,9 +55,13 @@ class Directory:
         )
 
     async def account(self, terminal: Terminal) -> Account:
-        """The terminal with its api_key, for a call to its gateway."""
-        api_key = await self._secret(terminal.merchant_id, terminal.id, "api_key")
-        return Account(terminal.id, terminal.gateway_url, api_key)
+        """The terminal with its api_key, for a call to its gateway. The opened key is kept as long as the row is."""
+        key = ("account", terminal.id)
+        account: Account | None = self._fresh(key)
+        if account is None:
+            api_key = await self._secret(terminal.merchant_id, terminal.id, "api_key")
+            account = self._remember(key, Account(terminal.id, terminal.gateway_url, api_key))
+        return account
 
     async def return_secret(self, merchant_id: str) -> str:
         """The secret that signs the customer's way back to this merchant's shop."""
@@ -95,24 +101,24 @@ class Directory:
         return usable[0]
 
     async def _secret(self, merchant_id: str, owner_id: str, name: str) -> str:
-        sealed = await self._keep(
-            ("secrets", merchant_id, owner_id), lambda: self._store.secrets(merchant_id, owner_id)
-        )
+        sealed = await self._keep(("secrets", owner_id), lambda: self._store.secrets(merchant_id, owner_id))
         for secret in sealed:
             if secret.name == name:
                 return self._vault.open(secret)
         raise NotFound("secret")
 
-    async def _keep(self, key: tuple[str, ...], read: Callable[[], Awaitable[Row]]) -> Row:
-        now = self._now()
+    async def _keep(self, key: Hashable, read: Callable[[], Awaitable[Row]]) -> Row:
+        row: Row | None = self._fresh(key)
+        return self._remember(key, await read()) if row is None else row
+
+    def _fresh(self, key: Hashable) -> Any:
         kept = self._kept.get(key)
-        if kept is not None and 0 <= now - kept[0] < MAX_AGE_SECONDS * SECOND:
-            row: Row = kept[1]
-            return row
-        row = await read()
+        return kept[1] if kept is not None and 0 <= self._now() - kept[0] < MAX_AGE_SECONDS * SECOND else None
+
+    def _remember(self, key: Hashable, row: Row) -> Row:
         if len(self._kept) >= MAX_ENTRIES:
             self._kept.clear()
-        self._kept[key] = (now, row)
+        self._kept[key] = (self._now(), row)
         return row
 
 

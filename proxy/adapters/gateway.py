@@ -71,8 +71,7 @@ class HttpGateway:
         dial = Dial()
         DIAL.set(dial)
         try:
-            # The base is encoded by yarl and the path by us: encoding it again would change the key.
-            url = URL(f"{_base(account.gateway_url)}/invoice/{path}", encoded=True)
+            url = _url(account.gateway_url, path)
             async with asyncio.timeout(seconds):
                 return await self._post(url, urlencode(fields).encode(), dial, resend=resend)
         except RAISED as error:
@@ -102,6 +101,12 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
             break
         body += chunk
     return bytes(body)
+
+
+@lru_cache(maxsize=1024)
+def _url(gateway_url: str, path: str) -> URL:
+    # The base is encoded by yarl and the path by us: encoding it again would change the key.
+    return URL(f"{_base(gateway_url)}/invoice/{path}", encoded=True)
 
 
 @lru_cache(maxsize=1024)

@@ -45,8 +45,7 @@ class Admin:
         async with self.session.request(method, f"{self.url}/admin/v1{path}", headers=headers, **options) as answer:
             raw = await answer.read()
             self.answers.append(raw + repr(dict(answer.headers)).encode())
-            if "/admin/v1/merchants" in openapi_check.document()["paths"]:
-                openapi_check.check_answer(method, f"/admin/v1{path}", answer.status, answer.headers, raw)
+            openapi_check.check_answer(method, f"/admin/v1{path}", answer.status, answer.headers, raw)
             return answer.status, await answer.json(content_type=None) if raw else None
 
     async def made(self, path: str, body: Any) -> Any:

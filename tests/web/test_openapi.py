@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from proxy.web import public
+from proxy.web import admin, public
 from web.openapi_check import check_answer, check_schema, document, operations
 
 
@@ -15,7 +15,7 @@ def test_the_document_is_valid_openapi_3_1() -> None:
 
 
 def test_its_operations_are_the_routers() -> None:
-    assert operations() == set(public.operations())
+    assert operations() == {*public.operations(), *admin.operations()}
 
 
 def test_its_examples_are_of_their_schemas() -> None:
