@@ -37,12 +37,12 @@ _PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
 
 
 def base62(number: int, width: int) -> str:
-    """`number` in base 62, left-padded to an even `width`; digits beyond it are cut from the left."""
+    """`number` in base 62, left-padded to `width`; digits beyond it are cut from the left."""
     digits = []
-    for _ in range(width // 2):
+    for _ in range((width + 1) // 2):
         number, pair = divmod(number, len(_PAIRS))
         digits.append(_PAIRS[pair])
-    return "".join(reversed(digits))
+    return "".join(reversed(digits))[width % 2 :]
 
 
 class Ids:
