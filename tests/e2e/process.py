@@ -13,9 +13,12 @@ START_SECONDS = 20
 
 
 class Process:
-    """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code)."""
+    """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code).
 
-    def __init__(self, folder: Path) -> None:
+    `start` is `launch`, after which it can be killed at any moment, and `ready`. `more` are further DARGAH_ variables.
+    """
+
+    def __init__(self, folder: Path, **more: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self.log = folder / "dargah.log"
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")} | {
@@ -25,19 +28,26 @@ class Process:
             "DARGAH_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
             "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,
             "DARGAH_KEYS": KEY_RING,
+            **more,
         }
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        await self.launch()
+        await self.ready()
+
+    async def launch(self) -> None:
         with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
+            self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "proxy", "serve", stdout=asyncio.subprocess.PIPE, stderr=log, env=self._env
             )
-        assert process.stdout is not None
+
+    async def ready(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
-            line = await process.stdout.readline()
+            line = await self._process.stdout.readline()
         assert b"ready on" in line, self.log.read_text()
-        self._process = process
 
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)
