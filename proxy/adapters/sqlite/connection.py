@@ -57,13 +57,7 @@ class Database:
     async def _open(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._connection is None:
-                connection = await aiosqlite.connect(
-                    self._path,
-                    isolation_level=None,
-                    timeout=BUSY_TIMEOUT_SECONDS,
-                    cached_statements=CACHED_STATEMENTS,
-                    factory=_connection_class(self._fault),
-                )
+                connection = await _connect(self._path, self._fault)
                 try:
                     await _run(connection, _set_up)
                 except BaseException:
@@ -71,6 +65,19 @@ class Database:
                     raise
                 self._connection = connection
             return self._connection
+
+
+async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(
+        path,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        cached_statements=CACHED_STATEMENTS,
+        factory=_connection_class(fault),
+    )
+    # A process whose main thread failed would otherwise wait for this one for ever, and hold the lock.
+    connection._thread.daemon = True  # noqa: SLF001  aiosqlite offers no setting for it
+    return await connection
 
 
 async def _run(connection: aiosqlite.Connection, closure: Callable[[sqlite3.Connection], T]) -> T:

@@ -1,0 +1,278 @@
+"""What only the SQLite store promises: one commit for many, and a truthful answer for each when it fails."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters.sqlite import Batch, SqliteStore, open_store
+from proxy.errors import LeaseLost, NotFound, Overloaded, StaleVersion, StoreUnavailable
+from proxy.facts import InvoiceIssued
+from proxy.payment import Payment, Status
+from proxy.records import PaymentFilter
+from store.records import LEASE, MERCHANT_ID, NOW, change, create, new_intent, new_payment, new_watch, paid
+
+
+class Disk:
+    """Fails the statements that begin with `statement` while there are faults left, as SQLite would.
+
+    `rolls_back` is what SQLite does on its own for some errors, such as a full disk.
+    """
+
+    def __init__(self) -> None:
+        self.statement = ""
+        self.faults = 0
+        self.code = sqlite3.SQLITE_IOERR
+
+    def fail(self, statement: str, times: int = 1, code: int = sqlite3.SQLITE_IOERR) -> None:
+        self.statement, self.faults, self.code = statement, times, code
+
+    def __call__(self, sql: str) -> None:
+        if self.faults and sql.startswith(self.statement):
+            self.faults -= 1
+            error = sqlite3.OperationalError("disk fault")
+            error.sqlite_errorcode = self.code
+            raise error
+
+
+class Lab:
+    """A store with a disk that can fail, and what it said of its batches."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.disk = Disk()
+        self.batches: list[Batch] = []
+
+    async def open(self, max_waiting: int = 10_000) -> SqliteStore:
+        self.store = await open_store(
+            self.path, now=lambda: NOW, max_waiting=max_waiting, on_batch=self.batches.append, fault=self.disk
+        )
+        return self.store
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    opened = Lab(tmp_path / "dargah.db")
+    await opened.open()
+    yield opened
+    await opened.store.close()
+
+
+async def payments_of(store: SqliteStore) -> set[str]:
+    return {payment.id for payment in await store.list_payments(MERCHANT_ID, PaymentFilter(limit=1000))}
+
+
+def creates(store: SqliteStore, count: int) -> tuple[list[Payment], list[asyncio.Task[Payment]]]:
+    payments = [new_payment(f"order-{number}") for number in range(count)]
+    return payments, [asyncio.create_task(create(store, payment)) for payment in payments]
+
+
+async def test_steps_that_wait_share_a_commit(lab: Lab) -> None:
+    payments, tasks = creates(lab.store, 300)
+    await asyncio.gather(*tasks)
+    assert len(await payments_of(lab.store)) == len(payments)
+    assert [batch.steps for batch in lab.batches] == [256, 44]
+    assert all(batch.seconds > 0 and not batch.failed for batch in lab.batches)
+
+
+async def test_a_step_that_fails_is_undone_alone(lab: Lab) -> None:
+    payment = await create(lab.store)
+    stale = change(payment, InvoiceIssued("a"))
+    await lab.store.transition(stale)
+    first, second = new_payment("x"), new_payment("y")
+    lab.batches.clear()
+    results = await asyncio.gather(
+        create(lab.store, first),
+        lab.store.transition(stale),
+        lab.store.lease_request(payment, NOW, LEASE),
+        lab.store.delete_endpoint(MERCHANT_ID, "ep_none"),
+        create(lab.store, second),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [Payment, StaleVersion, LeaseLost, NotFound, Payment]
+    assert await payments_of(lab.store) == {payment.id, first.id, second.id}
+    assert [batch.steps for batch in lab.batches] == [5]
+
+
+async def test_what_a_failed_step_wrote_is_gone_and_what_the_others_wrote_is_not(lab: Lab) -> None:
+    first = new_payment("x")
+    twin = new_payment("y", id=first.id)
+    results = await asyncio.gather(create(lab.store, first), create(lab.store, twin), return_exceptions=True)
+    assert results[0] == first
+    assert isinstance(results[1], sqlite3.IntegrityError)
+    assert await lab.store.payment(MERCHANT_ID, first.id) == first
+    assert await lab.store.watch(MERCHANT_ID, first.id) is not None
+
+
+STATEMENTS = ["BEGIN", "SAVEPOINT", "INSERT INTO payments", "RELEASE", "COMMIT"]
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_BUSY])
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_a_fault_is_told_to_every_waiter_and_nothing_is_stored(lab: Lab, statement: str, code: int) -> None:
+    lab.disk.fail(statement, code=code)
+    _, tasks = creates(lab.store, 5)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [StoreUnavailable] * 5
+    assert len({id(result) for result in results}) == 5
+    assert await payments_of(lab.store) == set()
+    assert [batch.failed for batch in lab.batches] == [True]
+    await create(lab.store)
+    assert len(await payments_of(lab.store)) == 1
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+async def test_the_store_recovers_by_itself_when_a_lasting_fault_ends(lab: Lab, statement: str) -> None:
+    kept = await create(lab.store)
+    lab.disk.fail(statement, times=1000)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await create(lab.store, new_payment("x"))
+    lab.disk.fail(statement, times=0)
+    await lab.store.ping()
+    later = await create(lab.store, new_payment("y"))
+    assert await payments_of(lab.store) == {kept.id, later.id}
+
+
+async def test_a_ping_fails_when_nothing_can_be_committed(lab: Lab) -> None:
+    lab.disk.fail("COMMIT")
+    with pytest.raises(StoreUnavailable):
+        await lab.store.ping()
+    await lab.store.ping()
+
+
+async def test_a_connection_that_cannot_roll_back_is_opened_anew(lab: Lab) -> None:
+    kept = await create(lab.store)
+    lab.disk.fail("COMMIT")
+    with pytest.raises(StoreUnavailable):
+        await create(lab.store, new_payment("x"))
+    lab.disk.fail("", times=6)
+    with pytest.raises(StoreUnavailable):
+        await create(lab.store, new_payment("y"))
+    lab.disk.fail("", times=0)
+    later = await create(lab.store, new_payment("z"))
+    assert await payments_of(lab.store) == {kept.id, later.id}
+
+
+async def test_a_rollback_that_fails_does_not_leak_into_the_next_batch(lab: Lab) -> None:
+    faulty = False
+
+    def neither_commit_nor_rollback(sql: str) -> None:
+        if faulty and sql.startswith(("COMMIT", "ROLLBACK")):
+            raise sqlite3.OperationalError("disk fault")
+
+    await lab.store.close()
+    lab.store = await open_store(lab.path, now=lambda: NOW, fault=neither_commit_nor_rollback)
+    faulty = True
+    with pytest.raises(StoreUnavailable):
+        await create(lab.store, new_payment("x"))
+    faulty = False
+    later = await create(lab.store, new_payment("y"))
+    assert await payments_of(lab.store) == {later.id}
+
+
+async def test_a_full_disk_is_survived_for_real(lab: Lab) -> None:
+    async def limit_pages(limit: int) -> None:
+        pragma = f"PRAGMA max_page_count = {limit}"
+        await lab.store._database.run(lambda connection: connection.execute(pragma).fetchall())
+
+    stored = set()
+
+    async def fill() -> None:
+        for number in range(1000):
+            stored.add((await create(lab.store, new_payment(f"order-{number}"))).id)
+
+    await limit_pages(1)  # SQLite takes the pages that there are as the least
+    with pytest.raises(StoreUnavailable) as refusal:
+        await fill()
+    assert isinstance(refusal.value.__cause__, sqlite3.OperationalError)
+    assert refusal.value.__cause__.sqlite_errorcode == sqlite3.SQLITE_FULL
+    assert await payments_of(lab.store) == stored
+    await limit_pages(1_000_000)
+    stored.add((await create(lab.store, new_payment("later"))).id)
+    assert await payments_of(lab.store) == stored
+
+
+async def test_a_failed_read_is_told_and_does_not_last(lab: Lab) -> None:
+    payment = await create(lab.store)
+    lab.disk.fail("SELECT", code=sqlite3.SQLITE_IOERR_READ)
+    with pytest.raises(StoreUnavailable):
+        await lab.store.payment(MERCHANT_ID, payment.id)
+    assert await lab.store.payment(MERCHANT_ID, payment.id) == payment
+
+
+async def test_a_caller_that_is_cancelled_does_not_disturb_the_others(lab: Lab) -> None:
+    payments, tasks = creates(lab.store, 5)
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [Payment, asyncio.CancelledError, Payment, Payment, Payment]
+    assert {payment.id for payment in payments} - await payments_of(lab.store) <= {payments[1].id}
+
+
+async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "dargah.db")
+    store = await lab.open(max_waiting=3)
+    _, tasks = creates(store, 5)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [Payment, Payment, Payment, Overloaded, Overloaded]
+    assert len(await payments_of(store)) == 3
+    await store.close()
+
+
+async def test_closing_finishes_what_waits_and_takes_nothing_more(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "dargah.db")
+    store = await lab.open()
+    payments, tasks = creates(store, 300)
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*tasks) == payments
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+    with pytest.raises(StoreUnavailable):
+        await store.payment(MERCHANT_ID, payments[0].id)
+    again = await lab.open()
+    assert len(await payments_of(again)) == 300
+    await again.close()
+
+
+async def test_reads_do_not_see_what_is_not_committed(lab: Lab) -> None:
+    seen: list[asyncio.Task[Payment]] = []
+    started = False
+    loop = asyncio.get_running_loop()
+    payment = new_payment()
+
+    def read_in_the_middle(sql: str) -> None:
+        if started and sql == "COMMIT" and not seen:
+            loop.call_soon_threadsafe(
+                lambda: seen.append(asyncio.create_task(lab.store.payment(MERCHANT_ID, payment.id)))
+            )
+            raise sqlite3.OperationalError("disk fault")
+
+    await lab.store.close()
+    lab.store = await open_store(lab.path, now=lambda: NOW, fault=read_in_the_middle)
+    started = True
+    with pytest.raises(StoreUnavailable):
+        await create(lab.store, payment)
+    with pytest.raises(NotFound):
+        await seen[0]
+
+
+async def test_an_observer_that_raises_does_not_stop_the_store(tmp_path: Path) -> None:
+    def observer(batch: Batch) -> None:
+        raise RuntimeError(batch)
+
+    store = await open_store(tmp_path / "dargah.db", now=lambda: NOW, on_batch=observer)
+    await create(store)
+    await create(store, new_payment("x"))
+    await store.close()
+
+
+async def test_mixed_steps_in_one_batch_all_count(lab: Lab) -> None:
+    payments = [await paid(lab.store, f"order-{number}") for number in range(3)]
+    assert all(payment.status is Status.PAID for payment in payments)
+    await lab.store.create_payment(payment := new_payment("x"), new_intent(), new_watch(payment, NOW))
+    claimed, _ = await asyncio.gather(lab.store.claim_watches(NOW, LEASE, 10), lab.store.ping())
+    assert [one.id for one, _ in claimed] == [payment.id]

@@ -1,0 +1,268 @@
+"""The file: its lock, its schema versions, its durability at a kill, and the plans of its queries."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from proxy.adapters.queries import BadQueryFile, load_migrations, load_queries, parse
+from proxy.adapters.sqlite import SqliteStore, StoreLocked, StoreTooNew, open_store
+from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_audit, new_merchant, paid
+
+KEEP_WRITING = """
+import asyncio, os, sys
+from proxy.adapters.sqlite import open_store
+from proxy.ids import Ids
+from store import records
+from store.records import NOW, create, new_payment
+
+records.IDS = Ids(os.urandom)  # not those of the processes before and beside this one
+
+async def main():
+    store = await open_store(sys.argv[1], now=lambda: NOW)
+    async def write(number):
+        while True:
+            payment = await create(store, new_payment(f"order-{number}"))
+            print(payment.id, flush=True)
+    await asyncio.gather(*map(write, range(8)))
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that writes to the store until it is killed."""
+    tests = str(Path(__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEEP_WRITING, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": tests},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def acknowledged(process: subprocess.Popen[str], count: int) -> set[str]:
+    assert process.stdout is not None
+    return {process.stdout.readline().strip() for _ in range(count)}
+
+
+async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    stored: set[str] = set()
+    for _ in range(3):
+        with writing(path) as process:
+            stored |= acknowledged(process, 200)
+    store = await open_store(path, now=lambda: NOW)
+    for payment_id in stored:
+        assert (await store.payment(MERCHANT_ID, payment_id)).id == payment_id
+        assert await store.watch(MERCHANT_ID, payment_id) is not None
+    await store.close()
+
+
+async def test_a_second_process_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    with writing(path) as process:
+        acknowledged(process, 1)
+        with pytest.raises(StoreLocked, match=rf"pid {process.pid}\b"):
+            await open_store(path, now=lambda: NOW)
+    store = await open_store(path, now=lambda: NOW)
+    await store.ping()
+    with pytest.raises(StoreLocked, match=rf"pid {os.getpid()}\b"):
+        await open_store(path, now=lambda: NOW)
+    await store.close()
+
+
+async def test_a_store_opens_again_where_it_was(tmp_path: Path) -> None:
+    for number in range(3):
+        store = await open_store(tmp_path / "dargah.db", now=lambda: NOW)
+        payment = await create(store)
+        assert await store.payment(MERCHANT_ID, payment.id) == payment
+        await store.close()
+        assert not (tmp_path / "dargah.db-wal").exists(), f"open {number} left its WAL"
+
+
+async def test_a_newer_database_is_refused_and_the_lock_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    await (await open_store(path, now=lambda: NOW)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO schema_versions VALUES (9999, 'later', 0)")
+    connection.close()
+    for _ in range(2):
+        with pytest.raises(StoreTooNew, match="9999"):
+            await open_store(path, now=lambda: NOW)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    path.write_bytes(b"precious" * 1000)
+    with pytest.raises(sqlite3.DatabaseError):
+        await open_store(path, now=lambda: NOW)
+    assert path.read_bytes() == b"precious" * 1000
+
+
+async def test_the_migrations_are_recorded_once(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    for _ in range(2):
+        await (await open_store(path, now=lambda: NOW)).close()
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT version, name, applied_at FROM schema_versions").fetchall()
+    connection.close()
+    assert rows == [(number, name, NOW) for number, name, _ in load_migrations("sqlite")]
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE IF NOT EXISTS schema_versions", "BEGIN IMMEDIATE"])
+async def test_a_migration_that_fails_leaves_nothing_and_is_done_at_the_next_start(
+    tmp_path: Path, statement: str
+) -> None:
+    path = tmp_path / "dargah.db"
+
+    def fault(sql: str) -> None:
+        if sql.strip().startswith(statement):
+            raise sqlite3.OperationalError("disk fault")
+
+    with pytest.raises(sqlite3.OperationalError):
+        await open_store(path, now=lambda: NOW, fault=fault)
+    store = await open_store(path, now=lambda: NOW)
+    await store.ping()
+    await store.close()
+
+
+async def test_a_commit_is_synced_and_written_ahead(sqlite_store: SqliteStore) -> None:
+    def pragmas(connection: sqlite3.Connection) -> list[object]:
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+
+    full = 2
+    assert await sqlite_store._database.run(pragmas) == ["wal", full]
+
+
+async def test_the_audit_log_takes_no_change(sqlite_store: SqliteStore) -> None:
+    await sqlite_store.add_merchant(new_merchant(), [], new_audit())
+    for statement in ("UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            await sqlite_store._database.run(lambda connection, sql=statement: connection.execute(sql))  # type: ignore[misc]  # binds the loop's variable
+
+
+FLAT = {
+    "due_turns": ["SEARCH turns USING COVERING INDEX turns_due"],
+    "due_deliveries": ["SEARCH d USING INDEX deliveries_due", "SEARCH e USING INDEX"],
+    "due_watches": ["SEARCH w USING INDEX watches_due", "SEARCH p USING INDEX"],
+    "next_delivery_at": ["SEARCH turns USING COVERING INDEX turns_due"],
+    "next_watch_at": ["SEARCH watches USING COVERING INDEX watches_due"],
+    "settle_turn": ["SEARCH turns USING PRIMARY KEY", "SEARCH deliveries USING COVERING INDEX deliveries_due"],
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+async def test_claims_look_only_at_what_is_due(sqlite_store: SqliteStore, name: str) -> None:
+    plan = await plan_of(sqlite_store, load_queries("sqlite")[name])
+    for expected in FLAT[name]:
+        assert any(line.startswith(expected) for line in plan), plan
+    assert not any("TEMP B-TREE" in line or line.startswith("SCAN") for line in plan), plan
+
+
+# Asked once, at the start or by an operator. Where they walk, it is an index of just what is asked for, or `turns`.
+AT_THE_START = {"kek_ids", "end_request_leases", "end_delivery_leases", "settle_turns"}
+
+
+async def test_no_query_scans_a_table_or_sorts(sqlite_store: SqliteStore) -> None:
+    names = await sqlite_store._database.run(
+        lambda connection: connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    )
+    tables = {name for (name,) in names} | {"d", "e", "p", "w"}
+    for name, sql in load_queries("sqlite").items():
+        plan = await plan_of(sqlite_store, sql)
+        scans = [line for line in plan if line.startswith("SCAN ") and line.split()[1] in tables]
+        sorts = [line for line in plan if "TEMP B-TREE" in line]
+        if name in AT_THE_START:
+            scans = [line for line in scans if "INDEX" not in line and line != "SCAN turns"]
+        assert (scans, sorts) == ([], []), name
+
+
+async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> None:
+    expected = {
+        "list_payments_of_order": "payments_of_order (merchant_id=? AND order_id=? AND id<?)",
+        "list_payments_with_status": "payments_with_status (merchant_id=? AND status=? AND id<?)",
+        "list_payments_of_storefront": "payments_of_storefront (merchant_id=? AND storefront=? AND id<?)",
+        "list_events_of_type": "events_of_type (merchant_id=? AND type=? AND sequence>?)",
+        "list_events_of_storefront": "events_of_storefront (merchant_id=? AND storefront=? AND sequence>?)",
+    }
+    for name, index in expected.items():
+        plan = await plan_of(sqlite_store, load_queries("sqlite")[name])
+        assert any(line.endswith(index) for line in plan), (name, plan)
+
+
+async def plan_of(store: SqliteStore, sql: str) -> list[str]:
+    count = max((int(number) for number in re.findall(r"\?(\d+)", sql)), default=0)
+    explain = f"EXPLAIN QUERY PLAN {sql}"
+    return await store._database.run(
+        lambda connection: [row[3] for row in connection.execute(explain, (0,) * count).fetchall()]
+    )
+
+
+async def test_claims_do_not_touch_what_is_held_for_dead_endpoints(sqlite_store: SqliteStore) -> None:
+    await add_merchant(sqlite_store)
+    dead = await add_endpoint(sqlite_store, event_types=frozenset({"payment.failed"}))
+    await add_endpoint(sqlite_store, event_types=frozenset({"payment.paid"}))
+
+    def hold(connection: sqlite3.Connection, first: int, count: int) -> None:
+        rows = ((MERCHANT_ID, f"dlv_{n}", dead.id, f"evt_{n}", n) for n in range(first, first + count))
+        connection.execute("BEGIN")
+        connection.executemany(
+            "INSERT INTO deliveries (merchant_id, id, endpoint_id, event_id, status, attempts, due_at, created_at)"
+            " VALUES (?, ?, ?, ?, 'pending', 1, ?, 0)",
+            rows,
+        )
+        connection.execute("DELETE FROM turns WHERE endpoint_id = ?", (dead.id,))
+        connection.execute("COMMIT")
+
+    async def claim_steps(order_id: str) -> int:
+        """SQLite's own count of the work: virtual machine instructions, in hundreds."""
+        await paid(sqlite_store, order_id)
+        ticks = 0
+
+        def tick() -> int:
+            nonlocal ticks
+            ticks += 1
+            return 0
+
+        await sqlite_store._database.run(lambda connection: connection.set_progress_handler(tick, 10))
+        assert len(await sqlite_store.claim_deliveries(NOW, NOW + 1, 50, "t")) >= 1
+        await sqlite_store._database.run(lambda connection: connection.set_progress_handler(None, 10))
+        return ticks
+
+    await sqlite_store._database.run(lambda connection: hold(connection, 0, 100))
+    few = await claim_steps("order-1")
+    await sqlite_store._database.run(lambda connection: hold(connection, 100, 20_000))
+    many = await claim_steps("order-2")
+    assert many <= few * 1.3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1;",
+        "-- name: a\nSELECT 1;",
+        "-- name: a\n-- Gives one.\nSELECT 1;\n\n-- name: b\nSELECT 2;",
+        "stray\n-- name: a\n-- Gives one.\nSELECT 1;",
+    ],
+)
+def test_a_query_without_name_and_description_is_refused(text: str) -> None:
+    with pytest.raises(BadQueryFile):
+        list(parse(text, "some.sql"))
+
+
+def test_queries_are_told_apart_by_their_names() -> None:
+    text = "-- name: one\n-- Gives one.\nSELECT 1\nFROM a;\n\n-- name: two\n-- Gives two.\n-- And why.\nSELECT 2;\n"
+    assert dict(parse(text, "some.sql")) == {"one": "SELECT 1\nFROM a", "two": "-- And why.\nSELECT 2"}
