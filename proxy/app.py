@@ -25,7 +25,7 @@ from proxy import __version__, logs
 from proxy.adapters.gateway import HttpGateway
 from proxy.adapters.guard import Guard
 from proxy.adapters.sender import HttpSender
-from proxy.adapters.sqlite import open_store
+from proxy.adapters.sqlite import Fault, open_store
 from proxy.adapters.vault import KeyRing, RingVault
 from proxy.checkout import Checkout
 from proxy.clock import MINUTE, system_now
@@ -56,11 +56,12 @@ BACKLOG: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a process has of the world beside its settings; tests give their own."""
+    """What a process has of the world beside its settings; tests give their own, and a `fault` of the disk."""
 
     now: Now = system_now
     random_bytes: RandomBytes = os.urandom
     jitter: Jitter = lambda: random.uniform(-1, 1)  # noqa: S311  it spreads load, it keeps no secret
+    fault: Fault | None = None
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
     async with AsyncExitStack() as stack:
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
         public, admin = (_bind(address, stack) for address in (settings.listen, settings.admin_listen))
-        store = await open_store(settings.database, now=outside.now)
+        store = await open_store(settings.database, now=outside.now, fault=outside.fault)
         stack.push_async_callback(store.close)
         ring = KeyRing.parse(settings.key_text())
         ring.check(await store.kek_ids())
@@ -147,7 +148,7 @@ def _wire(
     settlement = Settlement(store, ids, now, outside.jitter)
     checkout = Checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
     watcher = Watcher(store, checkout, settlement, gate, now)
-    delivery = Delivery(store, vault, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
+    delivery = Delivery(store, directory, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
     watch, deliver = Repeater("watch", watcher.step, now), Repeater("deliver", delivery.step, now)
     settlement.on_watch, settlement.on_event = watch.wake_by, deliver.wake
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake

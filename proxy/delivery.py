@@ -1,25 +1,32 @@
-"""The delivery of webhooks: claim by lease, commit, sign and send, record by compare-and-set. No transaction is ever
-open across HTTP, and an attempt is counted at its claim, so that one that died is visible.
+"""The delivery engine: claim by lease, commit, sign and send, record by compare-and-set, and go on.
+
+No transaction is ever open across HTTP, and an attempt is counted at its claim, so that one that died is visible. The
+store claims only what may start now: enabled endpoints in turn, a few at once of each, one at a time of those that do
+not answer. A recorded attempt brings the endpoint's next delivery with it while nobody else is waiting for the place.
 """
 
 from typing import Final
 
 import structlog
 
-from proxy import __version__, webhook
+from proxy import __version__, ids, webhook
 from proxy.clock import SECOND
+from proxy.directory import Directory
 from proxy.errors import LeaseLost
 from proxy.ids import Ids
 from proxy.loops import Tasks
-from proxy.ports import Jitter, Now, Sender, Store, Vault
-from proxy.records import Answer, Attempt, Claim, Outgoing, Recorded
-from proxy.webhook import DeliveryStatus
+from proxy.ports import Jitter, Now, Sender, Store
+from proxy.records import Answer, Attempt, Claim, Finished, Lease, Outgoing
+from proxy.verdict import DisabledReason
+from proxy.views import endpoint_data
+from proxy.webhook import Event
 
 log = structlog.get_logger()
 
 # The longest attempt and five seconds more: a shorter lease would have two workers send.
 LEASE: Final = 25 * SECOND
 MAX_IN_FLIGHT: Final = 256
+USER_AGENT: Final = f"Dargah/{__version__} (webhooks)"
 
 
 class Delivery:
@@ -28,7 +35,7 @@ class Delivery:
     def __init__(
         self,
         store: Store,
-        vault: Vault,
+        directory: Directory,
         sender: Sender,
         ids: Ids,
         now: Now,
@@ -37,46 +44,93 @@ class Delivery:
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._store = store
-        self._vault = vault
+        self._directory = directory
         self._sender = sender
         self._ids = ids
         self._now = now
         self._jitter = jitter
         self._max_in_flight = max_in_flight
+        self._crowded = False
+        self._stopping = False
         self.tasks = Tasks(max_in_flight)
 
     async def step(self) -> int | None:
-        """Starts an attempt of each due delivery that there is room for; gives when the next one is due."""
+        """Starts an attempt of each delivery that may start now; gives when to look again."""
         room = self._max_in_flight - len(self.tasks)
-        if room <= 0:
-            return self._now() + SECOND
         now = self._now()
-        for claim in await self._store.claim_deliveries(now, now + LEASE, room, self._ids.random(12)):
+        if room <= 0:
+            self._crowded = True
+            return now + SECOND
+        claims = await self._store.claim_deliveries(now, self._lease(now), room)
+        for claim in claims:
             self.tasks.start(self._attempt(claim))
-        return await self._store.next_delivery_at()
+        # A claim that used up the room may have left endpoints waiting for their turn.
+        self._crowded = len(claims) == room
+        return now if self._crowded else await self._store.next_delivery_at()
+
+    def stop(self) -> None:
+        """Nothing more is started: what is claimed and not yet sent is given back."""
+        self._stopping = True
 
     async def _attempt(self, claim: Claim) -> None:
+        following: Claim | None = claim
+        while following is not None:
+            following = await self._once(following)
+
+    async def _once(self, claim: Claim) -> Claim | None:
+        """Attempts one delivery; gives the endpoint's next one when it was claimed along."""
         try:
+            if self._stopping:
+                await self._store.release_deliveries([claim])
+                return None
             started = self._now()
             answer = await self._sender.send(await self._outgoing(claim, started))
-            await self._store.record_attempt(self._recorded(claim, started, answer))
+            return await self._record(claim, started, answer)
         except LeaseLost:
             log.warning("delivery_lease_lost", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
         except Exception:
             # The attempt stays as `unknown`, the lease runs out, and the delivery is tried again.
             log.exception("delivery_failed", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
+        return None
+
+    async def _record(self, claim: Claim, started: int, answer: Answer) -> Claim | None:
+        now = self._now()
+        outcome = "delivered" if answer.delivered else "failed"
+        attempt = Attempt(
+            claim.attempt, started, answer.duration_ms, outcome, answer.status, answer.error, answer.excerpt
+        )
+        finished = Finished(claim, attempt, answer.retry_after_seconds, now, self._jitter())
+        follow = None if self._crowded or self._stopping else self._lease(now)
+        judged = await self._store.record_attempt(finished, follow)
+        if judged.verdict.disable is not None:
+            await self._disable(claim, judged.verdict.disable, now)
+        return judged.following
+
+    async def _disable(self, claim: Claim, reason: DisabledReason, now: int) -> None:
+        event = Event(
+            id=self._ids.record(ids.EVENT, claim.merchant_id, now),
+            merchant_id=claim.merchant_id,
+            storefront=claim.endpoint.storefront,
+            type="endpoint.disabled",
+            payment_id=None,
+            occurred_at=now,
+            data=endpoint_data(claim.endpoint) | {"state": "disabled", "state_reason": reason.value},
+        )
+        if await self._store.disable_endpoint(claim.endpoint, reason.value, now, event):
+            log.warning(
+                "endpoint_disabled", endpoint_id=claim.endpoint.id, merchant_id=claim.merchant_id, code=reason.value
+            )
 
     async def _outgoing(self, claim: Claim, now: int) -> Outgoing:
-        """The message as it leaves now: keys and URL are read at send time, timestamp and signature are new."""
-        sealed = await self._store.secrets(claim.merchant_id, claim.endpoint.id)
-        keys = [self._vault.open(secret) for secret in sealed if secret.name.startswith("signing:")]
+        """The message as it leaves now: keys and URL are as they are now, timestamp and signature are new."""
+        keys = await self._directory.signing_keys(claim.endpoint)
         seconds = now // SECOND
         return Outgoing(
             claim.endpoint.url,
             {
                 **claim.endpoint.headers,
                 "content-type": "application/json",
-                "user-agent": f"Dargah/{__version__}",
+                "user-agent": USER_AGENT,
                 "webhook-id": claim.event.id,
                 "webhook-timestamp": str(seconds),
                 "webhook-signature": webhook.sign(keys, claim.event.id, seconds, claim.event.body),
@@ -84,13 +138,5 @@ class Delivery:
             claim.event.body,
         )
 
-    def _recorded(self, claim: Claim, started: int, answer: Answer) -> Recorded:
-        outcome = "delivered" if answer.delivered else "failed"
-        attempt = Attempt(
-            claim.attempt, started, answer.duration_ms, outcome, answer.status, answer.error, answer.excerpt
-        )
-        if answer.delivered:
-            return Recorded(claim, attempt, DeliveryStatus.DELIVERED, None)
-        due_at = webhook.retry_at(claim.attempt, self._now(), self._jitter())
-        status = DeliveryStatus.FAILED if due_at is None else DeliveryStatus.PENDING
-        return Recorded(claim, attempt, status, due_at)
+    def _lease(self, now: int) -> Lease:
+        return Lease(now + LEASE, self._ids.random(12))

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from proxy.clock import SECOND
 from proxy.errors import InvalidInput, NotFound, Unauthenticated, invalid
 from proxy.ids import digest, merchant_of_api_token
-from proxy.merchant import Merchant, Terminal, Token
+from proxy.merchant import Endpoint, Merchant, Terminal, Token
 from proxy.ports import Now, Registry, Vault
 from proxy.records import Account
 
@@ -66,6 +66,15 @@ class Directory:
     async def return_secret(self, merchant_id: str) -> str:
         """The secret that signs the customer's way back to this merchant's shop."""
         return await self._secret(merchant_id, merchant_id, "return_secret")
+
+    async def signing_keys(self, endpoint: Endpoint) -> list[str]:
+        """The keys that sign for this endpoint now, the current one first."""
+        key = ("signing", endpoint.id, endpoint.key_number, endpoint.signatures)
+        keys: dict[str, str] | None = self._fresh(key)
+        if keys is None:
+            sealed = await self._store.secrets(endpoint.merchant_id, endpoint.id)
+            keys = self._remember(key, {secret.name: self._vault.open(secret) for secret in sealed})
+        return [keys[name] for name in endpoint.key_names(self._now()) if name in keys]
 
     async def pick_terminal(self, token: Token, terminal_id: str | None) -> Terminal:
         """The terminal that a create with this token goes to: the one asked for, else the token's, else the only one.

@@ -10,6 +10,7 @@ DargahError
 │   ├── OrderAlreadyPaid
 │   ├── RequestInProgress   retry after `retry_after_seconds`
 │   ├── PaymentClosed
+│   ├── NoOpenReview
 │   └── NameTaken
 ├── GatewayError
 │   ├── GatewayRefused      definite: the payment failed
@@ -139,6 +140,17 @@ class PaymentClosed(Conflict):
         super().__init__(
             f"Payment {payment_id} ended before an invoice could be had. Create it anew with a new Idempotency-Key.",
             f"پرداخت {payment_id} پیش از دریافت شناسهٔ درگاه پایان یافت. با Idempotency-Key تازه دوباره بسازید.",
+        )
+        self.payment_id = payment_id
+
+
+class NoOpenReview(Conflict):
+    code = "no_open_review"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(
+            f"Payment {payment_id} has no open review: there is nothing to resolve, or it is resolved already.",
+            f"پرداخت {payment_id} بررسی بازی ندارد: چیزی برای تصمیم نیست، یا پیش‌تر تصمیم گرفته شده است.",
         )
         self.payment_id = payment_id
 

@@ -10,6 +10,8 @@ from proxy.errors import Forbidden, InvalidInput, invalid
 
 STOREFRONT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 DEFAULT_STOREFRONT = "main"
+V1, V1A = "v1", "v1a"
+KEY_PREFIXES = {V1: "signing:", V1A: "signing_v1a:"}
 
 
 class Mode(StrEnum):
@@ -96,7 +98,11 @@ class EndpointState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL that gets webhooks; empty `event_types` means all, `storefront` None means every storefront."""
+    """A URL that gets webhooks; empty `event_types` means all, `storefront` None means every storefront.
+
+    `signatures` are the schemes that it is signed by. Its keys are numbered: the current one is `key_number`, and until
+    `previous_until` the one before signs too.
+    """
 
     id: str
     merchant_id: str
@@ -110,6 +116,15 @@ class Endpoint:
     state_since: int
     created_at: int
     updated_at: int
+    signatures: tuple[str, ...] = (V1,)
+    key_number: int = 1
+    previous_until: int | None = None
+
+    def key_names(self, now: int) -> list[str]:
+        """The names of the secrets that sign for it at `now`: the current key's first, and `v1` before `v1a`."""
+        overlap = self.previous_until is not None and now < self.previous_until
+        numbers = [self.key_number, self.key_number - 1] if overlap else [self.key_number]
+        return [f"{KEY_PREFIXES[scheme]}{number}" for scheme in self.signatures for number in numbers]
 
     def wants(self, event_type: str, storefront: str | None) -> bool:
         """Whether an event of this type and storefront goes to this endpoint."""

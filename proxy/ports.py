@@ -19,16 +19,20 @@ from proxy.records import (
     Delivery,
     Entry,
     EventFilter,
+    Finished,
     Intent,
+    Judged,
+    Lease,
     Outgoing,
     PaymentFilter,
-    Recorded,
     Requested,
     Sealed,
     Stored,
     StoredEvent,
+    Unsettled,
 )
 from proxy.watch import Watch
+from proxy.webhook import Event
 
 Now = Callable[[], int]
 Jitter = Callable[[], float]
@@ -108,16 +112,33 @@ class Payments(Protocol):
     async def next_watch_at(self) -> int | None:
         """When the earliest watch is due."""
 
-    async def timeline(self, merchant_id: str, payment_id: str) -> list[Entry]:
-        """Oldest first."""
+    async def timeline(self, merchant_id: str, payment_id: str, limit: int = 1000) -> list[Entry]:
+        """The newest `limit` entries, oldest first."""
+
+    async def unsettled_since(self, since: int, after: str | None, limit: int) -> Unsettled:
+        """Up to `limit` payments of all merchants that were created at or after `since` and are pending, canceled,
+        expired or failed: merchants in id order, and each one's payments in the order of their creation.
+
+        `after` is what the stretch before `reached`. One call looks at a bounded number of merchants.
+        """
 
 
 class Deliveries(Protocol):
-    async def claim_deliveries(self, now: int, lease_until: int, limit: int, token: str) -> list[Claim]:
-        """Up to `limit` deliveries that are due at enabled endpoints, with the attempt counted already."""
+    async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
+        """Up to `limit` deliveries that may start now, with the attempt counted already.
 
-    async def record_attempt(self, recorded: Recorded) -> None:
-        """Writes the attempt and the delivery's new state. Raises LeaseLost when the claim's token is not current."""
+        Only of enabled endpoints that are not paused, the longest waiting first, in equal shares, and no more of each
+        than its health leaves room for (`Health.limit`).
+        """
+
+    async def record_attempt(self, finished: Finished, follow: Lease | None) -> Judged:
+        """Writes the attempt and what `verdict.judge` makes of it, and with `follow` claims the endpoint's next one.
+
+        Raises LeaseLost when the claim's token is not current.
+        """
+
+    async def disable_endpoint(self, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
+        """Disables it while it is enabled, and tells the merchant's other endpoints; gives whether it did."""
 
     async def release_deliveries(self, claims: Sequence[Claim]) -> None:
         """Gives back what was claimed and not started: due at once, the attempt not counted."""
@@ -164,7 +185,11 @@ class Registry(Protocol):
         """At most 1000."""
 
     async def add_endpoint(self, endpoint: Endpoint, secrets: Sequence[Sealed], audit: AuditEntry) -> None: ...
-    async def save_endpoint(self, endpoint: Endpoint, audit: AuditEntry | None = None) -> None: ...
+    async def save_endpoint(
+        self, before: Endpoint, after: Endpoint, audit: AuditEntry, secrets: Sequence[Sealed] = ()
+    ) -> None:
+        """Also adds the secrets given. Raises StaleVersion when it changed, or went, since `before` was read."""
+
     async def delete_endpoint(self, merchant_id: str, endpoint_id: str, audit: AuditEntry | None = None) -> None:
         """Removes it with its secrets; what was still to be delivered there becomes `dropped`. Raises NotFound."""
 

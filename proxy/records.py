@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.facts import CheckFact, RequestFact
-from proxy.merchant import Endpoint
+from proxy.merchant import AuditEntry, Endpoint
 from proxy.payment import Payment, Status
+from proxy.verdict import Verdict
 from proxy.watch import Watch
 from proxy.webhook import DeliveryStatus, Event
 
@@ -122,7 +123,7 @@ class Change:
     `before` and `after` are the same object when only the timeline or the watch moves. `watch` None ends the watch.
     `watch_read` is the watch as it was read: when it has moved on since, the stored one is left as it is, unless the
     payment itself changed so that the watch is over. With `watch_read` None a watch is begun unless there is one.
-    `release` ends the lease of the create; `reply` is its answer.
+    `release` ends the lease of the create; `reply` is its answer. `audit` stands for a step that an operator took.
     """
 
     before: Payment
@@ -133,6 +134,7 @@ class Change:
     watch_read: Watch | None = None
     release: bool = False
     reply: Reply | None = None
+    audit: AuditEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,18 @@ class PaymentFilter:
     status: Status | None = None
     after: str | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A stretch of the walk over all payments that may still turn out paid.
+
+    `reached` is where it goes on, the id of a payment or of a merchant; None when the walk is over. `payments` may be
+    empty and the walk not over.
+    """
+
+    payments: Sequence[Payment]
+    reached: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +186,23 @@ class EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """The terms of a claim: until when it holds, and the token that fences what is written of it."""
+
+    until: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; `token` fences the record."""
+    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; for the schedule it is `turn`."""
 
     merchant_id: str
     delivery_id: str
     endpoint: Endpoint
     event: StoredEvent
     attempt: int
+    turn: int
     claimed_at: int
     token: str
 
@@ -214,10 +237,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What to write of an attempt: the delivery's new status, and when it is due again."""
+class Finished:
+    """An attempt that has ended, at `at`; `jitter` is for what follows from it, and is uniform in [-1, 1]."""
 
     claim: Claim
     attempt: Attempt
-    status: DeliveryStatus
-    due_at: int | None
+    retry_after_seconds: int | None
+    at: int
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an attempt meant, as stored, and the endpoint's next delivery where that was claimed with it."""
+
+    verdict: Verdict
+    following: Claim | None

@@ -12,6 +12,7 @@ from proxy import ids, watch
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion, StoreUnavailable
 from proxy.facts import Captured, Fact, InvoiceIssued, RequestUnknown
 from proxy.ids import Ids
+from proxy.merchant import AuditEntry
 from proxy.payment import EventType, Payment, Status, apply
 from proxy.ports import Jitter, Now, Store
 from proxy.records import Change, Entry, Reply
@@ -23,6 +24,7 @@ from proxy.webhook import Event
 MAX_ROUNDS: Final = 8
 
 Render = Callable[[Payment], Reply]
+Audited = Callable[[Payment], AuditEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,17 @@ class Settlement:
         plan: Watch | None,
         read: Watch | None,
         render: Render | None = None,
+        audited: Audited | None = None,
     ) -> Settled:
         """Stores what comes of `fact`. Raises StoreUnavailable, and IllegalFact for a resolve of nothing.
 
         A bank_code or an order that is another payment's turns a Captured into one that needs review. `read` is the
         watch as stored and `plan` the one to go on from (None leaves the watch as it is). With `render` this is a
-        create: its lease ends, and its reply is stored once the outcome is definite.
+        create: its lease ends, and its reply is stored once the outcome is definite. `audited` gives the log's entry
+        of the payment as it is after an operator's act, to be stored with it.
         """
         for _ in range(MAX_ROUNDS):
-            change = self._decide(payment, fact, entries, plan, read, render)
+            change = self._decide(payment, fact, entries, plan, read, render, audited)
             try:
                 await self._store.transition(change)
             except StaleVersion:
@@ -98,6 +102,7 @@ class Settlement:
         plan: Watch | None,
         read: Watch | None,
         render: Render | None,
+        audited: Audited | None,
     ) -> Change:
         now = self._now()
         after, types = apply(payment, fact, now)
@@ -111,6 +116,7 @@ class Settlement:
             watch_read=read,
             release=render is not None,
             reply=render(after) if render is not None and decided else None,
+            audit=None if audited is None else audited(after),
         )
 
     def _tell(self, change: Change) -> None:

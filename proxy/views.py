@@ -1,8 +1,9 @@
-"""How a payment is shown to its merchant: the same object in the API's answers and in the webhooks."""
+"""How a payment and an endpoint are shown to their merchant: the same in the API's answers and in the webhooks."""
 
 from typing import Any
 
 from proxy.clock import rfc3339
+from proxy.merchant import Endpoint
 from proxy.money import to_toman
 from proxy.payment import Failure, Payment, Resolution, Review
 
@@ -34,6 +35,26 @@ def payment_data(payment: Payment) -> dict[str, Any]:
         "updated_at": rfc3339(payment.updated_at),
         "expires_at": rfc3339(payment.expires_at),
         "paid_at": None if payment.paid_at is None else rfc3339(payment.paid_at),
+    }
+
+
+def endpoint_data(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as its merchant sees it, in answers and in `endpoint.disabled`, without its keys."""
+    until = endpoint.previous_until
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "storefront": endpoint.storefront,
+        "event_types": sorted(endpoint.event_types),
+        "description": endpoint.description,
+        "headers": dict(endpoint.headers),
+        "state": endpoint.state.value,
+        "state_reason": endpoint.state_reason,
+        "state_since": rfc3339(endpoint.state_since),
+        "signatures": list(endpoint.signatures),
+        "previous_secret_until": None if until is None else rfc3339(until),
+        "created_at": rfc3339(endpoint.created_at),
+        "updated_at": rfc3339(endpoint.updated_at),
     }
 
 

@@ -70,6 +70,10 @@ class Watcher:
         if not payment.invoice_keys():
             await self._settlement.settle(payment, TimeUp(), plan=due, read=due)
             return
+        if not payment.open_invoice_keys():
+            # A return that raced with the last capture began it anew: without an end it would be claimed for ever.
+            await self._store.transition(Change(payment, payment, watch=None, watch_read=due))
+            return
         pause = self._pause(payment.terminal_id)
         if pause > 0:
             later = replace(due, due_at=self._now() + pause, version=due.version + 1)

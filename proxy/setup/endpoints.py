@@ -1,17 +1,20 @@
 """Webhook endpoints: a URL, what it listens to, and the keys that sign for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, TypedDict, Unpack
 
 from proxy import webhook
+from proxy.clock import SECOND
+from proxy.errors import NotFound, StaleVersion, StoreUnavailable, invalid
 from proxy.ids import ENDPOINT
-from proxy.merchant import Endpoint, EndpointState
+from proxy.merchant import KEY_PREFIXES, V1, V1A, Endpoint, EndpointState
 from proxy.setup.base import Base, require_room
 from proxy.setup.fields import MAX_DESCRIPTION_CHARS, Inspection
 
-SIGNING: Final = "signing:1"
-SIGNING_V1A: Final = "signing_v1a:1"
+DEFAULT_OVERLAP_SECONDS: Final = 24 * 3600
+MAX_OVERLAP_SECONDS: Final = 7 * 24 * 3600
+MAX_ROUNDS: Final = 5
 MAX_ENDPOINTS: Final = 100  # every event becomes a delivery to each of them
 _KEY_BYTES: Final = 32
 
@@ -24,6 +27,7 @@ class EndpointChanges(TypedDict, total=False):
     event_types: Iterable[str]
     description: str
     headers: Mapping[str, str]
+    signatures: Iterable[str]
     paused: bool
 
 
@@ -37,6 +41,7 @@ class Endpoints(Base):
         event_types: Iterable[str] = (),
         description: str = "",
         headers: Mapping[str, str] | None = None,
+        signatures: Iterable[str] = (V1,),
         actor: str,
     ) -> tuple[Endpoint, str]:
         """The endpoint and its `whsec_` secret, which is shown once."""
@@ -54,13 +59,16 @@ class Endpoints(Base):
             state_since=now,
             created_at=now,
             updated_at=now,
+            signatures=look.signatures("signatures", signatures),
         )
         look.raise_for_errors()
         await self._store.merchant(merchant_id)
         require_room(len(await self._store.list_endpoints(merchant_id)), MAX_ENDPOINTS, "endpoints", "نشانی وب‌هوک")
         secret = webhook.new_secret(self._random_bytes(_KEY_BYTES))
-        keys = {SIGNING: secret, SIGNING_V1A: webhook.private_key(self._random_bytes(_KEY_BYTES))}
-        sealed = [self._vault.seal(merchant_id, endpoint.id, name, key) for name, key in keys.items()]
+        keys = {V1: secret, V1A: webhook.private_key(self._random_bytes(_KEY_BYTES))}
+        sealed = [
+            self._vault.seal(merchant_id, endpoint.id, f"{KEY_PREFIXES[scheme]}1", key) for scheme, key in keys.items()
+        ]
         names = ("url", "storefront", "event_types", "description", "headers")
         audit = self._audit(merchant_id, actor, "endpoint.create", endpoint.id, _shown(endpoint, names))
         await self._store.add_endpoint(endpoint, sealed, audit)
@@ -71,17 +79,70 @@ class Endpoints(Base):
         self, merchant_id: str, endpoint_id: str, *, actor: str, **changes: Unpack[EndpointChanges]
     ) -> Endpoint:
         """The endpoint with what is in `changes`. `paused: False` also brings a disabled one back."""
-        look, now = self._inspect(), self._now()
-        endpoint = replace(await self._store.endpoint(merchant_id, endpoint_id), updated_at=now)
-        endpoint = _changed(look, endpoint, changes)
-        if "paused" in changes:
-            endpoint = _paused(endpoint, now, paused=changes["paused"])
-        look.raise_for_errors()
         names = tuple("state" if name == "paused" else name for name in changes)
-        audit = self._audit(merchant_id, actor, "endpoint.update", endpoint_id, _shown(endpoint, names))
-        await self._store.save_endpoint(endpoint, audit)
-        self._changed()
-        return endpoint
+
+        def change(endpoint: Endpoint, now: int) -> Endpoint:
+            look = self._inspect()
+            changed = _changed(look, endpoint, changes)
+            if "paused" in changes:
+                changed = _paused(changed, now, paused=changes["paused"])
+            look.raise_for_errors()
+            return changed
+
+        return await self._save(merchant_id, endpoint_id, change, "endpoint.update", names, actor)
+
+    async def rotate_secret(
+        self, merchant_id: str, endpoint_id: str, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS, *, actor: str
+    ) -> tuple[Endpoint, str]:
+        """The endpoint and its new secret, shown once. The one before signs too until the overlap is over."""
+        if not 0 <= overlap_seconds <= MAX_OVERLAP_SECONDS:
+            raise invalid("overlap_seconds", "out_of_range", "must be 0 to 604800 (7 days)", "باید از ۰ تا ۶۰۴۸۰۰ باشد")
+        secret = webhook.new_secret(self._random_bytes(_KEY_BYTES))
+        keys = {V1: secret, V1A: webhook.private_key(self._random_bytes(_KEY_BYTES))}
+
+        def change(endpoint: Endpoint, now: int) -> Endpoint:
+            until = now + overlap_seconds * SECOND
+            return replace(endpoint, key_number=endpoint.key_number + 1, previous_until=until)
+
+        names = ("key_number", "previous_until")
+        return await self._save(merchant_id, endpoint_id, change, "endpoint.rotate_secret", names, actor, keys), secret
+
+    async def public_key(self, endpoint: Endpoint) -> str:
+        """The `whpk_` key that verifies its `v1a` signatures."""
+        name = f"{KEY_PREFIXES[V1A]}{endpoint.key_number}"
+        for sealed in await self._store.secrets(endpoint.merchant_id, endpoint.id):
+            if sealed.name == name:
+                return webhook.public_key(self._vault.open(sealed))
+        raise NotFound("signing key")
+
+    async def _save(
+        self,
+        merchant_id: str,
+        endpoint_id: str,
+        change: Callable[[Endpoint, int], Endpoint],
+        action: str,
+        names: tuple[str, ...],
+        actor: str,
+        keys: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Changes it as it is stored now; anew when somebody else (the engine, which disables) was quicker."""
+        for _ in range(MAX_ROUNDS):
+            before = await self._store.endpoint(merchant_id, endpoint_id)
+            # Each change has its own time, as the time is what tells that nothing changed in between.
+            now = max(self._now(), before.updated_at + 1)
+            after = replace(change(before, now), updated_at=now)
+            audit = self._audit(merchant_id, actor, action, endpoint_id, _shown(after, names))
+            sealed = [
+                self._vault.seal(merchant_id, endpoint_id, f"{KEY_PREFIXES[scheme]}{after.key_number}", key)
+                for scheme, key in (keys or {}).items()
+            ]
+            try:
+                await self._store.save_endpoint(before, after, audit, sealed)
+            except StaleVersion:
+                continue
+            self._changed()
+            return after
+        raise StoreUnavailable
 
     async def delete_endpoint(self, merchant_id: str, endpoint_id: str, *, actor: str) -> None:
         """Removes it with its keys; what was still to be delivered there is dropped."""
@@ -103,6 +164,8 @@ def _changed(look: Inspection, endpoint: Endpoint, changes: EndpointChanges) -> 
         endpoint = replace(endpoint, description=text)
     if "headers" in changes:
         endpoint = replace(endpoint, headers=look.headers("headers", changes["headers"]))
+    if "signatures" in changes:
+        endpoint = replace(endpoint, signatures=look.signatures("signatures", changes["signatures"]))
     return endpoint
 
 

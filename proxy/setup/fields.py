@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.errors import FieldError, InvalidInput
-from proxy.merchant import STOREFRONT, origin_of
+from proxy.merchant import KEY_PREFIXES, STOREFRONT, V1, origin_of
 from proxy.payment import EventType
 
 EVENT_TYPES: Final = frozenset({*(str(kind) for kind in EventType), "ping", "endpoint.disabled"})
@@ -172,6 +172,13 @@ class Inspection:
                 f"{', '.join(unknown)[:200]}: not known; there are {', '.join(sorted(EVENT_TYPES))}",
                 "نوع رویداد شناخته نیست",
             )
+        return wanted
+
+    def signatures(self, field: str, values: Iterable[str]) -> tuple[str, ...]:
+        """The schemes that sign: `v1` always, as every library verifies it, and `v1a` beside it where asked for."""
+        wanted = tuple(sorted(set(values)))
+        if V1 not in wanted or not set(wanted) <= KEY_PREFIXES.keys():
+            self.refuse(field, "signatures_invalid", 'must be ["v1"] or ["v1", "v1a"]', "باید v1 یا v1 و v1a باشد")
         return wanted
 
     def headers(self, field: str, values: Mapping[str, str]) -> dict[str, str]:

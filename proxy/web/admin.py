@@ -13,6 +13,7 @@ from proxy.errors import NotFound, Unauthenticated
 from proxy.ids import RandomBytes, merchant_of_id
 from proxy.ports import Registry
 from proxy.setup import EndpointChanges, MerchantChanges, Setup, TerminalChanges
+from proxy.views import endpoint_data
 from proxy.web.admin_objects import (
     audit_object,
     merchant_object,
@@ -33,7 +34,6 @@ from proxy.web.admin_schemas import (
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import bearer
 from proxy.web.cursors import read_cursor, write_cursor
-from proxy.web.endpoints import endpoint_object
 from proxy.web.headers import SECURITY_HEADERS
 from proxy.web.middleware import MERCHANT_ID, observe
 from proxy.web.parsing import MAX_BODY_BYTES, query_of, read_body, read_object, validated
@@ -179,21 +179,21 @@ class Admin:
         merchant_id = _merchant_id(request)
         body = validated(CreateEndpoint, await read_object(request))
         endpoint, secret = await self._setup.add_endpoint(merchant_id, actor=actor, **body.model_dump())
-        return json_answer(endpoint_object(endpoint) | {"secret": secret}, CREATED)
+        return json_answer(endpoint_data(endpoint) | {"secret": secret}, CREATED)
 
     async def list_endpoints(self, request: web.Request, _actor: str) -> web.Response:
         merchant = await self._store.merchant(_merchant_id(request))
-        rows = [endpoint_object(endpoint) for endpoint in await self._store.list_endpoints(merchant.id)]
+        rows = [endpoint_data(endpoint) for endpoint in await self._store.list_endpoints(merchant.id)]
         return page_answer(request, rows, None)
 
     async def get_endpoint(self, request: web.Request, _actor: str) -> web.Response:
-        return json_answer(endpoint_object(await self._store.endpoint(*_owned(request, "endpoint"))))
+        return json_answer(endpoint_data(await self._store.endpoint(*_owned(request, "endpoint"))))
 
     async def change_endpoint(self, request: web.Request, actor: str) -> web.Response:
         ids = _owned(request, "endpoint")
         body = validated(ChangeEndpoint, await read_object(request))
         changes = cast("EndpointChanges", {name: getattr(body, name) for name in body.model_fields_set})
-        return json_answer(endpoint_object(await self._setup.change_endpoint(*ids, actor=actor, **changes)))
+        return json_answer(endpoint_data(await self._setup.change_endpoint(*ids, actor=actor, **changes)))
 
     async def delete_endpoint(self, request: web.Request, actor: str) -> web.Response:
         await self._setup.delete_endpoint(*_owned(request, "endpoint"), actor=actor)

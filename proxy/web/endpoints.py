@@ -1,14 +1,14 @@
 """`/v1/webhook-endpoints`: where webhooks go. They are the merchant's, whichever storefront's token asks."""
 
-from typing import Any, cast
+from typing import cast
 
 from aiohttp import web
 
-from proxy.clock import rfc3339
 from proxy.errors import NotFound
 from proxy.ids import merchant_of_id
-from proxy.merchant import Endpoint, Scope, Token
+from proxy.merchant import Scope, Token
 from proxy.setup import EndpointChanges
+from proxy.views import endpoint_data
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import authorize
 from proxy.web.headers import SECURITY_HEADERS
@@ -31,19 +31,19 @@ async def create_endpoint(request: web.Request) -> web.Response:
         actor=_actor(token),
     )
     endpoint, secret = await request.app[SERVICES].tasks.run(adding)
-    return json_answer(endpoint_object(endpoint) | {"secret": secret}, 201)
+    return json_answer(endpoint_data(endpoint) | {"secret": secret}, 201)
 
 
 async def list_endpoints(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.WEBHOOKS)
     endpoints = await request.app[SERVICES].store.list_endpoints(token.merchant_id)
-    return page_answer(request, [endpoint_object(endpoint) for endpoint in endpoints], None)
+    return page_answer(request, [endpoint_data(endpoint) for endpoint in endpoints], None)
 
 
 async def get_endpoint(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.WEBHOOKS)
     endpoint_id = _endpoint_id(request, token)
-    return json_answer(endpoint_object(await request.app[SERVICES].store.endpoint(token.merchant_id, endpoint_id)))
+    return json_answer(endpoint_data(await request.app[SERVICES].store.endpoint(token.merchant_id, endpoint_id)))
 
 
 async def change_endpoint(request: web.Request) -> web.Response:
@@ -54,7 +54,7 @@ async def change_endpoint(request: web.Request) -> web.Response:
     changing = request.app[SERVICES].setup.change_endpoint(
         token.merchant_id, endpoint_id, actor=_actor(token), **changes
     )
-    return json_answer(endpoint_object(await request.app[SERVICES].tasks.run(changing)))
+    return json_answer(endpoint_data(await request.app[SERVICES].tasks.run(changing)))
 
 
 async def delete_endpoint(request: web.Request) -> web.Response:
@@ -63,23 +63,6 @@ async def delete_endpoint(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     await services.tasks.run(services.setup.delete_endpoint(token.merchant_id, endpoint_id, actor=_actor(token)))
     return web.Response(status=204, headers=SECURITY_HEADERS)
-
-
-def endpoint_object(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as its merchant sees it, without its keys."""
-    return {
-        "id": endpoint.id,
-        "url": endpoint.url,
-        "storefront": endpoint.storefront,
-        "event_types": sorted(endpoint.event_types),
-        "description": endpoint.description,
-        "headers": dict(endpoint.headers),
-        "state": endpoint.state.value,
-        "state_reason": endpoint.state_reason,
-        "state_since": rfc3339(endpoint.state_since),
-        "created_at": rfc3339(endpoint.created_at),
-        "updated_at": rfc3339(endpoint.updated_at),
-    }
 
 
 def _endpoint_id(request: web.Request, token: Token) -> str:

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from proxy import errors
-from proxy.errors import DargahError, GatewayError, InvalidInput, OrderAlreadyPaid, PaymentClosed
+from proxy.errors import DargahError, GatewayError, InvalidInput, NoOpenReview, OrderAlreadyPaid, PaymentClosed
 from proxy.web.headers import SECURITY_HEADERS
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -117,6 +117,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "order_already_paid": "The order is already paid",
     "request_in_progress": "The first request with this key is still running",
     "payment_closed": "The payment ended before an invoice could be had",
+    "no_open_review": "The payment has no open review",
     "name_taken": "It exists already",
     "gateway_refused": "The gateway refused the invoice",
     "gateway_unclear": "The gateway gave no clear answer",
@@ -181,7 +182,7 @@ def _members(error: DargahError) -> dict[str, Any]:
             return {"errors": [_field_error(each) for each in error.errors]}
         case GatewayError():
             return {"payment_id": error.payment_id, "gateway_error_code": error.error_code}
-        case OrderAlreadyPaid() | PaymentClosed():
+        case OrderAlreadyPaid() | PaymentClosed() | NoOpenReview():
             return {"payment_id": error.payment_id}
         case _:
             return {}

@@ -12,7 +12,7 @@ from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.clock import DAY, SECOND
 from proxy.errors import Conflict, InvalidInput, NotFound
 from proxy.ids import digest, merchant_of_api_token
-from proxy.merchant import EndpointState, Merchant, Mode, Scope, Terminal
+from proxy.merchant import AuditEntry, EndpointState, Merchant, Mode, Scope, Terminal
 from proxy.setup import HttpPolicy, Setup, endpoints, tokens
 from proxy.setup.rotation import Rotated
 
@@ -278,7 +278,8 @@ async def test_an_endpoint_is_paused_and_resumed_and_a_disabled_one_comes_back(
     assert paused.state is EndpointState.PAUSED
     assert paused.state_since > endpoint.state_since
     disabled = replace(paused, state=EndpointState.DISABLED, state_reason="gone")
-    await store.save_endpoint(disabled)
+    entry = AuditEntry("aud_1", merchant.id, disabled.updated_at, "engine", "endpoint.disable", disabled.id, {})
+    await store.save_endpoint(paused, disabled, entry)
     still = await setup.change_endpoint(merchant.id, endpoint.id, paused=True, actor="sara")
     assert (still.state, still.state_reason) == (EndpointState.DISABLED, "gone")
     resumed = await setup.change_endpoint(merchant.id, endpoint.id, paused=False, actor="sara")

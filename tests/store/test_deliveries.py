@@ -9,7 +9,7 @@ from proxy.errors import LeaseLost, NotFound
 from proxy.facts import Decision, RequestRefused, Resolved
 from proxy.merchant import EndpointState
 from proxy.ports import Store
-from proxy.records import Attempt, Claim, Delivery, EventFilter, Recorded
+from proxy.records import Attempt, Claim, Delivery, EventFilter, Finished, Lease
 from proxy.webhook import DeliveryStatus
 from store.records import (
     IDS,
@@ -41,11 +41,10 @@ async def deliveries_of(store: Store) -> list[Delivery]:
 
 
 async def claim(store: Store, now: int = NOW, limit: int = 100, token: str = TOKEN) -> list[Claim]:
-    return await store.claim_deliveries(now, now + 30_000, limit, token)
+    return await store.claim_deliveries(now, Lease(now + 30_000, token), limit)
 
 
-def recorded(claimed: Claim, status: DeliveryStatus = DeliveryStatus.DELIVERED, due_at: int | None = None) -> Recorded:
-    delivered = status is DeliveryStatus.DELIVERED
+def finished(claimed: Claim, *, delivered: bool = True, at: int = NOW + 25) -> Finished:
     attempt = Attempt(
         number=claimed.attempt,
         started_at=NOW + 5,
@@ -55,7 +54,7 @@ def recorded(claimed: Claim, status: DeliveryStatus = DeliveryStatus.DELIVERED, 
         error=None if delivered else "timeout",
         excerpt=b"\x00ok",
     )
-    return Recorded(claimed, attempt, status, due_at)
+    return Finished(claimed, attempt, None, at, 0.0)
 
 
 async def test_an_event_is_stored_with_its_frozen_body_and_a_sequence(store: Store) -> None:
@@ -161,10 +160,10 @@ async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store)
-    await store.record_attempt(recorded(claimed))
+    await store.record_attempt(finished(claimed), None)
     [delivery] = await deliveries_of(store)
     assert (delivery.status, delivery.due_at, delivery.delivered_at) == (DeliveryStatus.DELIVERED, None, NOW + 25)
-    assert await store.list_attempts(MERCHANT_ID, delivery.id) == [recorded(claimed).attempt]
+    assert await store.list_attempts(MERCHANT_ID, delivery.id) == [finished(claimed).attempt]
     assert await store.next_delivery_at() is None
     assert await claim(store, NOW + 10**9) == []
 
@@ -173,11 +172,11 @@ async def test_a_failed_attempt_is_due_again_when_it_was_planned(store: Store) -
     await add_endpoint(store)
     await paid(store)
     [first] = await claim(store)
-    await store.record_attempt(recorded(first, DeliveryStatus.PENDING, NOW + 5000))
+    await store.record_attempt(finished(first, delivered=False, at=NOW), None)
     assert await store.next_delivery_at() == NOW + 5000
     assert await claim(store, NOW + 4999) == []
     [second] = await claim(store, NOW + 5000)
-    await store.record_attempt(recorded(second, DeliveryStatus.FAILED))
+    await store.record_attempt(finished(second, delivered=False), None)
     assert await store.next_delivery_at() is None
     [delivery] = await deliveries_of(store)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 2)
@@ -190,7 +189,7 @@ async def test_an_attempt_that_was_never_recorded_is_unknown(store: Store) -> No
     await paid(store)
     [first] = await claim(store)
     [second] = await claim(store, NOW + 30_000, token="claim-2")
-    await store.record_attempt(recorded(second))
+    await store.record_attempt(finished(second), None)
     attempts = await store.list_attempts(MERCHANT_ID, first.delivery_id)
     assert [attempt.outcome for attempt in attempts] == ["unknown", "delivered"]
     assert attempts[0] == Attempt(1, NOW, None, "unknown", None, None, b"")
@@ -203,10 +202,10 @@ async def test_a_late_worker_does_not_overwrite_the_new_owner(store: Store, toke
     [first] = await claim(store)
     [second] = await claim(store, NOW + 30_000, token=token)
     with pytest.raises(LeaseLost):
-        await store.record_attempt(recorded(first, DeliveryStatus.FAILED))
-    await store.record_attempt(recorded(second))
+        await store.record_attempt(finished(first, delivered=False), None)
+    await store.record_attempt(finished(second), None)
     with pytest.raises(LeaseLost):
-        await store.record_attempt(recorded(second, DeliveryStatus.FAILED))
+        await store.record_attempt(finished(second, delivered=False), None)
     assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
 
 
@@ -214,7 +213,7 @@ async def test_a_lease_that_is_over_still_records_when_nobody_took_it(store: Sto
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store, NOW - 60_000 + 60_000)
-    await store.record_attempt(recorded(claimed))
+    await store.record_attempt(finished(claimed), None)
     assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
 
 
@@ -223,7 +222,7 @@ async def test_released_deliveries_are_due_at_once_and_not_counted(store: Store)
     for number in range(3):
         await paid(store, f"order-{number}")
     claims = await claim(store)
-    await store.record_attempt(recorded(claims[0]))
+    await store.record_attempt(finished(claims[0]), None)
     await store.release_deliveries(claims)
     assert await store.next_delivery_at() == NOW
     assert sorted((delivery.status, delivery.attempts) for delivery in await deliveries_of(store)) == [
@@ -257,7 +256,7 @@ async def test_an_endpoint_that_is_disabled_in_flight_holds_its_retry(store: Sto
     await paid(store)
     [claimed] = await claim(store)
     await store.save_endpoint(replace(endpoint, state=EndpointState.DISABLED, state_reason="410"))
-    await store.record_attempt(recorded(claimed, DeliveryStatus.PENDING, NOW + 5000))
+    await store.record_attempt(finished(claimed, delivered=False, at=NOW), None)
     assert await store.next_delivery_at() is None
     assert await claim(store, NOW + 5000) == []
     await store.save_endpoint(endpoint)
@@ -278,14 +277,14 @@ async def test_deleting_an_endpoint_drops_what_was_still_to_be_delivered(store: 
     for number in range(3):
         await paid(store, f"order-{number}")
     claims = await claim(store, limit=2)
-    await store.record_attempt(recorded(claims[0]))
+    await store.record_attempt(finished(claims[0]), None)
     await store.delete_endpoint(MERCHANT_ID, endpoint.id)
     statuses = sorted(delivery.status for delivery in await deliveries_of(store))
     assert statuses == [DeliveryStatus.DELIVERED, DeliveryStatus.DROPPED, DeliveryStatus.DROPPED]
     assert await store.secrets(MERCHANT_ID, endpoint.id) == []
     assert await store.next_delivery_at() is None
     with pytest.raises(LeaseLost):
-        await store.record_attempt(recorded(claims[1]))
+        await store.record_attempt(finished(claims[1]), None)
     with pytest.raises(NotFound):
         await store.delete_endpoint(MERCHANT_ID, endpoint.id)
 
@@ -331,7 +330,7 @@ async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
     await paid(store)
     [claimed] = await claim(store)
     excerpt = bytes(range(256)) * 16
-    report = recorded(claimed)
+    report = finished(claimed)
     await store.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)))
     [attempt] = await store.list_attempts(MERCHANT_ID, claimed.delivery_id)
     assert attempt.excerpt == excerpt

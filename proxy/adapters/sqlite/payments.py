@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from proxy.adapters.sqlite.lanes import SQL, Lanes
+from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL, Lanes
 from proxy.adapters.sqlite.payment_rows import (
     PAYMENT_COLUMNS,
     entry_of,
@@ -15,9 +15,10 @@ from proxy.adapters.sqlite.payment_rows import (
     watch_row,
 )
 from proxy.adapters.sqlite.transition import write_change
+from proxy.adapters.sqlite.unsettled import read_unsettled
 from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid
 from proxy.payment import Payment
-from proxy.records import Change, Entry, Intent, PaymentFilter, Stored
+from proxy.records import Change, Entry, Intent, PaymentFilter, Stored, Unsettled
 from proxy.watch import Watch
 
 # Sorts after every id: the page before the first one.
@@ -65,11 +66,11 @@ class SqlitePayments(Lanes):
         )
         return due_at
 
-    async def timeline(self, merchant_id: str, payment_id: str) -> list[Entry]:
-        key = (merchant_id, payment_id)
-        return await self._read.do(
-            lambda connection: [entry_of(row) for row in connection.execute(SQL["timeline"], key)]
-        )
+    async def timeline(self, merchant_id: str, payment_id: str, limit: int = LIST_LIMIT) -> list[Entry]:
+        return [entry_of(row) for row in reversed(await self._rows("timeline", (merchant_id, payment_id, limit)))]
+
+    async def unsettled_since(self, since: int, after: str | None, limit: int) -> Unsettled:
+        return await self._read.do(lambda connection: read_unsettled(connection, since, after, limit))
 
 
 def _create(connection: sqlite3.Connection, payment: Payment, intent: Intent, watch: Watch) -> Stored:

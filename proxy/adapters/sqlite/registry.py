@@ -18,9 +18,11 @@ from proxy.adapters.sqlite.registry_rows import (
     token_of,
     token_row,
 )
-from proxy.errors import NotFound
+from proxy.adapters.sqlite.turns import settle
+from proxy.errors import NotFound, StaleVersion
 from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Terminal, Token
 from proxy.records import Sealed
+from proxy.verdict import Health
 
 # Sorts before every id: the page before the first one.
 _BEFORE_ALL_IDS = ""
@@ -122,13 +124,17 @@ class SqliteRegistry(Lanes):
 
         await self._write.do(step)
 
-    async def save_endpoint(self, endpoint: Endpoint, audit: AuditEntry | None = None) -> None:
-        *changes, _, updated_at = endpoint_row(endpoint)
+    async def save_endpoint(
+        self, before: Endpoint, after: Endpoint, audit: AuditEntry, secrets: Sequence[Sealed] = ()
+    ) -> None:
+        *changes, _, updated_at = endpoint_row(after)
 
         def step(connection: sqlite3.Connection) -> None:
-            _update(connection, "endpoint", (*changes, updated_at))
-            _note(connection, audit)
-            _set_turns(connection, endpoint)
+            if connection.execute(SQL["update_endpoint"], (*changes, updated_at, before.updated_at)).rowcount == 0:
+                raise StaleVersion
+            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
+            connection.execute(SQL["insert_audit"], audit_row(audit))
+            _set_turns(connection, after)
 
         await self._write.do(step)
 
@@ -173,10 +179,9 @@ def _require_merchant(connection: sqlite3.Connection, merchant_id: str) -> None:
 
 
 def _set_turns(connection: sqlite3.Connection, endpoint: Endpoint) -> None:
-    """Only an enabled endpoint is served; one that comes back finds what was held for it due at once."""
+    """Only an enabled endpoint is served; one that comes back, or moves, begins anew with what was held for it."""
     key = (endpoint.merchant_id, endpoint.id)
+    connection.execute(SQL["end_turns"], key)
     if endpoint.state is EndpointState.ENABLED:
         connection.execute(SQL["begin_turns"], key)
-        connection.execute(SQL["settle_turn"], key)
-    else:
-        connection.execute(SQL["end_turns"], key)
+        settle(connection, key, endpoint.updated_at, Health())

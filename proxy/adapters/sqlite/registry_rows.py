@@ -102,6 +102,9 @@ def endpoint_row(endpoint: Endpoint) -> Row:
         endpoint.state.value,
         endpoint.state_reason,
         endpoint.state_since,
+        " ".join(endpoint.signatures),
+        endpoint.key_number,
+        endpoint.previous_until,
         endpoint.created_at,
         endpoint.updated_at,
     )
@@ -119,8 +122,11 @@ def endpoint_of(row: Row) -> Endpoint:
         EndpointState(row[7]),
         row[8],
         row[9],
-        row[10],
+        row[13],
+        row[14],
+        tuple(row[10].split()),
         row[11],
+        row[12],
     )
 
 

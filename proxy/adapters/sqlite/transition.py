@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL
 from proxy.adapters.sqlite.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
-from proxy.adapters.sqlite.registry_rows import endpoint_of
+from proxy.adapters.sqlite.registry_rows import audit_row, endpoint_of
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
 from proxy.ids import DELIVERY, base62, merchant_key
 from proxy.merchant import Endpoint, EndpointState
@@ -25,6 +25,8 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
         write_event(connection, event, change.after.version)
     for entry in change.entries:
         connection.execute(SQL["add_entry"], entry_row(change.after, entry))
+    if change.audit is not None:
+        connection.execute(SQL["insert_audit"], audit_row(change.audit))
     _write_watch(connection, change)
 
 

@@ -1,11 +1,9 @@
 -- name: insert_delivery
 -- An event on its way to an endpoint, due at once.
-INSERT INTO deliveries (merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, due_at, created_at)
-VALUES ($1, $2, $3, $4, $5, 'pending', 0, $6, $6);
-
--- name: hasten_turn
--- Lets an enabled endpoint's turn come when a new delivery is due, if that is sooner.
-UPDATE turns SET due_at = $3 WHERE merchant_id = $1 AND endpoint_id = $2 AND (due_at IS NULL OR due_at > $3);
+INSERT INTO deliveries (
+    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at
+)
+VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6);
 
 -- name: begin_turns
 -- Puts an endpoint that became enabled among those that are served.
@@ -20,13 +18,9 @@ DELETE FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
 -- Remembers that an endpoint is being served now, so that the others come first.
 UPDATE turns SET served_at = $3 WHERE merchant_id = $1 AND endpoint_id = $2;
 
--- name: settle_turn
--- Finds an enabled endpoint's next turn: when its oldest delivery is due, but not before it was last served.
-UPDATE turns SET due_at = (
-    SELECT CASE WHEN min(due_at) < turns.served_at THEN turns.served_at ELSE min(due_at) END FROM deliveries
-    WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
-)
-WHERE merchant_id = $1 AND endpoint_id = $2;
+-- name: set_health
+-- How an endpoint has been answering, after another attempt.
+UPDATE turns SET failures = $3, failing_since = $4, paused_until = $5 WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: next_delivery_at
 -- When the earliest delivery of an enabled endpoint is due.

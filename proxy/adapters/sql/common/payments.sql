@@ -140,5 +140,28 @@ SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6
 FROM timeline WHERE merchant_id = $1 AND payment_id = $2;
 
 -- name: timeline
--- A payment's timeline, oldest first.
-SELECT at, kind, duration_ms, data FROM timeline WHERE merchant_id = $1 AND payment_id = $2 ORDER BY number;
+-- A payment's timeline, newest first.
+SELECT at, kind, duration_ms, data FROM timeline WHERE merchant_id = $1 AND payment_id = $2
+ORDER BY number DESC LIMIT $3;
+
+-- name: unsettled_after
+-- A merchant's payments after an id that may still turn out paid, oldest first: the first of each status by its index.
+SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
+    return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+FROM payments
+WHERE merchant_id = $1 AND id IN (
+    SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT $3
+    ) AS pending
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'canceled' AND id > $2 ORDER BY id LIMIT $3
+    ) AS canceled
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'expired' AND id > $2 ORDER BY id LIMIT $3
+    ) AS expired
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'failed' AND id > $2 ORDER BY id LIMIT $3
+    ) AS failed
+)
+ORDER BY id LIMIT $3;

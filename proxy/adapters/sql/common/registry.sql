@@ -63,16 +63,21 @@ FROM tokens WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 -- name: insert_endpoint
 -- A new endpoint.
 INSERT INTO endpoints (
-    merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since, created_at,
-    updated_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+    merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since, signatures,
+    key_number, previous_until, created_at, updated_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- name: disable_endpoint
+-- Disables an endpoint, unless its merchant has paused it meanwhile or it is disabled already.
+UPDATE endpoints SET state = 'disabled', state_reason = $3, state_since = $4, updated_at = $4
+WHERE merchant_id = $1 AND id = $2 AND state = 'enabled';
 
 -- name: update_endpoint
--- What may change of an endpoint.
+-- What may change of an endpoint, unless it changed since it was read.
 UPDATE endpoints SET
     url = $3, storefront = $4, event_types = $5, description = $6, headers = $7, state = $8, state_reason = $9,
-    state_since = $10, updated_at = $11
-WHERE merchant_id = $1 AND id = $2;
+    state_since = $10, signatures = $11, key_number = $12, previous_until = $13, updated_at = $14
+WHERE merchant_id = $1 AND id = $2 AND updated_at = $15;
 
 -- name: delete_endpoint
 -- Removes an endpoint.
@@ -81,13 +86,13 @@ DELETE FROM endpoints WHERE merchant_id = $1 AND id = $2;
 -- name: endpoint
 -- One endpoint.
 SELECT merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since,
-    created_at, updated_at
+    signatures, key_number, previous_until, created_at, updated_at
 FROM endpoints WHERE merchant_id = $1 AND id = $2;
 
 -- name: list_endpoints
 -- A merchant's endpoints, in id order.
 SELECT merchant_id, id, url, storefront, event_types, description, headers, state, state_reason, state_since,
-    created_at, updated_at
+    signatures, key_number, previous_until, created_at, updated_at
 FROM endpoints WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 
 -- name: put_secret

@@ -16,12 +16,44 @@ UPDATE watches SET due_at = $3, version = version + 1 WHERE merchant_id = $1 AND
 -- The enabled endpoints whose turn it is, those that wait longest first.
 SELECT merchant_id, endpoint_id FROM turns WHERE due_at <= $1 ORDER BY due_at LIMIT $2;
 
+-- name: hasten_turn
+-- Lets an enabled endpoint's turn come when a new delivery is due, if that is sooner, but not while it is paused.
+UPDATE turns SET due_at = max($3, paused_until)
+WHERE merchant_id = $1 AND endpoint_id = $2 AND (due_at IS NULL OR due_at > max($3, paused_until));
+
+-- name: turn
+-- How an enabled endpoint has been answering, and how many attempts are in flight there.
+SELECT failures, failing_since, paused_until, (
+    SELECT count(*) FROM deliveries
+    WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
+)
+FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
+
 -- name: due_deliveries
 -- What is due at one endpoint, oldest first, with the events.
-SELECT d.id, d.attempts, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id, e.occurred_at, e.body
+SELECT d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id,
+    e.occurred_at, e.body
 FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
 ORDER BY d.due_at LIMIT $4;
+
+-- name: settle_turn
+-- Finds an enabled endpoint's next turn, with its limit of attempts in flight. When that is reached, it is the end of a
+-- lease; else when the oldest delivery is due, but not before it was last served nor while it is paused.
+UPDATE turns SET due_at = CASE
+    WHEN $4 <= (
+        SELECT count(*) FROM deliveries
+        WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
+    ) THEN (
+        SELECT min(due_at) FROM deliveries
+        WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
+    )
+    ELSE (
+        SELECT max(min(due_at), turns.served_at, turns.paused_until) FROM deliveries
+        WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
+    )
+END
+WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: end_request_leases
 -- Lets every create that was under way be asked for again: the process that asked is no more.
@@ -32,8 +64,8 @@ UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
 UPDATE deliveries SET due_at = $1, token = NULL WHERE token IS NOT NULL;
 
 -- name: settle_turns
--- Finds every enabled endpoint's next turn.
+-- Finds every enabled endpoint's next turn, when nothing is in flight.
 UPDATE turns SET due_at = (
-    SELECT CASE WHEN min(due_at) < turns.served_at THEN turns.served_at ELSE min(due_at) END FROM deliveries
+    SELECT max(min(due_at), turns.served_at, turns.paused_until) FROM deliveries
     WHERE merchant_id = turns.merchant_id AND endpoint_id = turns.endpoint_id AND due_at IS NOT NULL
 );

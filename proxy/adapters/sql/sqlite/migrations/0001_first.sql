@@ -51,6 +51,9 @@ CREATE TABLE endpoints (
     state TEXT NOT NULL,
     state_reason TEXT,
     state_since INTEGER NOT NULL,
+    signatures TEXT NOT NULL,
+    key_number INTEGER NOT NULL,
+    previous_until INTEGER,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (merchant_id, id)
@@ -195,7 +198,8 @@ CREATE TABLE events (
 CREATE INDEX events_of_storefront ON events (merchant_id, storefront, sequence);
 CREATE INDEX events_of_type ON events (merchant_id, type, sequence);
 
--- due_at is set exactly while a delivery is pending: when to try, or until when a claim holds it.
+-- due_at is set exactly while a delivery is pending: when to try, or until when a claim holds it. attempts counts them
+-- all; the schedule counts from scheduled_from, which a retry by hand moves up.
 CREATE TABLE deliveries (
     merchant_id TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -204,6 +208,7 @@ CREATE TABLE deliveries (
     payment_id TEXT,
     status TEXT NOT NULL,
     attempts INTEGER NOT NULL,
+    scheduled_from INTEGER NOT NULL,
     due_at INTEGER,
     token TEXT,
     created_at INTEGER NOT NULL,
@@ -212,16 +217,20 @@ CREATE TABLE deliveries (
     UNIQUE (merchant_id, event_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (merchant_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX deliveries_claimed ON deliveries (merchant_id, id) WHERE token IS NOT NULL;
+CREATE INDEX deliveries_claimed ON deliveries (merchant_id, endpoint_id, due_at) WHERE token IS NOT NULL;
 
 -- The narrow table that claims read: one row per enabled endpoint, none for the others, so that what is held for a
 -- paused or disabled endpoint is never looked at. due_at is when its oldest delivery is due, but not before served_at,
--- which puts an endpoint that was just served behind those that wait.
+-- which puts an endpoint that was just served behind those that wait, and not before paused_until. failures and
+-- failing_since say how it has been answering; an endpoint that is enabled again begins anew.
 CREATE TABLE turns (
     merchant_id TEXT NOT NULL,
     endpoint_id TEXT NOT NULL,
     due_at INTEGER,
     served_at INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER,
+    paused_until INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (merchant_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turns_due ON turns (due_at) WHERE due_at IS NOT NULL;
