@@ -25,6 +25,7 @@ SAMPLES: dict[int, list[DargahError]] = {
         errors.OrderAlreadyPaid(PAYMENT_ID),
         errors.RequestInProgress(2),
         errors.PaymentClosed(PAYMENT_ID),
+        errors.NoOpenReview(PAYMENT_ID),
         errors.NameTaken("merchant"),
     ],
     413: [problems.BodyTooLarge(10)],
