@@ -1,0 +1,146 @@
+"""The short form of the seeded simulation. `DARGAH_TORTURE_SEED` sets the first seed; a failure prints its story."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, Final
+
+import pytest
+
+from proxy import payment as payment_module
+from proxy import settlement, watch
+from proxy.facts import CheckUnknown, Fact
+from proxy.payment import Applied, EventType, Payment, Status
+
+from .simulation import report_failure, summary, tell, tell_many
+from .simulation_shrink import shrink
+
+SEEDS: Final = 100
+STEPS: Final = 150
+ROOT: Final = Path(__file__).parents[2]
+
+
+def first_seed() -> int:
+    given = os.environ.get("DARGAH_TORTURE_SEED")
+    return SystemRandom().randrange(10**9) if given is None else int(given)
+
+
+def test_no_seed_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    first, counts = first_seed(), Counter[str]()
+    with capsys.disabled():
+        sys.stdout.write(f"\nDARGAH_TORTURE_SEED={first}\n")
+    for told in tell_many(range(first, first + SEEDS), STEPS, workers=1):
+        if told.violation is not None:
+            report_failure(told, STEPS)
+            pytest.fail(f"DARGAH_TORTURE_SEED={told.seed} breaks a promise: {told.violation}")
+        counts += told.counts
+    # A world in which nothing happens would keep every promise.
+    assert counts["paid"] > SEEDS, summary(counts, SEEDS, STEPS, 0)
+    assert counts["crashes"] > SEEDS
+    assert counts["webhooks arrived"] > counts["paid"]
+
+
+def test_the_same_seed_gives_the_same_trace() -> None:
+    seed = first_seed()
+    told, again, other = tell(seed, STEPS), tell(seed, STEPS), tell(seed + 1, STEPS)
+    assert told.digest == again.digest
+    assert told.actions == again.actions
+    assert told.digest != other.digest
+
+
+def test_a_seed_replays_in_another_process_whatever_its_hash_seed() -> None:
+    seed = first_seed()
+    script = f"from tests.torture.simulation import tell; print(tell({seed}, 60).digest)"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert digests == {f"{tell(seed, 60).digest}\n"}
+
+
+def test_a_recorded_story_replays_as_it_was_told() -> None:
+    told = tell(7, STEPS)
+    assert tell(7, STEPS, told.actions).digest == told.digest
+
+
+def trusting(real: Callable[[Payment, Fact, int], Applied]) -> Callable[[Payment, Fact, int], Applied]:
+    """A core that takes an unclear answer to a returned customer's check as a success."""
+
+    def apply(payment: Payment, fact: Fact, now: int) -> Applied:
+        if isinstance(fact, CheckUnknown) and payment.status is Status.PENDING:
+            paid = replace(
+                payment,
+                status=Status.PAID,
+                version=payment.version + 1,
+                paid_at=now,
+                captured_invoice_keys=(fact.invoice_key,),
+                bank_code="1",
+                captured_rials=payment.amount_rials,
+            )
+            return paid, (EventType.PAID,)
+        return real(payment, fact, now)
+
+    return apply
+
+
+def without_amounts(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A core that does not compare the amount."""
+    return lambda payment, fact: real(payment, replace(fact, amount_rials=payment.amount_rials))
+
+
+def giving_up(real: Callable[..., Any]) -> Callable[..., Any]:
+    """A watch that ends at the first clear answer after the expiry."""
+
+    def after(plan: Any, payment: Payment, fact: Fact, now: int, jitter: float) -> Any:
+        return None if now > payment.expires_at else real(plan, payment, fact, now, jitter)
+
+    return after
+
+
+BROKEN: Final[dict[str, tuple[Any, str, Callable[..., Any], set[str]]]] = {
+    "unclear is paid": (settlement, "apply", trusting, {"paid is captured", "paid has its check"}),
+    "amounts are not compared": (payment_module, "_review_reason", without_amounts, {"paid is captured"}),
+    "the watch ends at the expiry": (watch, "after", giving_up, {"no payment is lost"}),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_core_is_caught_and_its_story_is_short(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, attribute, planted, promises = BROKEN[name]
+    monkeypatch.setattr(module, attribute, planted(getattr(module, attribute)))
+    caught = next((told for told in tell_many(range(1, 200), STEPS, workers=1) if told.violation), None)
+    assert caught is not None
+    assert caught.violation is not None
+    promise = caught.violation.promise
+    assert promise in promises
+    lines: list[str] = []
+    report_failure(caught, STEPS, say=lines.append)
+    assert f"seed {caught.seed} breaks a promise: {promise}" in lines[0]
+    story = [line for line in lines if line.startswith("  #")]
+    assert 0 < len(story) <= 20
+    assert any("creates a payment" in line for line in story)
+    assert promise in lines[-2]
+
+
+def test_shrinking_leaves_what_is_needed() -> None:
+    assert shrink(list(range(100)), lambda kept: {17, 42} <= set(kept)) == [17, 42]
+    tries: list[int] = []
+
+    def fails(kept: list[int]) -> bool:
+        tries.append(len(kept))
+        return False
+
+    shrink(list(range(100)), fails, max_tries=5)
+    assert len(tries) == 5
