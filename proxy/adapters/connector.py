@@ -3,15 +3,17 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.adapters.guard import BlockedAddress, Guard
+
+T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 5.0  # TCP and TLS together
 DNS_SECONDS: Final = 3.0  # less than a connect, so that a dead name server is told from a dead host
@@ -95,15 +97,14 @@ class Outbound:
         await self._resolver.close()
 
 
-async def resend_if_stale(call: Callable[[], Any], dial: Dial) -> aiohttp.ClientResponse:
+async def resend_if_stale(call: Callable[[], Awaitable[T]], dial: Dial) -> T:
     """What `call` gives; called once more when it went out on an idle socket that died before any answer byte."""
     try:
-        response: aiohttp.ClientResponse = await call()
+        return await call()
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError) as error:
         if dial.dialled or not _before_any_byte(error):
             raise
-        response = await call()
-    return response
+        return await call()
 
 
 def _before_any_byte(error: Exception) -> bool:

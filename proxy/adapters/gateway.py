@@ -1,18 +1,18 @@
 """The gateway's protocol over HTTP: `request` and `check`, each with its deadline, each always ending in a fact."""
 
-import asyncio
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus
 
-import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from proxy.adapters.connector import CONNECT_SECONDS, DIAL, Dial, Outbound, resend_if_stale
+from proxy.adapters.deadline import Deadlines
+from proxy.adapters.exchange import Origin, origin_of, post
 from proxy.adapters.failures import RAISED, failure_name
 from proxy.adapters.gateway_answers import MAX_ANSWER_BYTES, Broken, Raw, check_fact, request_fact
 from proxy.records import Account, Checked, Requested
@@ -24,7 +24,6 @@ _HEADERS: Final = {
     "Accept": "application/json",
     "User-Agent": "dargah",
 }
-_OK: Final = 200
 _REASONS: Final = {"connect_timeout": "timeout", "refused": "refused_connection", "bad_response": "bad_answer"}
 
 
@@ -45,70 +44,57 @@ class HttpGateway:
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._request_seconds = request_seconds
-        self._check_seconds = check_seconds
+        self._request_deadlines = Deadlines(request_seconds)
+        self._check_deadlines = Deadlines(check_seconds)
         self._tick = tick
         self._outbound = Outbound(headers=_HEADERS, connect_seconds=connect_seconds, resolver=resolver, tls=tls)
+        self._origin = lru_cache(maxsize=1024)(self._origin_of)
 
     async def close(self) -> None:
         await self._outbound.close()
 
     async def request(self, account: Account, amount_rials: int, return_url: str) -> Requested:
         started = self._tick()
-        fields = {"api_key": account.api_key, "amount": str(amount_rials), "return_url": return_url}
-        answer = await self._ask(account, "request", fields, self._request_seconds, resend=False)
+        body = f"{_key_field(account)}&amount={amount_rials}&return_url={_quoted(return_url)}"
+        answer = await self._ask(account, "request", body, self._request_deadlines, resend=False)
         return Requested(request_fact(answer), self._milliseconds(started))
 
     async def check(self, account: Account, invoice_key: str) -> Checked:
         started = self._tick()
         path = f"check/{quote(invoice_key, safe='')}"
-        answer = await self._ask(account, path, {"api_key": account.api_key}, self._check_seconds, resend=True)
+        answer = await self._ask(account, path, _key_field(account), self._check_deadlines, resend=True)
         return Checked(check_fact(invoice_key, answer), self._milliseconds(started))
 
-    async def _ask(
-        self, account: Account, path: str, fields: Mapping[str, str], seconds: float, *, resend: bool
-    ) -> Raw | Broken:
+    async def _ask(self, account: Account, path: str, body: str, deadlines: Deadlines, *, resend: bool) -> Raw | Broken:
         dial = Dial()
         DIAL.set(dial)
         try:
-            url = _url(account.gateway_url, path)
-            async with asyncio.timeout(seconds):
-                return await self._post(url, urlencode(fields).encode(), dial, resend=resend)
+            origin = self._origin(account.gateway_url)
+
+            async def once() -> tuple[int, bytes]:
+                return await post(self._outbound, origin, f"/invoice/{path}", body.encode(), MAX_ANSWER_BYTES)
+
+            with deadlines.block():
+                return Raw(*await (resend_if_stale(once, dial) if resend else once()))
         except RAISED as error:
             name = failure_name(error, dial)
             return Broken(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
 
-    async def _post(self, url: URL, body: bytes, dial: Dial, *, resend: bool) -> Raw:
-        async def once() -> aiohttp.ClientResponse:
-            return await self._outbound.session.post(url, data=body, allow_redirects=False)
-
-        response = await (resend_if_stale(once, dial) if resend else once())
-        try:
-            return Raw(response.status, await _body(response) if response.status == _OK else b"")
-        finally:
-            response.close()  # nothing to do when the body was read to its end: the connection is idle already
+    def _origin_of(self, gateway_url: str) -> Origin:
+        return origin_of(self._outbound, URL(gateway_url))
 
     def _milliseconds(self, started: float) -> int:
         return round((self._tick() - started) * 1000)
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The body, or its first bytes beyond the limit, which are then too many."""
-    body = bytearray()
-    while len(body) <= MAX_ANSWER_BYTES:
-        chunk = await response.content.readany()
-        if not chunk:
-            break
-        body += chunk
-    return bytes(body)
+def _key_field(account: Account) -> str:
+    return f"api_key={quote_plus(account.api_key)}"
 
 
-@lru_cache(maxsize=1024)
-def _url(gateway_url: str, path: str) -> URL:
-    # The base is encoded by yarl and the path by us: encoding it again would change the key.
-    return URL(f"{_base(gateway_url)}/invoice/{path}", encoded=True)
+def _quoted(return_url: str) -> str:
+    """Our own return links differ in the token at their end only, and quoting one takes longer than the rest of it."""
+    base, slash, token = return_url.rpartition("/")
+    return _quoted_base(base + slash) + quote_plus(token)
 
 
-@lru_cache(maxsize=1024)
-def _base(gateway_url: str) -> str:
-    return str(URL(gateway_url)).rstrip("/")
+_quoted_base: Final = lru_cache(maxsize=1024)(quote_plus)

@@ -1,0 +1,96 @@
+"""A POST and its answer on a connection of aiohttp's pool, without aiohttp's request and response objects.
+
+`ClientSession.post` costs more than the rest of a create together: it builds a request and a response each time, and
+starts a task that writes the body. The pool, the names, TLS, the protocol and the parser here are aiohttp's own, but
+the calls that join them (`connect`, `set_response_params`, `read`) are not its public ones: tests/adapters hold them.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
+from yarl import URL
+
+from proxy.adapters.connector import Outbound
+
+_OK: Final = 200
+_INFORMATIONAL: Final = range(100, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The server and the path under which posts go. `request` is what the connector asks of one; it is never sent."""
+
+    request: aiohttp.ClientRequest
+    path: str
+    headers: bytes
+
+
+def origin_of(outbound: Outbound, url: URL) -> Origin:
+    """Raises aiohttp.InvalidURL or NonHttpUrlClientError."""
+    session = outbound.session
+    if url.scheme not in {"http", "https"}:
+        raise aiohttp.NonHttpUrlClientError(url)
+    request = aiohttp.ClientRequest(
+        "POST", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session
+    )
+    lines = [f"{name}: {value}\r\n" for name, value in request.headers.items() if name.lower() != "content-length"]
+    return Origin(request, url.raw_path.rstrip("/"), f" HTTP/1.1\r\n{''.join(lines)}Content-Length: ".encode())
+
+
+async def post(outbound: Outbound, origin: Origin, path: str, body: bytes, max_bytes: int) -> tuple[int, bytes]:
+    """The status, and of a 200 the body, or its first bytes beyond `max_bytes`. `path` is encoded already.
+
+    Raises what a ClientSession raises. The caller bounds the time.
+    """
+    line = f"POST {origin.path}{path}"
+    connection = await _connect(outbound, origin.request)
+    try:
+        protocol = _write(connection, b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body))
+        status, content = await _head(protocol)
+        answer = await _body(content, max_bytes) if status == _OK else b""
+    except BaseException:
+        connection.close()
+        raise
+    connection.release()  # into the pool, unless there is more to read
+    return status, answer
+
+
+async def _connect(outbound: Outbound, request: aiohttp.ClientRequest) -> aiohttp.connector.Connection:
+    connector = outbound.session.connector
+    assert connector is not None
+    try:
+        return await connector.connect(request, [], outbound.session.timeout)
+    except TimeoutError as error:
+        raise aiohttp.ConnectionTimeoutError from error
+
+
+def _write(connection: aiohttp.connector.Connection, request: bytes) -> ResponseHandler:
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        raise aiohttp.ClientConnectionResetError("it closed at once")
+    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+    transport.write(request)
+    return protocol
+
+
+async def _head(protocol: ResponseHandler) -> tuple[int, aiohttp.StreamReader]:
+    while True:
+        try:
+            message, content = await protocol.read()
+        except HttpProcessingError as error:
+            raise aiohttp.ClientPayloadError from error
+        if message.code not in _INFORMATIONAL:
+            return message.code, content
+
+
+async def _body(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    if content.is_eof():  # all of it came with the head, as most answers do
+        return content.read_nowait()
+    body = bytearray()
+    while len(body) <= max_bytes and (chunk := await content.readany()):
+        body += chunk
+    return bytes(body)
