@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import importlib.util
+import signal
+import sys
 
 import click
 
@@ -21,8 +23,15 @@ def demo(*, serve: bool, port: int | None) -> None:
     from proxy.demo.stage import StageError  # noqa: PLC0415  the other commands need none of it
     from proxy.demo.story import play  # noqa: PLC0415
 
-    with contextlib.suppress(KeyboardInterrupt):
+    async def until_told() -> None:
+        # What was started is stopped, whichever way the demo is told to end.
+        task = asyncio.current_task()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel if task else sys.exit)
+        await play(serve=serve, port=port)
+
+    with contextlib.suppress(asyncio.CancelledError):
         try:
-            asyncio.run(play(serve=serve, port=port))
+            asyncio.run(until_told())
         except StageError as error:
             raise click.ClickException(str(error)) from error

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from e2e.playground import KEY_RING, OPERATOR_TOKEN
@@ -59,5 +60,6 @@ class Process:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
+        with suppress(ProcessLookupError):  # it died by itself, which its log and its exit code tell
+            process.send_signal(number)
         return await process.wait()
