@@ -98,7 +98,7 @@ async def test_the_readmes_commands_lead_to_a_payment(
 
 async def as_curl_would(session: aiohttp.ClientSession, command: str) -> Any:
     """The JSON that the command would print; curl itself may not be on the machine."""
-    _, url, *words = shlex.split(command)
+    _, url, *words = shlex.split(command.replace("\\\n", ""))
     pairs = list(zip(words[::2], words[1::2], strict=True))
     headers = dict(value.split(": ", 1) for name, value in pairs if name == "-H")
     [body] = [value for name, value in pairs if name == "-d"]
