@@ -7,7 +7,9 @@ can be routed to the merchant's shard or cell without a look-up, and every query
 import hashlib
 import re
 import zlib
+from binascii import b2a_base64
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -33,6 +35,10 @@ _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A
 RandomBytes = Callable[[int], bytes]
 
 
+_BASE62_OF_BASE64: Final = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", ALPHABET.encode()
+)
+_NOT_BASE62: Final = b"+/="
 _PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
 
 
@@ -45,6 +51,11 @@ def base62(number: int, width: int) -> str:
     return "".join(reversed(digits))[width % 2 :]
 
 
+@lru_cache(maxsize=64)
+def _time(now: int) -> str:
+    return base62(now, 8)
+
+
 class Ids:
     """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
 
@@ -52,15 +63,17 @@ class Ids:
         self._random_bytes = random_bytes
 
     def random(self, chars: int) -> str:
-        """`chars` random base62 characters; the 8 spare bytes make the bias of the modulus negligible."""
-        return base62(int.from_bytes(self._random_bytes(chars * 3 // 4 + 8)), chars)
+        """`chars` random base62 characters, each as likely as another: of base64's digits, two are left out."""
+        drawn = self._random_bytes(chars + 8)
+        digits = b2a_base64(drawn, newline=False).translate(_BASE62_OF_BASE64, _NOT_BASE62)[:chars]
+        return digits.decode() if len(digits) == chars else base62(int.from_bytes(drawn), chars)
 
     def merchant(self) -> str:
         return f"{MERCHANT}_{self.random(MERCHANT_KEY_CHARS)}"
 
     def record(self, kind: str, merchant_id: str, now: int) -> str:
         """An id of `kind` under the merchant, ordered by time so that an index grows at its end."""
-        return f"{kind}_{merchant_key(merchant_id)}{base62(now, 8)}{self.random(10)}"
+        return f"{kind}_{merchant_key(merchant_id)}{_time(now)}{self.random(10)}"
 
     def link(self, merchant_id: str) -> str:
         """The token of a payment's pay and return links: the merchant's key and 131 random bits."""

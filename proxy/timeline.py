@@ -1,8 +1,7 @@
 """A payment's timeline: what was asked and heard, kept without anything secret."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from proxy.facts import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
 from proxy.payment import Payment
@@ -25,8 +24,12 @@ OUTCOMES: Final = {
 
 def call(kind: str, started: int, made: Requested | Checked) -> Entry:
     """The entry of a gateway call: its outcome and the fact's fields. The api_key is in none of them."""
-    fields = {name: value for name, value in asdict(made.fact).items() if value not in (None, False)}
-    return Entry(started, kind, made.duration_ms, {"outcome": OUTCOMES[type(made.fact)], **fields})
+    data: dict[str, Any] = {"outcome": OUTCOMES[type(made.fact)]}
+    for name in made.fact.__slots__:
+        value = getattr(made.fact, name)
+        if value is not None and value is not False:
+            data[name] = value
+    return Entry(started, kind, made.duration_ms, data)
 
 
 def customer_return(payment: Payment, now: int, params: Mapping[str, str]) -> Entry:
