@@ -138,7 +138,9 @@ class Deliveries(Protocol):
         """
 
     async def disable_endpoint(self, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
-        """Disables it while it is enabled, and tells the merchant's other endpoints; gives whether it did."""
+        """Disables it while it is enabled and as it was read, and tells the merchant's other endpoints; gives
+        whether it did.
+        """
 
     async def release_deliveries(self, claims: Sequence[Claim]) -> None:
         """Gives back what was claimed and not started: due at once, the attempt not counted."""

@@ -62,7 +62,7 @@ def judge(
     `status` is None when there was no answer; `retry_after_seconds` counts on 429 and 503 only; `jitter` in [-1, 1].
     """
     if status is not None and 200 <= status < 300:  # noqa: PLR2004  the HTTP class
-        return Verdict(DeliveryStatus.DELIVERED, None, Health())
+        return Verdict(DeliveryStatus.DELIVERED, None, Health(paused_until=_asked_pause(health)))
     failures = health.failures + (status is None or status >= _SERVER_ERROR)
     failing_since = health.failing_since or now
     paused_until = max(health.paused_until, _probe_at(failures, now))
@@ -71,14 +71,28 @@ def judge(
         asked = now + min(retry_after_seconds, LONGEST_RETRY_AFTER) * SECOND
         paused_until = max(paused_until, asked)
         due_at = None if due_at is None else max(due_at, asked)
+    disable = _disable(status, failing_since, now)
+    if disable is not None:
+        # Nothing is sent between this and the disabling; if that is never done, the next attempt finds the same.
+        paused_until = max(paused_until, now + LONGEST_PROBE_PAUSE)
     after = Health(failures, failing_since, paused_until)
-    if status == GONE:
+    if disable is DisabledReason.GONE:
         # Held, not failed: whoever enables the endpoint again gets what it missed.
-        return Verdict(DeliveryStatus.PENDING, now, after, DisabledReason.GONE)
-    disable = DisabledReason.NO_SUCCESS if now - failing_since >= DISABLE_AFTER else None
+        return Verdict(DeliveryStatus.PENDING, now, after, disable)
     if due_at is None:
         return Verdict(DeliveryStatus.FAILED, None, after, disable)
     return Verdict(DeliveryStatus.PENDING, due_at, after, disable)
+
+
+def _disable(status: int | None, failing_since: int, now: int) -> DisabledReason | None:
+    if status == GONE:
+        return DisabledReason.GONE
+    return DisabledReason.NO_SUCCESS if now - failing_since >= DISABLE_AFTER else None
+
+
+def _asked_pause(health: Health) -> int:
+    """What remains of a pause after a success: one that the endpoint asked for holds, between probes it is over."""
+    return 0 if health.failures >= FAILURES_TO_PROBE else health.paused_until
 
 
 def _probe_at(failures: int, now: int) -> int:

@@ -10,7 +10,8 @@ from proxy.facts import Decision, RequestRefused, Resolved
 from proxy.merchant import EndpointState
 from proxy.ports import Store
 from proxy.records import Attempt, Claim, Delivery, EventFilter, Finished, Lease
-from proxy.webhook import DeliveryStatus
+from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
+from proxy.webhook import MAX_ATTEMPTS, RETRY_DELAYS, DeliveryStatus
 from store.records import (
     IDS,
     LEASE,
@@ -21,6 +22,7 @@ from store.records import (
     captured,
     change,
     create,
+    new_audit,
     new_payment,
     paid,
     pending,
@@ -44,17 +46,26 @@ async def claim(store: Store, now: int = NOW, limit: int = 100, token: str = TOK
     return await store.claim_deliveries(now, Lease(now + 30_000, token), limit)
 
 
-def finished(claimed: Claim, *, delivered: bool = True, at: int = NOW + 25) -> Finished:
+def finished(
+    claimed: Claim,
+    *,
+    delivered: bool = True,
+    status: int | None = None,
+    at: int = NOW + 25,
+    retry_after_seconds: int | None = None,
+) -> Finished:
+    """An attempt that got through; or one that failed, with `status` or without an answer."""
+    delivered = delivered and status is None
     attempt = Attempt(
         number=claimed.attempt,
         started_at=NOW + 5,
         duration_ms=20,
         outcome="delivered" if delivered else "failed",
-        status=204 if delivered else None,
-        error=None if delivered else "timeout",
+        status=204 if delivered else status,
+        error="timeout" if status is None and not delivered else None,
         excerpt=b"\x00ok",
     )
-    return Finished(claimed, attempt, None, at, 0.0)
+    return Finished(claimed, attempt, retry_after_seconds, at, 0.0)
 
 
 async def test_an_event_is_stored_with_its_frozen_body_and_a_sequence(store: Store) -> None:
@@ -132,7 +143,7 @@ async def test_a_claim_carries_all_that_a_send_needs(store: Store) -> None:
     [claimed] = await claim(store)
     [event] = await store.list_events(MERCHANT_ID, EventFilter())
     [delivery] = await store.list_deliveries(MERCHANT_ID, event.id)
-    assert claimed == Claim(MERCHANT_ID, delivery.id, endpoint, event, 1, NOW, TOKEN)
+    assert claimed == Claim(MERCHANT_ID, delivery.id, endpoint, event, attempt=1, turn=1, claimed_at=NOW, token=TOKEN)
     assert (delivery.attempts, delivery.due_at) == (1, NOW + 30_000)
 
 
@@ -153,7 +164,7 @@ async def test_racing_claims_take_each_delivery_once(store: Store) -> None:
         await paid(store, f"order-{number}")
     claims = await asyncio.gather(*(claim(store, limit=7, token=f"t{number}") for number in range(8)))
     ids = [claimed.delivery_id for batch in claims for claimed in batch]
-    assert len(ids) == len(set(ids)) == 40
+    assert len(ids) == len(set(ids)) == 2 * IN_FLIGHT_PER_ENDPOINT
 
 
 async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
@@ -168,20 +179,24 @@ async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
     assert await claim(store, NOW + 10**9) == []
 
 
-async def test_a_failed_attempt_is_due_again_when_it_was_planned(store: Store) -> None:
+async def test_a_failed_attempt_is_due_again_by_the_schedule_until_that_is_used_up(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
-    [first] = await claim(store)
-    await store.record_attempt(finished(first, delivered=False, at=NOW), None)
-    assert await store.next_delivery_at() == NOW + 5000
-    assert await claim(store, NOW + 4999) == []
-    [second] = await claim(store, NOW + 5000)
-    await store.record_attempt(finished(second, delivered=False), None)
+    now = NOW
+    for number, delay in enumerate(RETRY_DELAYS, start=1):
+        [claimed] = await claim(store, now)
+        assert (claimed.attempt, claimed.turn) == (number, number)
+        judged = await store.record_attempt(finished(claimed, status=404, at=now), None)
+        assert judged.verdict.due_at == now + delay
+        assert await claim(store, now + delay - 1) == []
+        now += delay
+    [last] = await claim(store, now)
+    await store.record_attempt(finished(last, status=404, at=now), None)
     assert await store.next_delivery_at() is None
     [delivery] = await deliveries_of(store)
-    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 2)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, MAX_ATTEMPTS)
     attempts = await store.list_attempts(MERCHANT_ID, delivery.id)
-    assert [(attempt.number, attempt.error) for attempt in attempts] == [(1, "timeout"), (2, "timeout")]
+    assert [(attempt.number, attempt.status) for attempt in attempts] == [(n, 404) for n in range(1, MAX_ATTEMPTS + 1)]
 
 
 async def test_an_attempt_that_was_never_recorded_is_unknown(store: Store) -> None:
@@ -245,7 +260,7 @@ async def test_what_is_due_at_an_endpoint_that_is_not_enabled_is_held_and_drains
     await paid(store, "order-1")
     assert await store.next_delivery_at() is None
     assert await claim(store) == []
-    await store.save_endpoint(replace(endpoint, state=EndpointState.ENABLED))
+    await store.save_endpoint(endpoint, replace(endpoint, state=EndpointState.ENABLED), new_audit())
     await paid(store, "order-2")
     assert await store.next_delivery_at() == NOW
     assert len(await claim(store)) == 2
@@ -255,11 +270,12 @@ async def test_an_endpoint_that_is_disabled_in_flight_holds_its_retry(store: Sto
     endpoint = await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store)
-    await store.save_endpoint(replace(endpoint, state=EndpointState.DISABLED, state_reason="410"))
+    disabled = replace(endpoint, state=EndpointState.DISABLED, state_reason="gone", updated_at=NOW + 1)
+    await store.save_endpoint(endpoint, disabled, new_audit())
     await store.record_attempt(finished(claimed, delivered=False, at=NOW), None)
     assert await store.next_delivery_at() is None
     assert await claim(store, NOW + 5000) == []
-    await store.save_endpoint(endpoint)
+    await store.save_endpoint(disabled, replace(endpoint, updated_at=NOW + 2), new_audit())
     assert await store.next_delivery_at() == NOW + 5000
 
 
@@ -267,7 +283,7 @@ async def test_a_claim_reads_the_endpoint_as_it_is_now(store: Store) -> None:
     endpoint = await add_endpoint(store)
     await paid(store)
     moved = replace(endpoint, url="https://elsewhere.example/hook", headers={}, updated_at=NOW + 1)
-    await store.save_endpoint(moved)
+    await store.save_endpoint(endpoint, moved, new_audit())
     [claimed] = await claim(store)
     assert claimed.endpoint == moved
 
@@ -331,7 +347,7 @@ async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
     [claimed] = await claim(store)
     excerpt = bytes(range(256)) * 16
     report = finished(claimed)
-    await store.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)))
+    await store.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)), None)
     [attempt] = await store.list_attempts(MERCHANT_ID, claimed.delivery_id)
     assert attempt.excerpt == excerpt
 
@@ -339,5 +355,5 @@ async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
 async def test_the_lease_of_a_claim_is_the_callers(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
-    await store.claim_deliveries(NOW, LEASE + 7, 1, TOKEN)
+    await store.claim_deliveries(NOW, Lease(LEASE + 7, TOKEN), 1)
     assert await store.next_delivery_at() == LEASE + 7

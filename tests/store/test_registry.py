@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.errors import NotFound
+from proxy.errors import NotFound, StaleVersion
 from proxy.merchant import EndpointState, Scope
 from proxy.ports import Store
 from store.records import (
@@ -103,13 +103,18 @@ async def test_an_endpoint_is_added_with_its_secrets_changed_and_listed(store: S
         state_since=NOW + 1,
         updated_at=NOW + 1,
     )
-    await store.save_endpoint(changed)
+    entry = new_audit(at=NOW + 1)
+    await store.save_endpoint(endpoint, changed, entry, [sealed(endpoint.id, "v1b")])
+    assert {secret.name for secret in await store.secrets(MERCHANT_ID, endpoint.id)} == {"v1", "v1a", "v1b"}
+    assert (await store.list_audit(MERCHANT_ID, None, 1)) == [entry]
     assert await store.list_endpoints(MERCHANT_ID) == [changed]
     assert await store.list_endpoints(OTHER) == []
     with pytest.raises(NotFound):
         await store.endpoint(OTHER, endpoint.id)
-    with pytest.raises(NotFound):
-        await store.save_endpoint(new_endpoint())
+    for before in (endpoint, new_endpoint()):
+        with pytest.raises(StaleVersion):
+            await store.save_endpoint(before, changed, new_audit())
+    assert (await store.list_audit(MERCHANT_ID, None, 1)) == [entry]
 
 
 async def test_nothing_is_added_to_a_merchant_that_does_not_exist(store: Store) -> None:
@@ -162,7 +167,7 @@ async def test_every_write_of_the_operators_leaves_its_audit_entry(store: Store)
     await store.add_token(token, written[3])
     await store.save_token(token, written[4])
     await store.add_endpoint(endpoint, [], written[5])
-    await store.save_endpoint(endpoint, written[6])
+    await store.save_endpoint(endpoint, replace(endpoint, updated_at=NOW + 1), written[6])
     await store.delete_endpoint(MERCHANT_ID, endpoint.id, written[7])
     secret = (await store.secrets(MERCHANT_ID, terminal.id))[0]
     await store.rewrap(secret, replace(secret, kek_id="k2", blob=b"2"), written[8])

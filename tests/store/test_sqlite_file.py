@@ -13,6 +13,7 @@ import pytest
 
 from proxy.adapters.queries import BadQueryFile, load_migrations, load_queries, parse
 from proxy.adapters.sqlite import SqliteStore, StoreLocked, StoreTooNew, open_store
+from proxy.records import Lease
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_audit, new_merchant, paid
 
 KEEP_WRITING = """
@@ -220,8 +221,9 @@ async def test_claims_do_not_touch_what_is_held_for_dead_endpoints(sqlite_store:
         rows = ((MERCHANT_ID, f"dlv_{n}", dead.id, f"evt_{n}", n) for n in range(first, first + count))
         connection.execute("BEGIN")
         connection.executemany(
-            "INSERT INTO deliveries (merchant_id, id, endpoint_id, event_id, status, attempts, due_at, created_at)"
-            " VALUES (?, ?, ?, ?, 'pending', 1, ?, 0)",
+            "INSERT INTO deliveries"
+            " (merchant_id, id, endpoint_id, event_id, status, attempts, scheduled_from, due_at, created_at)"
+            " VALUES (?, ?, ?, ?, 'pending', 1, 0, ?, 0)",
             rows,
         )
         connection.execute("DELETE FROM turns WHERE endpoint_id = ?", (dead.id,))
@@ -238,7 +240,7 @@ async def test_claims_do_not_touch_what_is_held_for_dead_endpoints(sqlite_store:
             return 0
 
         await sqlite_store._database.run(lambda connection: connection.set_progress_handler(tick, 10))
-        assert len(await sqlite_store.claim_deliveries(NOW, NOW + 1, 50, "t")) >= 1
+        assert len(await sqlite_store.claim_deliveries(NOW, Lease(NOW + 1, "t"), 50)) >= 1
         await sqlite_store._database.run(lambda connection: connection.set_progress_handler(None, 10))
         return ticks
 

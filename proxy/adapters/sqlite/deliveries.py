@@ -60,10 +60,10 @@ class SqliteDeliveries(Lanes):
 
 def _disable(connection: sqlite3.Connection, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
     key = (endpoint.merchant_id, endpoint.id)
-    if connection.execute(SQL["disable_endpoint"], (*key, reason, now)).rowcount == 0:
+    if connection.execute(SQL["disable_endpoint"], (*key, reason, now, endpoint.updated_at)).rowcount == 0:
         return False
     connection.execute(SQL["end_turns"], key)
-    write_event(connection, event, None)
+    write_event(connection, event, None, but=endpoint.id)
     return True
 
 

@@ -10,7 +10,7 @@ from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, Stale
 from proxy.ids import DELIVERY, base62, merchant_key
 from proxy.merchant import Endpoint, EndpointState
 from proxy.payment import Payment, Status
-from proxy.records import Change
+from proxy.records import Change, StoredEvent
 from proxy.watch import Watch
 from proxy.webhook import Event
 
@@ -30,9 +30,15 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
     _write_watch(connection, change)
 
 
-def write_event(connection: sqlite3.Connection, event: Event, payment_version: int | None) -> None:
-    """Numbers and freezes the event, and makes a delivery for each endpoint that wants it, enabled or not."""
+def write_event(
+    connection: sqlite3.Connection, event: Event, payment_version: int | None, but: str | None = None
+) -> StoredEvent:
+    """Numbers and freezes the event, and makes a delivery for each endpoint that wants it, enabled or not.
+
+    The endpoint `but` gets none: it is what the event tells of.
+    """
     (sequence,) = connection.execute(SQL["next_sequence"], (event.merchant_id,)).fetchone()
+    body = event.body(sequence)
     connection.execute(
         SQL["insert_event"],
         (
@@ -44,13 +50,16 @@ def write_event(connection: sqlite3.Connection, event: Event, payment_version: i
             event.payment_id,
             payment_version,
             event.occurred_at,
-            event.body(sequence),
+            body,
         ),
     )
     rows = connection.execute(SQL["list_endpoints"], (event.merchant_id, LIST_LIMIT)).fetchall()
     for endpoint in map(endpoint_of, rows):
-        if endpoint.wants(event.type, event.storefront):
+        if endpoint.id != but and endpoint.wants(event.type, event.storefront):
             _write_delivery(connection, event, endpoint)
+    return StoredEvent(
+        event.id, event.merchant_id, sequence, event.storefront, event.type, event.payment_id, event.occurred_at, body
+    )
 
 
 def _write_delivery(connection: sqlite3.Connection, event: Event, endpoint: Endpoint) -> None:

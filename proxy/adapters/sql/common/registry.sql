@@ -38,8 +38,9 @@ FROM terminals WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 -- name: insert_token
 -- A new API token.
 INSERT INTO tokens (
-    merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+    merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
+    amount_unit, return_method, any_https_return
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: update_token
 -- What may change of an API token.
@@ -47,17 +48,20 @@ UPDATE tokens SET scopes = $3, terminal_id = $4, expires_at = $5, revoked_at = $
 
 -- name: token
 -- One API token.
-SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
+    amount_unit, return_method, any_https_return
 FROM tokens WHERE merchant_id = $1 AND id = $2;
 
 -- name: token_by_digest
 -- The API token with a digest.
-SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
+    amount_unit, return_method, any_https_return
 FROM tokens WHERE merchant_id = $1 AND digest = $2;
 
 -- name: list_tokens
 -- A merchant's API tokens, in id order.
-SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at
+SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
+    amount_unit, return_method, any_https_return
 FROM tokens WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 
 -- name: insert_endpoint
@@ -68,9 +72,9 @@ INSERT INTO endpoints (
 ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
 -- name: disable_endpoint
--- Disables an endpoint, unless its merchant has paused it meanwhile or it is disabled already.
-UPDATE endpoints SET state = 'disabled', state_reason = $3, state_since = $4, updated_at = $4
-WHERE merchant_id = $1 AND id = $2 AND state = 'enabled';
+-- Disables an endpoint, unless its merchant has changed it since the attempt that tells against it was claimed.
+UPDATE endpoints SET state = 'disabled', state_reason = $3, state_since = $4, updated_at = max($4, updated_at + 1)
+WHERE merchant_id = $1 AND id = $2 AND state = 'enabled' AND updated_at = $5;
 
 -- name: update_endpoint
 -- What may change of an endpoint, unless it changed since it was read.
