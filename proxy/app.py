@@ -38,11 +38,14 @@ from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids, RandomBytes
 from proxy.loops import Repeater, Tasks
 from proxy.ports import Jitter, Now, Store, Vault
+from proxy.recovery import Recovery
+from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import Setup
 from proxy.setup.fields import HttpPolicy
 from proxy.watcher import Watcher
-from proxy.web.admin import AdminServices, create_admin_app
+from proxy.web.admin import create_admin_app
+from proxy.web.admin_services import AdminServices
 from proxy.web.public import create_public_app
 from proxy.web.services import Services
 
@@ -107,11 +110,10 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         ring = KeyRing.parse(settings.key_text())
         ring.check(await store.kek_ids())
         readiness = Readiness(store)
-        dargah, loops = _wire(
+        dargah, operators, loops = _wire(
             settings, outside, store, RingVault(ring, outside.random_bytes), readiness, _url(public), _url(admin), stack
         )
         stack.push_async_callback(_drain, dargah, settings.drain_seconds)
-        operators = AdminServices(dargah.services.setup, store, outside.random_bytes, settings.admin_tokens())
         await _serve(create_admin_app(operators), admin, settings, stack)
         await _serve(create_public_app(dargah.services), public, settings, stack)
         for loop in loops:
@@ -131,7 +133,7 @@ def _wire(
     url: str,
     admin_url: str,
     stack: AsyncExitStack,
-) -> tuple[Dargah, list[Repeater]]:
+) -> tuple[Dargah, AdminServices, list[Repeater]]:
     now, ids = outside.now, Ids(outside.random_bytes)
     public_url = (settings.public_url or url).rstrip("/")
     gateway = HttpGateway(
@@ -166,7 +168,16 @@ def _wire(
         default_expires_in=settings.payment_expiry_minutes * MINUTE,
         ready=readiness,
     )
-    return Dargah(url, admin_url, services, watcher, delivery), [watch, deliver]
+    operators = AdminServices(
+        services.setup,
+        Reviews(store, settlement, ids, now),
+        Recovery(store, checkout, now),
+        store,
+        services.tasks,
+        outside.random_bytes,
+        settings.admin_tokens(),
+    )
+    return Dargah(url, admin_url, services, watcher, delivery), operators, [watch, deliver]
 
 
 def _bind(address: Address, stack: AsyncExitStack) -> socket.socket:

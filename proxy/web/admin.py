@@ -2,17 +2,15 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.errors import NotFound, Unauthenticated
-from proxy.ids import RandomBytes, merchant_of_id
-from proxy.ports import Registry
-from proxy.setup import EndpointChanges, MerchantChanges, Setup, TerminalChanges
+from proxy.ids import merchant_of_id
+from proxy.setup import EndpointChanges, MerchantChanges, TerminalChanges
 from proxy.views import endpoint_data
 from proxy.web.admin_objects import (
     audit_object,
@@ -21,6 +19,7 @@ from proxy.web.admin_objects import (
     terminal_object,
     token_object,
 )
+from proxy.web.admin_payments import AdminPayments
 from proxy.web.admin_schemas import (
     AuditQuery,
     ChangedMerchant,
@@ -31,6 +30,7 @@ from proxy.web.admin_schemas import (
     RevokeQuery,
     Rotate,
 )
+from proxy.web.admin_services import AdminServices
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import bearer
 from proxy.web.cursors import read_cursor, write_cursor
@@ -42,16 +42,6 @@ from proxy.web.schemas import ChangeEndpoint, CreateEndpoint, PageQuery
 
 BASE: Final = "/admin/v1"
 CREATED: Final = 201
-
-
-@dataclass(frozen=True, slots=True)
-class AdminServices:
-    """What the operator's API works with; `operators` are the tokens by the name that the audit log shows."""
-
-    setup: Setup
-    store: Registry
-    random_bytes: RandomBytes
-    operators: Mapping[str, str] = field(repr=False)
 
 
 class OperatorUnknown(Unauthenticated):
@@ -81,12 +71,12 @@ def operations() -> Iterator[tuple[str, str]]:
     return ((method, BASE + path) for method, path, _ in ROUTES)
 
 
-class Admin:
+class Admin(AdminPayments):
     """The handlers. Each gets the operator's name, and cannot be reached without one."""
 
     def __init__(self, services: AdminServices) -> None:
+        super().__init__(services)
         self._setup = services.setup
-        self._store = services.store
         # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
         self._operators = [(_digest(token), name) for name, token in services.operators.items()]
 
@@ -159,7 +149,16 @@ class Admin:
         merchant_id = _merchant_id(request)
         body = validated(NewToken, await read_object(request))
         token, text = await self._setup.issue_token(
-            merchant_id, body.storefront, body.mode, body.scopes, body.terminal_id, body.expires_at_ms(), actor=actor
+            merchant_id,
+            body.storefront,
+            body.mode,
+            body.scopes,
+            body.terminal_id,
+            body.expires_at_ms(),
+            body.amount_unit,
+            body.return_method,
+            any_https_return=body.any_https_return,
+            actor=actor,
         )
         return json_answer(token_object(token) | {"token": text}, CREATED)
 
@@ -236,6 +235,11 @@ ROUTES: Final[tuple[tuple[str, str, AdminHandler], ...]] = (
     ("GET", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.get_endpoint),
     ("PATCH", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.change_endpoint),
     ("DELETE", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.delete_endpoint),
+    ("GET", "/payments", Admin.list_payments),
+    ("GET", "/payments/{payment_id}", Admin.get_payment),
+    ("GET", "/payments/{payment_id}/timeline", Admin.get_payment_timeline),
+    ("POST", "/payments/{payment_id}/resolve", Admin.resolve_payment),
+    ("POST", "/recover", Admin.recover),
     ("GET", "/audit", Admin.list_audit),
     ("POST", "/keys/rotate", Admin.rotate_keys),
 )

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from proxy.clock import parse_rfc3339
+from proxy.facts import Decision
 from proxy.ids import merchant_of_id
-from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, Mode, Scope
+from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope
 from proxy.web.field_errors import refuse
-from proxy.web.schemas import Input, PageQuery, Url
+from proxy.web.schemas import Cursor, Input, PageQuery, PaymentQuery, Url, free_text
 
 MAX_ORIGINS: Final = 50
 _MAX_DIGITS: Final = 6
@@ -37,11 +38,19 @@ def _merchant_id(value: str) -> str:
     return value
 
 
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise refuse("blank", "must say something", "باید چیزی بگوید")
+    return value
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
 ModeName = Annotated[Mode, Field(strict=False)]
 ScopeName = Annotated[Scope, Field(strict=False)]
+MerchantId = Annotated[str, AfterValidator(_merchant_id)]
+Note = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(free_text), AfterValidator(_not_blank)]
 Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]
 
 
@@ -90,6 +99,9 @@ class NewToken(Input):
     scopes: Annotated[list[ScopeName], Field(max_length=len(Scope))] = sorted(DEFAULT_SCOPES)
     terminal_id: Text | None = None
     expires_at: Time | None = None
+    amount_unit: Annotated[AmountUnit, Field(strict=False)] = AmountUnit.RIAL
+    return_method: Annotated[ReturnMethod, Field(strict=False)] = ReturnMethod.GET
+    any_https_return: bool = False
 
     def expires_at_ms(self) -> int | None:
         """Milliseconds since the epoch."""
@@ -102,9 +114,28 @@ class Rotate(Input):
     limit: Annotated[int, Field(ge=1, le=500)] = 500
 
 
+class Resolve(Input):
+    """`POST /admin/v1/payments/{id}/resolve`"""
+
+    decision: Annotated[Decision, Field(strict=False)]
+    note: Note
+
+
+class Recover(Input):
+    """`POST /admin/v1/recover`: from when on, and where the batch before ended."""
+
+    since: Time
+    cursor: Cursor | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
 class RevokeQuery(Input):
     after_seconds: Annotated[int, BeforeValidator(_digits)] = 0
 
 
 class AuditQuery(PageQuery):
-    merchant_id: Annotated[str, AfterValidator(_merchant_id)] | None = None
+    merchant_id: MerchantId | None = None
+
+
+class AdminPaymentQuery(PaymentQuery):
+    merchant_id: MerchantId

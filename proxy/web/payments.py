@@ -8,13 +8,13 @@ import orjson
 from aiohttp import web
 
 from proxy.checkout import Checkup
-from proxy.clock import rfc3339
 from proxy.errors import NotFound
 from proxy.facts import CheckUnknown
+from proxy.history import read_history
 from proxy.ids import merchant_of_id
 from proxy.merchant import Scope, Token
 from proxy.payment import Payment, Status
-from proxy.records import Entry, PaymentFilter, Reply
+from proxy.records import PaymentFilter, Reply
 from proxy.timeline import OUTCOMES
 from proxy.views import payment_data
 from proxy.web.answers import json_answer, page_answer, reply_answer
@@ -26,6 +26,7 @@ from proxy.web.problems import IdempotencyKeyRequired, problem_of
 from proxy.web.refusals import refusal
 from proxy.web.schemas import RETURN_ORIGINS, CreatePayment, PaymentQuery
 from proxy.web.services import SERVICES, Services
+from proxy.web.timelines import timeline_object
 
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -82,8 +83,7 @@ async def check_payment(request: web.Request) -> web.Response:
 async def get_timeline(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_READ)
     payment = await _own_payment(request, token)
-    entries = await request.app[SERVICES].store.timeline(payment.merchant_id, payment.id)
-    return json_answer({"data": [_entry_object(entry) for entry in entries]})
+    return json_answer(timeline_object(await read_history(request.app[SERVICES].store, payment)))
 
 
 def payment_object(services: Services, payment: Payment) -> dict[str, Any]:
@@ -135,7 +135,3 @@ def _check_object(checkup: Checkup) -> dict[str, Any]:
         "reason": unknown and unknown.reason,
         "gateway_error_code": unknown and unknown.error_code,
     }
-
-
-def _entry_object(entry: Entry) -> dict[str, Any]:
-    return {"at": rfc3339(entry.at), "kind": entry.kind, "duration_ms": entry.duration_ms, "data": dict(entry.data)}

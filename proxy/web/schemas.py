@@ -41,7 +41,7 @@ def _printable(text: str) -> str:
     return text
 
 
-def _free_text(text: str) -> str:
+def free_text(text: str) -> str:
     # Half-spaces and direction marks are not "printable" to Python, and are everyday Persian.
     if any((char < " " and char not in "\n\t") or char == "\x7f" for char in text):
         raise refuse("control_characters", "must not have control characters", "نباید نویسهٔ کنترلی داشته باشد")
@@ -60,7 +60,7 @@ def _storefront(text: str) -> str:
 
 def _metadata_value(value: Any) -> Any:
     if isinstance(value, str):
-        return _free_text(value)
+        return free_text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and -MAX_EXACT_INTEGER <= value <= MAX_EXACT_INTEGER:
@@ -88,12 +88,12 @@ def _digits(text: Any) -> Any:
 
 
 Printable = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
-FreeText = Annotated[str, Field(max_length=500), AfterValidator(_free_text)]
+FreeText = Annotated[str, Field(max_length=500), AfterValidator(free_text)]
 Url = Annotated[str, Field(min_length=1, max_length=2000)]
 Storefront = Annotated[str, AfterValidator(_storefront)]
 Metadata = Annotated[
     dict[
-        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_CHARS), AfterValidator(_free_text)],
+        Annotated[str, Field(min_length=1, max_length=MAX_METADATA_KEY_CHARS), AfterValidator(free_text)],
         Annotated[Any, AfterValidator(_metadata_value)],
     ],
     Field(max_length=MAX_METADATA_KEYS),

@@ -13,8 +13,18 @@ from web import openapi_check
 
 from proxy.adapters.sqlite import SqliteStore, open_store
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
+from proxy.checkout import Checkout
+from proxy.directory import Directory
+from proxy.gate import Gate, GateLimits
+from proxy.ids import Ids
+from proxy.loops import Tasks
+from proxy.records import Account, Checked, Requested
+from proxy.recovery import Recovery
+from proxy.reviews import Reviews
+from proxy.settlement import Settlement
 from proxy.setup import HttpPolicy, Setup
-from proxy.web.admin import AdminServices, create_admin_app
+from proxy.web.admin import create_admin_app
+from proxy.web.admin_services import AdminServices
 
 OPERATORS = {"sara": "sara-token-0123456789abcdef", "omid": "omid-token-0123456789abcdef"}
 
@@ -53,6 +63,32 @@ class Admin:
         status, answer = await self.call("POST", path, body)
         assert status == 201, answer
         return answer
+
+
+class NoGateway:
+    """Nothing here is paid; whatever asks a gateway is tested with the simulator."""
+
+    async def request(self, account: Account, amount_rials: int, return_url: str) -> Requested:
+        raise NotImplementedError
+
+    async def check(self, account: Account, invoice_key: str) -> Checked:
+        raise NotImplementedError
+
+
+def services_of(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock) -> AdminServices:
+    ids = Ids(os.urandom)
+    settlement = Settlement(store, ids, clock, lambda: 0.0)
+    gate, directory = Gate(GateLimits(), clock), Directory(store, vault, clock)
+    checkout = Checkout(store, directory, NoGateway(), gate, settlement, ids, clock, "http://127.0.0.1")
+    return AdminServices(
+        setup=setup,
+        reviews=Reviews(store, settlement, ids, clock),
+        recovery=Recovery(store, checkout, clock),
+        store=store,
+        tasks=Tasks(100),
+        random_bytes=os.urandom,
+        operators=OPERATORS,
+    )
 
 
 @pytest.fixture
@@ -94,12 +130,12 @@ def setup(store: SqliteStore, vault: RingVault, clock: Clock, changes: list[int]
 
 
 @pytest.fixture
-async def serve_admin(store: SqliteStore) -> AsyncIterator[Callable[[Setup], Any]]:
+async def serve_admin(store: SqliteStore, vault: RingVault, clock: Clock) -> AsyncIterator[Callable[[Setup], Any]]:
     runners: list[web.AppRunner] = []
     async with ClientSession() as session:
 
         async def serve(setup: Setup) -> Admin:
-            runner = web.AppRunner(create_admin_app(AdminServices(setup, store, os.urandom, OPERATORS)))
+            runner = web.AppRunner(create_admin_app(services_of(setup, store, vault, clock)))
             await runner.setup()
             runners.append(runner)
             await web.TCPSite(runner, "127.0.0.1", 0).start()

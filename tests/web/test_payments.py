@@ -126,7 +126,7 @@ async def test_the_timeline_tells_calls_and_returns_and_no_key(lab: Lab) -> None
     await lab.call("GET", f"{back}&status=0&bank_code={'9' * 500}&card_number=6037991234567890")
     answer = await lab.call("GET", f"/v1/payments/{payment['id']}/timeline")
     kinds = [entry["kind"] for entry in answer.json["data"]]
-    assert kinds == ["gateway.request", "return", "gateway.check"]
+    assert kinds == ["gateway.request", "return", "gateway.check", "event"]
     assert answer.json["data"][1]["data"]["claimed"] == {"status": "0", "bank_code": "9" * 100}
     assert API_KEY not in answer.text
     assert "603799" not in answer.text
