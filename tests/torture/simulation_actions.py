@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DISABLE = "terminal disabled"
     ENABLE = "terminal enabled"
     RECEIVER = "receiver"
+    ROTATE = "rotate keys"
     PAUSE = "endpoint paused"
     RESUME = "endpoint resumed"
 
@@ -51,7 +52,8 @@ _TEXT = {
     Kind.RACE: "everything that waits goes on by a turn, at the same time",
     Kind.SETTLE: "everything goes on as far as it can",
     Kind.WAIT: "{seconds} s pass",
-    Kind.CRASH: "the process dies and another one starts",
+    Kind.CRASH: "the process dies and another one starts{other_ring}",
+    Kind.ROTATE: "the operator rotates the keys, {value} secrets at a time",
     Kind.DOWN: "the gateway of storefront {subject} cannot be reached any more",
     Kind.UP: "the gateway of storefront {subject} can be reached again",
     Kind.DISABLE: "the gateway disables the terminal of storefront {subject}",
@@ -82,6 +84,7 @@ class Action:
             seconds=self.value / 1000,
             mode=MODES[self.value % len(MODES)],
             of_order=f" for the order of #{self.value}" if self.value else "",
+            other_ring=" with the other key first in its ring" if self.value else "",
             other_body=" with another body" if self.value else "",
         )
         return f"#{self.number}: {text}" + ("" if self.turns == ALL else f" ({self.turns} turns)")

@@ -11,6 +11,7 @@ from proxy.errors import DargahError
 from proxy.facts import Decision, Resolved
 from proxy.payment import IllegalFact, Payment, Status
 from proxy.records import Reply
+from proxy.setup import Setup
 from proxy.simulator.bank import AlreadyCapturedError
 from proxy.simulator.gateway import Act
 from proxy.watch import FROM_LINK
@@ -46,6 +47,7 @@ class Stage:
             Kind.RESOLVE: self._resolved,
             Kind.WATCH: self._watch,
             Kind.DELIVER: self._deliver,
+            Kind.ROTATE: self._rotate,
             Kind.PAUSE: self._paused,
             Kind.RESUME: self._paused,
             Kind.RACE: self._race,
@@ -135,6 +137,9 @@ class Stage:
     async def _deliver(self, action: Action) -> None:
         self._start(action, self._world.process.delivery.step())
 
+    async def _rotate(self, action: Action) -> None:
+        self._start(action, _rotate_all(self._world.process.setup, action.value))
+
     async def _paused(self, action: Action) -> None:
         hook, setup = self._world.cast.hooks[action.subject], self._world.process.setup
         paused = action.kind is Kind.PAUSE
@@ -152,7 +157,9 @@ class Stage:
         self._world.clock.now += action.value
         await this_loop().idle()
 
-    async def _crash(self, _action: Action) -> None:
+    async def _crash(self, action: Action) -> None:
+        if action.value:
+            self._world.turn_ring()
         await self._world.crash()
 
     def _fate(self, action: Action) -> None:
@@ -252,6 +259,11 @@ class Stage:
         if not newer and row != (payment.status.value, payment.version):
             self._world.break_promise("told is stored", f"{payment.id} was told {payment.status}, stored is {row}")
         return payment
+
+
+async def _rotate_all(setup: Setup, limit: int) -> None:
+    while not (await setup.rotate(max(1, limit), actor="operator")).done:
+        pass
 
 
 def _render(payment: Payment) -> Reply:

@@ -32,6 +32,7 @@ _WEIGHTS: Final = {
     Kind.DISABLE: 1,
     Kind.ENABLE: 2,
     Kind.RECEIVER: 5,
+    Kind.ROTATE: 1,
     Kind.PAUSE: 1,
     Kind.RESUME: 3,
 }
@@ -51,7 +52,7 @@ _OF_A_PURCHASE: Final = frozenset(
         Kind.RESOLVE,
     }
 )
-_STARTS: Final = _OF_A_PURCHASE | {Kind.CREATE, Kind.WATCH, Kind.DELIVER, Kind.PAUSE, Kind.RESUME}
+_STARTS: Final = _OF_A_PURCHASE | {Kind.CREATE, Kind.WATCH, Kind.DELIVER, Kind.PAUSE, Kind.RESUME, Kind.ROTATE}
 
 
 class Storyteller:
@@ -107,9 +108,9 @@ class Storyteller:
                 orders = list(self._world.carts)
                 again = bool(orders) and random.random() < (0.2 if kind is Kind.CREATE else 0.8)
                 return random.choice(orders) if again else 0
-            case Kind.RETRY:
+            case Kind.RETRY | Kind.CRASH:
                 return int(random.random() < 0.1)
-            case Kind.RESOLVE:
+            case Kind.RESOLVE | Kind.ROTATE:
                 return random.randrange(3)
             case Kind.RECEIVER:
                 modes: list[int] = [0, 0, *range(len(MODES))]

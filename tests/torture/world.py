@@ -108,6 +108,10 @@ class World:
         await dying.crash(self._path())
         await self._start()
 
+    def turn_ring(self) -> None:
+        """The operator puts the other key first; the next process seals with it."""
+        self.ring_text = "\n".join(reversed(self.ring_text.splitlines()))
+
     async def end(self) -> None:
         """Ends it all; what is under way is dropped."""
         if self._process is not None:

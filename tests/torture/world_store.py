@@ -37,11 +37,25 @@ _READS: Final = frozenset(
 )
 
 
+_TRACER: Final[list[Callable[[str], None] | None]] = [None]
+
+
+@contextmanager
+def traced(before: Callable[[str], None]) -> Iterator[None]:
+    """While it lasts, connections that are opened tell each statement, those of a script too, before it runs."""
+    _TRACER[0] = before
+    try:
+        yield
+    finally:
+        _TRACER[0] = None
+
+
 class InlineConnection:
     """What the store uses of aiosqlite's connection, on the caller's thread: threads would order things by chance."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         self._conn = sqlite3.connect(path, **options)
+        self._conn.set_trace_callback(_TRACER[0])
         self._thread = SimpleNamespace()
 
     def __await__(self) -> Generator[None, None, "InlineConnection"]:

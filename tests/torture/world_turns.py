@@ -102,11 +102,12 @@ class Turns:
         """Returns when this task's turn has come. Raises Died in a process that died."""
         self.check_alive()
         self._trace.note(where)
-        dies = self.at_point(where)
-        if self.free and not dies and not_before <= self._clock.now:
-            return
         turn: asyncio.Future[None] = this_loop().create_future()
-        if not dies:
+        if self.at_point(where):
+            self.dead = True
+        elif self.free and not_before <= self._clock.now:
+            return
+        else:
             self.parked.append(Parked(LABEL.get(), where, not_before, turn))
         await turn
         self.check_alive()
