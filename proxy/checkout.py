@@ -20,7 +20,7 @@ from proxy.errors import (
 from proxy.facts import CheckFact, CheckUnknown, RequestUnknown, answered
 from proxy.gate import Gate
 from proxy.ids import Ids, merchant_of_link
-from proxy.merchant import Terminal, Token
+from proxy.merchant import ReturnMethod, Terminal, Token
 from proxy.money import Currency
 from proxy.payment import Payment, Status
 from proxy.ports import Gateway, Now, Store
@@ -36,7 +36,7 @@ RETURN_LEASE: Final = 20 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A create as the storefront asked for it, validated. `expires_in` is milliseconds."""
+    """A create as the storefront asked for it, validated. `expires_in` is milliseconds; `drop_in` as in the payment."""
 
     amount_rials: int
     currency: Currency
@@ -46,6 +46,7 @@ class Order:
     return_url: str | None
     terminal_id: str | None
     expires_in: int
+    drop_in: ReturnMethod | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ class Checkout:
             expires_at=now + order.expires_in,
             created_at=now,
             updated_at=now,
+            drop_in=order.drop_in,
         )
 
 

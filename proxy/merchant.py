@@ -30,6 +30,20 @@ class Scope(StrEnum):
     FACADE = "facade"
 
 
+class AmountUnit(StrEnum):
+    """What a drop-in shop's bare number means: 1 toman is 10 rial."""
+
+    RIAL = "rial"
+    TOMAN = "toman"
+
+
+class ReturnMethod(StrEnum):
+    """How a drop-in shop's customer is sent back to it."""
+
+    GET = "get"
+    POST = "post"
+
+
 ALL_SCOPES = frozenset(Scope)
 DEFAULT_SCOPES = frozenset({Scope.PAYMENTS_WRITE, Scope.PAYMENTS_READ, Scope.WEBHOOKS})
 
@@ -64,7 +78,11 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API token of one storefront; `digest` is the SHA-256 of it and `prefix` the part that may be shown."""
+    """An API token of one storefront; `digest` is the SHA-256 of it and `prefix` the part that may be shown.
+
+    The last three fields are the drop-in's: what unit the shop sends, how its customers come back, and whether any
+    https origin may be returned to, registered or not.
+    """
 
     id: str
     merchant_id: str
@@ -77,6 +95,9 @@ class Token:
     created_at: int
     expires_at: int | None
     revoked_at: int | None
+    amount_unit: AmountUnit = AmountUnit.RIAL
+    return_method: ReturnMethod = ReturnMethod.GET
+    any_https_return: bool = False
 
     def alive(self, now: int) -> bool:
         """Whether it may be used at `now`."""

@@ -28,7 +28,7 @@ from proxy.facts import (
     Resolved,
     TimeUp,
 )
-from proxy.merchant import Mode
+from proxy.merchant import Mode, ReturnMethod
 from proxy.money import Currency
 
 
@@ -96,7 +96,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One attempt to pay one order. Times are milliseconds since the epoch, `link` is the pay and return token."""
+    """One attempt to pay one order. Times are milliseconds since the epoch, `link` is the pay and return token.
+
+    `drop_in` is set for a payment of the drop-in: how its customer goes back, with `link` as the shop's invoice_key.
+    """
 
     id: str
     merchant_id: str
@@ -125,6 +128,7 @@ class Payment:
     late: bool = False
     failure: Failure | None = None
     review: Review | None = None
+    drop_in: ReturnMethod | None = None
 
     def invoice_keys(self) -> tuple[str, ...]:
         """Every invoice ever had for this payment: the one in the customer's hands first, then the spare ones."""

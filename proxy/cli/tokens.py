@@ -8,7 +8,19 @@ from proxy.cli.api import Api
 from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
 
-_COLUMNS = ("id", "prefix", "storefront", "mode", "scopes", "terminal_id", "expires_at", "revoked_at")
+_COLUMNS = (
+    "id",
+    "prefix",
+    "storefront",
+    "mode",
+    "scopes",
+    "amount_unit",
+    "return_method",
+    "any_https_return",
+    "terminal_id",
+    "expires_at",
+    "revoked_at",
+)
 
 
 @click.group()
@@ -29,6 +41,20 @@ def token() -> None:
 )
 @click.option("--terminal", "terminal_id", metavar="ID", help="Bind it to one terminal.")
 @click.option("--expires-at", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z.")
+@click.option(
+    "--amount-unit", type=click.Choice(["rial", "toman"]), help="What a drop-in shop's amounts are in.  [default: rial]"
+)
+@click.option(
+    "--return-method",
+    type=click.Choice(["get", "post"]),
+    help="How a drop-in shop's customers go back to it.  [default: get]",
+)
+@click.option(
+    "--any-https-return",
+    is_flag=True,
+    default=None,
+    help="Let a drop-in shop's customers go back to any https origin, registered or not.",
+)
 @operator_command
 def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
     """Issue a token, and show it once."""

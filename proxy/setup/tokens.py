@@ -7,7 +7,7 @@ from typing import Final
 from proxy.clock import DAY, SECOND, rfc3339
 from proxy.errors import NotFound
 from proxy.ids import TOKEN, digest
-from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, Mode, Scope, Token
+from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope, Token
 from proxy.setup.base import Base, require_room
 from proxy.setup.fields import Inspection
 
@@ -25,7 +25,10 @@ class Tokens(Base):
         scopes: Iterable[Scope] = DEFAULT_SCOPES,
         terminal_id: str | None = None,
         expires_at: int | None = None,
+        amount_unit: AmountUnit = AmountUnit.RIAL,
+        return_method: ReturnMethod = ReturnMethod.GET,
         *,
+        any_https_return: bool = False,
         actor: str,
     ) -> tuple[Token, str]:
         """The token's row and its text, which is shown once. `expires_at` is milliseconds since the epoch."""
@@ -43,6 +46,9 @@ class Tokens(Base):
             created_at=now,
             expires_at=expires_at,
             revoked_at=None,
+            amount_unit=amount_unit,
+            return_method=return_method,
+            any_https_return=any_https_return,
         )
         _check_life(look, token, now)
         if terminal_id is not None:
@@ -100,4 +106,7 @@ def _shown(token: Token) -> dict[str, object]:
         "scopes": sorted(token.scopes),
         "terminal_id": token.terminal_id,
         "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
+        "amount_unit": token.amount_unit,
+        "return_method": token.return_method,
+        "any_https_return": token.any_https_return,
     }

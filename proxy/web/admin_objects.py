@@ -44,6 +44,9 @@ def token_object(token: Token) -> dict[str, Any]:
         "created_at": rfc3339(token.created_at),
         "expires_at": _time(token.expires_at),
         "revoked_at": _time(token.revoked_at),
+        "amount_unit": token.amount_unit.value,
+        "return_method": token.return_method.value,
+        "any_https_return": token.any_https_return,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.facts import Decision
-from proxy.merchant import Mode
+from proxy.merchant import Mode, ReturnMethod
 from proxy.money import Currency
 from proxy.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
 from proxy.records import Change, Entry, Intent, Reply, Stored
@@ -14,7 +14,7 @@ from proxy.watch import Watch
 
 Row = Sequence[Any]
 
-PAYMENT_COLUMNS: Final = 27
+PAYMENT_COLUMNS: Final = 28
 
 # Look-ups in dicts: calling an Enum costs three times as much, and a payment is read with every step.
 _MODES: Final[Mapping[str, Mode]] = {mode.value: mode for mode in Mode}
@@ -52,6 +52,7 @@ def new_payment_row(payment: Payment, intent: Intent) -> Row:
         int(payment.late),
         _failure_text(payment.failure),
         _review_text(payment.review),
+        payment.drop_in,
         intent.key,
         intent.digest,
         intent.lease_until,
@@ -119,6 +120,7 @@ def payment_of(row: Row) -> Payment:
         row[24] == 1,
         None if row[25] is None else _failure_of(row[25]),
         None if row[26] is None else _review_of(row[26]),
+        None if row[27] is None else ReturnMethod(row[27]),
     )
 
 

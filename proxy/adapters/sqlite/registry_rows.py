@@ -1,12 +1,24 @@
 """Merchants, terminals, tokens, endpoints, secrets and audit entries as rows of `sql/common/registry.sql`."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from proxy.adapters.sqlite.payment_rows import json_text
-from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Mode, Scope, Terminal, Token
+from proxy.merchant import (
+    AmountUnit,
+    AuditEntry,
+    Endpoint,
+    EndpointState,
+    Merchant,
+    Mode,
+    ReturnMethod,
+    Scope,
+    Terminal,
+    Token,
+)
 from proxy.records import Sealed
 
 Row = Sequence[Any]
@@ -64,25 +76,28 @@ def token_row(token: Token) -> Row:
         token.created_at,
         token.expires_at,
         token.revoked_at,
+        token.amount_unit.value,
+        token.return_method.value,
+        int(token.any_https_return),
     )
 
 
 def token_of(row: Row) -> Token:
-    merchant_id, token_id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at = (
-        row
-    )
     return Token(
-        token_id,
-        merchant_id,
-        storefront,
-        Mode(mode),
-        prefix,
-        digest,
-        frozenset(map(Scope, scopes.split())),
-        terminal_id,
-        created_at,
-        expires_at,
-        revoked_at,
+        id=row[1],
+        merchant_id=row[0],
+        storefront=row[2],
+        mode=Mode(row[3]),
+        prefix=row[4],
+        digest=row[5],
+        scopes=frozenset(map(Scope, row[6].split())),
+        terminal_id=row[7],
+        created_at=row[8],
+        expires_at=row[9],
+        revoked_at=row[10],
+        amount_unit=AmountUnit(row[11]),
+        return_method=ReturnMethod(row[12]),
+        any_https_return=row[13] == 1,
     )
 
 
@@ -110,7 +125,9 @@ def endpoint_row(endpoint: Endpoint) -> Row:
     )
 
 
-def endpoint_of(row: Row) -> Endpoint:
+@lru_cache(maxsize=4096)
+def endpoint_of(row: tuple[Any, ...]) -> Endpoint:
+    """Kept, as each event and each claim reads the same rows again and again."""
     return Endpoint(
         row[1],
         row[0],

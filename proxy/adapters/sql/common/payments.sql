@@ -3,11 +3,11 @@
 INSERT INTO payments (
     merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata, return_url,
     link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review,
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
     idempotency_key, request_digest, lease_until
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-    $25, $26, $27, $28, $29, $30
+    $25, $26, $27, $28, $29, $30, $31
 WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $1 AND storefront = $3 AND order_id = $6)
 ON CONFLICT (merchant_id, storefront, idempotency_key) DO NOTHING;
 
@@ -15,7 +15,7 @@ ON CONFLICT (merchant_id, storefront, idempotency_key) DO NOTHING;
 -- The payment, intent and reply that a storefront stored under an idempotency key.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review,
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
     idempotency_key, request_digest, lease_until, reply_status, reply_body
 FROM payments
 WHERE merchant_id = $1 AND storefront = $2 AND idempotency_key = $3;
@@ -24,7 +24,7 @@ WHERE merchant_id = $1 AND storefront = $2 AND idempotency_key = $3;
 -- A payment with its intent and reply.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review,
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
     idempotency_key, request_digest, lease_until, reply_status, reply_body
 FROM payments
 WHERE merchant_id = $1 AND id = $2;
@@ -57,7 +57,7 @@ WHERE merchant_id = $1 AND id = $2;
 -- One payment.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND id = $2;
 
@@ -65,7 +65,7 @@ WHERE merchant_id = $1 AND id = $2;
 -- The payment of a pay or return link.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND link = $2;
 
@@ -73,7 +73,7 @@ WHERE merchant_id = $1 AND link = $2;
 -- A merchant's payments, newest first.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND id < $2
 ORDER BY id DESC LIMIT $3;
@@ -82,7 +82,7 @@ ORDER BY id DESC LIMIT $3;
 -- A storefront's payments, newest first.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND storefront = $4 AND id < $2
 ORDER BY id DESC LIMIT $3;
@@ -91,7 +91,7 @@ ORDER BY id DESC LIMIT $3;
 -- A merchant's payments in one status, newest first, all storefronts or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND status = $5 AND id < $2 AND ($4 IS NULL OR storefront = $4)
 ORDER BY id DESC LIMIT $3;
@@ -100,7 +100,7 @@ ORDER BY id DESC LIMIT $3;
 -- The payments of an order, newest first, of all storefronts or one, in any status or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND order_id = $6 AND id < $2
     AND ($4 IS NULL OR storefront = $4) AND ($5 IS NULL OR status = $5)
@@ -148,7 +148,7 @@ ORDER BY number DESC LIMIT $3;
 -- A merchant's payments after an id that may still turn out paid, oldest first: the first of each status by its index.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
-    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND id IN (
     SELECT id FROM (

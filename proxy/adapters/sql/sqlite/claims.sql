@@ -3,7 +3,7 @@
 SELECT p.merchant_id, p.id, p.storefront, p.terminal_id, p.mode, p.order_id, p.amount_rials, p.currency, p.description,
     p.metadata, p.return_url, p.link, p.expires_at, p.created_at, p.updated_at, p.status, p.version, p.invoice_key,
     p.linked_at, p.spare_invoice_keys, p.captured_invoice_keys, p.bank_code, p.captured_rials, p.paid_at, p.late,
-    p.failure, p.review, w.soon, w.version
+    p.failure, p.review, p.drop_in, w.soon, w.version
 FROM watches AS w JOIN payments AS p ON p.merchant_id = w.merchant_id AND p.id = w.payment_id
 WHERE w.due_at <= $1
 ORDER BY w.due_at LIMIT $2;

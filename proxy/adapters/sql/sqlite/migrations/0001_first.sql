@@ -36,6 +36,9 @@ CREATE TABLE tokens (
     created_at INTEGER NOT NULL,
     expires_at INTEGER,
     revoked_at INTEGER,
+    amount_unit TEXT NOT NULL,
+    return_method TEXT NOT NULL,
+    any_https_return INTEGER NOT NULL,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, digest)
 ) STRICT, WITHOUT ROWID;
@@ -115,6 +118,7 @@ CREATE TABLE payments (
     late INTEGER NOT NULL,
     failure TEXT,
     review TEXT,
+    drop_in TEXT,
     idempotency_key TEXT NOT NULL,
     request_digest BLOB NOT NULL,
     lease_until INTEGER NOT NULL,
