@@ -37,8 +37,10 @@ class Api:
     def get(self, path: str, **query: object) -> Any:
         return self._call("GET", path, query=query)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        return self._call("POST", path, body=body or {})
+    def post(
+        self, path: str, body: Mapping[str, Any] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Any:
+        return self._call("POST", path, body=body or {}, timeout_seconds=timeout_seconds)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._call("PATCH", path, body=body)
@@ -64,12 +66,13 @@ class Api:
         *,
         query: Mapping[str, object] | None = None,
         body: Mapping[str, Any] | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Any:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
         data = None if body is None else json.dumps(body).encode()
         headers = self._headers | ({} if data is None else {"Content-Type": "application/json"})
-        connection = self._kind(self._netloc, timeout=TIMEOUT_SECONDS)
+        connection = self._kind(self._netloc, timeout=timeout_seconds)
         try:
             connection.request(method, target, data, headers)
             with connection.getresponse() as answer:

@@ -59,6 +59,15 @@ def merchant_path(merchant_id: str) -> str:
     return f"/merchants/{merchant_id}"
 
 
+def payment_path(payment_id: str) -> str:
+    """The API's path of a payment."""
+    from proxy.ids import merchant_of_id  # noqa: PLC0415  the commands start quicker without it
+
+    if merchant_of_id(payment_id) is None or not payment_id.startswith("pay_"):
+        raise ApiError(f"{payment_id!r} is not a payment's id; those look like pay_…")
+    return f"/payments/{payment_id}"
+
+
 def read_secret(name: str, *, from_stdin: bool) -> str:
     """A secret from standard input, or asked for without an echo: an argument would stay in the shell's history."""
     if not from_stdin:

@@ -15,6 +15,8 @@ _COMMANDS: Final = {
     "terminal": ("proxy.cli.terminals", "terminal", "A merchant's accounts at gateways."),
     "token": ("proxy.cli.tokens", "token", "API tokens of a merchant's storefronts."),
     "endpoint": ("proxy.cli.endpoints", "endpoint", "Where a merchant's webhooks go."),
+    "payment": ("proxy.cli.payments", "payment", "Look at payments, and decide about those that need review."),
+    "recover": ("proxy.cli.recover", "recover", "Ask the gateways again about what may have been paid."),
     "audit": ("proxy.cli.audit", "audit", "Who set up what, and when."),
 }
 

@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from proxy.app import Dargah, running
+from proxy.app import Dargah, Outside, running
 from proxy.config import Settings
 from proxy.merchant import Mode
 from proxy.simulator.app import create_app
@@ -180,12 +180,12 @@ async def open_shop(dargah: Dargah, gateway_url: str, made: Receiver, session: a
 
 @asynccontextmanager
 async def playground(
-    folder: Path, return_method: ReturnMethod = ReturnMethod.GET, **more: Any
+    folder: Path, return_method: ReturnMethod = ReturnMethod.GET, outside: Outside | None = None, **more: Any
 ) -> AsyncIterator[tuple[Shop, Dargah]]:
-    """All of it, running."""
+    """All of it, running; `outside` gives Dargah another clock than the system's."""
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway(return_method))
         made = await stack.enter_async_context(receiver())
-        dargah = await stack.enter_async_context(running(settings(folder, **more)))
+        dargah = await stack.enter_async_context(running(settings(folder, **more), outside))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield await open_shop(dargah, gateway_url, made, session), dargah
