@@ -5,6 +5,7 @@ store claims only what may start now: enabled endpoints in turn, a few at once o
 not answer. A recorded attempt brings the endpoint's next delivery with it while nobody else is waiting for the place.
 """
 
+from itertools import count
 from typing import Final
 
 import structlog
@@ -50,6 +51,8 @@ class Delivery:
         self._now = now
         self._jitter = jitter
         self._max_in_flight = max_in_flight
+        self._process = ids.random(12)  # no other process's token is the same, nor is another of ours
+        self._leases = count(1)
         self._crowded = False
         self._stopping = False
         self.tasks = Tasks(max_in_flight)
@@ -139,4 +142,4 @@ class Delivery:
         )
 
     def _lease(self, now: int) -> Lease:
-        return Lease(now + LEASE, self._ids.random(12))
+        return Lease(now + LEASE, f"{self._process}{next(self._leases)}")

@@ -3,10 +3,10 @@
 import base64
 import binascii
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,7 @@ MAX_BODY_BYTES: Final = 20_000
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  a public prefix
 PRIVATE_PREFIX: Final = "whsk_"
 PUBLIC_PREFIX: Final = "whpk_"
+HMAC_BLOCK_BYTES: Final = 64  # of SHA-256
 
 # Between one attempt and the next: 75.6 hours in all.
 RETRY_DELAYS: Final = (
@@ -89,7 +90,9 @@ def sign(keys: Sequence[str], message_id: str, timestamp_seconds: int, body: byt
     """
     signed = b"%s.%d.%s" % (message_id.encode(), timestamp_seconds, body)
     signatures = [_signature(key, signed) for key in keys]
-    return " ".join(sorted(signatures, key=lambda signature: signature.startswith("v1a,")))
+    if len(signatures) > 1:
+        signatures.sort(key=lambda signature: signature.startswith("v1a,"))
+    return " ".join(signatures)
 
 
 def retry_at(attempts: int, now: int, jitter: float) -> int | None:
@@ -105,10 +108,30 @@ def retry_at(attempts: int, now: int, jitter: float) -> int | None:
 
 def _signature(key: str, signed: bytes) -> str:
     if key.startswith(SECRET_PREFIX):
-        mac = hmac.digest(_key_bytes(key, SECRET_PREFIX), signed, hashlib.sha256)
-        return "v1," + base64.b64encode(mac).decode()
-    seed = _key_bytes(key, PRIVATE_PREFIX)[:32]
-    return "v1a," + base64.b64encode(Ed25519PrivateKey.from_private_bytes(seed).sign(signed)).decode()
+        return "v1," + base64.b64encode(_hmac_sha256(key, signed)).decode()
+    return "v1a," + base64.b64encode(_ed25519(key).sign(signed)).decode()
+
+
+def _hmac_sha256(key: str, signed: bytes) -> bytes:
+    inner, outer = (half.copy() for half in _hmac_halves(key))
+    inner.update(signed)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@lru_cache(maxsize=4096)
+def _hmac_halves(key: str) -> tuple["hashlib._Hash", "hashlib._Hash"]:
+    """RFC 2104's two hashes with the padded key in them: to copy them costs a fourth of what `hmac.digest` does."""
+    secret = _key_bytes(key, SECRET_PREFIX)
+    block = (hashlib.sha256(secret).digest() if len(secret) > HMAC_BLOCK_BYTES else secret).ljust(
+        HMAC_BLOCK_BYTES, b"\0"
+    )
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+
+@lru_cache(maxsize=4096)
+def _ed25519(key: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(_key_bytes(key, PRIVATE_PREFIX)[:32])
 
 
 def _key_bytes(key: str, prefix: str) -> bytes:

@@ -11,7 +11,8 @@ from typing import Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import HttpProcessingError
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.adapters.connector import Outbound
@@ -41,22 +42,43 @@ def origin_of(outbound: Outbound, url: URL) -> Origin:
     return Origin(request, url.raw_path.rstrip("/"), f" HTTP/1.1\r\n{''.join(lines)}Content-Length: ".encode())
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A head that has come, its body on the way. The holder ends with `close`, or `release` for the pool to judge."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    content: aiohttp.StreamReader
+    connection: aiohttp.connector.Connection
+
+
 async def post(outbound: Outbound, origin: Origin, path: str, body: bytes, max_bytes: int) -> tuple[int, bytes]:
     """The status, and of a 200 the body, or its first bytes beyond `max_bytes`. `path` is encoded already.
 
     Raises what a ClientSession raises. The caller bounds the time.
     """
     line = f"POST {origin.path}{path}"
+    message = b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body)
+    response = await exchange(outbound, origin, message)
+    try:
+        answer = await _body(response.content, max_bytes) if response.status == _OK else b""
+    except BaseException:
+        response.connection.close()
+        raise
+    response.connection.release()  # into the pool, unless there is more to read
+    return response.status, answer
+
+
+async def exchange(outbound: Outbound, origin: Origin, message: bytes) -> Response:
+    """The head of the answer to `message`, a whole HTTP request. Raises what a ClientSession raises."""
     connection = await _connect(outbound, origin.request)
     try:
-        protocol = _write(connection, b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body))
-        status, content = await _head(protocol)
-        answer = await _body(content, max_bytes) if status == _OK else b""
+        protocol = _write(connection, message)
+        head, content = await _head(protocol)
     except BaseException:
         connection.close()
         raise
-    connection.release()  # into the pool, unless there is more to read
-    return status, answer
+    return Response(head.code, head.headers, content, connection)
 
 
 async def _connect(outbound: Outbound, request: aiohttp.ClientRequest) -> aiohttp.connector.Connection:
@@ -77,14 +99,14 @@ def _write(connection: aiohttp.connector.Connection, request: bytes) -> Response
     return protocol
 
 
-async def _head(protocol: ResponseHandler) -> tuple[int, aiohttp.StreamReader]:
+async def _head(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
     while True:
         try:
             message, content = await protocol.read()
         except HttpProcessingError as error:
             raise aiohttp.ClientPayloadError from error
         if message.code not in _INFORMATIONAL:
-            return message.code, content
+            return message, content
 
 
 async def _body(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
