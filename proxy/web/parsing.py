@@ -79,6 +79,8 @@ async def read_body(request: web.Request) -> bytes:
         raise MalformedBody("it is not compressed as it says", "فشرده‌سازی آن درست نیست") from None
     except TimeoutError:
         raise BodyTooSlow from None
+    except ConnectionError:  # the caller hung up, and nobody reads the answer: it is no fault of ours to be logged
+        raise MalformedBody("it ended early", "ناتمام ماند") from None
 
 
 def validated(model: type[Model], members: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> Model:
