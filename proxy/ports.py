@@ -7,6 +7,7 @@ Its methods raise StoreUnavailable when the disk or the database cannot, and a S
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventPage, EventSpan, Requeued, Swept
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
 from proxy.payment import Payment
 from proxy.records import (
@@ -158,6 +159,55 @@ class Deliveries(Protocol):
     async def list_events(self, merchant_id: str, wanted: EventFilter) -> list[StoredEvent]: ...
 
 
+class Redelivery(Protocol):
+    async def delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
+        """Raises NotFound."""
+
+    async def list_endpoint_deliveries(
+        self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
+    ) -> list[Delivery]: ...
+
+    async def retry_delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
+        """Due now, with the schedule from its start, whatever became of it; once more after an attempt under way.
+
+        Raises NotFound, also when its endpoint is no more.
+        """
+
+    async def recover_deliveries(
+        self, merchant_id: str, endpoint_id: str, since: int, after: str | None, limit: int = 500
+    ) -> Requeued:
+        """The same for one batch of what failed or waits there, of events since a time. Raises NotFound."""
+
+    async def replay_events(
+        self, merchant_id: str, endpoint_id: str, span: EventSpan, after: str | None, limit: int = 500
+    ) -> Requeued:
+        """The same for one batch of events that the endpoint wants, delivered there before or not. Raises NotFound."""
+
+    async def endpoint_figures(self, merchant_id: str, endpoint_id: str, since: int) -> EndpointFigures:
+        """Its newest 1000 finished attempts since a time, and its backlog up to 10,000."""
+
+    async def add_event(self, event: Event) -> StoredEvent:
+        """An event that is no payment's, with its deliveries."""
+
+    async def last_sequence(self, merchant_id: str) -> int:
+        """The number of the merchant's newest event, from 1; 0 when there is none."""
+
+    async def list_events_by_delivery(self, merchant_id: str, wanted: EventFilter, *, delivered: bool) -> EventPage:
+        """Of the next 1000 events, those that every endpoint concerned has got; or the others. It may be none of them
+        and the list not over.
+        """
+
+
+class Retention(Protocol):
+    async def forget_events(self, before: int, after: str | None, limit: int) -> Swept:
+        """Deletes, of the next `limit` events before a time, those that nobody still waits for, with all that was
+        tried of them. `after` is what the batch before `reached`.
+        """
+
+    async def forget_attempts(self, before: int, after: str | None, limit: int) -> Swept:
+        """Deletes attempts before a time, of the next `limit` deliveries of events before it that are over."""
+
+
 class Registry(Protocol):
     """What the operator and the merchant set up. Every write of the operator's carries its audit entry."""
 
@@ -215,7 +265,7 @@ class Registry(Protocol):
         """Replaces the blob when it still is `before`'s; otherwise leaves it (somebody set a new secret)."""
 
 
-class Store(Payments, Deliveries, Registry, Protocol):
+class Store(Payments, Deliveries, Redelivery, Retention, Registry, Protocol):
     async def ping(self) -> None:
         """Writes and commits something small. Raises StoreUnavailable when that cannot be done."""
 

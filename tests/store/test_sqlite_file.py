@@ -198,6 +198,15 @@ async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> 
         "list_payments_of_storefront": "payments_of_storefront (merchant_id=? AND storefront=? AND id<?)",
         "list_events_of_type": "events_of_type (merchant_id=? AND type=? AND sequence>?)",
         "list_events_of_storefront": "events_of_storefront (merchant_id=? AND storefront=? AND sequence>?)",
+        "list_deliveries_with_status": (
+            "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id<?)"
+        ),
+        "list_deliveries_of_endpoint": (
+            "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id<?)"
+        ),
+        "undelivered_after": "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>?)",
+        "oldest_undelivered_at": "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>?)",
+        "recent_attempts": "attempts_of_endpoint (merchant_id=? AND endpoint_id=? AND started_at>?)",
     }
     for name, index in expected.items():
         plan = await plan_of(sqlite_store, load_queries("sqlite")[name])

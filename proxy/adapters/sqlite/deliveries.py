@@ -38,7 +38,7 @@ class SqliteDeliveries(Lanes):
     async def list_deliveries(self, merchant_id: str, event_id: str) -> list[Delivery]:
         key = (merchant_id, event_id)
         rows = await self._read.do(lambda connection: connection.execute(SQL["list_deliveries"], key).fetchall())
-        return [_delivery_of(row) for row in rows]
+        return [delivery_of(row) for row in rows]
 
     async def list_attempts(self, merchant_id: str, delivery_id: str) -> list[Attempt]:
         key = (merchant_id, delivery_id)
@@ -67,7 +67,7 @@ def _disable(connection: sqlite3.Connection, endpoint: Endpoint, reason: str, no
     return True
 
 
-def _delivery_of(row: Sequence[object]) -> Delivery:
+def delivery_of(row: Sequence[object]) -> Delivery:
     delivery_id, merchant_id, endpoint_id, event_id, payment_id, status, *rest = row
     return Delivery(delivery_id, merchant_id, endpoint_id, event_id, payment_id, DeliveryStatus(status), *rest)  # type: ignore[arg-type]  # a star loses each column's type
 

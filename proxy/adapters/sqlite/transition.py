@@ -66,16 +66,23 @@ def _write_delivery(connection: sqlite3.Connection, event: Event, endpoint: Endp
     merchant_id, due_at = event.merchant_id, event.occurred_at
     connection.execute(
         SQL["insert_delivery"],
-        (merchant_id, _delivery_id(event, endpoint), endpoint.id, event.id, event.payment_id, due_at),
+        (
+            merchant_id,
+            delivery_id(merchant_id, event.id, due_at, endpoint.id),
+            endpoint.id,
+            event.id,
+            event.payment_id,
+            due_at,
+        ),
     )
     if endpoint.state is EndpointState.ENABLED:
         connection.execute(SQL["hasten_turn"], (merchant_id, endpoint.id, due_at))
 
 
-def _delivery_id(event: Event, endpoint: Endpoint) -> str:
+def delivery_id(merchant_id: str, event_id: str, occurred_at: int, endpoint_id: str) -> str:
     """Follows from the event and the endpoint, so that the store needs no randomness of its own."""
-    number = int.from_bytes(sha256(f"{event.id}/{endpoint.id}".encode()).digest()[:16])
-    return f"{DELIVERY}_{merchant_key(event.merchant_id)}{base62(event.occurred_at, 8)}{base62(number, 10)}"
+    number = int.from_bytes(sha256(f"{event_id}/{endpoint_id}".encode()).digest()[:16])
+    return f"{DELIVERY}_{merchant_key(merchant_id)}{base62(occurred_at, 8)}{base62(number, 10)}"
 
 
 def _answer_request(connection: sqlite3.Connection, change: Change) -> None:

@@ -31,7 +31,7 @@ def record(connection: sqlite3.Connection, finished: Finished, follow: Lease | N
     health = Health() if turn is None else Health(*turn[:3])
     verdict = judge(health, done.turn, attempt.status, finished.retry_after_seconds, finished.at, finished.jitter)
     delivered_at = finished.at if verdict.status is DeliveryStatus.DELIVERED else None
-    state = (verdict.status.value, verdict.due_at, delivered_at)
+    state = (verdict.status.value, verdict.due_at, delivered_at, finished.at)
     if connection.execute(SQL["record_delivery"], (*_fence(done), *state)).rowcount == 0:
         raise LeaseLost
     connection.execute(SQL["record_attempt"], (done.merchant_id, done.delivery_id, *_columns(finished)))
@@ -68,7 +68,7 @@ def _claim_share(connection: sqlite3.Connection, key: Key, now: int, lease: Leas
         ]
     if claims:
         leases = [(each.merchant_id, each.delivery_id, lease.until, lease.token) for each in claims]
-        attempts = [(each.merchant_id, each.delivery_id, each.attempt, now, b"") for each in claims]
+        attempts = [(each.merchant_id, each.delivery_id, each.attempt, key[1], now, b"") for each in claims]
         connection.executemany(SQL["take_delivery"], leases)
         connection.executemany(SQL["begin_attempt"], attempts)
         connection.execute(SQL["serve_turn"], (*key, now))

@@ -16,7 +16,7 @@ MERCHANTS_AT_ONCE: Final = 200
 def read_unsettled(connection: sqlite3.Connection, since: int, after: str | None, limit: int) -> Unsettled:
     """The step behind Store.unsettled_since."""
     found: list[Payment] = []
-    merchants, resumed = _merchants(connection, after)
+    merchants, resumed, more = merchants_from(connection, after)
     for merchant_id in merchants:
         # An id holds the time of its creation behind the merchant's key, so a time is a place among the ids.
         point = max(f"{PAYMENT}_{merchant_key(merchant_id)}{base62(since, 8)}", resumed)
@@ -25,12 +25,16 @@ def read_unsettled(connection: sqlite3.Connection, since: int, after: str | None
         resumed = ""
         if len(found) == limit:
             return Unsettled(found, found[-1].id)
-    return Unsettled(found, merchants[-1] if len(merchants) >= MERCHANTS_AT_ONCE else None)
+    return Unsettled(found, merchants[-1] if more else None)
 
 
-def _merchants(connection: sqlite3.Connection, after: str | None) -> tuple[list[str], str]:
-    """The next merchants, and the payment of the first one after which to go on."""
+def merchants_from(connection: sqlite3.Connection, after: str | None) -> tuple[list[str], str, bool]:
+    """The next merchants of a walk, the record of the first one after which to go on, and whether there may be more.
+
+    `after` is where the stretch before ended: a record's id, or a merchant's.
+    """
     current = None if after is None else merchant_of_id(after)
     rows = connection.execute(SQL["list_merchants"], (current or after or "", MERCHANTS_AT_ONCE)).fetchall()
     following = [row[0] for row in rows]
-    return (following, "") if current is None else ([current, *following], after or "")
+    more = len(following) == MERCHANTS_AT_ONCE
+    return (following, "", more) if current is None else ([current, *following], after or "", more)

@@ -32,12 +32,17 @@ UPDATE deliveries SET attempts = attempts + 1, due_at = $3, token = $4 WHERE mer
 
 -- name: begin_attempt
 -- An attempt whose outcome stays unknown unless it is recorded.
-INSERT INTO attempts (merchant_id, delivery_id, number, started_at, outcome, excerpt)
-VALUES ($1, $2, $3, $4, 'unknown', $5);
+INSERT INTO attempts (merchant_id, delivery_id, number, endpoint_id, started_at, outcome, excerpt)
+VALUES ($1, $2, $3, $4, $5, 'unknown', $6);
 
 -- name: record_delivery
--- A delivery's state after an attempt, if the claim is still current.
-UPDATE deliveries SET status = $5, due_at = $6, delivered_at = $7, token = NULL
+-- A delivery's state after an attempt, if the claim is still current. One that was asked for again while it was on its
+-- way (scheduled_from has come up to attempts) is due at once, whatever came of this attempt.
+UPDATE deliveries SET
+    status = CASE WHEN scheduled_from = attempts THEN 'pending' ELSE $5 END,
+    due_at = CASE WHEN scheduled_from = attempts THEN $8 ELSE $6 END,
+    delivered_at = CASE WHEN scheduled_from = attempts THEN NULL ELSE $7 END,
+    token = NULL
 WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
 
 -- name: record_attempt
@@ -47,7 +52,8 @@ WHERE merchant_id = $1 AND delivery_id = $2 AND number = $3;
 
 -- name: release_delivery
 -- Gives a claimed delivery back, due at once and not counted, if the claim is still current.
-UPDATE deliveries SET attempts = attempts - 1, due_at = $5, token = NULL
+UPDATE deliveries SET
+    attempts = attempts - 1, scheduled_from = min(scheduled_from, attempts - 1), due_at = $5, token = NULL
 WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
 
 -- name: forget_attempt

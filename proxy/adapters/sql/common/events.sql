@@ -21,15 +21,25 @@ WHERE merchant_id = $1 AND sequence > $2
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_storefront
--- A storefront's events after a sequence, in order.
+-- A storefront's events and those of the merchant as a whole, after a sequence, in order: the first of each.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND storefront = $4 AND sequence > $2
+WHERE merchant_id = $1 AND sequence IN (
+    SELECT sequence FROM (
+        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront = $4 AND sequence > $2
+        ORDER BY sequence LIMIT $3
+    ) AS its
+    UNION ALL SELECT sequence FROM (
+        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront IS NULL AND sequence > $2
+        ORDER BY sequence LIMIT $3
+    ) AS everybodys
+)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_type
 -- Events of one type after a sequence, in order, of all storefronts or one.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND type = $5 AND sequence > $2 AND ($4 IS NULL OR storefront = $4)
+WHERE merchant_id = $1 AND type = $5 AND sequence > $2
+    AND ($4 IS NULL OR storefront = $4 OR storefront IS NULL)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_payment

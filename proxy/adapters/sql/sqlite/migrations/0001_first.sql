@@ -221,6 +221,7 @@ CREATE TABLE deliveries (
     UNIQUE (merchant_id, event_id, endpoint_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (merchant_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_of_endpoint ON deliveries (merchant_id, endpoint_id, status, id);
 CREATE INDEX deliveries_claimed ON deliveries (merchant_id, endpoint_id, due_at) WHERE token IS NOT NULL;
 
 -- The narrow table that claims read: one row per enabled endpoint, none for the others, so that what is held for a
@@ -243,6 +244,7 @@ CREATE TABLE attempts (
     merchant_id TEXT NOT NULL,
     delivery_id TEXT NOT NULL,
     number INTEGER NOT NULL,
+    endpoint_id TEXT NOT NULL,
     started_at INTEGER NOT NULL,
     duration_ms INTEGER,
     outcome TEXT NOT NULL,
@@ -251,6 +253,9 @@ CREATE TABLE attempts (
     excerpt BLOB NOT NULL,
     PRIMARY KEY (merchant_id, delivery_id, number)
 ) STRICT, WITHOUT ROWID;
+-- What an endpoint's figures are made of, without reading the excerpts; only attempts that have ended are in it.
+CREATE INDEX attempts_of_endpoint ON attempts (merchant_id, endpoint_id, started_at, outcome, duration_ms)
+    WHERE duration_ms IS NOT NULL;
 
 CREATE TABLE heartbeat (
     id INTEGER PRIMARY KEY CHECK (id = 1),
