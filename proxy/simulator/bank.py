@@ -12,9 +12,8 @@ from proxy.simulator.ledger import (
     Invoice,
     State,
     Terminal,
-    refusal,
 )
-from proxy.simulator.return_url import host_of, plain_url
+from proxy.wire import host_of, plain_url, refusal
 
 # The ledger is held in memory, at about 1 kB an invoice.
 MAX_INVOICES = 1_000_000
@@ -80,7 +79,7 @@ class Bank:
         """`invoice/request`: an invoice_key, or the first refusal that applies."""
         terminal = self.terminals.get(str(fields.get("api_key", "")))
         amount_rials = parse_amount(fields.get("amount"))
-        return_url = plain_url(fields.get("return_url"))
+        return_url = _sendable(plain_url(fields.get("return_url")))
         code = self._caller_refused(terminal, caller_ip)
         if code is None and amount_rials is None:
             code = 102
@@ -208,6 +207,11 @@ def parse_amount(value: Any) -> int | None:
     if type(value) is not int or not MIN_AMOUNT_RIALS <= value <= MAX_AMOUNT_RIALS:
         return None
     return value
+
+
+def _sendable(url: str | None) -> str | None:
+    """The URL when it can stand in a Location header as it is."""
+    return url if url and url.isprintable() and " " not in url else None
 
 
 def _of_domain(url: str, domain: str | None) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 from proxy.simulator.bank import Bank
 from proxy.simulator.faults import Call, Fault, Faults, Kind, Operation
-from proxy.simulator.ledger import Answer, Invoice, ReturnExtra, ReturnMethod, State, Terminal, refusal
+from proxy.simulator.ledger import Answer, Invoice, ReturnExtra, ReturnMethod, State, Terminal
 from proxy.simulator.reply import Reply, plain, spoiled
-from proxy.simulator.return_url import with_params
+from proxy.wire import refusal, with_params
 
 TEST_CARD = "603799******1234"
 

@@ -1,27 +1,14 @@
-"""What the gateway keeps: terminals and invoices, and the codes it answers with."""
+"""What the gateway keeps: terminals and invoices."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 MIN_AMOUNT_RIALS = 1000
 # A larger amount does not fit the ledger's 64-bit column.
 MAX_AMOUNT_RIALS = 10**18
 
-DESCRIPTIONS = {
-    100: "نوع درخواست باید POST باشد",
-    101: "api_key ارسال نشده است یا صحیح نیست",
-    102: "مبلغ ارسال نشده است یا کمتر از ۱۰۰۰ ریال است",
-    103: "آدرس بازگشت ارسال نشده است",
-    200: "شناسه پرداخت صحیح نیست",
-    201: "پرداخت انجام نشده است",
-    202: "پرداخت کنسل شده است یا خطایی در مراحل پرداخت رخ داده است",
-    203: "دامنه با دامنه ثبت شده برای ترمینال مطابقت ندارد",
-    204: "آی‌پی با آی‌پی ثبت شده برای ترمینال مطابقت ندارد",
-    301: "خطایی در برقراری با سرور بانک رخ داده است",
-    302: "ترمینال غیرفعال است",
-}
-
-Answer = dict[str, int | str]
+Answer = dict[str, Any]
 """One JSON answer of the script, before it meets the wire."""
 
 
@@ -71,8 +58,3 @@ class Invoice:
     captured_at: int | None = None
     capture_due_at: int | None = None
     checks: int = 0
-
-
-def refusal(code: int) -> Answer:
-    """The script's error answer for a code, known or not."""
-    return {"status": 0, "errorCode": code, "errorDescription": DESCRIPTIONS.get(code, "خطای ناشناخته")}

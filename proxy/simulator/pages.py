@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from proxy.simulator.gateway import Return
 from proxy.simulator.ledger import Invoice, State
-from proxy.simulator.return_url import host_of
+from proxy.wire import host_of
 
 _PERSIAN = str.maketrans("0123456789,", "۰۱۲۳۴۵۶۷۸۹٬")
 _NOTICES = {

@@ -9,11 +9,11 @@ from aiohttp import web
 
 from proxy.simulator import pages
 from proxy.simulator.bank import AlreadyCapturedError, UnknownInvoiceError
-from proxy.simulator.bodies import parse_fields
 from proxy.simulator.gateway import Act, Gateway, Visit
 from proxy.simulator.journal import Journal
-from proxy.simulator.ledger import ReturnMethod, refusal
+from proxy.simulator.ledger import ReturnMethod
 from proxy.simulator.reply import Reply, plain
+from proxy.wire import parse_fields, refusal
 
 MAX_BODY_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024

@@ -7,15 +7,18 @@ from aiohttp import hdrs, web
 
 from proxy.checkout import Checkup
 from proxy.errors import NotFound
+from proxy.facade import shop_url
 from proxy.facts import NotPaid
 from proxy.ids import merchant_of_link
+from proxy.merchant import ReturnMethod
 from proxy.payment import Payment, Status
 from proxy.way_back import way_back_url
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
-from proxy.web.pages import PAGE_HEADERS, payment_page
+from proxy.web.pages import PAGE_HEADERS, WayBack, payment_page, way_back_page
 from proxy.web.parsing import read_body
 from proxy.web.problems import BodyTooLarge, BodyTooSlow, MalformedBody
 from proxy.web.services import SERVICES, Services
+from proxy.wire import location
 
 # All that a return may leave behind; a host that also sends card_number must not make us keep it.
 RETURN_PARAMETERS: Final = ("invoice_key", "status", "bank_code")
@@ -29,7 +32,7 @@ async def pay(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     if request.method == hdrs.METH_HEAD:
         return await _glance(request)
-    payment = _seen(request, await services.tasks.run(services.checkout.opened(request.match_info["link"])))
+    payment = _seen(request, await services.tasks.run(services.checkout.opened(_link(request))))
     if payment.status is Status.PENDING and services.now() < payment.expires_at:
         return _see_other(await services.checkout.gateway_pay_url(payment))
     return await _page(request, payment)
@@ -49,20 +52,20 @@ async def come_back(request: web.Request) -> web.Response:
     # "Not paid yet" is an answer, and the shop can show it; only an outcome that is unknown is waited for here.
     known = payment.status not in OPEN or isinstance(checkup.fact, NotPaid)
     if known and payment.return_url is not None:
-        return _see_other(await _way_back(services, payment, payment.return_url))
+        return await _send_home(services, payment, payment.return_url)
     return await _page(request, payment)
 
 
 async def _checkup(request: web.Request, services: Services) -> Checkup:
     if "again" in request.query:
-        return Checkup(await _by_link(services, request.match_info["link"]), None)
-    returned = services.checkout.returned(request.match_info["link"], await _parameters(request))
+        return Checkup(await _by_link(services, _link(request)), None)
+    returned = services.checkout.returned(_link(request), await _parameters(request))
     return await services.tasks.run(returned)
 
 
 async def _glance(request: web.Request) -> web.Response:
     """HEAD is for previews and scanners, who are nobody's customers: it asks and records nothing."""
-    _seen(request, await _by_link(request.app[SERVICES], request.match_info["link"]))
+    _seen(request, await _by_link(request.app[SERVICES], _link(request)))
     return web.Response(headers=PAGE_HEADERS)
 
 
@@ -75,8 +78,28 @@ async def _page(request: web.Request, payment: Payment) -> web.Response:
     return payment_page(payment, merchant.name, way_back, again=again, now=services.now())
 
 
-async def _way_back(services: Services, payment: Payment, return_url: str) -> str:
-    return way_back_url(return_url, await services.directory.return_secret(payment.merchant_id), payment)
+async def _send_home(services: Services, payment: Payment, return_url: str) -> web.Response:
+    way_back = await _way_back(services, payment, return_url)
+    if way_back.fields is None:
+        return _see_other(way_back.url)
+    merchant = await services.directory.merchant(payment.merchant_id)
+    return way_back_page(merchant.name, way_back)
+
+
+async def _way_back(services: Services, payment: Payment, return_url: str) -> WayBack:
+    """To a shop of the API with our signature; to one of the drop-in as the protocol has it."""
+    if payment.drop_in is None:
+        secret = await services.directory.return_secret(payment.merchant_id)
+        return WayBack(way_back_url(return_url, secret, payment))
+    if payment.drop_in is ReturnMethod.POST:
+        return WayBack(location(return_url), {"invoice_key": payment.link})
+    return WayBack(shop_url(payment))
+
+
+def _link(request: web.Request) -> str:
+    """The link of the path, which is what the drop-in calls an invoice_key."""
+    path = request.match_info
+    return path["link"] if "link" in path else path["invoice_key"]
 
 
 async def _by_link(services: Services, link: str) -> Payment:

@@ -37,6 +37,13 @@ PAGE_HEADERS: Final[Mapping[str, str]] = {
 # Seconds between one look and the next: soon at first, and rare for a page that was left open.
 POLL_SECONDS: Final = (3, 3, 3, 3, 5, 5, 10, 10, 20, 30)
 
+# Submits the form that leads back to the shop. Without it, its button does.
+_GO: Final = "document.forms[0].submit();"
+_GO_HASH: Final = base64.b64encode(hashlib.sha256(_GO.encode()).digest()).decode()
+# No form-action where a form leads to the shop: Chrome holds it against the redirects that follow.
+_FORM_POLICY: Final = PAGE_HEADERS["Content-Security-Policy"].replace("form-action 'none'; ", "")
+_GO_POLICY: Final = f"{_FORM_POLICY}; script-src 'sha256-{_GO_HASH}'"
+
 _PERSIAN: Final = str.maketrans("0123456789,", "۰۱۲۳۴۵۶۷۸۹٬")
 _LATE_MONEY: Final = "اگر مبلغی از حساب شما کم شده است، نگران نباشید: همین که بانک تأیید کند، فروشگاه باخبر می‌شود."
 
@@ -49,6 +56,14 @@ class Words:
     title: str
     text: str
     more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where the shop is: a link, or with `fields` a form to be posted."""
+
+    url: str
+    fields: Mapping[str, str] | None = None
 
 
 OUTCOMES: Final[Mapping[Status, Words]] = {
@@ -85,6 +100,7 @@ _NO_LINK: Final = Words(
 _BUSY: Final = Words(
     "wait", "کمی صبر کنید", "پاسخ‌گویی اکنون ممکن نیست. این صفحه خودبه‌خود تازه می‌شود.", OUTCOMES[Status.PENDING].more
 )
+_HOMEWARD: Final = Words("wait", "بازگشت به فروشگاه", "تا چند لحظهٔ دیگر به فروشگاه بازمی‌گردید.")
 _ODD: Final = Words(
     "wait", "این صفحه باز نشد", "خطایی رخ داد. چند لحظه دیگر دوباره امتحان کنید.", OUTCOMES[Status.PENDING].more
 )
@@ -101,12 +117,19 @@ def persian_toman(amount_rials: int) -> str:
     return persian_number(toman) + (f"٫{persian_number(odd_rials)}" if odd_rials else "")
 
 
-def payment_page(payment: Payment, shop: str, way_back: str | None, *, again: int | None, now: int) -> web.Response:
+def payment_page(payment: Payment, shop: str, way_back: WayBack | None, *, again: int | None, now: int) -> web.Response:
     """What is known of a payment. `again` is how often this page was polled before, None when it need not be."""
     ended = payment.status is Status.PENDING and now >= payment.expires_at
     words = _TIME_IS_UP if ended else OUTCOMES[payment.status]
     refresh = None if again is None else Refresh.after(again)
     return _page(200, words, payment=payment, shop=shop, way_back=way_back, refresh=refresh)
+
+
+def way_back_page(shop: str, way_back: WayBack) -> web.Response:
+    """A page that posts its form to the shop by itself."""
+    page = _page(200, _HOMEWARD, shop=shop, way_back=way_back, go=_GO)
+    page.headers["Content-Security-Policy"] = _GO_POLICY
+    return page
 
 
 def error_page(error: DargahError) -> web.Response:
@@ -151,8 +174,9 @@ def _page(
     *,
     payment: Payment | None = None,
     shop: str = "",
-    way_back: str | None = None,
+    way_back: WayBack | None = None,
     refresh: Refresh | None = None,
+    go: str = "",
 ) -> web.Response:
     text = (
         _environment()
@@ -164,6 +188,10 @@ def _page(
             shop=shop,
             way_back=way_back,
             refresh=refresh,
+            go=Markup(go),  # noqa: S704  a script of ours
         )
     )
-    return web.Response(status=status, body=text.encode(), headers=PAGE_HEADERS)
+    page = web.Response(status=status, body=text.encode(), headers=PAGE_HEADERS)
+    if way_back is not None and way_back.fields is not None:
+        page.headers["Content-Security-Policy"] = _FORM_POLICY
+    return page

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.errors import DargahError
-from proxy.web import customer, endpoints, events, health, payments
+from proxy.web import customer, endpoints, events, facade, health, payments
 from proxy.web.middleware import observe
 from proxy.web.pages import error_page
 from proxy.web.parsing import MAX_BODY_BYTES
@@ -45,15 +45,19 @@ def create_public_app(services: Services) -> web.Application:
         app.router.add_route(method, path, handler)
         if method == "GET":
             app.router.add_route("HEAD", path, handler)
+    facade.add_routes(app)
     return app
 
 
 def operations() -> Iterator[tuple[str, str]]:
     """The (method, path) pairs of the listener, as openapi.yaml must have them."""
-    return ((method, path) for method, path, _ in ROUTES)
+    yield from ((method, path) for method, path, _ in ROUTES)
+    yield from facade.OPERATIONS
 
 
 def _render_error(request: web.Request, error: DargahError) -> web.StreamResponse:
-    if request.path.startswith(CUSTOMER_PATHS):
+    if facade.answers(request.path):
+        return facade.error_response(error)
+    if request.path.startswith(CUSTOMER_PATHS) or facade.pays(request.path):
         return error_page(error)
     return problem_response(error)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from proxy.simulator.ledger import ReturnExtra, ReturnMethod, Terminal
-from proxy.simulator.return_url import with_params
+from proxy.wire import with_params
 from simulator.shop_side import RETURN_URL, Shop, StartShop
 
 

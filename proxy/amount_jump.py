@@ -1,0 +1,55 @@
+"""Notices when a shop's amounts jump by about ten times: somebody has begun to send toman for rial, or the reverse.
+
+One dear order says nothing; the middle of the last few against the middle of those before does. The state is small: a
+few amounts per storefront, of the storefronts seen last, in this process.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+RECENT: Final = 5
+FEWEST_BEFORE: Final = 10
+MOST_KEPT: Final = 40
+MAX_STOREFRONTS: Final = 10_000
+# A shop's middle order drifts by a half or twice; a unit mixed up is ten times. The bounds are near the middle of those.
+LEAST_FACTOR: Final = 6.0
+MOST_FACTOR: Final = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The middle amount before and now, in rials."""
+
+    usual_rials: int
+    recent_rials: int
+
+
+class AmountJumps:
+    """Made once per process; `seen` is told each amount."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+
+    def seen(self, merchant_id: str, storefront: str, amount_rials: int) -> Jump | None:
+        """The jump that this amount completes, told once: what came after it is the usual from then on."""
+        key = (merchant_id, storefront)
+        amounts = self._kept.setdefault(key, deque(maxlen=MOST_KEPT))
+        self._kept.move_to_end(key)
+        if len(self._kept) > MAX_STOREFRONTS:
+            self._kept.popitem(last=False)
+        amounts.append(amount_rials)
+        jump = _jump(list(amounts))
+        if jump is not None:
+            self._kept[key] = deque(list(amounts)[-RECENT:], maxlen=MOST_KEPT)
+        return jump
+
+
+def _jump(amounts: list[int]) -> Jump | None:
+    before, recent = amounts[:-RECENT], amounts[-RECENT:]
+    if len(before) < FEWEST_BEFORE:
+        return None
+    usual, now = median(before), median(recent)
+    factor = max(usual, now) / min(usual, now)
+    return Jump(round(usual), round(now)) if LEAST_FACTOR <= factor <= MOST_FACTOR else None
