@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.sqlite import Batch, SqliteStore, open_store
-from proxy.errors import LeaseLost, NotFound, Overloaded, StaleVersion, StoreUnavailable
+from proxy.errors import InvoiceKeySeen, LeaseLost, NotFound, Overloaded, StaleVersion, StoreUnavailable
 from proxy.facts import InvoiceIssued
 from proxy.payment import Payment, Status
-from proxy.records import PaymentFilter
+from proxy.records import Change, PaymentFilter
 from store.records import LEASE, MERCHANT_ID, NOW, change, create, new_intent, new_payment, new_watch, paid
 
 
@@ -106,7 +106,40 @@ async def test_what_a_failed_step_wrote_is_gone_and_what_the_others_wrote_is_not
     assert await lab.store.watch(MERCHANT_ID, first.id) is not None
 
 
-STATEMENTS = ["BEGIN", "SAVEPOINT", "INSERT INTO payments", "RELEASE", "COMMIT"]
+async def invoice_of_another(lab: Lab) -> Change:
+    """A change that fails after it has written its payment's row."""
+    first, second = await create(lab.store, new_payment("x")), await create(lab.store, new_payment("y"))
+    await lab.store.transition(change(first, InvoiceIssued("inv")))
+    return change(second, InvoiceIssued("inv"))
+
+
+async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> None:
+    taken = await invoice_of_another(lab)
+    before, after = new_payment("before"), new_payment("after")
+    lab.batches.clear()
+    results = await asyncio.gather(
+        create(lab.store, before), lab.store.transition(taken), create(lab.store, after), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [Payment, InvoiceKeySeen, Payment]
+    assert await lab.store.payment(MERCHANT_ID, taken.before.id) == taken.before
+    assert {before.id, after.id} <= await payments_of(lab.store)
+    assert [batch.steps for batch in lab.batches] == [3]
+
+
+@pytest.mark.parametrize("statement", ["ROLLBACK", "SAVEPOINT", "ROLLBACK TO", "RELEASE"])
+async def test_a_fault_while_a_step_is_undone_is_told_to_every_waiter(lab: Lab, statement: str) -> None:
+    taken = await invoice_of_another(lab)
+    stored = await payments_of(lab.store)
+    lab.disk.fail(statement)
+    results = await asyncio.gather(
+        create(lab.store), lab.store.transition(taken), create(lab.store), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [StoreUnavailable] * 3
+    assert await payments_of(lab.store) == stored
+    await create(lab.store)
+
+
+STATEMENTS = ["BEGIN", "INSERT INTO payments", "COMMIT"]
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_BUSY])

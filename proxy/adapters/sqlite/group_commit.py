@@ -48,14 +48,18 @@ _PRIMARY_CODE_MASK: Final = 0xFF
 
 
 def commit_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
-    """Runs the steps in one transaction, each in its savepoint, and commits.
+    """Runs the steps in one transaction and commits.
 
     A step that raises is undone alone and its error is its outcome. Raises BatchFailed when the storage fails, a
-    failed commit included: then every step is undone.
+    failed commit included: then every step is undone. A step may be run twice, the first time undone.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_guarded(connection, step) for step in steps]
+        outcomes = _unguarded(connection, steps)
+        if outcomes is None:
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [_guarded(connection, step) for step in steps]
         connection.execute("COMMIT")
     except BaseException as error:
         raise BatchFailed(broken=not _rolled_back(connection)) from error
@@ -74,6 +78,21 @@ def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) ->
                 outcomes.append(Outcome(error=error))
     except sqlite3.Error as error:
         raise BatchFailed(broken=False) from error
+    return outcomes
+
+
+def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome] | None:
+    """The steps without savepoints, which cost a sixth of a batch; None once one raised after it had written."""
+    outcomes = []
+    for step in steps:
+        before = connection.total_changes
+        try:
+            outcomes.append(Outcome(step(connection)))
+        except Exception as error:  # noqa: BLE001  the waiter gets it
+            _raise_if_storage(error)
+            if connection.total_changes != before:
+                return None
+            outcomes.append(Outcome(error=error))
     return outcomes
 
 
