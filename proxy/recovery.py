@@ -12,7 +12,7 @@ import structlog
 
 from proxy.checkout import Checkout, Checkup
 from proxy.clock import DAY, MINUTE, SECOND
-from proxy.errors import invalid
+from proxy.errors import DargahError, invalid
 from proxy.facts import CheckUnknown
 from proxy.payment import Payment, Status
 from proxy.ports import Now, Payments
@@ -83,8 +83,11 @@ class Recovery:
     async def _check(self, payment: Payment) -> Checkup | None:
         try:
             return await self._checkout.check(payment)
+        except DargahError as error:
+            log.warning("recover_not_asked", payment_id=payment.id, merchant_id=payment.merchant_id, code=error.code)
+            return None
         except Exception:
-            # One terminal without its key, or a full queue, is no reason to leave the others unasked.
+            # One terminal whose key cannot be opened is no reason to leave the others unasked.
             log.exception("recover_check_failed", payment_id=payment.id, merchant_id=payment.merchant_id)
             return None
 
