@@ -18,6 +18,7 @@ class Kind(StrEnum):
     FORGED = "forged return"
     CHECK = "check"
     RESOLVE = "resolve"
+    RECOVER = "recover"
     WATCH = "watch"
     DELIVER = "deliver"
     GO = "go on"
@@ -46,6 +47,7 @@ _TEXT = {
     Kind.FORGED: "somebody forges a return of #{subject}, with the invoice of #{value}",
     Kind.CHECK: "the storefront checks #{subject}",
     Kind.RESOLVE: "the operator resolves the review of #{subject}",
+    Kind.RECOVER: "the operator asks about everything of the last two days",
     Kind.WATCH: "the watcher steps",
     Kind.DELIVER: "the delivery steps",
     Kind.GO: "what #{subject} started goes on",

@@ -47,18 +47,23 @@ async def come_to_rest(world: World, audit: Audit, *, coarse: bool) -> None:
     for hook in world.cast.hooks:
         await world.process.setup.change_endpoint(hook.merchant_id, hook.endpoint_id, paused=False, actor="merchant")
     for _ in range(MAX_ROUNDS):
-        for step in (world.process.watcher.step, world.process.delivery.step):
-            start(REST, step())
-            await this_loop().idle()
-        await finish(world)
+        due_at = await step_loops(world)
         audit.step()
-        due_at = await _next_due(world)
         if due_at is None:
             return
         if due_at > world.clock.now:
             world.clock.now = due_at + (_COARSE if coarse else 0)
     world.break_promise("quiet in bounded time", f"after {MAX_ROUNDS} rounds there still is something due")
     world.raise_if_broken()
+
+
+async def step_loops(world: World) -> int | None:
+    """A step of each loop, to the end of all that it starts; gives when something is due next."""
+    for step in (world.process.watcher.step, world.process.delivery.step):
+        start(REST, step())
+        await this_loop().idle()
+    await finish(world)
+    return await _next_due(world)
 
 
 async def _next_due(world: World) -> int | None:

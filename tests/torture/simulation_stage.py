@@ -8,8 +8,8 @@ import orjson
 
 from proxy.clock import DAY, MINUTE
 from proxy.errors import DargahError
-from proxy.facts import Decision, Resolved
-from proxy.payment import IllegalFact, Payment, Status
+from proxy.facts import Decision
+from proxy.payment import Payment, Status
 from proxy.records import Reply
 from proxy.setup import Setup
 from proxy.simulator.bank import AlreadyCapturedError
@@ -45,6 +45,7 @@ class Stage:
             Kind.FORGED: self._forged,
             Kind.CHECK: self._checked,
             Kind.RESOLVE: self._resolved,
+            Kind.RECOVER: self._recovered,
             Kind.WATCH: self._watch,
             Kind.DELIVER: self._deliver,
             Kind.ROTATE: self._rotate,
@@ -131,6 +132,9 @@ class Stage:
         if cart is not None and cart.payment_id:
             self._start(action, self._resolve(cart, list(Decision)[action.value % 3]))
 
+    async def _recovered(self, action: Action) -> None:
+        self._start(action, self._recover())
+
     async def _watch(self, action: Action) -> None:
         self._start(action, self._world.process.watcher.step())
 
@@ -189,10 +193,6 @@ class Stage:
         except DargahError as error:
             world.counts[f"told {error.code}"] += 1
             world.trace.note(f"told {error.code}")
-        except IllegalFact as error:
-            # Of two operators who resolve the same review, one is told so.
-            if action.kind is not Kind.RESOLVE and not turns.dead:
-                world.break_promise("no unexpected error", f"{action} raised {error!r}")
         except Exception as error:  # noqa: BLE001  whatever it is, nobody should have seen it
             if turns.dead:
                 return
@@ -244,12 +244,17 @@ class Stage:
 
     async def _resolve(self, cart: Cart, decision: Decision) -> None:
         process = self._world.process
-        payment = await process.store.payment(cart.shop.merchant_id, cart.payment_id)
-        if payment.review is None or payment.review.resolution is not None:
-            return
-        read = await process.store.watch(payment.merchant_id, payment.id)
-        fact = Resolved(decision, "seen", "operator")
-        self._told((await process.settlement.settle(payment, fact, plan=None, read=read)).payment)
+        self._told(await process.reviews.resolve(cart.payment_id, decision, "seen", actor="operator"))
+
+    async def _recover(self) -> None:
+        recovery, since, reached = self._world.process.recovery, self._world.clock() - 2 * DAY, None
+        while True:
+            found = await recovery.step(since, reached, 5)
+            for payment in (*found.credited, *found.needs_review):
+                self._told(payment)
+            reached = found.reached
+            if reached is None:
+                return
 
     def _told(self, payment: Payment) -> Payment:
         """Whoever is told a state is told what is stored: a later one perhaps, an earlier one never."""

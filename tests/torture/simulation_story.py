@@ -20,6 +20,7 @@ _WEIGHTS: Final = {
     Kind.FORGED: 2,
     Kind.CHECK: 4,
     Kind.RESOLVE: 2,
+    Kind.RECOVER: 1,
     Kind.WATCH: 10,
     Kind.DELIVER: 8,
     Kind.GO: 22,
@@ -52,7 +53,15 @@ _OF_A_PURCHASE: Final = frozenset(
         Kind.RESOLVE,
     }
 )
-_STARTS: Final = _OF_A_PURCHASE | {Kind.CREATE, Kind.WATCH, Kind.DELIVER, Kind.PAUSE, Kind.RESUME, Kind.ROTATE}
+_STARTS: Final = _OF_A_PURCHASE | {
+    Kind.CREATE,
+    Kind.RECOVER,
+    Kind.WATCH,
+    Kind.DELIVER,
+    Kind.PAUSE,
+    Kind.RESUME,
+    Kind.ROTATE,
+}
 
 
 class Storyteller:

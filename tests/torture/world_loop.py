@@ -1,6 +1,7 @@
 """An event loop on virtual time: nothing sleeps, nothing comes from outside, and its driver hears when all wait."""
 
 import asyncio
+import math
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -24,16 +25,24 @@ class VirtualLoop(BaseEventLoop):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
+        # Seconds since the epoch leave a float no room for the fractions that timers are compared by.
+        self._began = clock.now
         self._selector = self
         self._driver: asyncio.Future[None] | None = None
 
     def time(self) -> float:
-        return self._clock.now / 1000
+        return (self._clock.now - self._began) / 1000
 
     async def idle(self) -> None:
         """Returns when everything else waits for a turn, for the clock or for nothing at all."""
         self._driver = self.create_future()
         await self._driver
+
+    def next_timer(self) -> int | None:
+        """The first millisecond after the earliest timer is due."""
+        scheduled: list[asyncio.TimerHandle] = getattr(self, "_scheduled", [])
+        times = [timer.when() for timer in scheduled if not timer.cancelled()]
+        return self._began + math.floor(min(times) * 1000) + 1 if times else None
 
     def select(self, timeout: float | None) -> list[Any]:
         """What the base class asks of a selector: the events of the outside, of which there are none."""

@@ -12,6 +12,8 @@ from proxy.directory import Directory
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.ports import Gateway, Sender, Store
+from proxy.recovery import Recovery
+from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import Setup
 from proxy.watcher import Watcher
@@ -44,6 +46,8 @@ class Process:
         self.checkout = Checkout(
             self.store, self.directory, gateway, self.gate, self.settlement, ids, clock, PUBLIC_URL
         )
+        self.reviews = Reviews(self.store, self.settlement, ids, clock)
+        self.recovery = Recovery(self.store, self.checkout, clock)
         self.watcher = Watcher(self.store, self.checkout, self.settlement, self.gate, clock, max_at_once=MAX_AT_ONCE)
         self.delivery = Delivery(self.store, self.directory, sender, ids, clock, dice.jitter, max_in_flight=MAX_AT_ONCE)
 

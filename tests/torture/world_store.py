@@ -33,7 +33,16 @@ _NO_TURN: Final = frozenset(
     }
 )
 _READS: Final = frozenset(
-    {"payment", "payment_by_link", "list_payments", "stored", "watch", "timeline", "sealed_otherwise", "list_audit"}
+    {
+        "payment",
+        "payment_by_link",
+        "list_payments",
+        "stored",
+        "watch",
+        "timeline",
+        "sealed_otherwise",
+        "unsettled_since",
+    }
 )
 
 
