@@ -27,6 +27,7 @@ from proxy.adapters.guard import Guard
 from proxy.adapters.sender import HttpSender
 from proxy.adapters.sqlite import Fault, open_store
 from proxy.adapters.vault import KeyRing, RingVault
+from proxy.bell import Bell
 from proxy.checkout import Checkout
 from proxy.clock import MINUTE, system_now
 from proxy.config import Settings
@@ -39,10 +40,13 @@ from proxy.ids import Ids, RandomBytes
 from proxy.loops import Repeater, Tasks
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.recovery import Recovery
+from proxy.redelivery import Redelivery
+from proxy.retention import Retention
 from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import Setup
 from proxy.setup.fields import HttpPolicy
+from proxy.trial import Trial
 from proxy.watcher import Watcher
 from proxy.web.admin import create_admin_app
 from proxy.web.admin_services import AdminServices
@@ -120,6 +124,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
             loop.start()
             stack.push_async_callback(loop.stop)
         stack.callback(setattr, readiness, "draining", True)
+        stack.callback(dargah.services.bell.close)
         log.info("started", version=__version__, sqlite_version=sqlite3.sqlite_version, url=dargah.url)
         yield dargah
 
@@ -152,7 +157,20 @@ def _wire(
     watcher = Watcher(store, checkout, settlement, gate, now)
     delivery = Delivery(store, directory, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
     watch, deliver = Repeater("watch", watcher.step, now), Repeater("deliver", delivery.step, now)
-    settlement.on_watch, settlement.on_event = watch.wake_by, deliver.wake
+    forget = Repeater("forget", _retention(settings, store, now).step, now)
+    redelivery, trial, bell = Redelivery(store, now), Trial(store, directory, sender, ids, now), Bell()
+
+    def happened(merchant_id: str) -> None:
+        deliver.wake()
+        bell.ring(merchant_id)
+
+    def changed() -> None:
+        directory.forget()
+        # An endpoint that came back has work that waits.
+        deliver.wake()
+
+    settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
+    settlement.on_event = delivery.on_event = trial.on_event = happened
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
     exact = frozenset(target for target in settings.webhook_allow if isinstance(target, str))
     http = HttpPolicy(loopback=settings.development, targets=exact)
@@ -160,13 +178,16 @@ def _wire(
         store=store,
         directory=directory,
         checkout=checkout,
-        setup=Setup(store, vault, now, outside.random_bytes, http=http, changed=directory.forget),
+        setup=Setup(store, vault, now, outside.random_bytes, http=http, changed=changed),
         tasks=Tasks(MAX_TASKS),
         now=now,
         random_bytes=outside.random_bytes,
         public_url=lambda: public_url,
         default_expires_in=settings.payment_expiry_minutes * MINUTE,
         ready=readiness,
+        redelivery=redelivery,
+        trial=trial,
+        bell=bell,
     )
     operators = AdminServices(
         services.setup,
@@ -177,7 +198,13 @@ def _wire(
         outside.random_bytes,
         settings.admin_tokens(),
     )
-    return Dargah(url, admin_url, services, watcher, delivery), operators, [watch, deliver]
+    return Dargah(url, admin_url, services, watcher, delivery), operators, [watch, deliver, forget]
+
+
+def _retention(settings: Settings, store: Store, now: Now) -> Retention:
+    return Retention(
+        store, now, events_keep_days=settings.events_keep_days, attempts_keep_days=settings.attempts_keep_days
+    )
 
 
 def _bind(address: Address, stack: AsyncExitStack) -> socket.socket:
@@ -207,7 +234,8 @@ async def _serve(app: web.Application, listener: socket.socket, settings: Settin
 
 async def _drain(dargah: Dargah, seconds: float) -> None:
     """What runs by itself has its time to end; the leases find again what did not."""
-    kinds = (dargah.services.tasks, dargah.watcher.tasks, dargah.delivery.tasks)
+    services = dargah.services
+    kinds = (services.tasks, services.trial.tasks, dargah.watcher.tasks, dargah.delivery.tasks)
     try:
         async with asyncio.timeout(seconds):
             await asyncio.gather(*(tasks.drain() for tasks in kinds))

@@ -31,6 +31,7 @@ SECRETS_DIR: Final = f"{PREFIX}SECRETS_DIR"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
+KeepDays = Annotated[int, Field(ge=4, le=3650)]  # the retries' schedule takes more than three days
 
 
 class Environment(StrEnum):
@@ -101,6 +102,12 @@ class Settings(BaseSettings):
     gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
     waiting_limit: Limit = Field(1000, description="Calls that may wait for a gateway's turn; over it, 503.")
     webhook_in_flight: Limit = Field(256, description="Webhooks on their way at once.")
+    events_keep_days: KeepDays = Field(
+        90, description="Days that events and their deliveries are kept. One that was not delivered is kept for ever."
+    )
+    attempts_keep_days: KeepDays = Field(
+        30, description="Days that the attempts of a delivery that got through are kept, with the answers' beginnings."
+    )
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
     drain_seconds: Seconds = Field(25, description="How long running work has to finish after SIGTERM.")

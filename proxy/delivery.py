@@ -2,22 +2,24 @@
 
 No transaction is ever open across HTTP, and an attempt is counted at its claim, so that one that died is visible. The
 store claims only what may start now: enabled endpoints in turn, a few at once of each, one at a time of those that do
-not answer. A recorded attempt brings the endpoint's next delivery with it while nobody else is waiting for the place.
+not answer. A recorded attempt brings the endpoint's next delivery with it, but not for ever while others wait.
 """
 
+from collections.abc import Callable
 from itertools import count
 from typing import Final
 
 import structlog
 
-from proxy import __version__, ids, webhook
+from proxy import ids
 from proxy.clock import SECOND
 from proxy.directory import Directory
 from proxy.errors import LeaseLost
 from proxy.ids import Ids
 from proxy.loops import Tasks
+from proxy.outgoing import outgoing
 from proxy.ports import Jitter, Now, Sender, Store
-from proxy.records import Answer, Attempt, Claim, Finished, Lease, Outgoing
+from proxy.records import Answer, Attempt, Claim, Finished, Lease
 from proxy.verdict import DisabledReason
 from proxy.views import endpoint_data
 from proxy.webhook import Event
@@ -27,11 +29,16 @@ log = structlog.get_logger()
 # The longest attempt and five seconds more: a shorter lease would have two workers send.
 LEASE: Final = 25 * SECOND
 MAX_IN_FLIGHT: Final = 256
-USER_AGENT: Final = f"Dargah/{__version__} (webhooks)"
+# What an endpoint that answers is sent on one place before the place goes to another that waits for it. One alone
+# would double the store's work under load; more would make the others wait.
+ATTEMPTS_IN_A_TURN: Final = 8
 
 
 class Delivery:
-    """`step` claims and starts what can start now; `tasks` holds what is in flight."""
+    """`step` claims and starts what can start now; `tasks` holds what is in flight.
+
+    `on_event` is called with the merchant after a commit that made an event.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class Delivery:
         self._crowded = False
         self._stopping = False
         self.tasks = Tasks(max_in_flight)
+        self.on_event: Callable[[str], None] = lambda _merchant_id: None
 
     async def step(self) -> int | None:
         """Starts an attempt of each delivery that may start now; gives when to look again."""
@@ -76,19 +84,23 @@ class Delivery:
         self._stopping = True
 
     async def _attempt(self, claim: Claim) -> None:
+        """One delivery after the other of one endpoint; where others wait for the place, no more than its turn."""
         following: Claim | None = claim
+        number = 0
         while following is not None:
-            following = await self._once(following)
+            number += 1
+            following = await self._once(following, number)
 
-    async def _once(self, claim: Claim) -> Claim | None:
+    async def _once(self, claim: Claim, number: int) -> Claim | None:
         """Attempts one delivery; gives the endpoint's next one when it was claimed along."""
         try:
             if self._stopping:
                 await self._store.release_deliveries([claim])
                 return None
             started = self._now()
-            answer = await self._sender.send(await self._outgoing(claim, started))
-            return await self._record(claim, started, answer)
+            message = await outgoing(self._directory, claim.endpoint, claim.event.id, claim.event.body, started)
+            answer = await self._sender.send(message)
+            return await self._record(claim, started, answer, number)
         except LeaseLost:
             log.warning("delivery_lease_lost", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
         except Exception:
@@ -96,14 +108,15 @@ class Delivery:
             log.exception("delivery_failed", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
         return None
 
-    async def _record(self, claim: Claim, started: int, answer: Answer) -> Claim | None:
+    async def _record(self, claim: Claim, started: int, answer: Answer, number: int) -> Claim | None:
         now = self._now()
         outcome = "delivered" if answer.delivered else "failed"
         attempt = Attempt(
             claim.attempt, started, answer.duration_ms, outcome, answer.status, answer.error, answer.excerpt
         )
         finished = Finished(claim, attempt, answer.retry_after_seconds, now, self._jitter())
-        follow = None if self._crowded or self._stopping else self._lease(now)
+        goes_on = not self._crowded or (answer.delivered and number < ATTEMPTS_IN_A_TURN)
+        follow = self._lease(now) if goes_on and not self._stopping else None
         judged = await self._store.record_attempt(finished, follow)
         if judged.verdict.disable is not None:
             await self._disable(claim, judged.verdict.disable, now)
@@ -123,23 +136,7 @@ class Delivery:
             log.warning(
                 "endpoint_disabled", endpoint_id=claim.endpoint.id, merchant_id=claim.merchant_id, code=reason.value
             )
-
-    async def _outgoing(self, claim: Claim, now: int) -> Outgoing:
-        """The message as it leaves now: keys and URL are as they are now, timestamp and signature are new."""
-        keys = await self._directory.signing_keys(claim.endpoint)
-        seconds = now // SECOND
-        return Outgoing(
-            claim.endpoint.url,
-            {
-                **claim.endpoint.headers,
-                "content-type": "application/json",
-                "user-agent": USER_AGENT,
-                "webhook-id": claim.event.id,
-                "webhook-timestamp": str(seconds),
-                "webhook-signature": webhook.sign(keys, claim.event.id, seconds, claim.event.body),
-            },
-            claim.event.body,
-        )
+            self.on_event(claim.merchant_id)
 
     def _lease(self, now: int) -> Lease:
         return Lease(now + LEASE, f"{self._process}{next(self._leases)}")

@@ -37,14 +37,16 @@ class Settled:
 
 
 class Settlement:
-    """`on_event` is called after a commit that made events, `on_watch` with the time of a check that one planned."""
+    """`on_event` is called with the merchant after a commit that made events, `on_watch` with the time of a check
+    that one planned.
+    """
 
     def __init__(self, store: Store, ids: Ids, now: Now, jitter: Jitter) -> None:
         self._store = store
         self._ids = ids
         self._now = now
         self._jitter = jitter
-        self.on_event: Callable[[], None] = lambda: None
+        self.on_event: Callable[[str], None] = lambda _merchant_id: None
         self.on_watch: Callable[[int], None] = lambda _due_at: None
 
     async def settle(
@@ -90,6 +92,7 @@ class Settlement:
                 payment_id=payment.id,
                 occurred_at=now,
                 data=data,
+                mode=payment.mode,
             )
             for event_type in types
         ]
@@ -121,7 +124,7 @@ class Settlement:
 
     def _tell(self, change: Change) -> None:
         if change.events:
-            self.on_event()
+            self.on_event(change.after.merchant_id)
         if change.watch is not None:
             self.on_watch(change.watch.due_at)
 

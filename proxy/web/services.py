@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from proxy.bell import Bell
 from proxy.checkout import Checkout
 from proxy.directory import Directory
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
 from proxy.ports import Now, Store
+from proxy.redelivery import Redelivery
 from proxy.setup import Setup
+from proxy.trial import Trial
 
 Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
@@ -32,6 +35,9 @@ class Services:
     public_url: Callable[[], str]
     default_expires_in: int
     ready: Ready
+    redelivery: Redelivery
+    trial: Trial
+    bell: Bell
 
 
 SERVICES = web.AppKey("services", Services)

@@ -40,7 +40,8 @@ async def run_loops_until(world: World, time: int) -> None:
     process, clock = world.process, world.clock
     watch = Repeater("watch", process.watcher.step, clock)
     deliver = Repeater("deliver", process.delivery.step, clock)
-    process.settlement.on_watch, process.settlement.on_event = watch.wake_by, deliver.wake
+    process.settlement.on_watch = watch.wake_by
+    process.settlement.on_event = lambda _merchant_id: deliver.wake()
     for loop in (watch, deliver):
         loop.start()
     while clock.now < time:
