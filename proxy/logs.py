@@ -5,6 +5,7 @@ An allow-list rather than a block-list: a field that nobody thought of is droppe
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
@@ -69,7 +70,19 @@ def configure(level: str, form: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(threshold, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Wordless("%(levelname)s %(name)s"))
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler])
+
+
+class _Wordless(logging.Formatter):
+    """What libraries log, without what they say: aiohttp's parse errors quote the header that they failed at, which may
+    be somebody's token. The chain of errors is left out too.
+    """
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the standard library's name
+        kind, _error, trace = ei
+        return "".join([*traceback.format_tb(trace), kind.__name__ if kind else ""])
 
 
 def _only_allowed(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -29,3 +29,24 @@ def test_a_traceback_shows_no_values(form: str) -> None:
     assert "canary-5511" not in ran.stderr + ran.stdout
     for shown in ("request_failed", "RuntimeError", "inside", "r-17", "t-17", "/v1/payments"):
         assert shown in ran.stderr
+
+
+LIBRARY = """
+import logging
+from proxy import logs
+
+logs.configure("info", FORM)
+try:
+    raise ValueError("Authorization: Bearer canary" + "-5511")
+except ValueError:
+    logging.getLogger("aiohttp.server").exception("canary" + "-5511")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_a_library_logs_shows_no_values(form: str) -> None:
+    script = LIBRARY.replace("FORM", repr(form))
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert "canary-5511" not in ran.stderr + ran.stdout
+    for shown in ("ERROR aiohttp.server", "ValueError", "line "):
+        assert shown in ran.stderr
