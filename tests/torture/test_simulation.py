@@ -86,7 +86,7 @@ def trusting(real: Callable[[Payment, Fact, int], Applied]) -> Callable[[Payment
                 version=payment.version + 1,
                 paid_at=now,
                 captured_invoice_keys=(fact.invoice_key,),
-                bank_code="1",
+                bank_code=fact.invoice_key,
                 captured_rials=payment.amount_rials,
             )
             return paid, (EventType.PAID,)
