@@ -57,7 +57,7 @@ def _payment(event_type: EventType, merchant_id: str, storefront: str, mode: Mod
         description="a test event: no money moved",
         metadata={},
         return_url=None,
-        link=ids.link(merchant_id),
+        link=ids.link(merchant_id, created_at),
         expires_at=created_at + LIFE,
         created_at=created_at,
         updated_at=created_at,

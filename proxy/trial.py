@@ -49,6 +49,7 @@ class Trial:
             payment_id=None,
             occurred_at=now,
             data=data,
+            mode=token.mode,
         )
         stored = await self._store.add_event(event)
         self.on_event(token.merchant_id)

@@ -11,7 +11,6 @@ from aiohttp.typedefs import Handler
 from proxy.errors import NotFound, Unauthenticated
 from proxy.ids import merchant_of_id
 from proxy.setup import EndpointChanges, MerchantChanges, TerminalChanges
-from proxy.views import endpoint_data
 from proxy.web.admin_objects import (
     audit_object,
     merchant_object,
@@ -34,9 +33,11 @@ from proxy.web.admin_services import AdminServices
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import bearer
 from proxy.web.cursors import read_cursor, write_cursor
+from proxy.web.delivery_schemas import RotateSecret
+from proxy.web.endpoint_objects import endpoint_object, endpoint_objects
 from proxy.web.headers import SECURITY_HEADERS
 from proxy.web.middleware import MERCHANT_ID, observe
-from proxy.web.parsing import MAX_BODY_BYTES, query_of, read_body, read_object, validated
+from proxy.web.parsing import MAX_BODY_BYTES, query_of, read_body, read_object, read_optional_object, validated
 from proxy.web.problems import problem_response
 from proxy.web.schemas import ChangeEndpoint, CreateEndpoint, PageQuery
 
@@ -178,21 +179,29 @@ class Admin(AdminPayments):
         merchant_id = _merchant_id(request)
         body = validated(CreateEndpoint, await read_object(request))
         endpoint, secret = await self._setup.add_endpoint(merchant_id, actor=actor, **body.model_dump())
-        return json_answer(endpoint_data(endpoint) | {"secret": secret}, CREATED)
+        return json_answer(await endpoint_object(self._setup, endpoint) | {"secret": secret}, CREATED)
 
     async def list_endpoints(self, request: web.Request, _actor: str) -> web.Response:
         merchant = await self._store.merchant(_merchant_id(request))
-        rows = [endpoint_data(endpoint) for endpoint in await self._store.list_endpoints(merchant.id)]
+        rows = await endpoint_objects(self._setup, await self._store.list_endpoints(merchant.id))
         return page_answer(request, rows, None)
 
     async def get_endpoint(self, request: web.Request, _actor: str) -> web.Response:
-        return json_answer(endpoint_data(await self._store.endpoint(*_owned(request, "endpoint"))))
+        endpoint = await self._store.endpoint(*_owned(request, "endpoint"))
+        return json_answer(await endpoint_object(self._setup, endpoint))
 
     async def change_endpoint(self, request: web.Request, actor: str) -> web.Response:
         ids = _owned(request, "endpoint")
         body = validated(ChangeEndpoint, await read_object(request))
         changes = cast("EndpointChanges", {name: getattr(body, name) for name in body.model_fields_set})
-        return json_answer(endpoint_data(await self._setup.change_endpoint(*ids, actor=actor, **changes)))
+        endpoint = await self._setup.change_endpoint(*ids, actor=actor, **changes)
+        return json_answer(await endpoint_object(self._setup, endpoint))
+
+    async def rotate_endpoint_secret(self, request: web.Request, actor: str) -> web.Response:
+        ids = _owned(request, "endpoint")
+        body = validated(RotateSecret, await read_optional_object(request))
+        endpoint, secret = await self._setup.rotate_secret(*ids, body.overlap_seconds, actor=actor)
+        return json_answer(await endpoint_object(self._setup, endpoint) | {"secret": secret})
 
     async def delete_endpoint(self, request: web.Request, actor: str) -> web.Response:
         await self._setup.delete_endpoint(*_owned(request, "endpoint"), actor=actor)
@@ -235,6 +244,7 @@ ROUTES: Final[tuple[tuple[str, str, AdminHandler], ...]] = (
     ("GET", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.get_endpoint),
     ("PATCH", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.change_endpoint),
     ("DELETE", f"{_ONE}/endpoints/{{endpoint_id}}", Admin.delete_endpoint),
+    ("POST", f"{_ONE}/endpoints/{{endpoint_id}}/rotate-secret", Admin.rotate_endpoint_secret),
     ("GET", "/payments", Admin.list_payments),
     ("GET", "/payments/{payment_id}", Admin.get_payment),
     ("GET", "/payments/{payment_id}/timeline", Admin.get_payment_timeline),

@@ -61,6 +61,11 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return parse_object(await read_body(request))
 
 
+async def read_optional_object(request: web.Request) -> dict[str, Any]:
+    """The same, or an empty object when there is no body."""
+    return await read_object(request) if request.can_read_body else {}
+
+
 async def read_body(request: web.Request) -> bytes:
     """The body, at most MAX_BODY_BYTES, which is also the application's `client_max_size`.
 

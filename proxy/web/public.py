@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.errors import DargahError
-from proxy.web import customer, endpoints, events, facade, health, payments
+from proxy.web import customer, deliveries, endpoints, events, facade, health, payments
 from proxy.web.middleware import observe
 from proxy.web.pages import error_page
 from proxy.web.parsing import MAX_BODY_BYTES
@@ -26,6 +26,15 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/v1/webhook-endpoints/{endpoint_id}", endpoints.get_endpoint),
     ("PATCH", "/v1/webhook-endpoints/{endpoint_id}", endpoints.change_endpoint),
     ("DELETE", "/v1/webhook-endpoints/{endpoint_id}", endpoints.delete_endpoint),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate-secret", endpoints.rotate_secret),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries", deliveries.list_deliveries),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/recover", deliveries.recover),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay", deliveries.replay),
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/test", deliveries.test_endpoint),
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}/stats", deliveries.get_stats),
+    ("GET", "/v1/deliveries/{delivery_id}", deliveries.get_delivery),
+    ("POST", "/v1/deliveries/{delivery_id}/retry", deliveries.retry_delivery),
+    ("POST", "/v1/events/test", events.trigger),
     ("GET", "/v1/events", events.list_events),
     ("GET", "/v1/events/{event_id}", events.get_event),
     ("GET", "/pay/{link}", customer.pay),

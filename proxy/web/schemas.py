@@ -8,9 +8,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from proxy.checkout import Order
 from proxy.clock import SECOND
 from proxy.errors import InvalidInput
-from proxy.merchant import STOREFRONT, check_return_url
+from proxy.merchant import STOREFRONT, V1, check_return_url
 from proxy.money import Currency, to_rials
-from proxy.payment import EventType, Status
+from proxy.payment import Status
+from proxy.setup import EVENT_TYPES
 from proxy.way_back import ascii_url
 from proxy.web.field_errors import refuse, refuse_as
 
@@ -21,6 +22,9 @@ MAX_EXACT_INTEGER: Final = 2**53 - 1  # what a JSON number carries exactly in ev
 MIN_EXPIRES_IN_SECONDS: Final = 300
 MAX_EXPIRES_IN_SECONDS: Final = 3 * 86_400
 MAX_LIMIT: Final = 100
+MAX_WAIT_SECONDS: Final = 30
+MAX_SEQUENCE_DIGITS: Final = 18  # what surely fits 64 bits
+LATEST: Final = "latest"
 DEFAULT_LIMIT: Final = 20
 RETURN_ORIGINS: Final = "return_origins"
 
@@ -82,6 +86,23 @@ def _metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
+def _event_type(text: str) -> str:
+    if text not in EVENT_TYPES:
+        choices = ", ".join(sorted(EVENT_TYPES))
+        raise refuse("not_one_of", f"must be one of {choices}", f"باید یکی از اینها باشد: {choices}")
+    return text
+
+
+def _yes_or_no(text: Any) -> Any:
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _sequence(text: str) -> str:
+    if text != LATEST and not (text.isascii() and text.isdigit() and len(text) <= MAX_SEQUENCE_DIGITS):
+        raise refuse("not_a_sequence", "must be an event's sequence, or latest", "باید شمارهٔ رویداد یا latest باشد")
+    return text
+
+
 def _digits(text: Any) -> Any:
     """A query's number; only plain digits, since int() also takes signs, underscores and other scripts' digits."""
     return int(text) if isinstance(text, str) and len(text) <= 9 and text.isascii() and text.isdigit() else text  # noqa: PLR2004  a bound on int()
@@ -99,7 +120,8 @@ Metadata = Annotated[
     Field(max_length=MAX_METADATA_KEYS),
     AfterValidator(_metadata),
 ]
-EventTypeName = Annotated[EventType, Field(strict=False)]
+EventTypeName = Annotated[str, AfterValidator(_event_type)]
+Signatures = Annotated[list[str], Field(max_length=5)]
 EventTypeNames = Annotated[list[str], Field(max_length=20)]
 Headers = Annotated[dict[str, str], Field(max_length=20)]
 Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=MAX_LIMIT)]
@@ -178,6 +200,9 @@ class EventQuery(PageQuery):
     type: EventTypeName | None = None
     payment_id: Printable | None = None
     storefront: Storefront | None = None
+    after: Annotated[str, AfterValidator(_sequence)] | None = None
+    delivered: Annotated[bool, BeforeValidator(_yes_or_no)] | None = None
+    wait: Annotated[int, BeforeValidator(_digits), Field(ge=0, le=MAX_WAIT_SECONDS)] = 0
 
 
 class CreateEndpoint(Input):
@@ -188,6 +213,7 @@ class CreateEndpoint(Input):
     event_types: EventTypeNames = Field(default_factory=list)
     description: FreeText = ""
     headers: Headers = Field(default_factory=dict)
+    signatures: Signatures = [V1]
 
 
 class ChangeEndpoint(Input):
@@ -198,4 +224,5 @@ class ChangeEndpoint(Input):
     event_types: EventTypeNames = Field(default_factory=list)
     description: FreeText = ""
     headers: Headers = Field(default_factory=dict)
+    signatures: Signatures = [V1]
     paused: bool = False

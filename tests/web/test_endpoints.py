@@ -161,7 +161,21 @@ async def test_nobody_sees_anothers_events(lab: Lab) -> None:
         assert (await lab.call("GET", f"/v1/events/{event['id']}", token=token)).status == 404
 
 
-@pytest.mark.parametrize("query", ["type=payment.sold", "payment_id=", "storefront=A", "cursor=AAAA", "after=1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "type=payment.sold",
+        "payment_id=",
+        "storefront=A",
+        "cursor=AAAA",
+        "after=-1",
+        "after=x",
+        "wait=31",
+        "wait=x",
+        "delivered=2",
+        "page=1",
+    ],
+)
 async def test_a_bad_events_query_is_refused_by_name(lab: Lab, query: str) -> None:
     answer = await lab.call("GET", f"/v1/events?{query}")
     assert answer.status == 422
