@@ -1,0 +1,207 @@
+"""schemathesis against a live port: `python -m tests.torture.conformance --examples 60 [--seed N]`.
+
+Every operation of openapi.yaml, of both listeners, is called with what fits its schema and with what does not. No
+answer may be a 5xx but the documented ones of a gateway that fails, and none may be outside the document.
+"""
+
+import os
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import click
+import requests
+import schemathesis
+from hypothesis import given, seed
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from web.openapi_check import document
+
+from proxy import logs
+
+from .conformance_live import OPERATOR_TOKEN, THANKS, Live, live
+from .machine import profile
+from .world_setup import scratch
+
+TIMEOUT_SECONDS: Final = 30
+CHECK_NAMES: Final = (
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+# These frame the message itself: a wrong one is no request of this API, and no handler of ours sees it.
+FRAMING: Final = frozenset(
+    {"content-length", "transfer-encoding", "content-encoding", "connection", "expect", "upgrade", "host"}
+)
+# What a gateway that fails may bring about; everything else at 5xx is ours.
+GATEWAY_FAILED: Final = frozenset({502, 503, 504})
+ASKS_THE_GATEWAY: Final = frozenset({"createPayment", "checkPayment", "pay", "returnByGet", "returnByPost"})
+
+
+@dataclass(slots=True)
+class Told:
+    """Which statuses came of which operation, and what was wrong."""
+
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        return sum(counts.total() for counts in self.statuses.values())
+
+    def lines(self) -> list[str]:
+        rows = [f"  {name}: {dict(sorted(counts.items()))}" for name, counts in sorted(self.statuses.items())]
+        return rows + [f"  VIOLATION {violation}" for violation in self.violations]
+
+
+@dataclass(frozen=True, slots=True)
+class Luck:
+    """How much of a generated call is replaced by what is really there, so that not everything is a 404 or a 401."""
+
+    number: int
+    real: bool
+    good: bool
+    let_in: bool
+
+
+LUCK: Final = st.builds(
+    Luck,
+    number=st.integers(0, 10_000),
+    real=st.sampled_from((True, True, True, True, False)),
+    good=st.sampled_from((True, True, False)),
+    let_in=st.sampled_from((True,) * 12 + (False,)),
+)
+
+
+def ask(made: Live, chosen_seed: int, examples: int) -> Told:
+    """Calls every operation that many times in each mode."""
+    load_all_checks()
+    told = Told()
+    schema = schemathesis.openapi.from_dict(document())
+    with requests.Session() as session:
+        session.trust_env = False
+        for result in schema.get_all_operations():
+            operation: Any = result.ok()  # type: ignore[union-attr]  # the document is valid: another test says so
+            for mode in GenerationMode:
+                try:
+                    _ask_one(operation, mode, made, session, told, chosen_seed, examples)
+                except Unsatisfiable:
+                    continue  # a call without parameters and body can be made in one way only
+                except Exception as error:  # noqa: BLE001  each operation has its say
+                    told.violations.append(f"{operation.label}, {mode.value}: {error}")
+    return told
+
+
+def _ask_one(
+    operation: Any,
+    mode: GenerationMode,
+    made: Live,
+    session: requests.Session,
+    told: Told,
+    chosen_seed: int,
+    examples: int,
+) -> None:
+    name: str = operation.definition.raw["operationId"]
+    counts = told.statuses.setdefault(name, Counter())
+
+    @seed(chosen_seed)
+    @profile(examples)
+    @given(case=operation.as_strategy(generation_mode=mode), luck=LUCK)
+    def call(case: Any, luck: Luck) -> None:
+        _make_real(case, name, luck, made)
+        admin = case.operation.path.startswith("/admin/")
+        base = made.admin_url if admin else made.url
+        if luck.let_in:
+            case.headers["Authorization"] = f"Bearer {OPERATOR_TOKEN if admin else made.token}"
+        response = case.call(base_url=base, session=session, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        counts[response.status_code] += 1
+        allowed = response.status_code in GATEWAY_FAILED and name in ASKS_THE_GATEWAY
+        assert response.status_code < 500 or allowed, f"{response.status_code}: {response.text}"
+        case.validate_response(response, checks=[CHECKS.get_one(check) for check in CHECK_NAMES])
+        _remember(made, name, response)
+
+    call()
+
+
+def _make_real(case: Any, name: str, luck: Luck, made: Live) -> None:
+    admin = case.operation.path.startswith("/admin/")
+    for header in [header for header in case.headers or {} if header.lower() in FRAMING]:
+        del case.headers[header]
+    if luck.real:
+        for parameter in list(case.path_parameters or {}):
+            found = made.pick(f"admin:{parameter}" if admin else parameter, luck.number)
+            if found is not None:
+                case.path_parameters[parameter] = found
+    cursors = made.cursors.get(name)
+    if luck.good and cursors and isinstance(case.query, dict) and "cursor" in case.query:
+        case.query = {"limit": 1, "cursor": cursors[luck.number % len(cursors)]}
+    if luck.good and isinstance(case.body, dict):
+        _make_good(case.body, name, luck.number)
+
+
+def _make_good(body: dict[str, Any], name: str, number: int) -> None:
+    """What only this installation can say is right: a registered origin, a URL that may be called, a zone of time."""
+    if name == "createPayment":
+        body |= {"return_url": (None, THANKS)[number % 2], "terminal_id": None, "order_id": f"order {number}"}
+        if number % 3:
+            body |= {"amount": 1000 + number, "metadata": {}}
+    elif "url" in body:
+        body["url"] = "http://127.0.0.1:9/hook"
+        body.pop("headers", None)
+    elif "gateway_url" in body:
+        body |= {"gateway_url": "http://127.0.0.1:9", "return_base_url": None, "api_key": "generated-key"}
+    elif "return_origins" in body:
+        body["return_origins"] = ["https://shop.example"]
+    elif name == "createToken":
+        body |= {"terminal_id": None, "expires_at": None}
+
+
+def _remember(made: Live, name: str, response: Any) -> None:
+    if response.status_code == 200 and "json" in response.headers.get("Content-Type", [""])[0]:
+        following = response.json().get("next_cursor")
+        if following:
+            made.cursors.setdefault(name, []).append(following)
+
+
+def unanswered(told: Told) -> list[str]:
+    """The operations that never succeeded: about those nothing was shown."""
+    return [name for name, counts in told.statuses.items() if not any(status < 400 for status in counts)]
+
+
+def campaign(chosen_seed: int, examples: int) -> Told:
+    """The whole of it, on a live Dargah whose files go away with it."""
+    folder = scratch()
+    try:
+        with live(folder) as made:
+            return ask(made, chosen_seed, examples)
+    finally:
+        shutil.rmtree(folder)
+
+
+@click.command()
+@click.option("--examples", default=60, show_default=True, help="Calls of each operation in each mode.")
+@click.option("--seed", "chosen", type=int, help="Draws everything; a new one by default.")
+def main(examples: int, chosen: int | None) -> None:
+    """Calls every operation of openapi.yaml with what fits and what does not; exit code 1 for a wrong answer."""
+    chosen = int.from_bytes(os.urandom(4)) if chosen is None else chosen
+    logs.configure("error", "json")
+    click.echo(f"conformance: seed {chosen}, {examples} examples of each operation and mode")
+    began = time.monotonic()
+    told = campaign(chosen, examples)
+    click.echo("\n".join(told.lines()))
+    never = unanswered(told)
+    click.echo(
+        f"conformance: {told.calls:,} calls, {len(told.violations)} violations, {time.monotonic() - began:.0f} s"
+    )
+    if told.violations or never:
+        click.echo(f"never succeeded: {never}")
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
