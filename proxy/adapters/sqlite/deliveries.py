@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from proxy.adapters.sqlite.lanes import SQL, Lanes
+from proxy.adapters.sqlite.together import Together
 from proxy.adapters.sqlite.transition import write_event
-from proxy.adapters.sqlite.turns import claim, record, release
+from proxy.adapters.sqlite.turns import Report, claim, release
 from proxy.errors import NotFound
 from proxy.merchant import Endpoint
 from proxy.ports import Now
@@ -15,12 +16,13 @@ from proxy.webhook import DeliveryStatus, Event
 
 class SqliteDeliveries(Lanes):
     _now: Now
+    _records: Together[Report, Judged]
 
     async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
         return await self._write.do(lambda connection: claim(connection, now, lease, limit))
 
     async def record_attempt(self, finished: Finished, follow: Lease | None) -> Judged:
-        return await self._write.do(lambda connection: record(connection, finished, follow))
+        return await self._records.do((finished, follow))
 
     async def disable_endpoint(self, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
         return await self._write.do(lambda connection: _disable(connection, endpoint, reason, now, event))

@@ -22,7 +22,6 @@ from proxy.adapters.sqlite.turns import settle
 from proxy.errors import NotFound, StaleVersion
 from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Terminal, Token
 from proxy.records import Sealed
-from proxy.verdict import Health
 
 # Sorts before every id: the page before the first one.
 _BEFORE_ALL_IDS = ""
@@ -184,4 +183,4 @@ def _set_turns(connection: sqlite3.Connection, endpoint: Endpoint) -> None:
     connection.execute(SQL["end_turns"], key)
     if endpoint.state is EndpointState.ENABLED:
         connection.execute(SQL["begin_turns"], key)
-        settle(connection, key, endpoint.updated_at, Health())
+        settle(connection, key, endpoint.updated_at)

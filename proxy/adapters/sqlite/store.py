@@ -17,6 +17,8 @@ from proxy.adapters.sqlite.redelivery import SqliteRedelivery
 from proxy.adapters.sqlite.registry import SqliteRegistry
 from proxy.adapters.sqlite.retention import SqliteRetention
 from proxy.adapters.sqlite.secrets import SqliteSecrets
+from proxy.adapters.sqlite.together import Together
+from proxy.adapters.sqlite.turns import record
 from proxy.ports import Now
 
 SQLITE_VERSION: Final = sqlite3.sqlite_version
@@ -32,6 +34,7 @@ class SqliteStore(SqlitePayments, SqliteDeliveries, SqliteRedelivery, SqliteRete
         self._now = now
         self._write = write
         self._read = read
+        self._records = Together(write, record)
 
     async def ping(self) -> None:
         at = self._now()

@@ -14,14 +14,6 @@ ON CONFLICT (merchant_id, endpoint_id) DO NOTHING;
 -- Takes an endpoint from those that are served; what is due there is held.
 DELETE FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
 
--- name: serve_turn
--- Remembers that an endpoint is being served now, so that the others come first.
-UPDATE turns SET served_at = $3 WHERE merchant_id = $1 AND endpoint_id = $2;
-
--- name: set_health
--- How an endpoint has been answering, after another attempt.
-UPDATE turns SET failures = $3, failing_since = $4, paused_until = $5 WHERE merchant_id = $1 AND endpoint_id = $2;
-
 -- name: next_delivery_at
 -- When the earliest delivery of an enabled endpoint is due.
 SELECT min(due_at) FROM turns WHERE due_at IS NOT NULL;

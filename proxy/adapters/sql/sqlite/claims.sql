@@ -29,6 +29,19 @@ SELECT failures, failing_since, paused_until, (
 )
 FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
 
+-- name: served_endpoint
+-- How an enabled endpoint has been answering, and the endpoint as it is now.
+SELECT t.failures, t.failing_since, t.paused_until,
+    e.merchant_id, e.id, e.url, e.storefront, e.event_types, e.description, e.headers, e.state, e.state_reason,
+    e.state_since, e.signatures, e.key_number, e.previous_until, e.created_at, e.updated_at
+FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
+WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
+
+-- name: in_flight
+-- How many attempts are in flight at an endpoint.
+SELECT count(*) FROM deliveries
+WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3;
+
 -- name: due_deliveries
 -- What is due at one endpoint, oldest first, with the events.
 SELECT d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id,
@@ -38,21 +51,19 @@ WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
 ORDER BY d.due_at LIMIT $4;
 
 -- name: settle_turn
--- Finds an enabled endpoint's next turn, with its limit of attempts in flight. When that is reached, it is the end of a
--- lease; else when the oldest delivery is due, but not before it was last served nor while it is paused.
-UPDATE turns SET due_at = CASE
-    WHEN $4 <= (
-        SELECT count(*) FROM deliveries
-        WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
-    ) THEN (
+-- Writes how an enabled endpoint has been answering and when it was served, and finds its next turn. When as many
+-- attempts as may be are in flight ($8) it is the end of a lease; else when the oldest delivery is due, but not before
+-- it was last served nor while it is paused.
+UPDATE turns SET failures = $4, failing_since = $5, paused_until = $6, served_at = coalesce($7, served_at),
+    due_at = CASE $8 WHEN 1 THEN (
         SELECT min(due_at) FROM deliveries
         WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
     )
     ELSE (
-        SELECT max(min(due_at), turns.served_at, turns.paused_until) FROM deliveries
+        SELECT max(min(due_at), coalesce($7, turns.served_at), $6) FROM deliveries
         WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
     )
-END
+    END
 WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: end_request_leases

@@ -1,0 +1,66 @@
+"""Callers whose items one step takes all at once: those that come while it runs share the next one.
+
+Group commit shares the transaction between steps; here the step itself is shared, so that what it must read for one
+item it reads once for all that are like it.
+"""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from proxy.adapters.sqlite.lane import MAX_WAITING, Lane
+from proxy.errors import Overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MAX_ITEMS: Final = 256
+
+
+class Together(Generic[Item, Result]):
+    """`step` gives, in the items' order, each one's result, or the error that its caller is to see."""
+
+    def __init__(
+        self, lane: Lane, step: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result | Exception]]
+    ) -> None:
+        self._lane = lane
+        self._step = step
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def do(self, item: Item) -> Result:
+        """The item's result once it is committed. Raises its error, Overloaded, and what Lane.do raises.
+
+        A caller that is cancelled before the step begins takes its item back; later, the item is done all the same.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        self._waiting.append((item, future))
+        if self._task is None:
+            self._task = loop.create_task(self._work(), name="store-together")
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_ITEMS))]
+            await self._run([(item, future) for item, future in taken if not future.done()])
+        self._task = None
+
+    async def _run(self, taken: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        items = [item for item, _ in taken]
+        results: Sequence[Result | Exception]
+        try:
+            results = await self._lane.do(lambda connection: self._step(connection, items))
+        except Exception as error:  # noqa: BLE001  each waiter gets it
+            results = [error] * len(items)
+        for (_, future), result in zip(taken, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
