@@ -92,7 +92,7 @@ class Checkout:
             async with self._gate.slot(terminal.id):
                 return await self._create(token, terminal, order, key, digest, render)
         except Unavailable:
-            stored = await self._store.stored(token.merchant_id, token.storefront, key)
+            stored = await self._store.stored(token.merchant_id, token.storefront, token.mode, key)
             if stored is None or stored.reply is None:
                 raise
             return _replayed(stored, digest, self._now()) or stored.reply
@@ -186,7 +186,7 @@ class Checkout:
         if isinstance(settled.fact, RequestUnknown) and settled.payment.status is Status.CREATED:
             raise _unclear(settled.fact, settled.payment)
         # Another request for this payment was answered first: its invoice is the customer's, and ours is watched too.
-        first = await self._store.stored(payment.merchant_id, payment.storefront, key)
+        first = await self._store.stored(payment.merchant_id, payment.storefront, payment.mode, key)
         if first is None or first.reply is None:
             raise PaymentClosed(payment.id)
         return first.reply
@@ -218,7 +218,7 @@ class Checkout:
             description=order.description,
             metadata=order.metadata,
             return_url=order.return_url,
-            link=self._ids.link(token.merchant_id),
+            link=self._ids.link(token.merchant_id, now),
             expires_at=now + order.expires_in,
             created_at=now,
             updated_at=now,

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from proxy.clock import MINUTE
+
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MERCHANT_KEY_CHARS: Final = 8
 SECRET_CHARS: Final = 22  # 131 bits
@@ -29,7 +31,7 @@ PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT = (
 )
 
 _ID = re.compile(r"[a-z]{2,4}_([0-9A-Za-z]{8})[0-9A-Za-z]{18}")
-_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{22}")
+_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{27}")
 _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A-Za-z]{6})")
 
 RandomBytes = Callable[[int], bytes]
@@ -56,6 +58,11 @@ def _time(now: int) -> str:
     return base62(now, 8)
 
 
+@lru_cache(maxsize=64)
+def _minute(minute: int) -> str:
+    return base62(minute, 5)
+
+
 class Ids:
     """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
 
@@ -75,9 +82,12 @@ class Ids:
         """An id of `kind` under the merchant, ordered by time so that an index grows at its end."""
         return f"{kind}_{merchant_key(merchant_id)}{_time(now)}{self.random(10)}"
 
-    def link(self, merchant_id: str) -> str:
-        """The token of a payment's pay and return links: the merchant's key and 131 random bits."""
-        return f"{merchant_key(merchant_id)}{self.random(SECRET_CHARS)}"
+    def link(self, merchant_id: str, now: int) -> str:
+        """The token of a payment's pay and return links: the merchant's key, the minute, and 131 random bits.
+
+        The minute keeps new links side by side in their index, whose pages else all change under every load.
+        """
+        return f"{merchant_key(merchant_id)}{_minute(now // MINUTE)}{self.random(SECRET_CHARS)}"
 
     def api_token(self, merchant_id: str, mode: str) -> str:
         """`dg_live_` or `dg_test_`, 30 base62 characters, and 6 of a CRC32 that scanners can verify."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventPage, EventSpan, Requeued, Swept
-from proxy.merchant import AuditEntry, Endpoint, Merchant, Terminal, Token
+from proxy.merchant import AuditEntry, Endpoint, Merchant, Mode, Terminal, Token
 from proxy.payment import Payment
 from proxy.records import (
     Account,
@@ -74,12 +74,12 @@ class Payments(Protocol):
     async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
         """Stores the payment with its intent and watch; or gives what the storefront stored under this key before.
 
-        Raises OrderAlreadyPaid when another payment of (merchant, storefront, order_id) is paid. The key is looked at
-        first, so a replay of the paid one is still a replay.
+        Raises OrderAlreadyPaid when another payment of (merchant, storefront, mode, order_id) is paid. The key is
+        looked at first, so a replay of the paid one is still a replay.
         """
 
-    async def stored(self, merchant_id: str, storefront: str, key: str) -> Stored | None:
-        """What the storefront stored under this Idempotency-Key, if anything."""
+    async def stored(self, merchant_id: str, storefront: str, mode: Mode, key: str) -> Stored | None:
+        """What the storefront stored in this mode under this Idempotency-Key, if anything."""
 
     async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
         """Takes over a create whose lease is over (or was released) and that has no reply; gives it as stored now.

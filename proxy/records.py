@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.facts import CheckFact, RequestFact
-from proxy.merchant import AuditEntry, Endpoint
+from proxy.merchant import AuditEntry, Endpoint, Mode
 from proxy.payment import Payment, Status
 from proxy.verdict import Verdict
 from proxy.watch import Watch
@@ -146,6 +146,7 @@ class PaymentFilter:
     status: Status | None = None
     after: str | None = None
     limit: int = 20
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +177,14 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events to list, in sequence order, after the given sequence."""
+    """Which events to list, in sequence order, after the given sequence. What is in no mode is listed in both."""
 
     storefront: str | None = None
     type: str | None = None
     payment_id: str | None = None
     after: int = 0
     limit: int = 20
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)

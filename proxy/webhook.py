@@ -13,6 +13,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from proxy.clock import HOUR, MINUTE, SECOND, rfc3339
+from proxy.merchant import Mode
 
 MAX_BODY_BYTES: Final = 20_000
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  a public prefix
@@ -47,7 +48,10 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `data` is the payload but for the sequence, which the store gives at the commit."""
+    """Something that happened. `data` is the payload but for the sequence, which the store gives at the commit.
+
+    `mode` is the payment's; what is about no payment is in none.
+    """
 
     id: str
     merchant_id: str
@@ -56,6 +60,7 @@ class Event:
     payment_id: str | None
     occurred_at: int
     data: Mapping[str, Any]
+    mode: Mode | None = None
 
     def body(self, sequence: int) -> bytes:
         """The bytes that are frozen, signed and sent: `{"type", "timestamp", "data"}`, under 20 kB."""

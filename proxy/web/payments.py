@@ -62,12 +62,11 @@ async def list_payments(request: web.Request) -> web.Response:
     after = None if query.cursor is None else read_cursor(query.cursor, scope)
     if query.storefront not in {None, token.storefront}:
         return page_answer(request, [], None)
-    wanted = PaymentFilter(token.storefront, query.order_id, query.status, after, query.limit + 1)
+    wanted = PaymentFilter(token.storefront, query.order_id, query.status, after, query.limit + 1, token.mode)
     found = await services.store.list_payments(token.merchant_id, wanted)
     page = found[: query.limit]
     following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
-    rows = [payment_object(services, payment) for payment in page if payment.mode is token.mode]
-    return page_answer(request, rows, following)
+    return page_answer(request, [payment_object(services, payment) for payment in page], following)
 
 
 async def check_payment(request: web.Request) -> web.Response:

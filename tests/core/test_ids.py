@@ -34,7 +34,7 @@ def test_every_identifier_carries_its_merchant() -> None:
         record_id = IDS.record(kind, merchant_id, NOW)
         assert record_id.startswith(f"{kind}_{merchant_key(merchant_id)}")
         assert merchant_of_id(record_id) == merchant_id
-    assert merchant_of_link(IDS.link(merchant_id)) == merchant_id
+    assert merchant_of_link(IDS.link(merchant_id, NOW)) == merchant_id
     for mode in ("live", "test"):
         assert merchant_of_api_token(IDS.api_token(merchant_id, mode)) == merchant_id
 

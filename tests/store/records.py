@@ -47,7 +47,7 @@ def new_payment(order_id: str = "order-1", **changes: Any) -> Payment:
         description="چای",
         metadata={"basket": [1, 2], "note": "آ"},
         return_url="https://shop.example/back?order=1",
-        link=IDS.link(merchant_id),
+        link=IDS.link(merchant_id, at),
         expires_at=at + 1_800_000,
         created_at=at,
         updated_at=at,
@@ -82,6 +82,7 @@ def change(before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Change:
             before.id,
             now,
             {"payment_id": before.id, "version": after.version},
+            before.mode,
         )
         for kind in types
     ]

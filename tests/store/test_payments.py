@@ -5,6 +5,7 @@ import pytest
 
 from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid, StaleVersion
 from proxy.facts import Canceled, Decision, InvoiceIssued, NotPaid, RequestRefused, Resolved
+from proxy.merchant import Mode
 from proxy.payment import Payment, ReviewReason, Status
 from proxy.ports import Store
 from proxy.records import Change, Entry, PaymentFilter, Reply
@@ -78,23 +79,28 @@ async def test_the_same_key_gives_the_first_payment_and_its_reply(store: Store) 
     assert again.payment.id == first.id
     assert again.payment.status is Status.PENDING
     assert again.reply == reply
-    assert again == await store.stored(MERCHANT_ID, "main", "key")
+    assert again == await store.stored(MERCHANT_ID, "main", Mode.LIVE, "key")
 
 
 async def test_the_first_reply_is_kept(store: Store) -> None:
     payment = await create(store, key="key")
     for body in (b"first", b"second"):
         await store.transition(Change(payment, payment, watch_read=begin(payment), reply=Reply(201, body)))
-    stored = await store.stored(MERCHANT_ID, "main", "key")
+    stored = await store.stored(MERCHANT_ID, "main", Mode.LIVE, "key")
     assert stored is not None
     assert stored.reply == Reply(201, b"first")
 
 
-async def test_a_key_belongs_to_its_storefront_and_merchant(store: Store) -> None:
-    await create(store, key="key")
+async def test_a_key_belongs_to_its_storefront_mode_and_merchant(store: Store) -> None:
+    live = await create(store, key="key")
+    trial = await create(store, new_payment(mode=Mode.TEST), key="key")
+    for mode, payment in ((Mode.LIVE, live), (Mode.TEST, trial)):
+        stored = await store.stored(MERCHANT_ID, "main", mode, "key")
+        assert stored is not None
+        assert stored.payment == payment
     await create(store, new_payment(storefront="second"), key="key")
     await create(store, new_payment(merchant_id=IDS.merchant()), key="key")
-    assert await store.stored(MERCHANT_ID, "third", "key") is None
+    assert await store.stored(MERCHANT_ID, "third", Mode.LIVE, "key") is None
 
 
 async def test_racing_creates_with_one_key_make_one_payment(store: Store) -> None:
@@ -110,9 +116,20 @@ async def test_an_order_that_is_paid_takes_no_new_payment(store: Store) -> None:
     with pytest.raises(OrderAlreadyPaid) as refusal:
         await create_with(store, new_payment("order-1"), "another key")
     assert refusal.value.payment_id == first.id
-    assert await store.stored(MERCHANT_ID, "main", "another key") is None
+    assert await store.stored(MERCHANT_ID, "main", Mode.LIVE, "another key") is None
     await create(store, new_payment("order-1", storefront="second"))
     await create(store, new_payment("order-2"))
+
+
+async def test_a_paid_test_order_does_not_block_the_live_one(store: Store) -> None:
+    trial = await create(store, new_payment("order-1", mode=Mode.TEST))
+    trial = await step(store, trial, InvoiceIssued("inv-test"))
+    await step(store, trial, captured(trial, "bank-test"))
+    live = await paid(store, "order-1")
+    for mode, owner in ((Mode.TEST, trial), (Mode.LIVE, live)):
+        with pytest.raises(OrderAlreadyPaid) as refusal:
+            await create(store, new_payment("order-1", mode=mode))
+        assert refusal.value.payment_id == owner.id
 
 
 async def test_a_replay_of_the_paid_order_is_still_a_replay(store: Store) -> None:
@@ -203,11 +220,19 @@ async def test_lists_are_newest_first_and_page_by_id(store: Store) -> None:
         (PaymentFilter(status=Status.EXPIRED), {"expired"}),
         (PaymentFilter(status=Status.FAILED), set()),
         (PaymentFilter(order_id="none"), set()),
+        (PaymentFilter(mode=Mode.TEST), {"test"}),
+        (PaymentFilter(mode=Mode.TEST, storefront="third"), {"test"}),
+        (PaymentFilter(mode=Mode.LIVE, storefront="third"), {"live"}),
+        (PaymentFilter(storefront="third"), {"live", "test"}),
+        (PaymentFilter(order_id="c", mode=Mode.LIVE), {"live"}),
+        (PaymentFilter(status=Status.CANCELED, mode=Mode.TEST), {"test"}),
     ],
 )
 async def test_lists_are_filtered(store: Store, wanted: PaymentFilter, expected: set[str]) -> None:
     late = await pending(store, "d")
+    both = {mode: await pending(store, "c", storefront="third", mode=mode) for mode in Mode}
     payments: dict[str, Payment] = {
+        **{mode.value: await step(store, each, Canceled(each.invoice_key or "")) for mode, each in both.items()},
         "created": await create(store, new_payment("b")),
         "s2": await create(store, new_payment("a", storefront="second")),
         "pending": await pending(store, "a"),
@@ -216,6 +241,14 @@ async def test_lists_are_filtered(store: Store, wanted: PaymentFilter, expected:
     }
     found = await store.list_payments(MERCHANT_ID, wanted)
     assert {payment.id for payment in found} == {payments[name].id for name in expected}
+
+
+@pytest.mark.parametrize("storefront", [None, "main"])
+async def test_a_page_of_one_mode_is_full_whatever_stands_between(store: Store, storefront: str | None) -> None:
+    modes = [Mode.LIVE, *[Mode.TEST] * 5] * 3
+    made = [await create(store, new_payment(f"o-{n}", mode=mode, at=NOW + n)) for n, mode in enumerate(modes)]
+    live = [payment for payment in reversed(made) if payment.mode is Mode.LIVE]
+    assert await store.list_payments(MERCHANT_ID, PaymentFilter(storefront, mode=Mode.LIVE, limit=2)) == live[:2]
 
 
 async def test_due_watches_are_claimed_oldest_first_and_leased(store: Store) -> None:

@@ -195,9 +195,9 @@ async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> 
     expected = {
         "list_payments_of_order": "payments_of_order (merchant_id=? AND order_id=? AND id<?)",
         "list_payments_with_status": "payments_with_status (merchant_id=? AND status=? AND id<?)",
-        "list_payments_of_storefront": "payments_of_storefront (merchant_id=? AND storefront=? AND id<?)",
+        "list_payments_of_storefront": "payments_of_storefront (merchant_id=? AND storefront=? AND mode=? AND id<?)",
         "list_events_of_type": "events_of_type (merchant_id=? AND type=? AND sequence>?)",
-        "list_events_of_storefront": "events_of_storefront (merchant_id=? AND storefront=? AND sequence>?)",
+        "list_events_of_storefront": "events_of_storefront (merchant_id=? AND storefront=? AND mode=? AND sequence>?)",
         "list_deliveries_with_status": (
             "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id<?)"
         ),

@@ -17,6 +17,7 @@ from proxy.adapters.sqlite.payment_rows import (
 from proxy.adapters.sqlite.transition import write_change
 from proxy.adapters.sqlite.unsettled import read_unsettled
 from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid
+from proxy.merchant import Mode
 from proxy.payment import Payment
 from proxy.records import Change, Entry, Intent, PaymentFilter, Stored, Unsettled
 from proxy.watch import Watch
@@ -29,8 +30,8 @@ class SqlitePayments(Lanes):
     async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
         return await self._write.do(lambda connection: _create(connection, payment, intent, watch))
 
-    async def stored(self, merchant_id: str, storefront: str, key: str) -> Stored | None:
-        intent_key = (merchant_id, storefront, key)
+    async def stored(self, merchant_id: str, storefront: str, mode: Mode, key: str) -> Stored | None:
+        intent_key = (merchant_id, storefront, mode.value, key)
         row = await self._read.do(lambda connection: connection.execute(SQL["stored_by_key"], intent_key).fetchone())
         return None if row is None else stored_of(row)
 
@@ -78,12 +79,12 @@ def _create(connection: sqlite3.Connection, payment: Payment, intent: Intent, wa
         connection.execute(SQL["insert_watch"], watch_row(watch))
         return Stored(payment, intent, None, fresh=True)
     # Nothing was inserted: the key is known, or else the order is paid. The key is looked at first.
-    key = (payment.merchant_id, payment.storefront, intent.key)
-    row = connection.execute(SQL["stored_by_key"], key).fetchone()
+    scope = (payment.merchant_id, payment.storefront, payment.mode.value)
+    row = connection.execute(SQL["stored_by_key"], (*scope, intent.key)).fetchone()
     if row is not None:
         return stored_of(row)
-    order = (payment.merchant_id, payment.storefront, payment.order_id)
-    raise OrderAlreadyPaid(connection.execute(SQL["order_owner"], order).fetchone()[0])
+    owner = connection.execute(SQL["order_owner"], (*scope, payment.order_id)).fetchone()
+    raise OrderAlreadyPaid(owner[0])
 
 
 def _lease_request(connection: sqlite3.Connection, payment: Payment, now: int, lease_until: int) -> Stored:
@@ -110,6 +111,7 @@ def _list_query(merchant_id: str, wanted: PaymentFilter) -> tuple[str, tuple[obj
         merchant_id,
         wanted.after or _AFTER_ALL_IDS,
         wanted.limit,
+        None if wanted.mode is None else wanted.mode.value,
         wanted.storefront,
         status,
         wanted.order_id,
@@ -117,10 +119,10 @@ def _list_query(merchant_id: str, wanted: PaymentFilter) -> tuple[str, tuple[obj
     if wanted.order_id is not None:
         return SQL["list_payments_of_order"], parameters
     if status is not None:
-        return SQL["list_payments_with_status"], parameters[:5]
+        return SQL["list_payments_with_status"], parameters[:6]
     if wanted.storefront is not None:
-        return SQL["list_payments_of_storefront"], parameters[:4]
-    return SQL["list_payments"], parameters[:3]
+        return SQL["list_payments_of_storefront"], parameters[:5]
+    return SQL["list_payments"], parameters[:4]
 
 
 def _claim_watches(

@@ -129,7 +129,7 @@ class SqliteRedelivery(Lanes):
             end, count = connection.execute(SQL["events_window"], window).fetchone()
             if count == 0:
                 return EventPage([], None)
-            filters = (wanted.storefront, wanted.type, wanted.payment_id, int(delivered))
+            filters = (wanted.storefront, wanted.type, wanted.payment_id, int(delivered), wanted.mode)
             found = connection.execute(
                 SQL["list_events_by_delivery"], (merchant_id, wanted.after, end, wanted.limit, *filters)
             ).fetchall()

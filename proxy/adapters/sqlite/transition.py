@@ -46,6 +46,7 @@ def write_event(
             event.id,
             sequence,
             event.storefront,
+            event.mode,
             event.type,
             event.payment_id,
             payment_version,
@@ -123,7 +124,7 @@ def _claim_money(connection: sqlite3.Connection, payment: Payment) -> None:
         (owner,) = connection.execute(SQL["bank_code_owner"], code).fetchone()
         if owner != payment.id:
             raise BankCodeSeen(owner)
-    order = (payment.merchant_id, payment.storefront, payment.order_id)
+    order = (payment.merchant_id, payment.storefront, payment.mode.value, payment.order_id)
     if connection.execute(SQL["claim_order"], (*order, payment.id)).rowcount == 0:
         (owner,) = connection.execute(SQL["order_owner"], order).fetchone()
         if owner != payment.id:

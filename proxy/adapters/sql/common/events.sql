@@ -6,8 +6,8 @@ RETURNING last;
 
 -- name: insert_event
 -- An event with its frozen body.
-INSERT INTO events (merchant_id, id, sequence, storefront, type, payment_id, payment_version, occurred_at, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO events (merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: event
 -- One event.
@@ -15,36 +15,47 @@ SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, bod
 WHERE merchant_id = $1 AND id = $2;
 
 -- name: list_events
--- A merchant's events after a sequence, in order.
+-- A merchant's events after a sequence, in order, of both modes or one. What is in no mode is in both.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND sequence > $2
+WHERE merchant_id = $1 AND sequence > $2 AND ($4 IS NULL OR mode = $4 OR mode IS NULL)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_storefront
--- A storefront's events and those of the merchant as a whole, after a sequence, in order: the first of each.
+-- A storefront's events and those of the merchant as a whole, after a sequence, in order, of both modes or one: the first
+-- of each by its index.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
 WHERE merchant_id = $1 AND sequence IN (
     SELECT sequence FROM (
-        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront = $4 AND sequence > $2
+        SELECT sequence FROM events
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND sequence > $2 AND ($4 IS NULL OR $4 = 'live')
         ORDER BY sequence LIMIT $3
-    ) AS its
+    ) AS live
     UNION ALL SELECT sequence FROM (
-        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront IS NULL AND sequence > $2
+        SELECT sequence FROM events
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND sequence > $2 AND ($4 IS NULL OR $4 = 'test')
+        ORDER BY sequence LIMIT $3
+    ) AS test
+    UNION ALL SELECT sequence FROM (
+        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront = $5 AND mode IS NULL AND sequence > $2
+        ORDER BY sequence LIMIT $3
+    ) AS modeless
+    UNION ALL SELECT sequence FROM (
+        SELECT sequence FROM events WHERE merchant_id = $1 AND storefront IS NULL AND mode IS NULL AND sequence > $2
         ORDER BY sequence LIMIT $3
     ) AS everybodys
 )
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_type
--- Events of one type after a sequence, in order, of all storefronts or one.
+-- Events of one type after a sequence, in order, of both modes or one, of all storefronts or one.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND type = $5 AND sequence > $2
-    AND ($4 IS NULL OR storefront = $4 OR storefront IS NULL)
+WHERE merchant_id = $1 AND type = $6 AND sequence > $2
+    AND ($4 IS NULL OR mode = $4 OR mode IS NULL) AND ($5 IS NULL OR storefront = $5 OR storefront IS NULL)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_payment
 -- A payment's events after a sequence, in order, of any type or one.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND payment_id = $6 AND sequence > $2
-    AND ($4 IS NULL OR storefront = $4) AND ($5 IS NULL OR type = $5)
+WHERE merchant_id = $1 AND payment_id = $7 AND sequence > $2
+    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5) AND ($6 IS NULL OR type = $6)
 ORDER BY sequence LIMIT $3;

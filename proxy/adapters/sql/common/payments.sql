@@ -8,17 +8,17 @@ INSERT INTO payments (
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
     $25, $26, $27, $28, $29, $30, $31
-WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $1 AND storefront = $3 AND order_id = $6)
-ON CONFLICT (merchant_id, storefront, idempotency_key) DO NOTHING;
+WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $1 AND storefront = $3 AND mode = $5 AND order_id = $6)
+ON CONFLICT (merchant_id, storefront, mode, idempotency_key) DO NOTHING;
 
 -- name: stored_by_key
--- The payment, intent and reply that a storefront stored under an idempotency key.
+-- The payment, intent and reply that a storefront stored in a mode under an idempotency key.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
     idempotency_key, request_digest, lease_until, reply_status, reply_body
 FROM payments
-WHERE merchant_id = $1 AND storefront = $2 AND idempotency_key = $3;
+WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND idempotency_key = $4;
 
 -- name: stored_by_id
 -- A payment with its intent and reply.
@@ -70,40 +70,52 @@ FROM payments
 WHERE merchant_id = $1 AND link = $2;
 
 -- name: list_payments
--- A merchant's payments, newest first.
+-- A merchant's payments, newest first, in both modes or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
-WHERE merchant_id = $1 AND id < $2
+WHERE merchant_id = $1 AND id < $2 AND ($4 IS NULL OR mode = $4)
 ORDER BY id DESC LIMIT $3;
 
 -- name: list_payments_of_storefront
--- A storefront's payments, newest first.
+-- A storefront's payments, newest first, in both modes or one: the first of each mode by its index.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
-WHERE merchant_id = $1 AND storefront = $4 AND id < $2
+WHERE merchant_id = $1 AND id IN (
+    SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND id < $2 AND ($4 IS NULL OR $4 = 'live')
+        ORDER BY id DESC LIMIT $3
+    ) AS live
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND id < $2 AND ($4 IS NULL OR $4 = 'test')
+        ORDER BY id DESC LIMIT $3
+    ) AS test
+)
 ORDER BY id DESC LIMIT $3;
 
 -- name: list_payments_with_status
--- A merchant's payments in one status, newest first, all storefronts or one.
+-- A merchant's payments in one status, newest first, in both modes or one, of all storefronts or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
-WHERE merchant_id = $1 AND status = $5 AND id < $2 AND ($4 IS NULL OR storefront = $4)
+WHERE merchant_id = $1 AND status = $6 AND id < $2
+    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5)
 ORDER BY id DESC LIMIT $3;
 
 -- name: list_payments_of_order
--- The payments of an order, newest first, of all storefronts or one, in any status or one.
+-- The payments of an order, newest first, in both modes or one, of all storefronts or one, in any status or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
-WHERE merchant_id = $1 AND order_id = $6 AND id < $2
-    AND ($4 IS NULL OR storefront = $4) AND ($5 IS NULL OR status = $5)
+WHERE merchant_id = $1 AND order_id = $7 AND id < $2
+    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5) AND ($6 IS NULL OR status = $6)
 ORDER BY id DESC LIMIT $3;
 
 -- name: claim_invoice_key
@@ -126,12 +138,12 @@ SELECT payment_id FROM bank_codes WHERE merchant_id = $1 AND bank_code = $2;
 
 -- name: claim_order
 -- Makes an order paid by this payment; no row when it is paid already.
-INSERT INTO paid_orders (merchant_id, storefront, order_id, payment_id) VALUES ($1, $2, $3, $4)
-ON CONFLICT (merchant_id, storefront, order_id) DO NOTHING;
+INSERT INTO paid_orders (merchant_id, storefront, mode, order_id, payment_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (merchant_id, storefront, mode, order_id) DO NOTHING;
 
 -- name: order_owner
 -- By which payment an order is paid.
-SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AND order_id = $3;
+SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4;
 
 -- name: add_entry
 -- The next line of a payment's timeline.

@@ -118,6 +118,7 @@ SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, bod
 WHERE merchant_id = $1 AND sequence > $2 AND sequence <= $3
     AND ($5 IS NULL OR storefront = $5 OR storefront IS NULL)
     AND ($6 IS NULL OR type = $6) AND ($7 IS NULL OR payment_id = $7)
+    AND ($9 IS NULL OR mode = $9 OR mode IS NULL)
     AND $8 = coalesce((
         SELECT min(CASE WHEN d.status = 'delivered' THEN 1 ELSE 0 END) FROM deliveries AS d
         WHERE d.merchant_id = e.merchant_id AND d.event_id = e.id

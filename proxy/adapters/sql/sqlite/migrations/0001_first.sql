@@ -125,13 +125,12 @@ CREATE TABLE payments (
     reply_status INTEGER,
     reply_body BLOB,
     PRIMARY KEY (merchant_id, id),
-    UNIQUE (merchant_id, storefront, idempotency_key),
+    UNIQUE (merchant_id, storefront, mode, idempotency_key),
     UNIQUE (merchant_id, link)
 ) STRICT;
 CREATE INDEX payments_of_order ON payments (merchant_id, order_id, id);
-CREATE INDEX payments_of_storefront ON payments (merchant_id, storefront, id);
+CREATE INDEX payments_of_storefront ON payments (merchant_id, storefront, mode, id);
 CREATE INDEX payments_with_status ON payments (merchant_id, status, id);
-CREATE INDEX payments_leased ON payments (merchant_id, id) WHERE lease_until > 0;
 
 -- The claims of a payment on what only one payment may have. A row here is the uniqueness itself.
 CREATE TABLE invoice_keys (
@@ -152,9 +151,10 @@ CREATE TABLE bank_codes (
 CREATE TABLE paid_orders (
     merchant_id TEXT NOT NULL,
     storefront TEXT NOT NULL,
+    mode TEXT NOT NULL,
     order_id TEXT NOT NULL,
     payment_id TEXT NOT NULL,
-    PRIMARY KEY (merchant_id, storefront, order_id)
+    PRIMARY KEY (merchant_id, storefront, mode, order_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE watches (
@@ -190,6 +190,7 @@ CREATE TABLE events (
     id TEXT NOT NULL,
     sequence INTEGER NOT NULL,
     storefront TEXT,
+    mode TEXT,
     type TEXT NOT NULL,
     payment_id TEXT,
     payment_version INTEGER,
@@ -199,7 +200,7 @@ CREATE TABLE events (
     UNIQUE (merchant_id, sequence),
     UNIQUE (merchant_id, payment_id, type, payment_version)
 ) STRICT;
-CREATE INDEX events_of_storefront ON events (merchant_id, storefront, sequence);
+CREATE INDEX events_of_storefront ON events (merchant_id, storefront, mode, sequence);
 CREATE INDEX events_of_type ON events (merchant_id, type, sequence);
 
 -- due_at is set exactly while a delivery is pending: when to try, or until when a claim holds it. attempts counts them
