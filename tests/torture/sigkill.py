@@ -41,7 +41,7 @@ class Plan:
 
     seed: int
     kills: int
-    longest_life_seconds: float = 3.0
+    longest_life_seconds: float = 2.0
     rate: float = RATE
 
 

@@ -28,7 +28,7 @@ class Findings:
     def lines(self) -> list[str]:
         """The report; of very many violations only the first are shown."""
         counts = [f"  {name}: {count:,}" for name, count in sorted(self.counts.items())]
-        return counts + [f"  VIOLATION {violation}" for violation in self.violations[:20]]
+        return counts + [f"  VIOLATION {violation[:400]}" for violation in self.violations[:20]]
 
     def broken(self, count: str, text: str) -> None:
         self.counts[count] += 1

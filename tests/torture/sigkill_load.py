@@ -67,6 +67,7 @@ class Load:
             else:
                 await asyncio.sleep(1 / self.rate)
         self.counts["seconds of load"] = round(loop.time() - began)
+        self.counts["payments a second"] = round(number / (loop.time() - began))
         self.counts["stories"] = number
         while self._stories:
             await asyncio.wait(self._stories)
