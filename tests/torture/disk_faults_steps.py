@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from store.records import (
@@ -30,7 +31,7 @@ from store.records import (
 )
 
 from proxy.adapters.sqlite import SqliteStore
-from proxy.errors import StaleVersion
+from proxy.errors import StoreConflict
 from proxy.facts import Canceled, Decision, InvoiceIssued, RequestRefused, Resolved
 from proxy.merchant import EndpointState
 from proxy.payment import Payment
@@ -190,13 +191,27 @@ async def _group(store: SqliteStore) -> Act:
     stale = await pending(store, "stale")
     conflict = change(stale, captured(stale, "code-stale"))
     await step(store, stale, Canceled(stale.invoice_key or ""))
-    acts = [await make(store) for make in (_create, _paid, _invoice_issued, _record_attempt, _claim_watches)]
+    acts = [await make(store) for make in (_create, _paid, _invoice_issued, _claim_deliveries, _claim_watches)]
+    return lambda: _together(lambda: store.transition(conflict), *acts)
 
-    async def together() -> list[Any]:
-        results = await asyncio.gather(store.transition(conflict), *(act() for act in acts), return_exceptions=True)
-        return [type(result) if isinstance(result, StaleVersion) else result for result in results]
 
-    return together
+async def _records(store: SqliteStore) -> Act:
+    """Attempts that are recorded at the same time, one of them by a worker that lost its lease."""
+    for number in range(3):
+        await paid(store, f"recorded-{number}")
+    claims = await _claimed(store)
+    lost = replace(claims[0], token="token-0")
+    finished = [
+        Finished(claim, Attempt(claim.attempt, NOW, 12, "delivered", 204, None, b"ok"), None, NOW, 0.0)
+        for claim in (lost, *claims)
+    ]
+    return lambda: _together(*(partial(store.record_attempt, each, None) for each in finished))
+
+
+async def _together(*acts: Act) -> list[Any]:
+    """What came of each of the acts, all begun at once; a conflict that is a step's own is no refusal."""
+    results = await asyncio.gather(*(act() for act in acts), return_exceptions=True)
+    return [type(result) if isinstance(result, StoreConflict) else result for result in results]
 
 
 async def _read_payment(store: SqliteStore) -> Act:
@@ -236,6 +251,7 @@ STEPS: Final[Mapping[str, Prepare]] = {
     "delete an endpoint": _delete_endpoint,
     "rewrap a secret": _rewrap,
     "six steps in one commit": _group,
+    "records of attempts at once": _records,
     "read a payment": _read_payment,
     "read lists": _read_lists,
 }
