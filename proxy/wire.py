@@ -5,6 +5,8 @@ The drop-in answers by it, and so does the simulator, which is why neither's own
 
 import re
 from collections.abc import Mapping
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
 
@@ -43,11 +45,13 @@ def refusal(code: int, description: str | None = None) -> dict[str, Any]:
     return {"status": 0, "errorCode": code, "errorDescription": text}
 
 
-def parse_fields(body: bytes) -> dict[str, Any]:
-    """The fields of a form or JSON body, none when it is neither.
+def parse_fields(body: bytes, content_type: str = "") -> dict[str, Any]:
+    """The fields of a form, multipart or JSON body, none when it is none of them.
 
-    The text decides, not its content type, which shops often get wrong.
+    The text decides, not its content type, which shops often get wrong; only multipart needs its header.
     """
+    if content_type.lower().startswith("multipart/form-data"):
+        return _parse_multipart(body, content_type)
     text = body.decode("utf-8", errors="replace").strip().removeprefix("\ufeff").lstrip()
     try:
         return _parse_json(text) if text.startswith("{") else _parse_form(text)
@@ -99,10 +103,24 @@ def location(url: str) -> str:
 def with_params(return_url: str, params: Mapping[str, str]) -> str:
     """The URL with `params` added to its query, which stays byte for byte; a fragment stays last."""
     base, mark, fragment = return_url.partition("#")
-    glue = "&" if "?" in base else "?"
-    if base.endswith(("?", "&")):
-        glue = ""
+    _, asks, query = base.partition("?")
+    if not asks:
+        glue = "?"
+    else:
+        glue = "" if not query or query.endswith("&") else "&"
     return f"{base}{glue}{urlencode(params)}{mark}{fragment}"
+
+
+def _parse_multipart(body: bytes, content_type: str) -> dict[str, Any]:
+    """PHP's curl sends this when it is given an array. Parts without a name, or that are files, are left out."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1", "replace")
+    fields: dict[str, Any] = {}
+    for part in BytesParser(policy=HTTP).parsebytes(head + body).walk():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes) and part.get_filename() is None:
+            fields[name] = content.decode("utf-8", "replace")
+    return fields
 
 
 def _parse_json(text: str) -> dict[str, Any]:

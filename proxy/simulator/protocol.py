@@ -121,10 +121,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _fields(request: web.Request) -> dict[str, object]:
-    if request.content_type == "multipart/form-data":
-        # PHP's curl sends this when it is given an array.
-        return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-    return parse_fields(await request.read())
+    return parse_fields(await request.read(), request.headers.get("Content-Type", ""))
 
 
 async def _send_back(request: web.Request, visit: Visit) -> web.StreamResponse:

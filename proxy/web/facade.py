@@ -135,11 +135,8 @@ async def _caller(request: web.Request) -> tuple[Token, Mapping[str, Any]]:
 async def _fields(request: web.Request) -> Mapping[str, Any]:
     """The call's fields; none of a body that cannot be read, which then lacks its api_key."""
     try:
-        if request.content_type == "multipart/form-data":
-            # PHP's curl sends this when it is given an array.
-            return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        return parse_fields(await read_body(request))
-    except (BodyTooLarge, BodyTooSlow, MalformedBody, web.HTTPException, ValueError):
+        return parse_fields(await read_body(request), request.headers.get("Content-Type", ""))
+    except (BodyTooLarge, BodyTooSlow, MalformedBody):
         return {}
 
 
