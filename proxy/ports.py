@@ -163,6 +163,9 @@ class Redelivery(Protocol):
     async def delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
         """Raises NotFound."""
 
+    async def delivery_log(self, merchant_id: str, delivery_id: str) -> tuple[Delivery, list[Attempt]]:
+        """The delivery and its attempts as they are at one moment. Raises NotFound."""
+
     async def list_endpoint_deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter
     ) -> list[Delivery]: ...

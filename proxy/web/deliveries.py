@@ -6,7 +6,6 @@ from proxy.delivery_records import DeliveryFilter, EventSpan, Requeued
 from proxy.errors import NotFound
 from proxy.ids import merchant_of_id
 from proxy.merchant import Scope, Token
-from proxy.records import Delivery
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import authorize
 from proxy.web.cursors import Scope as CursorScope
@@ -35,16 +34,15 @@ async def list_deliveries(request: web.Request) -> web.Response:
 async def get_delivery(request: web.Request) -> web.Response:
     """The delivery with every attempt."""
     token = await authorize(request, Scope.WEBHOOKS)
-    store = request.app[SERVICES].store
-    return await _shown(request, await store.delivery(token.merchant_id, _delivery_id(request, token)))
+    return await _shown(request, token.merchant_id, _delivery_id(request, token))
 
 
 async def retry_delivery(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.WEBHOOKS)
-    services = request.app[SERVICES]
+    services, delivery_id = request.app[SERVICES], _delivery_id(request, token)
     await read_body(request)
-    retrying = services.redelivery.retry(token.merchant_id, _delivery_id(request, token))
-    return await _shown(request, await services.tasks.run(retrying))
+    await services.tasks.run(services.redelivery.retry(token.merchant_id, delivery_id))
+    return await _shown(request, token.merchant_id, delivery_id)
 
 
 async def recover(request: web.Request) -> web.Response:
@@ -83,8 +81,8 @@ async def get_stats(request: web.Request) -> web.Response:
     return json_answer(stats_object(await redelivery.stats(token.merchant_id, endpoint_id_of(request, token))))
 
 
-async def _shown(request: web.Request, delivery: Delivery) -> web.Response:
-    attempts = await request.app[SERVICES].store.list_attempts(delivery.merchant_id, delivery.id)
+async def _shown(request: web.Request, merchant_id: str, delivery_id: str) -> web.Response:
+    delivery, attempts = await request.app[SERVICES].store.delivery_log(merchant_id, delivery_id)
     return json_answer(delivery_object(delivery) | {"log": [attempt_object(attempt) for attempt in attempts]})
 
 

@@ -76,7 +76,11 @@ async def test_one_delivery_is_its_merchants(store: Store) -> None:
     await paid(store)
     [delivery] = await deliveries_of(store)
     assert await store.delivery(MERCHANT_ID, delivery.id) == delivery
-    for read in (store.delivery, store.retry_delivery):
+    [claimed] = await claim(store)
+    await store.record_attempt(finished(claimed), None)
+    shown, log = await store.delivery_log(MERCHANT_ID, delivery.id)
+    assert (shown.status, log) == (DeliveryStatus.DELIVERED, [finished(claimed).attempt])
+    for read in (store.delivery, store.retry_delivery, store.delivery_log):
         with pytest.raises(NotFound):
             await read(OTHER, delivery.id)
         with pytest.raises(NotFound):

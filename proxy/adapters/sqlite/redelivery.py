@@ -19,7 +19,7 @@ from proxy.errors import NotFound
 from proxy.ids import DELIVERY, EVENT, base62, merchant_key
 from proxy.merchant import Endpoint
 from proxy.ports import Now
-from proxy.records import Delivery, EventFilter, StoredEvent
+from proxy.records import Attempt, Delivery, EventFilter, StoredEvent
 from proxy.verdict import Health
 from proxy.webhook import Event
 
@@ -39,6 +39,15 @@ class SqliteRedelivery(Lanes):
 
     async def delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
         return await self._read.do(lambda connection: _delivery(connection, (merchant_id, delivery_id)))
+
+    async def delivery_log(self, merchant_id: str, delivery_id: str) -> tuple[Delivery, list[Attempt]]:
+        key = (merchant_id, delivery_id)
+
+        def step(connection: sqlite3.Connection) -> tuple[Delivery, list[Attempt]]:
+            delivery = _delivery(connection, key)
+            return delivery, [Attempt(*row) for row in connection.execute(SQL["list_attempts"], key)]
+
+        return await self._read.do(step)
 
     async def list_endpoint_deliveries(
         self, merchant_id: str, endpoint_id: str, wanted: DeliveryFilter

@@ -1,0 +1,399 @@
+"""Deliveries over real HTTP: looked at, sent again, measured; the endpoint tried, paused and disabled."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from proxy.clock import SECOND, rfc3339
+from proxy.ids import EVENT, Ids
+from proxy.merchant import Scope
+from proxy.webhook import Event
+from web.lab import Lab, eventually
+from web.receiver import Hook, deliveries, endpoint_at, hook, settled, trigger
+
+NOWHERE = "https://hooks.shop.example.ir/dargah"
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Hook]:
+    async with hook() as made:
+        yield made
+
+
+async def test_a_delivery_is_shown_with_every_attempt(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    shop.status, shop.body = 500, b"oh \xff no"
+    event = await trigger(lab)
+    shown = await settled(lab, endpoint)
+    assert (shown["event_id"], shown["endpoint_id"], shown["payment_id"]) == (event["id"], endpoint["id"], None)
+    assert (shown["status"], shown["attempts"]) == ("pending", 1)
+    assert shown["next_attempt_at"] == rfc3339(lab.clock.now + 5 * SECOND)
+    [attempt] = shown["log"]
+    assert attempt["duration_ms"] >= 0
+    assert {name: attempt[name] for name in ("number", "outcome", "http_status", "error", "excerpt")} == {
+        "number": 1,
+        "outcome": "failed",
+        "http_status": 500,
+        "error": None,
+        "excerpt": "oh \ufffd no",
+    }
+    [listed] = await deliveries(lab, endpoint)
+    assert listed == {name: value for name, value in shown.items() if name != "log"}
+
+
+async def test_a_retry_by_hand_is_done_now_and_again_and_again(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    shop.status = 500
+    await trigger(lab)
+    shown = await settled(lab, endpoint)
+    shop.status = 204
+    for attempts in (2, 3, 4):
+        again = await lab.call("POST", f"/v1/deliveries/{shown['id']}/retry")
+        assert again.status == 200
+        shown = await settled(lab, endpoint, attempts)
+        assert shown["status"] == "delivered"
+        assert shown["delivered_at"] == rfc3339(lab.clock.now)
+    assert len(set(shop.ids)) == 1
+    assert len(shop.ids) == 4
+
+
+async def test_deliveries_are_listed_by_status_and_in_pages(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    for _ in range(3):
+        await trigger(lab)
+        lab.clock.forward(1)
+    await shop.told(3)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}/deliveries"
+
+    async def delivered() -> list[dict[str, Any]] | None:
+        rows = await deliveries(lab, endpoint, "?status=delivered")
+        return rows if len(rows) == 3 else None
+
+    rows = await eventually(delivered)
+    assert await deliveries(lab, endpoint, "?status=failed") == []
+    first = (await lab.call("GET", f"{path}?limit=2")).json
+    rest = (await lab.call("GET", f"{path}?limit=2&cursor={first['next_cursor']}")).json
+    assert first["data"] + rest["data"] == rows
+    assert rest["next_cursor"] is None
+    for query in ("status=sent", "limit=0", f"status=failed&cursor={first['next_cursor']}"):
+        answer = await lab.call("GET", f"{path}?{query}")
+        assert answer.status == 422
+
+
+async def stored_events(lab: Lab, count: int, at: int) -> list[str]:
+    ids = Ids(lambda size: bytes((at + size + len(made)) % 256 for _ in range(size)))
+    made: list[str] = []
+    store = lab.dargah.services.store
+    for number in range(count):
+        event_id = ids.record(EVENT, lab.merchant_id, at + number)
+        await store.add_event(Event(event_id, lab.merchant_id, "main", "ping", None, at + number, {"test": True}))
+        made.append(event_id)
+    return made
+
+
+async def test_recover_sends_what_did_not_get_through_and_tells_how_far_it_is(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    await lab.call("PATCH", path, json={"paused": True})
+    await stored_events(lab, 1, lab.clock.now - 60 * SECOND)
+    await stored_events(lab, 502, lab.clock.now)
+    since = rfc3339(lab.clock.now)
+    first = await lab.call("POST", f"{path}/recover", json={"since": since})
+    assert first.json["requeued"] == 500
+    rest = await lab.call("POST", f"{path}/recover", json={"since": since, "cursor": first.json["next_cursor"]})
+    assert rest.json == {"requeued": 2, "next_cursor": None}
+    bad = {"since": rfc3339(lab.clock.now + 1), "cursor": first.json["next_cursor"]}
+    assert (await lab.call("POST", f"{path}/recover", json=bad)).field_codes() == {"cursor": "cursor_invalid"}
+
+
+async def test_replay_sends_again_what_happened_also_before_the_endpoint(lab: Lab, shop: Hook) -> None:
+    paid = await trigger(lab, "payment.paid")
+    canceled = await trigger(lab, "payment.canceled")
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}/replay"
+    since = {"since": rfc3339(lab.clock.now)}
+    answer = await lab.call("POST", path, json=since | {"types": ["payment.paid"]})
+    assert answer.json == {"requeued": 1, "next_cursor": None}
+    await shop.told(1)
+    await settled(lab, endpoint)
+    lab.clock.forward(SECOND)
+    assert (await lab.call("POST", path, json=since)).json["requeued"] == 2
+    await shop.told(3)
+    assert shop.ids[0] == paid["id"]
+    assert sorted(shop.ids[1:]) == sorted([paid["id"], canceled["id"]])
+    until = since | {"until": rfc3339(lab.clock.now - 2 * SECOND)}
+    assert (await lab.call("POST", path, json=until)).json["requeued"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [
+        ("recover", {}, "since"),
+        ("recover", {"since": "yesterday"}, "since"),
+        ("recover", {"since": 1}, "since"),
+        ("recover", {"since": "2026-11-24T00:00:00Z", "until": None}, "until"),
+        ("replay", {"since": "2026-11-24T00:00:00Z", "until": "x"}, "until"),
+        ("replay", {"since": "2026-11-24T00:00:00Z", "types": ["payment.sold"]}, "types.0"),
+        ("replay", {"since": "2026-11-24T00:00:00Z", "cursor": "AAAA"}, "cursor"),
+        ("rotate-secret", {"overlap_seconds": 604_801}, "overlap_seconds"),
+        ("rotate-secret", {"overlap_seconds": -1}, "overlap_seconds"),
+        ("rotate-secret", {"overlap": 1}, "overlap"),
+    ],
+)
+async def test_a_bad_field_is_refused_by_name(lab: Lab, name: str, body: dict[str, Any], field: str) -> None:
+    made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": NOWHERE})).json
+    before = lab.rows()
+    answer = await lab.call("POST", f"/v1/webhook-endpoints/{made['id']}/{name}", json=body)
+    assert answer.status == 422
+    assert set(answer.field_codes()) == {field}
+    assert lab.rows() == before
+
+
+async def test_a_ping_shows_the_answer_at_once_and_leaves_no_row(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop, event_types=["payment.paid"], headers={"X-Shop": "17"})
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    await lab.call("PATCH", path, json={"paused": True})
+    before = lab.rows()
+    shop.status, shop.body = 418, "چای".encode()
+    answer = (await lab.call("POST", f"{path}/test")).json
+    assert (answer["outcome"], answer["http_status"], answer["error"], answer["excerpt"]) == (
+        "failed",
+        418,
+        None,
+        "چای",
+    )
+    shop.status = 200
+    assert (await lab.call("POST", f"{path}/test")).json["outcome"] == "delivered"
+    [(headers, _), _] = shop.requests
+    assert headers["x-shop"] == "17"
+    assert shop.events[0]["type"] == "ping"
+    assert shop.events[0]["data"] == {"test": True, "endpoint_id": endpoint["id"], "sequence": 0}
+    assert lab.rows() == before
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://10.0.0.1/hook", "blocked_address"),
+        ("https://169.254.169.254/latest", "blocked_address"),
+        ("http://127.0.0.1:1/hook", "refused"),
+        ("https://127.0.0.1:1/hook", "refused"),
+    ],
+)
+async def test_what_cannot_be_reached_is_named(lab: Lab, url: str, error: str) -> None:
+    made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": url})).json
+    answer = (await lab.call("POST", f"/v1/webhook-endpoints/{made['id']}/test")).json
+    assert (answer["outcome"], answer["http_status"], answer["error"]) == ("failed", None, error)
+    await trigger(lab)
+    shown = await settled(lab, made)
+    assert [each["error"] for each in shown["log"]] == [error]
+
+
+async def test_an_endpoints_figures(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    nothing = (await lab.call("GET", f"{path}/stats")).json
+    assert (nothing["attempts"], nothing["success_rate"], nothing["p50_ms"], nothing["backlog"]) == (0, None, None, 0)
+    await trigger(lab)
+    await settled(lab, endpoint)
+    lab.clock.forward(1)
+    shop.status = 503
+    await trigger(lab)
+    await settled(lab, endpoint)
+    stats = (await lab.call("GET", f"{path}/stats")).json
+    assert (stats["attempts"], stats["delivered"], stats["success_rate"], stats["backlog"]) == (2, 1, 0.5, 1)
+    assert stats["oldest_undelivered_at"] == rfc3339(lab.clock.now)
+    assert 0 <= stats["p50_ms"] <= stats["p95_ms"]
+    assert stats["health"]["failures_in_a_row"] == 1
+    assert not stats["health"]["probing"]
+    await lab.call("PATCH", path, json={"paused": True})
+    assert (await lab.call("GET", f"{path}/stats")).json["health"] is None
+
+
+async def test_what_is_paused_says_since_when_and_drains_when_it_resumes(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    lab.clock.forward(5000)
+    paused = (await lab.call("PATCH", path, json={"paused": True})).json
+    assert (paused["state"], paused["state_since"]) == ("paused", rfc3339(lab.clock.now))
+    held = [(await trigger(lab))["id"] for _ in range(3)]
+    assert [each["status"] for each in await deliveries(lab, endpoint)] == ["pending"] * 3
+    assert shop.requests == []
+    await lab.call("PATCH", path, json={"paused": False})
+    await shop.told(3)
+    assert sorted(shop.ids) == sorted(held)
+
+
+async def test_an_endpoint_that_is_gone_is_disabled_and_the_others_are_told(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop, event_types=["payment.paid", "endpoint.disabled"])
+    shop.status = 410
+    async with hook() as other:
+        await endpoint_at(lab, other, event_types=["endpoint.disabled"])
+        await trigger(lab)
+        await other.told(1)
+    [told] = other.events
+    assert told["type"] == "endpoint.disabled"
+    assert (told["data"]["id"], told["data"]["state"], told["data"]["state_reason"]) == (
+        endpoint["id"],
+        "disabled",
+        "gone",
+    )
+    shown = (await lab.call("GET", f"/v1/webhook-endpoints/{endpoint['id']}")).json
+    assert (shown["state"], shown["state_reason"]) == ("disabled", "gone")
+    events = (await lab.call("GET", "/v1/events?type=endpoint.disabled")).json["data"]
+    assert [(each["storefront"], each["payment_id"]) for each in events] == [(None, None)]
+    assert (await lab.call("GET", f"/v1/events/{events[0]['id']}")).json == events[0]
+    assert events[0] in (await lab.call("GET", "/v1/events")).json["data"]
+    assert len(shop.requests) == 1
+    shop.status = 204
+    await lab.call("PATCH", f"/v1/webhook-endpoints/{endpoint['id']}", json={"paused": False})
+    await shop.told(2)
+    assert shop.events[1]["type"] == "payment.paid"
+    assert [each["status"] for each in await deliveries(lab, endpoint, "?status=pending")] in ([], ["pending"])
+
+
+ROUTES = [
+    ("POST", "/v1/webhook-endpoints/{endpoint}/rotate-secret", {}),
+    ("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", None),
+    ("POST", "/v1/webhook-endpoints/{endpoint}/recover", {"since": "2026-11-24T00:00:00Z"}),
+    ("POST", "/v1/webhook-endpoints/{endpoint}/replay", {"since": "2026-11-24T00:00:00Z"}),
+    ("POST", "/v1/webhook-endpoints/{endpoint}/test", None),
+    ("GET", "/v1/webhook-endpoints/{endpoint}/stats", None),
+    ("GET", "/v1/deliveries/{delivery}", None),
+    ("POST", "/v1/deliveries/{delivery}/retry", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+async def test_anothers_are_not_found_and_the_scope_is_needed(lab: Lab, method: str, path: str, body: Any) -> None:
+    made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": NOWHERE})).json
+    await lab.call("PATCH", f"/v1/webhook-endpoints/{made['id']}", json={"paused": True})
+    await trigger(lab)
+    [delivery] = await deliveries(lab, made)
+    path = path.format(endpoint=made["id"], delivery=delivery["id"])
+    stranger = await lab.another_merchant()
+    narrow = await lab.issue(scopes=frozenset({Scope.PAYMENTS_READ}))
+    before = lab.rows()
+    for token, status in ((stranger, 404), (narrow, 403), ("dg_live_nobody", 401)):
+        assert (await lab.call(method, path, json=body, token=token)).status == status
+    unknown = path.replace(made["id"], made["id"][:-10] + "0" * 10).replace(
+        delivery["id"], delivery["id"][:-4] + "0000"
+    )
+    assert (await lab.call(method, unknown, json=body)).status == 404
+    assert lab.rows() == before
+
+
+async def test_a_test_event_is_marked_listed_and_delivered_like_others(lab: Lab, shop: Hook) -> None:
+    await endpoint_at(lab, shop)
+    kinds = ["payment.paid", "payment.failed", "payment.canceled", "payment.expired", "payment.needs_review"]
+    kinds += ["payment.review_resolved", "endpoint.disabled", "ping"]
+    made = [await trigger(lab, kind) for kind in kinds]
+    assert all(event["data"]["test"] is True for event in made)
+    assert [event["type"] for event in made] == kinds
+    statuses = [event["data"].get("status") for event in made[:6]]
+    assert statuses == ["paid", "failed", "canceled", "expired", "needs_review", "needs_review"]
+    assert (await lab.call("GET", "/v1/events")).json["data"] == made
+    await shop.told(len(kinds))
+    assert {event["type"] for event in shop.events} == set(kinds)
+    for body in ({}, {"type": "payment.sold"}, {"type": 1}):
+        answer = await lab.call("POST", "/v1/events/test", json=body)
+        assert set(answer.field_codes()) == {"type"}
+    narrow = await lab.issue(scopes=frozenset({Scope.PAYMENTS_READ}))
+    assert (await lab.call("POST", "/v1/events/test", json={"type": "ping"}, token=narrow)).status == 403
+
+
+async def test_events_begin_after_a_sequence_or_at_the_end(lab: Lab) -> None:
+    made = [await trigger(lab, "ping") for _ in range(3)]
+    after = (await lab.call("GET", "/v1/events?after=1")).json
+    assert after["data"] == made[1:]
+    latest = (await lab.call("GET", "/v1/events?after=latest")).json
+    assert latest["data"] == []
+    newer = await trigger(lab, "ping")
+    assert (await lab.call("GET", f"/v1/events?cursor={latest['resume_cursor']}")).json["data"] == [newer]
+    both = await lab.call("GET", f"/v1/events?cursor={latest['resume_cursor']}&after=1")
+    assert both.field_codes() == {"after": "both_given"}
+
+
+async def test_events_are_listed_by_whether_they_were_delivered(lab: Lab, shop: Hook) -> None:
+    alone = await trigger(lab, "ping")
+    endpoint = await endpoint_at(lab, shop)
+    got = await trigger(lab, "ping")
+    await settled(lab, endpoint)
+    lab.clock.forward(1)
+    shop.status = 500
+    missed = await trigger(lab, "ping")
+    await settled(lab, endpoint)
+    assert (await lab.call("GET", "/v1/events?delivered=true")).json["data"] == [got]
+    first = (await lab.call("GET", "/v1/events?delivered=false&limit=1")).json
+    assert first["data"] == [alone]
+    rest = (await lab.call("GET", f"/v1/events?delivered=false&limit=1&cursor={first['next_cursor']}")).json
+    assert rest["data"] == [missed]
+    assert (await lab.call("GET", f"/v1/events?cursor={first['next_cursor']}")).status == 422
+
+
+async def test_who_waits_is_told_as_soon_as_something_happens(lab: Lab) -> None:
+    waiting = asyncio.create_task(lab.call("GET", "/v1/events?after=latest&wait=30"))
+    bell = lab.dargah.services.bell
+
+    async def somebody() -> bool | None:
+        return True if bell._waiting else None
+
+    await eventually(somebody)
+    payment = await lab.created()
+    await lab.call("GET", await lab.act(payment, "pay"))
+    async with asyncio.timeout(4):  # sooner than it would look by itself
+        answer = await waiting
+    [event] = answer.json["data"]
+    assert (event["type"], event["payment_id"]) == ("payment.paid", payment["id"])
+    again = await lab.call("GET", f"/v1/events?cursor={answer.json['resume_cursor']}&wait=1")
+    assert (again.json["data"], again.json["resume_cursor"]) == ([], answer.json["resume_cursor"])
+    assert bell._waiting == {}
+
+
+async def test_only_so_many_may_wait(lab: Lab) -> None:
+    calls = [asyncio.create_task(lab.call("GET", "/v1/events?after=latest&wait=30")) for _ in range(11)]
+    done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    [refused] = [each.result() for each in done]
+    assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (503, "overloaded", "5")
+    lab.dargah.services.bell.close()
+    answers = await asyncio.gather(*waiting)
+    assert {answer.status for answer in answers} == {200}
+
+
+async def test_a_rotated_secret_is_shown_once_and_both_sign_until_the_overlap_is_over(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop, signatures=["v1a", "v1"])
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    assert endpoint["public_key"].startswith("whpk_")
+    assert endpoint["signatures"] == ["v1", "v1a"]
+    lab.clock.forward(SECOND)
+    rotated = (await lab.call("POST", f"{path}/rotate-secret", json={"overlap_seconds": 60})).json
+    assert rotated["secret"] != endpoint["secret"]
+    assert rotated["public_key"] != endpoint["public_key"]
+    assert rotated["previous_secret_until"] == rfc3339(lab.clock.now + 60 * SECOND)
+    shown = (await lab.call("GET", path)).json
+    assert shown == {name: value for name, value in rotated.items() if name != "secret"}
+    await lab.call("POST", f"{path}/test")
+    kinds = [each.partition(",")[0] for each in shop.requests[0][0]["webhook-signature"].split(" ")]
+    assert kinds == ["v1", "v1", "v1a", "v1a"]
+    lab.clock.forward(60 * SECOND)
+    await lab.call("POST", f"{path}/test")
+    kinds = [each.partition(",")[0] for each in shop.requests[1][0]["webhook-signature"].split(" ")]
+    assert kinds == ["v1", "v1a"]
+    plain = (await lab.call("PATCH", path, json={"signatures": ["v1"]})).json
+    assert (plain["public_key"], plain["signatures"]) == (None, ["v1"])
+    assert (await lab.call("PATCH", path, json={"signatures": ["v1a"]})).status == 422
+
+
+async def test_the_newest_two_secrets_sign_after_two_rotations(lab: Lab, shop: Hook) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    for _ in range(2):
+        lab.clock.forward(SECOND)
+        assert (await lab.call("POST", f"{path}/rotate-secret")).status == 200
+    await lab.call("POST", f"{path}/test")
+    assert len(shop.requests[0][0]["webhook-signature"].split(" ")) == 2
+    audit = await lab.dargah.services.store.list_audit(lab.merchant_id, None, 2)
+    assert {entry.action for entry in audit} == {"endpoint.rotate_secret"}
+    assert "whs" not in str(audit)
