@@ -104,10 +104,7 @@ def with_params(return_url: str, params: Mapping[str, str]) -> str:
     """The URL with `params` added to its query, which stays byte for byte; a fragment stays last."""
     base, mark, fragment = return_url.partition("#")
     _, asks, query = base.partition("?")
-    if not asks:
-        glue = "?"
-    else:
-        glue = "" if not query or query.endswith("&") else "&"
+    glue = "&" if query and not query.endswith("&") else "" if asks else "?"
     return f"{base}{glue}{urlencode(params)}{mark}{fragment}"
 
 
