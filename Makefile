@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format bench lock clean
+.PHONY: help demo run test check format bench bench-webhooks lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ format: $(READY)  ## put the code in its format
 
 bench: $(READY)  ## creates per second beside the floor, in one run
 	$(BIN)/python -m bench.create
+
+bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad neighbours, claims beside a backlog
+	$(BIN)/python -m bench.webhooks
 
 lock:  ## write the hash-locked requirements again (needs uv and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
