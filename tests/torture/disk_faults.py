@@ -65,7 +65,7 @@ async def group_faults(folder: Path, *, short: bool) -> Counter[str]:
     """Faults under many creates at once."""
     codes = itertools.cycle(CODES)
     async with scene(folder) as played:
-        for at in range(0, GROUP_STATEMENTS, 60 if short else 5):
+        for at in range(0, GROUP_STATEMENTS, 60 if short else 15):
             for code in CODES if not short else [next(codes)]:
                 played.counts["groups"] += await group_with_fault(played, f"group-{code}-{at}", at, code)
         return played.counts
