@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from proxy.clock import HOUR, MINUTE, SECOND, rfc3339
 from proxy.merchant import Mode
@@ -98,6 +99,17 @@ def sign(keys: Sequence[str], message_id: str, timestamp_seconds: int, body: byt
     if len(signatures) > 1:
         signatures.sort(key=lambda signature: signature.startswith("v1a,"))
     return " ".join(signatures)
+
+
+def verified_by(public: str, signature: str, message_id: str, timestamp_seconds: int, body: bytes) -> bool:
+    """Whether a `v1a` signature is of the `whpk_` key's private half. Raises ValueError when the key is none."""
+    key = Ed25519PublicKey.from_public_bytes(_key_bytes(public, PUBLIC_PREFIX))
+    kind, _, text = signature.partition(",")
+    try:
+        key.verify(base64.b64decode(text), b"%s.%d.%s" % (message_id.encode(), timestamp_seconds, body))
+    except (InvalidSignature, binascii.Error):
+        return False
+    return kind == "v1a"
 
 
 def retry_at(attempts: int, now: int, jitter: float) -> int | None:

@@ -1,8 +1,9 @@
-"""The client of the operator's API that the commands share."""
+"""The client of Dargah's two APIs that the commands share."""
 
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +19,43 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  lis
 
 
 class ApiError(click.ClickException):
-    """The API's refusal or absence, in one clear line, and one more per field that was wrong."""
+    """The API's refusal or absence, in one clear line, and one more per field that was wrong.
+
+    `passing` when it may go by itself: nobody answered, or the server was not able to.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two APIs: its base path, what people call it, and the variables that say where and who."""
+
+    base: str
+    name: str
+    url: str
+    token: str
+    default_url: str
+
+
+OPERATOR: Final = Side("/admin/v1", "the operator's API", "DARGAH_ADMIN_URL", "DARGAH_ADMIN_TOKEN", DEFAULT_URL)
+MERCHANT: Final = Side("/v1", "the merchant's API", "DARGAH_URL", "DARGAH_TOKEN", "http://127.0.0.1:8080")
 
 
 class Api:
-    """Calls `/admin/v1`, through no proxy and after no redirect, since it carries the token."""
+    """Calls one side, through no proxy and after no redirect, since it carries the token."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, side: Side = OPERATOR) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ApiError(f"{url!r} is not a URL of the operator's API; write it like {DEFAULT_URL}")
+            raise ApiError(f"{url!r} is not a URL of {side.name}; write it like {side.default_url}")
+        self._side = side
         self._url = f"{parts.scheme}://{parts.netloc}"
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._netloc = parts.netloc
-        self._base = parts.path.rstrip("/") + "/admin/v1"
+        self._base = parts.path.rstrip("/") + side.base
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def get(self, path: str, **query: object) -> Any:
@@ -48,11 +72,14 @@ class Api:
     def delete(self, path: str, **query: object) -> Any:
         return self._call("DELETE", path, query=query)
 
-    def rows(self, path: str, limit: int, **query: object) -> Iterator[dict[str, Any]]:
-        """Up to `limit` rows of a list, page by page."""
-        cursor = None
+    def rows(
+        self, path: str, limit: int, first: Mapping[str, object] | None = None, **query: object
+    ) -> Iterator[dict[str, Any]]:
+        """Up to `limit` rows of a list, page by page; `first` is only for the first page."""
+        cursor, more = None, first or {}
         while limit > 0:
-            page = self.get(path, limit=min(limit, PAGE), cursor=cursor, **query)
+            page = self.get(path, limit=min(limit, PAGE), cursor=cursor, **query, **more)
+            more = {}
             yield from page["data"][:limit]
             limit -= len(page["data"])
             cursor = page["next_cursor"]
@@ -80,8 +107,9 @@ class Api:
         except (OSError, HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ApiError(
-                f"the operator's API at {self._url} cannot be reached ({why}): is `dargah serve` running there? "
-                "DARGAH_ADMIN_URL says where it is"
+                f"{self._side.name} at {self._url} cannot be reached ({why}): is `dargah serve` running there? "
+                f"{self._side.url} says where it is",
+                passing=True,
             ) from None
         finally:
             connection.close()
@@ -94,11 +122,12 @@ class Api:
             value = json.loads(body)
         except ValueError:
             raise ApiError(
-                f"{self._url} answered HTTP {answer.status} without JSON: is it Dargah's operator API?"
+                f"{self._url} answered HTTP {answer.status} without JSON: is it {self._side.name} of Dargah?",
+                passing=answer.status >= 500,  # noqa: PLR2004  the HTTP class
             ) from None
         if answer.status < 300:  # noqa: PLR2004  the HTTP class
             return value
-        raise ApiError(_problem(answer.status, value))
+        raise ApiError(_problem(answer.status, value, self._side), passing=answer.status >= 500)  # noqa: PLR2004  the HTTP class
 
 
 def admin_url(environ: Mapping[str, str] = os.environ) -> str:
@@ -132,9 +161,9 @@ def _text(path: Path) -> str:
         raise ApiError(f"{path} cannot be read: {why}") from None
 
 
-def _problem(status: int, problem: Mapping[str, Any]) -> str:
+def _problem(status: int, problem: Mapping[str, Any], side: Side) -> str:
     if status == 401:  # noqa: PLR2004  Unauthorized
-        return "the server does not know this token: DARGAH_ADMIN_TOKEN must be one of the server's"
+        return f"the server does not know this token: {side.token} must be one of the server's"
     errors = problem.get("errors")
     if errors:
         return "\n".join(["the request was refused:", *(f"  {each['field']}: {each['detail']}" for each in errors)])

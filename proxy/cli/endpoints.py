@@ -35,6 +35,13 @@ _header = click.option(
     metavar="'NAME: VALUE'",
     help="An extra header; repeatable.",
 )
+_signatures = click.option(
+    "--signature",
+    "signatures",
+    multiple=True,
+    type=click.Choice(["v1", "v1a"]),
+    help="How it is signed; repeatable. v1a (Ed25519) comes beside v1.  [default: v1]",
+)
 
 
 @click.group()
@@ -49,6 +56,7 @@ def endpoint() -> None:
 @_event_types
 @_description
 @_header
+@_signatures
 @operator_command
 def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
     """Add an endpoint, and show once the secret that signs for it."""
@@ -78,6 +86,7 @@ def show(*, api: Api, out: Output, endpoint_id: str) -> None:
 @_event_types
 @_description
 @_header
+@_signatures
 @operator_command
 def update(*, api: Api, out: Output, endpoint_id: str, **fields: Any) -> None:
     """Change an endpoint. Event types and headers given replace the old ones."""
@@ -98,6 +107,22 @@ def pause(*, api: Api, out: Output, endpoint_id: str) -> None:
 def resume(*, api: Api, out: Output, endpoint_id: str) -> None:
     """Send again, and first what was held; also for one that was disabled."""
     out.record(api.patch(path_of("endpoint", endpoint_id), {"paused": False}))
+
+
+@endpoint.command("rotate-secret")
+@click.argument("endpoint_id")
+@click.option(
+    "--overlap-seconds",
+    type=click.IntRange(0, 604_800),
+    default=86_400,
+    show_default=True,
+    help="How long the old secret signs too.",
+)
+@operator_command
+def rotate_secret(*, api: Api, out: Output, endpoint_id: str, overlap_seconds: int) -> None:
+    """Make a new secret, and show it once. The old one signs too until the overlap is over."""
+    made = api.post(f"{path_of('endpoint', endpoint_id)}/rotate-secret", {"overlap_seconds": overlap_seconds})
+    out.record(made, shown_once="secret")
 
 
 @endpoint.command()

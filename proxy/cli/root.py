@@ -17,6 +17,11 @@ _COMMANDS: Final = {
     "endpoint": ("proxy.cli.endpoints", "endpoint", "Where a merchant's webhooks go."),
     "payment": ("proxy.cli.payments", "payment", "Look at payments, and decide about those that need review."),
     "recover": ("proxy.cli.recover", "recover", "Ask the gateways again about what may have been paid."),
+    "webhook": ("proxy.cli.webhooks", "webhook", "What became of a shop's webhooks, and sending them again."),
+    "event": ("proxy.cli.events", "event", "What happened to a shop's payments."),
+    "trigger": ("proxy.cli.events", "trigger", "A test event, delivered like a real one."),
+    "listen": ("proxy.cli.listening", "listen", "Bring a shop's webhooks to this machine, while it is being built."),
+    "doctor": ("proxy.cli.doctor", "doctor", "See whether everything is set up right, and what to do where it is not."),
     "audit": ("proxy.cli.audit", "audit", "Who set up what, and when."),
 }
 
@@ -43,5 +48,6 @@ def dargah() -> None:
     """A payment proxy for merchants who sell through a redirect gateway.
 
     The commands that set things up talk to a running `dargah serve` at DARGAH_ADMIN_URL
-    (http://127.0.0.1:8081 unless said otherwise) with the token in DARGAH_ADMIN_TOKEN.
+    (http://127.0.0.1:8081 unless said otherwise) with the token in DARGAH_ADMIN_TOKEN. Those for a shop's developer
+    (webhook, event, trigger, listen) talk to DARGAH_URL (http://127.0.0.1:8080) with the shop's own DARGAH_TOKEN.
     """
