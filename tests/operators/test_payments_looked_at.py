@@ -116,7 +116,7 @@ async def test_the_merchant_sees_the_same_timeline_and_nobody_else_any(office: D
     shop = office.shop
     payment = await shop.created()
     await shop.come_back(await shop.act(payment, "pay"))
-    entries = await office.timeline_with(payment, "attempt", outcome="delivered")
+    entries = await office.timeline_with(payment, "delivery", status="delivered")
     path = f"/v1/payments/{payment['id']}/timeline"
     assert await shop.call("GET", path) == (200, {"data": entries, "truncated": False})
     _, shop.token = await office.dargah.services.setup.issue_token(shop.merchant_id, "other", actor="test")
@@ -126,7 +126,7 @@ async def test_the_merchant_sees_the_same_timeline_and_nobody_else_any(office: D
 async def test_the_command_shows_a_payment_and_its_timeline_as_a_table_and_as_json(office: Desk) -> None:
     payment = await office.shop.created()
     await office.shop.come_back(await office.shop.act(payment, "pay"))
-    entries = await office.timeline_with(payment, "attempt", outcome="delivered")
+    entries = await office.timeline_with(payment, "delivery", status="delivered")
 
     shown = await office.cli.run("payment", "show", payment["id"])
     parsed = await office.cli.json("payment", "show", payment["id"])
