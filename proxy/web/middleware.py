@@ -3,8 +3,8 @@
 aiohttp pays for each layer on every request, so these stay together.
 """
 
-import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars
 
 from proxy.errors import DargahError
 from proxy.ids import RandomBytes
@@ -46,16 +46,15 @@ def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
 
     @web.middleware
     async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
-        started = asyncio.get_running_loop().time()
+        started = time.perf_counter()
         trace = _trace(request, random_bytes)
-        # A connection's requests share a task, and with it the context that the log lines of the work below show.
-        clear_contextvars()
+        # aiohttp runs each request in a task of its own, and so in a context, which the log lines of its work show.
         bind_contextvars(request_id=trace.request_id)
         response = await _answer(request, handler, render_error, trace)
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
-        _log(request, response.status, trace, asyncio.get_running_loop().time() - started)
+        _log(request, response.status, trace, time.perf_counter() - started)
         return response
 
     return observed
@@ -88,9 +87,9 @@ def _of_aiohttp(error: web.HTTPException) -> DargahError:
 
 
 def _trace(request: web.Request, random_bytes: RandomBytes) -> Trace:
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else random_bytes(12).hex()
-    parent = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    given, sent = request.headers.get("X-Request-Id"), request.headers.get("traceparent")
+    request_id = given if given and _REQUEST_ID.fullmatch(given) else random_bytes(12).hex()
+    parent = _TRACEPARENT.fullmatch(sent) if sent else None
     if parent is None:
         return Trace(request_id, None, None)
     return Trace(request_id, parent[1], f"00-{parent[1]}-{random_bytes(8).hex()}-{parent[2]}")

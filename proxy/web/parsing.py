@@ -74,8 +74,11 @@ async def read_body(request: web.Request) -> bytes:
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise BodyTooLarge(MAX_BODY_BYTES)
     try:
-        if request.content.is_eof():  # it came with the head: no timer is needed
-            return await request.read()
+        if request.content.is_eof():  # it came with the head: there is nothing to wait for
+            body = request.content.read_nowait()
+            if len(body) > MAX_BODY_BYTES:
+                raise BodyTooLarge(MAX_BODY_BYTES)
+            return body
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:

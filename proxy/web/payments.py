@@ -45,7 +45,7 @@ async def create_payment(request: web.Request) -> web.Response:
 
     order = body.order(services.default_expires_in)
     creating = services.checkout.create(token, order, key, _digest(request, members), render)
-    return reply_answer(await services.tasks.run(creating))
+    return reply_answer(await services.tasks.run_here(creating))
 
 
 async def get_payment(request: web.Request) -> web.Response:
