@@ -161,6 +161,8 @@ FLAT = {
     "due_watches": ["SEARCH w USING INDEX watches_due", "SEARCH p USING INDEX"],
     "next_delivery_at": ["SEARCH turns USING COVERING INDEX turns_due"],
     "next_watch_at": ["SEARCH watches USING COVERING INDEX watches_due"],
+    "served_endpoint": ["SEARCH t USING PRIMARY KEY", "SEARCH e USING PRIMARY KEY"],
+    "in_flight": ["SEARCH deliveries USING INDEX deliveries_claimed"],
     "settle_turn": ["SEARCH turns USING PRIMARY KEY", "SEARCH deliveries USING COVERING INDEX deliveries_due"],
 }
 
