@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from proxy.clock import MINUTE
-
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MERCHANT_KEY_CHARS: Final = 8
 SECRET_CHARS: Final = 22  # 131 bits
@@ -31,7 +29,7 @@ PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT = (
 )
 
 _ID = re.compile(r"[a-z]{2,4}_([0-9A-Za-z]{8})[0-9A-Za-z]{18}")
-_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{27}")
+_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{29}")
 _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A-Za-z]{6})")
 
 RandomBytes = Callable[[int], bytes]
@@ -58,11 +56,6 @@ def _time(now: int) -> str:
     return base62(now, 8)
 
 
-@lru_cache(maxsize=64)
-def _minute(minute: int) -> str:
-    return base62(minute, 5)
-
-
 class Ids:
     """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
 
@@ -83,11 +76,11 @@ class Ids:
         return f"{kind}_{merchant_key(merchant_id)}{_time(now)}{self.random(10)}"
 
     def link(self, merchant_id: str, now: int) -> str:
-        """The token of a payment's pay and return links: the merchant's key, the minute, and 131 random bits.
+        """The token of a payment's pay and return links: the merchant's key, the time, and 131 random bits.
 
-        The minute keeps new links side by side in their index, whose pages else all change under every load.
+        The time keeps new links side by side in their index: a commit else writes one of its pages for each of them.
         """
-        return f"{merchant_key(merchant_id)}{_minute(now // MINUTE)}{self.random(SECRET_CHARS)}"
+        return f"{merchant_key(merchant_id)}{_time(now)[1:]}{self.random(SECRET_CHARS)}"
 
     def api_token(self, merchant_id: str, mode: str) -> str:
         """`dg_live_` or `dg_test_`, 30 base62 characters, and 6 of a CRC32 that scanners can verify."""
