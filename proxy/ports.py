@@ -28,6 +28,7 @@ from proxy.records import (
     PaymentFilter,
     Requested,
     Sealed,
+    Seen,
     Stored,
     StoredEvent,
     Unsettled,
@@ -68,6 +69,12 @@ class Sender(Protocol):
     """Posts a webhook. Never raises for what the receiver or the network does."""
 
     async def send(self, outgoing: Outgoing) -> Answer: ...
+
+
+class Prober(Protocol):
+    """Looks at a URL for the doctor. Never raises for what is or is not there."""
+
+    async def look(self, url: str, request_id: str) -> Seen: ...
 
 
 class Payments(Protocol):

@@ -77,6 +77,20 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a URL showed: its status or the named error of none, and what its headers and certificate tell.
+
+    `request_id` is the X-Request-Id that came back; `date` and `certificate_ends_at` are milliseconds since the epoch.
+    """
+
+    status: int | None
+    error: str | None
+    request_id: str | None
+    date: int | None
+    certificate_ends_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to a create as it was first given: replayed byte for byte for the same Idempotency-Key."""
 

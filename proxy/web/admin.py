@@ -13,6 +13,7 @@ from proxy.ids import merchant_of_id
 from proxy.setup import EndpointChanges, MerchantChanges, TerminalChanges
 from proxy.web.admin_objects import (
     audit_object,
+    findings_object,
     merchant_object,
     rotated_object,
     terminal_object,
@@ -23,6 +24,7 @@ from proxy.web.admin_schemas import (
     AuditQuery,
     ChangedMerchant,
     ChangedTerminal,
+    CheckUp,
     NewMerchant,
     NewTerminal,
     NewToken,
@@ -78,6 +80,7 @@ class Admin(AdminPayments):
     def __init__(self, services: AdminServices) -> None:
         super().__init__(services)
         self._setup = services.setup
+        self._doctor = services.doctor
         # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
         self._operators = [(_digest(token), name) for name, token in services.operators.items()]
 
@@ -216,6 +219,12 @@ class Admin(AdminPayments):
         following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
         return page_answer(request, [audit_object(entry) for entry in page], following)
 
+    async def check_up(self, request: web.Request, _actor: str) -> web.Response:
+        body = validated(CheckUp, await read_object(request))
+        doctor = self._doctor
+        look = doctor.process() if body.merchant_id is None else doctor.merchant(body.merchant_id)
+        return json_answer(findings_object(await self._tasks.run(look)))
+
     async def rotate_keys(self, request: web.Request, actor: str) -> web.Response:
         body = validated(Rotate, await read_object(request))
         return json_answer(rotated_object(await self._setup.rotate(body.limit, actor=actor)))
@@ -252,6 +261,7 @@ ROUTES: Final[tuple[tuple[str, str, AdminHandler], ...]] = (
     ("POST", "/recover", Admin.recover),
     ("GET", "/audit", Admin.list_audit),
     ("POST", "/keys/rotate", Admin.rotate_keys),
+    ("POST", "/doctor", Admin.check_up),
 )
 
 

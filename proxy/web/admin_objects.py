@@ -1,8 +1,11 @@
 """How the operator's API shows what is set up. No secret is in any of these rows, and none can be."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from proxy.clock import rfc3339
+from proxy.findings import Finding, Level
 from proxy.merchant import AuditEntry, Merchant, Terminal, Token
 from proxy.setup import Rotated
 
@@ -60,6 +63,11 @@ def audit_object(entry: AuditEntry) -> dict[str, Any]:
         "target": entry.target,
         "data": dict(entry.data),
     }
+
+
+def findings_object(findings: Sequence[Finding]) -> dict[str, Any]:
+    healthy = all(finding.level is not Level.PROBLEM for finding in findings)
+    return {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
 
 
 def rotated_object(rotated: Rotated) -> dict[str, Any]:

@@ -108,6 +108,12 @@ class NewToken(Input):
         return None if self.expires_at is None else parse_rfc3339(self.expires_at)
 
 
+class CheckUp(Input):
+    """`POST /admin/v1/doctor`: of one merchant's set-up, or of the process itself."""
+
+    merchant_id: MerchantId | None = None
+
+
 class Rotate(Input):
     """`POST /admin/v1/keys/rotate`: how many secrets at most in this batch."""
 

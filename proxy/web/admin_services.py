@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.doctor import Doctor
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
 from proxy.ports import Store
@@ -18,6 +19,7 @@ class AdminServices:
     setup: Setup
     reviews: Reviews
     recovery: Recovery
+    doctor: Doctor
     store: Store
     tasks: Tasks
     random_bytes: RandomBytes

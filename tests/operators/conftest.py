@@ -11,18 +11,22 @@ import pytest
 from aiohttp import ClientSession, web
 from web import openapi_check
 
+from proxy.adapters.prober import HttpProber
 from proxy.adapters.sqlite import SqliteStore, open_store
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.checkout import Checkout
 from proxy.directory import Directory
+from proxy.doctor import Doctor
+from proxy.doctor_base import Surroundings
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.loops import Tasks
-from proxy.records import Account, Checked, Requested
+from proxy.records import Account, Answer, Checked, Outgoing, Requested
 from proxy.recovery import Recovery
 from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import HttpPolicy, Setup
+from proxy.trial import Trial
 from proxy.web.admin import create_admin_app
 from proxy.web.admin_services import AdminServices
 
@@ -75,15 +79,25 @@ class NoGateway:
         raise NotImplementedError
 
 
+class NoReceiver:
+    async def send(self, outgoing: Outgoing) -> Answer:
+        raise NotImplementedError
+
+
 def services_of(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock) -> AdminServices:
     ids = Ids(os.urandom)
     settlement = Settlement(store, ids, clock, lambda: 0.0)
     gate, directory = Gate(GateLimits(), clock), Directory(store, vault, clock)
     checkout = Checkout(store, directory, NoGateway(), gate, settlement, ids, clock, "http://127.0.0.1")
+    trial = Trial(store, directory, NoReceiver(), ids, clock)
+    around = Surroundings(
+        "http://127.0.0.1:1", development=True, database=Path(), admin_on_loopback=True, kek_id=vault.kek_id
+    )
     return AdminServices(
         setup=setup,
         reviews=Reviews(store, settlement, ids, clock),
         recovery=Recovery(store, checkout, clock),
+        doctor=Doctor(store, directory, NoGateway(), trial, HttpProber(), ids, clock, around),
         store=store,
         tasks=Tasks(100),
         random_bytes=os.urandom,

@@ -1,0 +1,170 @@
+"""`dargah doctor` against a live server, with one thing wrong at a time."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from operators.command import Cli
+
+from e2e.playground import OPERATOR_TOKEN, Shop, playground, server
+from proxy.adapters.prober import HttpProber
+from proxy.app import Dargah
+from proxy.doctor_merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
+from proxy.facts import CheckUnknown, NotPaid
+from proxy.findings import Level
+from proxy.gateway_findings import key_finding, return_host_finding
+from proxy.merchant import Mode, Scope
+from proxy.records import Seen
+
+NOW = 1_800_000_000_000
+
+
+async def said(cli: Cli, *options: str, code: int) -> list[dict[str, Any]]:
+    """The findings as JSON; the command must exit with `code`."""
+    ran = await cli.run("doctor", *options, "--json")
+    assert ran.code == code, ran.out + ran.error
+    findings: list[dict[str, Any]] = json.loads(ran.out)
+    return findings
+
+
+class Clinic:
+    def __init__(self, shop: Shop, dargah: Dargah, folder: Path) -> None:
+        self.shop, self.dargah = shop, dargah
+        self.cli = Cli({"DARGAH_ADMIN_URL": dargah.admin_url, "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN}, folder)
+
+    async def findings(self, *options: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:
+        """By check; the command must exit with `code`."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for each in await said(self.cli, *options, code=code):
+            found.setdefault(each["check"], []).append(each)
+        return found
+
+    async def problem(self, check: str) -> dict[str, Any]:
+        """The one problem, which must be of this check and say what to do in both languages."""
+        found = await self.findings("--merchant", self.shop.merchant_id, code=1)
+        [problem] = [each for rows in found.values() for each in rows if each["level"] == "problem"]
+        assert problem["check"] == check
+        assert all(problem[name] for name in ("detail", "detail_fa", "advice", "advice_fa"))
+        return problem
+
+
+@pytest.fixture
+async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
+    async with playground(tmp_path) as (shop, dargah):
+        yield Clinic(shop, dargah, tmp_path)
+
+
+async def test_a_healthy_set_up_has_no_problem_and_makes_no_invoice(clinic: Clinic) -> None:
+    found = await clinic.findings()
+    assert all(each["level"] != "problem" for rows in found.values() for each in rows)
+    checks = ("settings", "key_ring", "database", "disk", "public_url", "terminal_key", "clock", "webhook")
+    for check in checks:
+        assert any(each["level"] in {"ok", "warning"} for each in found[check]), check
+    assert [each["level"] for each in found["terminal_key"]] == ["ok"]
+    [ping] = await clinic.shop.receiver.told()
+    assert ping["type"] == "ping"
+    assert (await clinic.shop.control("GET", "/invoices"))["invoices"] == []
+    assert (await clinic.shop.call("GET", "/v1/payments"))[1]["data"] == []
+
+
+async def test_it_shows_lines_for_people_in_both_languages(clinic: Clinic) -> None:
+    await clinic.shop.fault("check", "error", code=101)
+    ran = await clinic.cli.run("doctor", "--quiet")
+    assert ran.code == 1
+    assert "PROBLEM  terminal_key" in ran.out
+    assert "dargah terminal update ID --new-api-key" in ran.out
+    assert "درگاه این api_key را نمی‌شناسد" in ran.out
+    assert "\nok " not in ran.out
+
+
+@pytest.mark.parametrize(("code", "check"), [(101, "101"), (203, "203"), (204, "204"), (302, "302")])
+async def test_what_the_gateway_says_of_the_terminal_is_a_problem(clinic: Clinic, code: int, check: str) -> None:
+    await clinic.shop.fault("check", "error", code=code)
+    assert check in (await clinic.problem("terminal_key"))["detail"]
+
+
+@pytest.mark.parametrize("kind", ["reset", "http_500", "html"])
+async def test_a_gateway_that_gives_no_answer_is_a_problem(clinic: Clinic, kind: str) -> None:
+    await clinic.shop.fault("check", kind)
+    await clinic.problem("gateway_reachable")
+
+
+async def test_a_receiver_that_refuses_a_ping_is_a_problem(clinic: Clinic) -> None:
+    clinic.shop.receiver.status = 500
+    assert "HTTP 500" in (await clinic.problem("webhook"))["detail"]
+
+
+async def test_a_create_that_was_refused_for_the_domain_is_told_until_the_terminal_is_changed(clinic: Clinic) -> None:
+    await clinic.shop.fault("request", "error", code=203, times=1)
+    _, refused = await clinic.shop.create()
+    assert refused["payment_id"] in (await clinic.problem("recent_refusal"))["detail"]
+    setup = clinic.dargah.services.setup
+    await setup.change_terminal(clinic.shop.merchant_id, clinic.shop.terminal_id, name="mended", actor="test")
+    await clinic.findings("--merchant", clinic.shop.merchant_id)
+
+
+async def test_a_return_base_that_leads_elsewhere_is_a_problem(clinic: Clinic) -> None:
+    async def other(_request: web.Request) -> web.Response:
+        return web.Response(text="not Dargah")
+
+    app = web.Application()
+    app.router.add_get("/healthz", other)
+    async with server(app) as url:
+        setup = clinic.dargah.services.setup
+        await setup.change_terminal(clinic.shop.merchant_id, clinic.shop.terminal_id, return_base_url=url, actor="test")
+        assert "another server answers" in (await clinic.problem("return_base_url"))["detail"]
+
+
+async def test_a_merchant_with_nothing_set_up_is_told_all_of_it(clinic: Clinic) -> None:
+    setup = clinic.dargah.services.setup
+    merchant, _ = await setup.create_merchant("خالی", [], actor="test")
+    await setup.issue_token(merchant.id, "main", Mode.LIVE, [Scope.FACADE], actor="test")
+    found = await clinic.findings("--merchant", merchant.id, code=1)
+    levels = {(each["check"], each["level"]) for rows in found.values() for each in rows}
+    assert {("terminal", "problem"), ("return_origins", "problem"), ("webhook", "warning")} <= levels
+
+
+async def test_without_a_server_it_says_so(tmp_path: Path) -> None:
+    cli = Cli({"DARGAH_ADMIN_URL": "http://127.0.0.1:9", "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN}, tmp_path)
+    found = await said(cli, code=1)
+    assert [each["check"] for each in found if each["level"] == "problem"] == ["server"]
+
+
+async def test_wrong_settings_and_keys_of_this_shell_are_problems(tmp_path: Path) -> None:
+    base = {"DARGAH_ADMIN_URL": "http://127.0.0.1:9", "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN}
+    for check, wrong in (("settings", {"DARGAH_LISTEN": "nonsense"}), ("key_ring", {"DARGAH_KEYS": "k1:short"})):
+        found = await said(Cli(base | wrong, tmp_path), code=1)
+        assert check in [each["check"] for each in found if each["level"] == "problem"]
+
+
+def test_the_gateways_word_on_an_impossible_invoice() -> None:
+    def level(code: int | None) -> Level:
+        return key_finding("trm", CheckUnknown("x", "bank_unreachable", error_code=code)).level
+
+    assert [level(code) for code in (200, 101, 203, 204, 302, None)] == ["ok", *["problem"] * 5]
+    assert [level(code) for code in (301, 100, 999)] == ["warning"] * 3
+    assert key_finding("trm", NotPaid("x")).level is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("host", "level"),
+    [("shop.ir", "ok"), ("pay.shop.ir", "ok"), ("pay.dargah.ir", "warning"), ("evilshop.ir", "warning")],
+)
+def test_whose_domain_the_customer_returns_under(host: str, level: str) -> None:
+    assert return_host_finding("trm", host, ["www.shop.ir"]).level == level
+
+
+def test_a_clock_that_is_off() -> None:
+    def level(off: int) -> Level:
+        return clock_finding("gateway", Seen(200, None, None, NOW + off, None), NOW).level
+
+    assert [level(off) for off in (0, CLOCK_WARNING, -CLOCK_WARNING, CLOCK_PROBLEM)] == [
+        *("ok", "warning", "warning", "problem"),
+    ]
+
+
+async def test_a_look_at_nothing_names_the_error() -> None:
+    assert (await HttpProber().look("http://127.0.0.1:9/healthz", "x")).error == "refused"
