@@ -33,6 +33,8 @@ class _Terminal:
     in_flight: int = 0
     failures: int = 0
     closed_until: int = 0
+    pauses: int = 0
+    probing: bool = False
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -79,25 +81,39 @@ class Gate:
 
     def refuse_when_open(self, terminal_id: str) -> None:
         """Raises CircuitOpen while this terminal's gateway is being spared."""
-        wait = self.open_for(terminal_id)
+        wait = self.spared_for(terminal_id)
         if wait > 0:
             raise CircuitOpen(max(1, -(-wait // SECOND)))
 
-    def open_for(self, terminal_id: str) -> int:
-        """Milliseconds until the breaker lets a call through; 0 when it does now."""
+    def spared_for(self, terminal_id: str) -> int:
+        """Milliseconds until a call may be made; 0 when one may now.
+
+        After a pause one caller gets the 0 and is the probe; the others wait for what it finds.
+        """
         terminal = self._terminals.get(terminal_id)
-        return 0 if terminal is None else max(0, terminal.closed_until - self._now())
+        if terminal is None or terminal.failures < FAILURES_TO_OPEN:
+            return 0
+        now = self._now()
+        if terminal.closed_until > now:
+            return terminal.closed_until - now
+        terminal.probing = True
+        terminal.closed_until = now + FIRST_PAUSE
+        return 0
 
     def answered(self, terminal_id: str, *, clear: bool) -> None:
         """Tells the breaker of an answer: five unclear ones in a row open it, one clear one closes it."""
         terminal = self._terminals.setdefault(terminal_id, _Terminal())
         if clear:
-            terminal.failures = terminal.closed_until = 0
+            terminal.failures = terminal.pauses = terminal.closed_until = 0
+            terminal.probing = False
             return
         terminal.failures += 1
-        beyond = terminal.failures - FAILURES_TO_OPEN
-        if beyond >= 0:
-            terminal.closed_until = self._now() + min(FIRST_PAUSE << min(beyond, 8), LONGEST_PAUSE)
+        now = self._now()
+        # Calls that were under way when it opened say nothing new: only a probe makes the next pause longer.
+        if terminal.failures >= FAILURES_TO_OPEN and (terminal.probing or terminal.closed_until <= now):
+            terminal.closed_until = now + min(FIRST_PAUSE << min(terminal.pauses, 8), LONGEST_PAUSE)
+            terminal.pauses += 1
+            terminal.probing = False
 
     def _free(self, terminal: _Terminal) -> bool:
         return terminal.in_flight < self._limits.per_terminal and self._in_flight < self._limits.total

@@ -83,7 +83,7 @@ class Watcher:
 
     def _pause(self, terminal_id: str) -> int:
         """How long to put off a watch of this terminal, without counting it as asked; 0 when it can be asked now."""
-        spared = self._gate.open_for(terminal_id)
+        spared = self._gate.spared_for(terminal_id)
         if spared > 0:
             return spared
         return 0 if self._gate.has_room(terminal_id) else BUSY_PAUSE
