@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from proxy.adapters.sqlite.lane import MAX_WAITING, Lane
-from proxy.errors import Overloaded
+from proxy.errors import Overloaded, StoreUnavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,12 +51,7 @@ class Together(Generic[Item, Result]):
         self._task = None
 
     async def _run(self, taken: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        items = [item for item, _ in taken]
-        results: Sequence[Result | Exception]
-        try:
-            results = await self._lane.do(lambda connection: self._step(connection, items))
-        except Exception as error:  # noqa: BLE001  each waiter gets it
-            results = [error] * len(items)
+        results = await self._results([item for item, _ in taken])
         for (_, future), result in zip(taken, results, strict=True):
             if future.done():
                 continue
@@ -64,3 +59,14 @@ class Together(Generic[Item, Result]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+    async def _results(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        try:
+            return await self._lane.do(lambda connection: self._step(connection, items))
+        except (StoreUnavailable, Overloaded) as error:
+            return [error] * len(items)
+        except Exception as error:  # noqa: BLE001  its waiter gets it
+            if len(items) == 1:
+                return [error]
+            # One that cannot be done must not take the others with it, each time that they come together.
+            return [result for item in items for result in await self._results([item])]
