@@ -26,6 +26,7 @@ from .simulation_story import Storyteller
 from .world import Violation, World, complaints_heard
 from .world_audit import Audit
 from .world_loop import run_virtually
+from .world_setup import cast
 from .world_store import inline_sqlite
 from .world_turns import LABEL, REST
 
@@ -120,6 +121,7 @@ def tell_many(seeds: Sequence[int], steps: int, workers: int) -> Iterator[Told]:
     if workers <= 1:
         yield from map(partial(_one, steps), seeds)
         return
+    cast()  # made before the fork: the workers then share it, and it is removed when this process ends
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         yield from pool.imap_unordered(partial(_one, steps), seeds, chunksize=4)
 
