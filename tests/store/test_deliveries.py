@@ -7,7 +7,8 @@ import pytest
 
 from proxy.errors import LeaseLost, NotFound
 from proxy.facts import Decision, RequestRefused, Resolved
-from proxy.merchant import EndpointState
+from proxy.ids import EVENT
+from proxy.merchant import EndpointState, Mode
 from proxy.ports import Store
 from proxy.records import Attempt, Claim, Delivery, EventFilter, Finished, Lease
 from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
@@ -112,6 +113,28 @@ async def test_events_are_listed_in_order_after_a_sequence_and_filtered(store: S
     assert await listed(EventFilter(payment_id=reviewed.id, type="payment.needs_review")) == [3]
     assert await listed(EventFilter(payment_id=failed.id, storefront="main")) == []
     assert await listed(EventFilter(payment_id=first.id, after=1)) == []
+
+
+@pytest.mark.parametrize("more", [{}, {"storefront": "main"}, {"type": "payment.failed"}])
+async def test_events_of_one_mode_fill_their_page_and_what_is_in_no_mode_is_in_both(
+    store: Store, more: dict[str, str]
+) -> None:
+    for number, mode in enumerate([Mode.LIVE, Mode.TEST, Mode.TEST, Mode.LIVE]):
+        created = await create(store, new_payment(f"order-{number}", mode=mode))
+        await step(store, created, RequestRefused(101))
+    for place, storefront in enumerate(("main", None)):
+        at = NOW + place
+        await store.add_event(
+            Event(IDS.record(EVENT, MERCHANT_ID, at), MERCHANT_ID, storefront, "payment.failed", None, at, {})
+        )
+
+    async def listed(mode: Mode | None, limit: int) -> list[int]:
+        wanted = EventFilter(mode=mode, limit=limit, **more)  # type: ignore[arg-type]  # each case names text fields
+        return [event.sequence for event in await store.list_events(MERCHANT_ID, wanted)]
+
+    assert await listed(Mode.LIVE, 10) == [1, 4, 5, 6]
+    assert await listed(Mode.TEST, 2) == [2, 3]
+    assert await listed(None, 10) == [1, 2, 3, 4, 5, 6]
 
 
 async def test_each_endpoint_that_wants_the_event_gets_one_delivery(store: Store) -> None:

@@ -76,11 +76,12 @@ def delivery_of(row: Sequence[object]) -> Delivery:
 
 def _list_query(merchant_id: str, wanted: EventFilter) -> tuple[str, tuple[object, ...]]:
     """The query whose index narrows most; each takes as many of the parameters as it names."""
-    parameters = (merchant_id, wanted.after, wanted.limit, wanted.storefront, wanted.type, wanted.payment_id)
+    filters = (wanted.mode, wanted.storefront, wanted.type, wanted.payment_id)
+    parameters = (merchant_id, wanted.after, wanted.limit, *filters)
     if wanted.payment_id is not None:
         return SQL["list_events_of_payment"], parameters
     if wanted.type is not None:
-        return SQL["list_events_of_type"], parameters[:5]
+        return SQL["list_events_of_type"], parameters[:6]
     if wanted.storefront is not None:
-        return SQL["list_events_of_storefront"], parameters[:4]
-    return SQL["list_events"], parameters[:3]
+        return SQL["list_events_of_storefront"], parameters[:5]
+    return SQL["list_events"], parameters[:4]

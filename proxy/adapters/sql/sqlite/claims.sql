@@ -67,8 +67,10 @@ UPDATE turns SET failures = $4, failing_since = $5, paused_until = $6, served_at
 WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: end_request_leases
--- Lets every create that was under way be asked for again: the process that asked is no more.
-UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
+-- Lets every create that was under way be asked for again: the process that asked is no more. By merchant, which is what
+-- the index by status begins with.
+UPDATE payments SET lease_until = 0
+WHERE merchant_id IN (SELECT id FROM merchants) AND status = 'created' AND lease_until > 0;
 
 -- name: end_delivery_leases
 -- Makes every claimed delivery due: the process that claimed it is no more. Its attempt stays unknown, and counted.
