@@ -131,6 +131,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
             stack.push_async_callback(loop.stop)
         stack.callback(setattr, readiness, "draining", True)
         stack.callback(dargah.services.bell.close)
+        stack.callback(dargah.delivery.stop)
         log.info("started", version=__version__, sqlite_version=sqlite3.sqlite_version, url=dargah.url)
         yield dargah
 

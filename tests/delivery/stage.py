@@ -1,0 +1,132 @@
+"""The engine on a real store, with a sender that does as it is told; and its end without warning."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from proxy.adapters.sqlite import SqliteStore, open_store
+from proxy.adapters.vault import KeyRing, RingVault, generate_line
+from proxy.delivery import Delivery
+from proxy.directory import Directory
+from proxy.ids import EVENT, Ids
+from proxy.merchant import Endpoint
+from proxy.ports import Store
+from proxy.records import Answer, Finished, Judged, Lease, Outgoing
+from proxy.setup import HttpPolicy, Setup
+from proxy.webhook import Event
+
+RANDOM = random.Random(20261124)  # one for all lives of a process, which must not make an id twice
+RING = KeyRing.parse(generate_line("k1"))
+OK = Answer(204, None, 3)
+
+
+@dataclass
+class HandClock:
+    now: int = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class FakeSender:
+    """Keeps what it was given. `answers` go first, then `usual`; while `hold` is set, nothing is answered."""
+
+    usual: Answer = OK
+    answers: list[Answer] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: list[Outgoing] = field(default_factory=list)
+    lose: bool = False
+
+    async def send(self, outgoing: Outgoing) -> Answer:
+        if not self.lose:
+            self.sent.append(outgoing)
+        self.began.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        return self.answers.pop(0) if self.answers else self.usual
+
+    @property
+    def ids(self) -> list[str]:
+        return [each.headers["webhook-id"] for each in self.sent]
+
+
+@dataclass
+class Engine:
+    """One life of the process."""
+
+    store: SqliteStore
+    delivery: Delivery
+    setup: Setup
+    sender: FakeSender
+    clock: HandClock
+    ids: Ids
+    events: list[str] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Steps until nothing can start."""
+        while True:
+            await self.delivery.step()
+            if not len(self.delivery.tasks):
+                return
+            await self.delivery.tasks.drain()
+
+    async def happen(self, merchant_id: str, count: int = 1) -> list[str]:
+        made = []
+        for number in range(count):
+            event_id = self.ids.record(EVENT, merchant_id, self.clock.now)
+            event = Event(event_id, merchant_id, None, "ping", None, self.clock.now, {"number": number})
+            made.append((await self.store.add_event(event)).id)
+        return made
+
+    async def endpoint(self, merchant_id: str, **fields: str) -> Endpoint:
+        endpoint, _ = await self.setup.add_endpoint(merchant_id, "https://shop.example/hook", actor="test", **fields)  # type: ignore[arg-type]  # each test names real fields
+        return endpoint
+
+
+Wrap = Callable[[SqliteStore], Store]
+
+
+@asynccontextmanager
+async def life(
+    folder: Path, clock: HandClock, sender: FakeSender, wrap: Wrap = lambda store: store, **more: int
+) -> AsyncIterator[Engine]:
+    """The process from its start to its end; what runs at its end is cut off, as by a kill."""
+    store = await open_store(folder / "dargah.db", now=clock)
+    vault = RingVault(RING)
+    directory = Directory(store, vault, clock)
+    ids = Ids(RANDOM.randbytes)
+    delivery = Delivery(wrap(store), directory, sender, ids, clock, lambda: 0.0, **more)
+    setup = Setup(store, vault, clock, http=HttpPolicy(), changed=directory.forget)
+    before = asyncio.all_tasks()
+    try:
+        yield Engine(store, delivery, setup, sender, clock, ids)
+    finally:
+        running = [task for task in delivery.tasks._running if task not in before]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await store.close()
+
+
+class Stuck:
+    """A store that dies when an attempt is to be recorded: before the commit, or after it."""
+
+    def __init__(self, store: SqliteStore, *, committed: bool) -> None:
+        self._store = store
+        self._committed = committed
+        self.reached = asyncio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def record_attempt(self, finished: Finished, _follow: Lease | None) -> Judged:
+        if self._committed:
+            await self._store.record_attempt(finished, None)
+        self.reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError("it was killed")

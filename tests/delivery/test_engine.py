@@ -1,0 +1,238 @@
+"""The delivery engine: what it sends, and what is left when it is killed at each step of an attempt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from delivery.stage import Engine, FakeSender, HandClock, Stuck, life
+from proxy.clock import SECOND
+from proxy.delivery import LEASE
+from proxy.delivery_records import DeliveryFilter
+from proxy.merchant import EndpointState
+from proxy.outgoing import content_digest
+from proxy.records import Answer, EventFilter
+from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
+from proxy.webhook import DeliveryStatus, sign
+
+SLOW = Answer(None, "timeout", 20_000)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def sender() -> FakeSender:
+    return FakeSender()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, clock: HandClock, sender: FakeSender) -> AsyncIterator[Engine]:
+    async with life(tmp_path, clock, sender) as made:
+        yield made
+
+
+async def merchant_of(engine: Engine) -> str:
+    merchant, _ = await engine.setup.create_merchant("Shop", [], actor="test")
+    return merchant.id
+
+
+async def logs(engine: Engine, merchant_id: str, endpoint_id: str) -> list[list[tuple[str, int | None]]]:
+    """The outcome and status of each attempt, delivery by delivery, oldest first."""
+    rows = await engine.store.list_endpoint_deliveries(merchant_id, endpoint_id, DeliveryFilter(limit=100))
+    found = [await engine.store.list_attempts(merchant_id, row.id) for row in reversed(rows)]
+    return [[(attempt.outcome, attempt.status) for attempt in log] for log in found]
+
+
+async def test_each_try_is_signed_anew_and_carries_the_same_id_and_bytes(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    endpoint = await engine.endpoint(merchant_id)
+    engine.sender.answers = [Answer(500, None, 3)]
+    [event_id] = await engine.happen(merchant_id)
+    await engine.run()
+    engine.clock.now += 5 * SECOND
+    await engine.run()
+    first, second = engine.sender.sent
+    stored = await engine.store.event(merchant_id, event_id)
+    assert first.body == second.body == stored.body
+    for sent, seconds in ((first, engine.clock.now // 1000 - 5), (second, engine.clock.now // 1000)):
+        keys = await engine.delivery._directory.signing_keys(endpoint)
+        assert sent.headers["webhook-id"] == event_id
+        assert sent.headers["webhook-timestamp"] == str(seconds)
+        assert sent.headers["webhook-signature"] == sign(keys, event_id, seconds, stored.body)
+        assert sent.headers["content-digest"] == content_digest(stored.body)
+        assert all(name == name.lower() for name in sent.headers)
+    assert await logs(engine, merchant_id, endpoint.id) == [[("failed", 500), ("delivered", 204)]]
+
+
+async def test_url_and_keys_are_read_when_it_is_sent(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    endpoint = await engine.endpoint(merchant_id)
+    await engine.setup.change_endpoint(merchant_id, endpoint.id, actor="test", paused=True)
+    [event_id] = await engine.happen(merchant_id)
+    await engine.run()
+    assert engine.sender.sent == []
+    engine.clock.now += SECOND
+    moved = "https://elsewhere.example/hook"
+    await engine.setup.change_endpoint(merchant_id, endpoint.id, actor="test", url=moved, paused=False)
+    engine.clock.now += SECOND
+    _, secret = await engine.setup.rotate_secret(merchant_id, endpoint.id, 0, actor="test")
+    await engine.run()
+    [sent] = engine.sender.sent
+    assert sent.url == moved
+    seconds = engine.clock.now // 1000
+    assert sent.headers["webhook-signature"] == sign([secret], event_id, seconds, sent.body)
+
+
+async def test_a_backlog_drains_with_a_few_in_flight_at_a_time(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    await engine.endpoint(merchant_id)
+    made = await engine.happen(merchant_id, 30)
+    engine.sender.hold = asyncio.Event()
+    await engine.delivery.step()
+    await engine.sender.began.wait()
+    await engine.delivery.step()
+    assert len(engine.delivery.tasks) == IN_FLIGHT_PER_ENDPOINT
+    engine.sender.hold.set()
+    await engine.run()
+    assert sorted(engine.sender.ids) == sorted(made)
+
+
+async def test_only_what_can_start_now_is_claimed(tmp_path: Path, clock: HandClock, sender: FakeSender) -> None:
+    async with life(tmp_path, clock, sender, max_in_flight=3) as engine:
+        merchant_id = await merchant_of(engine)
+        for _ in range(4):
+            await engine.endpoint(merchant_id)
+        await engine.happen(merchant_id)
+        sender.hold = asyncio.Event()
+        await engine.delivery.step()
+        await engine.delivery.step()
+        assert len(engine.delivery.tasks) == 3
+        claimed = await engine.store._database.run(
+            lambda connection: connection.execute("SELECT count(*) FROM attempts").fetchone()[0]
+        )
+        assert claimed == 3
+        sender.hold.set()
+        await engine.run()
+    assert len(sender.sent) == 4
+
+
+async def test_shutdown_gives_back_what_was_not_sent_and_finishes_what_was(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    endpoint = await engine.endpoint(merchant_id)
+    await engine.happen(merchant_id, 3)
+    engine.sender.hold = asyncio.Event()
+    now = engine.clock.now
+    first, *others = await engine.store.claim_deliveries(now, engine.delivery._lease(now), 3)
+    engine.delivery.tasks.start(engine.delivery._attempt(first))
+    await engine.sender.began.wait()
+    for claimed in others:
+        engine.delivery.tasks.start(engine.delivery._attempt(claimed))
+    engine.delivery.stop()
+    engine.sender.hold.set()
+    await engine.delivery.tasks.drain()
+    assert engine.sender.ids == [first.event.id]
+    assert sorted(await logs(engine, merchant_id, endpoint.id)) == [[], [], [("delivered", 204)]]
+    wanted = DeliveryFilter(DeliveryStatus.PENDING)
+    waiting = await engine.store.list_endpoint_deliveries(merchant_id, endpoint.id, wanted)
+    assert [(each.attempts, each.due_at) for each in waiting] == [(0, now)] * 2
+
+
+async def test_a_worker_that_comes_late_changes_nothing(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    endpoint = await engine.endpoint(merchant_id)
+    await engine.happen(merchant_id)
+    engine.sender.hold = asyncio.Event()
+    engine.sender.answers = [Answer(204, None, 3), Answer(500, None, 3)]
+    await engine.delivery.step()
+    await engine.sender.began.wait()
+    late = list(engine.delivery.tasks._running)
+    engine.clock.now += LEASE
+    claims = await engine.store.claim_deliveries(engine.clock.now, engine.delivery._lease(engine.clock.now), 1)
+    assert [claim.attempt for claim in claims] == [2]
+    engine.sender.hold.set()
+    await asyncio.gather(*late)
+    assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None), ("unknown", None)]]
+    await engine.delivery._attempt(claims[0])
+    assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None), ("failed", 500)]]
+
+
+async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_want(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    dead = await engine.endpoint(merchant_id)
+    await engine.happen(merchant_id, 20)
+    engine.sender.usual = SLOW
+    await engine.run()
+    tried = len(engine.sender.sent)
+    assert tried <= IN_FLIGHT_PER_ENDPOINT
+    for _ in range(5):
+        engine.clock.now += 61 * SECOND
+        before = len(engine.sender.sent)
+        await engine.delivery.step()
+        await engine.delivery.tasks.drain()
+        assert len(engine.sender.sent) == before + 1
+    engine.sender.usual = Answer(204, None, 3)
+    engine.clock.now += 61 * SECOND
+    await engine.run()
+    log = await logs(engine, merchant_id, dead.id)
+    assert sum(each[-1:] == [("delivered", 204)] for each in log) >= 14
+
+
+async def test_an_endpoint_that_is_gone_is_disabled_once_and_told_of(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    gone = await engine.endpoint(merchant_id)
+    told: list[str] = []
+    engine.delivery.on_event = told.append
+    await engine.happen(merchant_id, 5)
+    engine.sender.usual = Answer(410, None, 3)
+    await engine.run()
+    assert told == [merchant_id]
+    shown = await engine.store.endpoint(merchant_id, gone.id)
+    assert (shown.state, shown.state_reason) == (EndpointState.DISABLED, "gone")
+    events = await engine.store.list_events(merchant_id, EventFilter(type="endpoint.disabled"))
+    assert len(events) == 1
+    assert len(engine.sender.sent) <= 5
+    assert len(set(engine.sender.ids)) == len(engine.sender.ids)
+
+
+KILLS = ["claimed", "arrived", "answered", "recorded"]
+
+
+@pytest.mark.parametrize("step", KILLS)
+async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
+    tmp_path: Path, clock: HandClock, step: str
+) -> None:
+    sender = FakeSender(hold=asyncio.Event() if step in {"claimed", "arrived"} else None, lose=step == "claimed")
+    stuck: list[Stuck] = []
+
+    def wrap(store: Any) -> Any:
+        stuck.append(Stuck(store, committed=step == "recorded"))
+        return cast("Any", stuck[0])
+
+    async with life(tmp_path, clock, sender, wrap) as engine:
+        merchant_id = await merchant_of(engine)
+        endpoint = await engine.endpoint(merchant_id)
+        [event_id] = await engine.happen(merchant_id)
+        await engine.delivery.step()
+        reached = stuck[0].reached if step in {"answered", "recorded"} else sender.began
+        async with asyncio.timeout(10):
+            await reached.wait()
+        if step != "recorded":
+            assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None)]]
+
+    again = FakeSender()
+    async with life(tmp_path, clock, again) as engine:
+        await engine.run()
+        log = await logs(engine, merchant_id, endpoint.id)
+        [delivery] = await engine.store.list_endpoint_deliveries(merchant_id, endpoint.id, DeliveryFilter())
+    assert delivery.status is DeliveryStatus.DELIVERED
+    assert set(sender.ids + again.ids) == {event_id}
+    if step == "recorded":
+        assert (log, again.sent) == ([[("delivered", 204)]], [])
+    else:
+        assert log == [[("unknown", None), ("delivered", 204)]]
+        assert len(again.sent) == 1
