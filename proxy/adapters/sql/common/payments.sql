@@ -148,8 +148,9 @@ SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AN
 -- name: add_entry
 -- The next line of a payment's timeline.
 INSERT INTO timeline (merchant_id, payment_id, number, at, kind, duration_ms, data)
-SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6
-FROM timeline WHERE merchant_id = $1 AND payment_id = $2;
+VALUES (
+    $1, $2, 1 + coalesce((SELECT max(number) FROM timeline WHERE merchant_id = $1 AND payment_id = $2), 0), $3, $4, $5, $6
+);
 
 -- name: timeline
 -- A payment's timeline, newest first.
