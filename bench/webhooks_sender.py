@@ -53,10 +53,11 @@ async def rate(order: Order) -> Order:
         ) as made:
             payments = await made.payments(int(order["per_second"] * order["seconds"]))
             settle_memory()
+            cpu = time.process_time()
             made.engine.start()
             began = await pay(made, payments, order["per_second"])
             await asyncio.sleep(order["linger_seconds"])
-            return {"began": began, "answered": made.timed.answered}
+            return {"began": began, "answered": made.timed.answered, "cpu_seconds": time.process_time() - cpu}
 
 
 async def pay(made: Stock, payments: list[Payment], per_second: float) -> list[tuple[str, float]]:
