@@ -11,8 +11,9 @@ something, from every state; nothing overturns a stored success.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Final
 
 from proxy.facts import (
@@ -156,8 +157,18 @@ def apply(payment: Payment, fact: Fact, now: int) -> Applied:
     return _APPLY[type(fact)](payment, fact, now)
 
 
+_FIELDS: Final = tuple(field.name for field in fields(Payment))
+_PLACES: Final = {name: place for place, name in enumerate(_FIELDS)}
+_values: Final = attrgetter(*_FIELDS)
+
+
 def _changed(payment: Payment, now: int, **changes: Any) -> Payment:
-    return replace(payment, version=payment.version + 1, updated_at=now, **changes)
+    # What dataclasses.replace does, which for so many fields takes twice as long: 2 % of a create.
+    values = list(_values(payment))
+    changes |= {"version": payment.version + 1, "updated_at": now}
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return Payment(*values)
 
 
 def _invoice_issued(payment: Payment, fact: InvoiceIssued, now: int) -> Applied:

@@ -4,7 +4,7 @@ The watch starts when the pay link exists, not at the return, and its end is cou
 gateway that is down for days does not end it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from proxy.clock import HOUR, MINUTE, SECOND
@@ -88,4 +88,4 @@ def _next_slow(linked_at: int, now: int, jitter: float) -> int:
 
 
 def _due(watch: Watch, due_at: int, soon: int | None) -> Watch:
-    return replace(watch, due_at=due_at, soon=soon, version=watch.version + 1)
+    return Watch(watch.merchant_id, watch.payment_id, watch.terminal_id, due_at, soon, watch.version + 1)

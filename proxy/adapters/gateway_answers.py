@@ -38,7 +38,7 @@ ABOUT_THE_TERMINAL: Final = frozenset({100, 101, 200, 203, 204, 302})
 """Codes of `check` that tell of our call or the terminal's account, not of the payment."""
 
 _DIGITS: Final = re.compile(r"\s*([0-9]{1,19})\s*", re.ASCII)
-_FORBIDDEN_IN_KEY: Final = frozenset("/\\?#%")
+_KEY: Final = re.compile(r"[^\s/\\?#%]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +159,4 @@ def _text(value: object) -> str | None:
 
 def _is_key(text: str) -> bool:
     """Whether it can stand in a path as it is: it becomes the customer's pay link and the path of every check."""
-    return text not in {".", ".."} and not any(char.isspace() or char in _FORBIDDEN_IN_KEY for char in text)
+    return text not in {".", ".."} and _KEY.fullmatch(text) is not None

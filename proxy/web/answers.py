@@ -5,24 +5,25 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy.records import Reply
 from proxy.web.headers import SECURITY_HEADERS
 from proxy.web.problems import PROBLEM_TYPE
 
 JSON_TYPE: Final = "application/json"
-_JSON_HEADERS: Final = {**SECURITY_HEADERS, "Content-Type": JSON_TYPE}
-_PROBLEM_HEADERS: Final = {**SECURITY_HEADERS, "Content-Type": PROBLEM_TYPE}
+_JSON_HEADERS: Final = CIMultiDict({**SECURITY_HEADERS, "Content-Type": JSON_TYPE})
+_PROBLEM_HEADERS: Final = CIMultiDict({**SECURITY_HEADERS, "Content-Type": PROBLEM_TYPE})
 
 
 def json_answer(value: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON_HEADERS)
+    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON_HEADERS.copy())
 
 
 def reply_answer(reply: Reply) -> web.Response:
     """A stored reply, byte for byte."""
     headers = _JSON_HEADERS if reply.status < 400 else _PROBLEM_HEADERS  # noqa: PLR2004  the HTTP class
-    return web.Response(status=reply.status, body=reply.body, headers=headers)
+    return web.Response(status=reply.status, body=reply.body, headers=headers.copy())
 
 
 def page_answer(request: web.Request, rows: Sequence[Any], next_cursor: str | None, **more: Any) -> web.Response:

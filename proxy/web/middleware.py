@@ -3,11 +3,11 @@
 aiohttp pays for each layer on every request, so these stay together.
 """
 
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from aiohttp import web
@@ -32,8 +32,7 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """The ids of one request. `traceparent` is the W3C header of our own span, where the caller sent one."""
 
     request_id: str
@@ -54,7 +53,8 @@ def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
-        _log(request, response.status, trace, time.perf_counter() - started)
+        if log.is_enabled_for(logging.INFO):
+            _log(request, response.status, trace, time.perf_counter() - started)
         return response
 
     return observed
