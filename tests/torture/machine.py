@@ -43,7 +43,11 @@ HOPS: Final = (1 * SECOND, 20 * SECOND, 4 * MINUTE, 31 * MINUTE, 5 * HOUR)
 LONGEST_PLAY: Final = 70 * HOUR
 REST: Final = 80 * HOUR
 MAX_UNCLEAR: Final = 4  # the fifth opens the breaker, which has tests of its own
-UNCLEAR: Final = (Kind.RESET, Kind.LOST, Kind.HTTP_500, Kind.HTML, Kind.TRUNCATED, Kind.FOREIGN)
+UNCLEAR: Final = (
+    *(Fault(kind) for kind in (Kind.RESET, Kind.LOST, Kind.HTTP_500, Kind.HTML, Kind.TRUNCATED, Kind.FOREIGN)),
+    Fault(Kind.ERROR, code=301),
+    Fault(Kind.ERROR, code=999),
+)
 EVENT_TYPES: Final = ("payment.paid", "payment.canceled", "payment.expired", "payment.needs_review", "payment.failed")
 AMOUNTS: Final = st.one_of(st.integers(1000, 10**9), st.just(2**53 - 1))
 BAD: Final[tuple[tuple[dict[str, Any], int], ...]] = (
@@ -89,7 +93,7 @@ class Market(RuleBasedStateMachine):
     @initialize(target=sales, storefronts=st.lists(st.sampled_from(STOREFRONTS), min_size=3, max_size=3))
     def begin_with(self, storefronts: list[str]) -> Any:
         """A shop that sells, so that no example is about an empty one."""
-        return multiple(*(self.create(name, 0, 150_000, "IRR", None, Kind.RESET) for name in storefronts))
+        return multiple(*(self.create(name, 0, 150_000, "IRR", None, UNCLEAR[0]) for name in storefronts))
 
     @rule(
         target=sales,
@@ -98,9 +102,9 @@ class Market(RuleBasedStateMachine):
         amount=AMOUNTS,
         currency=st.sampled_from(("IRR", "IRR", "IRT")),
         trouble=st.sampled_from((None, None, None, None, "refused", "unclear")),
-        kind=st.sampled_from(UNCLEAR),
+        fault=st.sampled_from(UNCLEAR),
     )
-    def create(self, storefront: str, order: int, amount: int, currency: str, trouble: str | None, kind: Kind) -> Any:
+    def create(self, storefront: str, order: int, amount: int, currency: str, trouble: str | None, fault: Fault) -> Any:
         self.keys += 1
         body = {
             "amount": amount if currency == "IRR" or amount <= 10**9 else amount // 10,
@@ -112,7 +116,7 @@ class Market(RuleBasedStateMachine):
         sale = Sale(storefront, f"key-{self.keys}", body, self.now)
         if self.model.unclear >= MAX_UNCLEAR and trouble == "unclear":
             trouble = None
-        said = self._create(sale, trouble, kind)
+        said = self._create(sale, trouble, fault)
         owner = self.model.paid_orders.get(sale.order_key)
         if owner is not None:
             assert (said.status, said.code, said.json["payment_id"]) == (409, "order_already_paid", owner.id), said
@@ -171,13 +175,20 @@ class Market(RuleBasedStateMachine):
         assert verify(self.return_secret, home)
         assert (home["payment_id"], home["status"]) == (sale.id, sale.status)
 
-    @rule(sale=sales, trouble=st.sampled_from((None, None, None, "unclear", "amount")), kind=st.sampled_from(UNCLEAR))
-    def check(self, sale: Sale, trouble: str | None, kind: Kind) -> None:
+    @rule(sale=sales, amount_differs=st.sampled_from((False, False, True)))
+    def check(self, sale: Sale, amount_differs: bool) -> None:
+        self._check(sale, "amount" if amount_differs else None)
+
+    @rule(sale=sales, fault=st.sampled_from(UNCLEAR))
+    def check_unclearly(self, sale: Sale, fault: Fault) -> None:
+        self._check(sale, "unclear", fault)
+
+    def _check(self, sale: Sale, trouble: str | None, fault: Fault = UNCLEAR[0]) -> None:
         asked = sale.status in {"pending", "canceled", "expired"}
         unclear = asked and trouble == "unclear" and self.model.unclear < MAX_UNCLEAR
         differs = asked and trouble == "amount" and sale.bank == CAPTURED and sale.rials >= 10_000
         if unclear:
-            self.ground.gateway.faults.add(Rule(Operation.CHECK, Fault(kind), times=2))
+            self.ground.gateway.faults.add(Rule(Operation.CHECK, fault, times=2))
         if differs:
             self.ground.gateway.faults.add(Rule(Operation.CHECK, Fault(Kind.WRONG_AMOUNT), times=1))
         said = self._call(sale, "POST", f"/v1/payments/{sale.id}/check") if sale.id else None
@@ -236,6 +247,10 @@ class Market(RuleBasedStateMachine):
         for sale in self.model.of(storefront):
             assert [row["type"] for row in rows if row["payment_id"] == sale.id] == sale.events
 
+    @initialize(target=hooks)
+    def begin_listening(self) -> Any:
+        return self.add_hook(None, [])
+
     @rule(
         target=hooks,
         storefront=st.sampled_from((None, *STOREFRONTS)),
@@ -262,6 +277,12 @@ class Market(RuleBasedStateMachine):
         said = self.ground.call("PATCH", path, {"paused": what == "pause"}, token=token)
         assert said.status == (404 if hook.gone else 200)
         hook.paused = what == "pause"
+
+    @rule(hook=hooks, sale=sales)
+    def buy_while_paused(self, hook: Hook, sale: Sale) -> None:
+        self.change_hook(hook, "pause")
+        self.buy(sale, returns=True)
+        self.change_hook(hook, "resume")
 
     @rule(storefront=st.sampled_from(STOREFRONTS))
     def change_token(self, storefront: str) -> None:
@@ -311,10 +332,10 @@ class Market(RuleBasedStateMachine):
     def _call(self, sale: Sale, method: str, path: str, body: Any = None, key: str = "") -> Said:
         return self.ground.call(method, path, body, token=self.tokens[sale.storefront][1], key=key)
 
-    def _create(self, sale: Sale, trouble: str | None, kind: Kind) -> Said:
-        fault = {"refused": Fault(Kind.ERROR, code=203), "unclear": Fault(kind)}.get(trouble or "")
-        if fault is not None:
-            self.ground.gateway.faults.add(Rule(Operation.REQUEST, fault, times=1))
+    def _create(self, sale: Sale, trouble: str | None, fault: Fault) -> Said:
+        struck = {"refused": Fault(Kind.ERROR, code=203), "unclear": fault}.get(trouble or "")
+        if struck is not None:
+            self.ground.gateway.faults.add(Rule(Operation.REQUEST, struck, times=1))
         said = self._call(sale, "POST", "/v1/payments", sale.order, key=sale.key)
         self.ground.gateway.faults.clear()
         return said
@@ -357,7 +378,9 @@ class Market(RuleBasedStateMachine):
         rows: list[Any] = []
         cursor, token = "", self.tokens[storefront][1]
         while True:
-            page = self.ground.call("GET", f"{query}{cursor}", token=token).json
+            said = self.ground.call("GET", f"{query}{cursor}", token=token)
+            assert said.status == 200, said
+            page = said.json
             rows += page["data"]
             if page["next_cursor"] is None:
                 return rows
@@ -379,8 +402,9 @@ class Market(RuleBasedStateMachine):
         assert self.ground.hooks.wrong == []
         events: dict[str, Any] = {}
         for storefront in STOREFRONTS:
-            page = self.ground.call("GET", "/v1/events?limit=100", token=self.tokens[storefront][1], held=False).json
-            events |= {row["id"]: row for row in page["data"]}
+            said = self.ground.call("GET", "/v1/events?limit=100", token=self.tokens[storefront][1], held=False)
+            assert said.status == 200, said
+            events |= {row["id"]: row for row in said.json["data"]}
         for hook in self.model.hooks:
             arrived = self.ground.hooks.arrived.pop(hook.name, {})
             told = [(events[event_id]["payment_id"], events[event_id]["type"]) for event_id in arrived]
@@ -394,10 +418,13 @@ def _changed(text: str, at: int) -> str:
     return f"{text[:at]}{'A' if text[at] != 'A' else 'Q'}{text[at + 1 :]}"
 
 
-def play(made: Ground, chosen_seed: int, examples: int, steps: int) -> None:
-    """Plays the examples of a seed. Raises what Hypothesis raises, with the shortest story found."""
+def play(made: Ground, chosen_seed: int, examples: int, steps: int, *, shrinks: bool = True) -> None:
+    """Plays the examples of a seed. Raises what Hypothesis raises, with the shortest story found if it `shrinks`."""
     market = seed(chosen_seed)(type("Market", (Market,), {"ground": made}))
-    run_state_machine_as_test(market, settings=profile(examples, steps))
+    chosen = profile(examples, steps)
+    if not shrinks:
+        chosen = settings(chosen, phases=(Phase.generate,), report_multiple_bugs=False)
+    run_state_machine_as_test(market, settings=chosen)
 
 
 def profile(examples: int, steps: int = 50) -> settings:
