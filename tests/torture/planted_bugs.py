@@ -211,6 +211,12 @@ PLANTED: Final = (
                 '        connection.execute("COMMIT")\n    except BaseException as error:\n',
                 "    except BaseException as error:\n",
             ),
+            # At an orderly end all is committed, so that only a death shows it.
+            Edit(
+                f"{_STORE}connection.py",
+                'which copies the WAL back into the database."""\n',
+                'which copies the WAL back into the database."""\n        await self.run(lambda raw: raw.commit())\n',
+            ),
         ),
     ),
     Planted(
