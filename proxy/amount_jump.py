@@ -1,10 +1,11 @@
 """Notices when a shop's amounts jump by about ten times: somebody has begun to send toman for rial, or the reverse.
 
-One dear order says nothing; the middle of the last few against the middle of those before does. The state is small: a
-few amounts per storefront, of the storefronts seen last, in this process.
+One dear order says nothing; several in a row, all far from the middle of those before, do. The state is small: a few
+amounts per storefront, of the storefronts seen last, in this process.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -13,7 +14,8 @@ RECENT: Final = 5
 FEWEST_BEFORE: Final = 10
 MOST_KEPT: Final = 40
 MAX_STOREFRONTS: Final = 10_000
-# A shop's middle order drifts by a half or twice; a unit mixed up is ten times. The bounds are near the middle of those.
+# A shop's middle order drifts by a half or twice; a unit mixed up is ten times, and it is so for each order.
+LEAST_EACH: Final = 2.5
 LEAST_FACTOR: Final = 6.0
 MOST_FACTOR: Final = 16.0
 
@@ -30,11 +32,13 @@ class AmountJumps:
     """Made once per process; `seen` is told each amount."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, deque[int]] = OrderedDict()
 
-    def seen(self, merchant_id: str, storefront: str, amount_rials: int) -> Jump | None:
-        """The jump that this amount completes, told once: what came after it is the usual from then on."""
-        key = (merchant_id, storefront)
+    def seen(self, key: Hashable, amount_rials: int) -> Jump | None:
+        """The jump that this amount completes, told once: what came after it is the usual from then on.
+
+        `key` says whose amounts these are.
+        """
         amounts = self._kept.setdefault(key, deque(maxlen=MOST_KEPT))
         self._kept.move_to_end(key)
         if len(self._kept) > MAX_STOREFRONTS:
@@ -51,5 +55,6 @@ def _jump(amounts: list[int]) -> Jump | None:
     if len(before) < FEWEST_BEFORE:
         return None
     usual, now = median(before), median(recent)
+    each = min(recent) / usual if now > usual else usual / max(recent)
     factor = max(usual, now) / min(usual, now)
-    return Jump(round(usual), round(now)) if LEAST_FACTOR <= factor <= MOST_FACTOR else None
+    return Jump(round(usual), round(now)) if each >= LEAST_EACH and LEAST_FACTOR <= factor <= MOST_FACTOR else None

@@ -34,7 +34,8 @@ def check_answer(method: str, path: str, status: int, headers: Mapping[str, str]
     """Raises AssertionError when the document does not have this answer. `path` is without its query."""
     template = _template(path)
     operation = document()["paths"].get(template, {}).get(method.lower()) if template else None
-    if operation is None:
+    # The document has both listeners' paths; each knows only its own.
+    if operation is None or b"/problems/route_not_found" in body:
         assert status in {404, 405}, (method, path, status)
         if not path.startswith(("/pay/", "/return/")):
             check_schema("Problem", orjson.loads(body))
