@@ -148,7 +148,7 @@ class Checkout:
         now = self._now()
         payment = self._new_payment(token, terminal, order, now)
         intent = Intent(key, digest, now + REQUEST_LEASE)
-        begun = watch.begin(payment)
+        begun = self._settlement.expect(payment)
         stored = await self._store.create_payment(payment, intent, begun)
         if not stored.fresh:
             reply = _replayed(stored, digest, now)

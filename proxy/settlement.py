@@ -80,6 +80,10 @@ class Settlement:
                 return Settled(change.after, fact, change.reply)
         raise StoreUnavailable
 
+    def expect(self, payment: Payment) -> Watch:
+        """The watch to store with a payment whose invoice is asked for next."""
+        return watch.expect(payment, self._jitter())
+
     def events(self, payment: Payment, types: Sequence[EventType], now: int) -> list[Event]:
         """One event of each type, telling of `payment` as it is after the change."""
         data: dict[str, Any] = payment_data(payment) if types else {}

@@ -19,6 +19,8 @@ FROM_LINK: Final = (
     *(hours * HOUR for hours in (1, 3, 12, 24, 72)),
 )
 JITTER: Final = 0.1
+# Most gateways issue an invoice within it.
+SOON_ISSUED: Final = SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ def begin(payment: Payment) -> Watch:
     return Watch(payment.merchant_id, payment.id, payment.terminal_id, payment.expires_at)
 
 
+def expect(payment: Payment, jitter: float) -> Watch:
+    """The watch of a payment whose invoice is being asked for: due when the first check after the link will be.
+
+    So the answer need not move it, which in a create is one row and one place in an index less to write.
+    """
+    due_at = payment.created_at + SOON_ISSUED + round(FROM_LINK[0] * (1 + JITTER * abs(jitter)))
+    return Watch(payment.merchant_id, payment.id, payment.terminal_id, min(due_at, payment.expires_at))
+
+
 def hurry(watch: Watch, due_at: int) -> Watch:
     """The watch when the customer is back: somebody checks now, and if that one dies, the watcher does at `due_at`."""
     return _due(watch, due_at, 0)
@@ -60,6 +71,8 @@ def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -
     if clear and now >= payment.linked_at + FROM_LINK[-1]:
         return None
     # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.
+    if isinstance(fact, InvoiceIssued) and _expected(watch, payment.linked_at):
+        return watch
     soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(watch.soon, clear=clear)
     if soon is None:
         due_at = _next_slow(payment.linked_at, now, jitter)
@@ -68,6 +81,12 @@ def after(watch: Watch, payment: Payment, fact: Fact, now: int, jitter: float) -
     # At its expiry the merchant is owed an answer.
     expiring = payment.status is Status.PENDING and now < payment.expires_at
     return _due(watch, min(due_at, payment.expires_at) if expiring else due_at, soon)
+
+
+def _expected(watch: Watch, linked_at: int) -> bool:
+    """Whether the watch is due when the first check from the link is, jitter and all."""
+    first, latest = FROM_LINK[0], round(FROM_LINK[0] * (1 + JITTER)) + SOON_ISSUED
+    return watch.soon is None and first <= watch.due_at - linked_at <= latest
 
 
 def _next_soon(soon: int | None, *, clear: bool) -> int | None:

@@ -11,7 +11,7 @@ from core.payments import ASKED, CANCELED, CREATED, CREATED_AT, EXPIRED, EXPIRES
 from proxy.clock import HOUR, MINUTE, SECOND
 from proxy.facts import Canceled, Captured, CheckUnknown, Fact, InvoiceIssued, NotPaid, RequestUnknown, TimeUp
 from proxy.payment import Payment, Status, apply
-from proxy.watch import Watch, after, begin, hurry
+from proxy.watch import Watch, after, begin, expect, hurry
 
 UNCLEAR = CheckUnknown("inv_1", "timeout")
 LINKED = replace(PENDING, spare_invoice_keys=())
@@ -37,6 +37,34 @@ def test_a_payment_that_is_only_stored_waits_for_its_expiry() -> None:
     unclear = after(begin(CREATED), CREATED, RequestUnknown("reset"), CREATED_AT, 0.0)
     assert unclear is not None
     assert unclear.due_at == EXPIRES_AT
+
+
+@pytest.mark.parametrize("jitter", [-1.0, 0.0, 0.25, 1.0])
+@pytest.mark.parametrize("took", [0, 500, SECOND])
+def test_an_invoice_that_comes_soon_finds_its_watch_where_it_should_be(jitter: float, took: int) -> None:
+    created = replace(CREATED, expires_at=CREATED_AT + HOUR)
+    linked, _ = apply(created, InvoiceIssued("inv_1"), CREATED_AT + took)
+    watch = expect(created, jitter)
+    assert after(watch, linked, InvoiceIssued("inv_1"), CREATED_AT + took, 0.0) is watch
+    assert 2 * MINUTE <= watch.due_at - (CREATED_AT + took) <= 2 * MINUTE + 13 * SECOND
+    checked = after(watch, linked, NotPaid("inv_1"), watch.due_at, 0.0)
+    assert checked is not None
+    assert checked.due_at == CREATED_AT + took + 4 * MINUTE
+
+
+def test_an_invoice_that_was_long_in_coming_is_watched_from_its_link() -> None:
+    created = replace(CREATED, expires_at=CREATED_AT + HOUR)
+    linked, _ = apply(created, InvoiceIssued("inv_1"), CREATED_AT + 9 * SECOND)
+    watch = after(expect(created, 0.0), linked, InvoiceIssued("inv_1"), CREATED_AT + 9 * SECOND, 0.0)
+    assert watch is not None
+    assert watch.due_at == CREATED_AT + 9 * SECOND + 2 * MINUTE
+
+
+def test_an_invoice_that_never_came_is_given_up_at_the_expiry() -> None:
+    assert expect(replace(CREATED, expires_at=CREATED_AT + MINUTE), 0.0).due_at == CREATED_AT + MINUTE
+    early = after(expect(CREATED, 0.0), CREATED, TimeUp(), CREATED_AT + 3 * MINUTE, 0.0)
+    assert early is not None
+    assert early.due_at == EXPIRES_AT
 
 
 def test_a_payment_that_failed_without_an_invoice_is_not_watched() -> None:
