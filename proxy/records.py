@@ -211,7 +211,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; for the schedule it is `turn`."""
+    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; the schedule takes it as `turn`."""
 
     merchant_id: str
     delivery_id: str
