@@ -211,7 +211,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; the schedule takes it as `turn`."""
+    """A delivery that is ours until the lease ends. `attempt` counts this one, from 1; to the schedule it is `turn`."""
 
     merchant_id: str
     delivery_id: str
