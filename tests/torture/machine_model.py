@@ -25,6 +25,7 @@ class Sale:
     status: str = "created"
     late: bool = False
     review: str | None = None
+    resolved: bool = False
     bank: str = OPEN
     acted_at: int = 0
     linked_at: int = 0
@@ -42,11 +43,6 @@ class Sale:
     @property
     def expires_at(self) -> int:
         return self.made_at + EXPIRES_IN
-
-    def happened(self, status: str) -> None:
-        """A change that the merchant is told of."""
-        self.status = status
-        self.events.append(f"payment.{status}")
 
 
 @dataclass(slots=True, eq=False)
@@ -98,8 +94,16 @@ class Model:
 
     def tell(self, sale: Sale, status: str) -> None:
         """`sale` becomes `status`, and every endpoint that wants to know is owed it."""
-        sale.happened(status)
-        kind = sale.events[-1]
+        sale.status = status
+        self._owe(sale, f"payment.{status}")
+
+    def resolve(self, sale: Sale) -> None:
+        """The operator has decided: the status stays, and the merchant is told."""
+        sale.resolved = True
+        self._owe(sale, "payment.review_resolved")
+
+    def _owe(self, sale: Sale, kind: str) -> None:
+        sale.events.append(kind)
         for hook in self.hooks:
             if hook.wants(sale, kind):
                 hook.due.add((sale.id, kind))

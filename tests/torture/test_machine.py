@@ -7,8 +7,9 @@ import pytest
 
 from proxy.ids import ALPHABET
 
-from .machine import STOREFRONTS, in_a_folder, play
+from .machine import in_a_folder, play
 from .machine_ground import Ground
+from .machine_market import STOREFRONTS
 from .machine_properties import PROPERTIES, hold
 from .test_simulation import first_seed
 

@@ -1,0 +1,22 @@
+"""What a planted bug is: edits of the source, and the stage that must notice them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old` stands exactly once in the file `path` of the package; `new` takes its place."""
+
+    path: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """One wrong version. `catcher` is the stage that must notice it; `tests` are what it runs of the contract tests."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    catcher: str = "simulation"
+    tests: str = ""
