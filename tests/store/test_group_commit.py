@@ -8,11 +8,34 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.sqlite import Batch, SqliteStore, open_store
-from proxy.errors import InvoiceKeySeen, LeaseLost, NotFound, Overloaded, StaleVersion, StoreUnavailable
+from proxy.errors import (
+    BankCodeSeen,
+    InvoiceKeySeen,
+    LeaseLost,
+    NotFound,
+    OrderAlreadyPaid,
+    Overloaded,
+    StaleVersion,
+    StoreUnavailable,
+)
 from proxy.facts import InvoiceIssued
 from proxy.payment import Payment, Status
-from proxy.records import Change, PaymentFilter
-from store.records import LEASE, MERCHANT_ID, NOW, change, create, new_intent, new_payment, new_watch, paid
+from proxy.records import Change, PaymentFilter, Stored
+from proxy.watch import begin
+from store.records import (
+    LEASE,
+    MERCHANT_ID,
+    NOW,
+    captured,
+    change,
+    create,
+    create_with,
+    new_intent,
+    new_payment,
+    new_watch,
+    paid,
+    pending,
+)
 
 
 class Disk:
@@ -106,21 +129,62 @@ async def test_what_a_failed_step_wrote_is_gone_and_what_the_others_wrote_is_not
     assert await lab.store.watch(MERCHANT_ID, first.id) is not None
 
 
-async def invoice_of_another(lab: Lab) -> Change:
+async def money_of_another(lab: Lab) -> Change:
     """A change that fails after it has written its payment's row."""
-    first, second = await create(lab.store, new_payment("x")), await create(lab.store, new_payment("y"))
-    await lab.store.transition(change(first, InvoiceIssued("inv")))
-    return change(second, InvoiceIssued("inv"))
+    await paid(lab.store, "x", "bank-1")
+    second = await pending(lab.store, "y")
+    return change(second, captured(second, "bank-1"))
+
+
+async def test_creates_that_wait_together_are_told_each_its_own(lab: Lab) -> None:
+    await paid(lab.store, "paid-order")
+    known = await create(lab.store, new_payment("x"), key="known")
+    first, twin = new_payment("y"), new_payment("y")
+    intents = {"known": new_payment("x"), "same": first, "": new_payment("paid-order"), "new": new_payment("z")}
+    lab.batches.clear()
+    results = await asyncio.gather(
+        *(create_with(lab.store, payment, key or "other") for key, payment in intents.items()),
+        create_with(lab.store, twin, "same"),
+        return_exceptions=True,
+    )
+    replayed, fresh, refused, other, same = results
+    assert isinstance(refused, OrderAlreadyPaid)
+    told = [each for each in (replayed, fresh, other, same) if isinstance(each, Stored)]
+    assert [each.payment.id for each in told] == [known.id, first.id, intents["new"].id, first.id]
+    assert [each.fresh for each in told] == [False, True, True, False]
+    for payment in (known, first, intents["new"]):
+        assert await lab.store.watch(MERCHANT_ID, payment.id) == begin(payment)
+    assert [batch.steps for batch in lab.batches] == [5]
+
+
+async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> None:
+    payments = [await create(lab.store, new_payment(f"order-{number}")) for number in range(4)]
+    taken, stale, first, second = payments
+    await lab.store.transition(change(await create(lab.store, new_payment("o")), InvoiceIssued("inv-taken")))
+    await lab.store.transition(change(stale, InvoiceIssued("inv-earlier")))
+    invoices = ["inv-taken", "inv-later", "inv-same", "inv-same"]
+    lab.batches.clear()
+    changes = [change(each, InvoiceIssued(key)) for each, key in zip(payments, invoices, strict=True)]
+    results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
+    assert [type(result) for result in results] == [InvoiceKeySeen, StaleVersion, type(None), InvoiceKeySeen]
+    stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
+    assert stored == [None, "inv-earlier", "inv-same", None]
+    assert [batch.steps for batch in lab.batches] == [4]
+    assert (taken, second) == (
+        await lab.store.payment(MERCHANT_ID, taken.id),
+        await lab.store.payment(MERCHANT_ID, second.id),
+    )
+    assert (await lab.store.payment(MERCHANT_ID, first.id)).status is Status.PENDING
 
 
 async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> None:
-    taken = await invoice_of_another(lab)
+    taken = await money_of_another(lab)
     before, after = new_payment("before"), new_payment("after")
     lab.batches.clear()
     results = await asyncio.gather(
         create(lab.store, before), lab.store.transition(taken), create(lab.store, after), return_exceptions=True
     )
-    assert [type(result) for result in results] == [Payment, InvoiceKeySeen, Payment]
+    assert [type(result) for result in results] == [Payment, BankCodeSeen, Payment]
     assert await lab.store.payment(MERCHANT_ID, taken.before.id) == taken.before
     assert {before.id, after.id} <= await payments_of(lab.store)
     assert [batch.steps for batch in lab.batches] == [3]
@@ -128,7 +192,7 @@ async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> N
 
 @pytest.mark.parametrize("statement", ["ROLLBACK", "SAVEPOINT", "ROLLBACK TO", "RELEASE"])
 async def test_a_fault_while_a_step_is_undone_is_told_to_every_waiter(lab: Lab, statement: str) -> None:
-    taken = await invoice_of_another(lab)
+    taken = await money_of_another(lab)
     stored = await payments_of(lab.store)
     lab.disk.fail(statement)
     results = await asyncio.gather(

@@ -14,14 +14,14 @@ STORAGE: Final = (
         (
             Edit(
                 f"{_STORE}payments.py",
-                "        await self._write.do(lambda connection: write_change(connection, change))\n",
-                "        from dataclasses import replace\n"
-                "        from proxy.adapters.sqlite.transition import write_event\n"
-                "        for event in change.events:\n"
-                "            version = change.after.version\n"
-                "            await self._write.do(lambda connection: write_event(connection, event, version))\n"
-                "        only = replace(change, events=())\n"
-                "        await self._write.do(lambda connection: write_change(connection, only))\n",
+                "            await self._write.do(lambda connection: write_change(connection, change))\n",
+                "            from dataclasses import replace\n"
+                "            from proxy.adapters.sqlite.transition import write_event\n"
+                "            for event in change.events:\n"
+                "                version = change.after.version\n"
+                "                await self._write.do(lambda connection: write_event(connection, event, version))\n"
+                "            only = replace(change, events=())\n"
+                "            await self._write.do(lambda connection: write_change(connection, only))\n",
             ),
         ),
     ),
@@ -46,11 +46,11 @@ STORAGE: Final = (
             ),
             Edit(
                 f"{_STORE}payments.py",
-                "        return await self._write.do(lambda connection: _create(connection, payment, intent, watch))\n",
+                "        return await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
                 "        known = await self.stored(payment.merchant_id, payment.storefront, payment.mode, intent.key)\n"
                 "        if known is not None:\n"
                 "            return known\n"
-                "        return await self._write.do(lambda connection: _create(connection, payment, intent, watch))\n",
+                "        return await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
             ),
         ),
         "contract tests",

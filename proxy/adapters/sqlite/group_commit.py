@@ -31,6 +31,23 @@ class Outcome:
     error: Exception | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A step that is done for all that wait with the same `run`, which gives each item's outcome in the items' order.
+
+    An item whose outcome is an error has written nothing that matters.
+    """
+
+    run: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Outcome]]
+    item: Any
+
+    def __call__(self, connection: sqlite3.Connection) -> Any:
+        [outcome] = self.run(connection, [self.item])
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value
+
+
 BatchRunner = Callable[[sqlite3.Connection, Sequence[Step[Any]]], list[Outcome]]
 
 
@@ -83,16 +100,29 @@ def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) ->
 
 def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome] | None:
     """The steps without savepoints, which cost a sixth of a batch; None once one raised after it had written."""
-    outcomes = []
-    for step in steps:
-        before = connection.total_changes
+    outcomes: list[Outcome] = [Outcome()] * len(steps)
+    shared: dict[Any, list[tuple[int, Any]]] = {}
+    before = connection.total_changes
+    for place, step in enumerate(steps):
+        if isinstance(step, Shared):
+            shared.setdefault(step.run, []).append((place, step.item))
+            continue
         try:
-            outcomes.append(Outcome(step(connection)))
+            outcomes[place] = Outcome(step(connection))
         except Exception as error:  # noqa: BLE001  the waiter gets it
             _raise_if_storage(error)
             if connection.total_changes != before:
                 return None
-            outcomes.append(Outcome(error=error))
+            outcomes[place] = Outcome(error=error)
+        before = connection.total_changes
+    for run, waiting in shared.items():
+        try:
+            results = run(connection, [item for _, item in waiting])
+        except Exception as error:  # noqa: BLE001  each one then tells its own
+            _raise_if_storage(error)
+            return None
+        for (place, _), outcome in zip(waiting, results, strict=True):
+            outcomes[place] = outcome
     return outcomes
 
 

@@ -4,19 +4,19 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from proxy.adapters.sqlite.creates import create_all, issue_all, issues
+from proxy.adapters.sqlite.group_commit import Shared
 from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL, Lanes
 from proxy.adapters.sqlite.payment_rows import (
     PAYMENT_COLUMNS,
     entry_of,
-    new_payment_row,
     payment_of,
     stored_of,
     watch_of,
-    watch_row,
 )
 from proxy.adapters.sqlite.transition import write_change
 from proxy.adapters.sqlite.unsettled import read_unsettled
-from proxy.errors import LeaseLost, NotFound, OrderAlreadyPaid
+from proxy.errors import LeaseLost, NotFound
 from proxy.merchant import Mode
 from proxy.payment import Payment
 from proxy.records import Change, Entry, Intent, PaymentFilter, Stored, Unsettled
@@ -28,7 +28,7 @@ _AFTER_ALL_IDS: Final = "~"
 
 class SqlitePayments(Lanes):
     async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
-        return await self._write.do(lambda connection: _create(connection, payment, intent, watch))
+        return await self._write.do(Shared(create_all, (payment, intent, watch)))
 
     async def stored(self, merchant_id: str, storefront: str, mode: Mode, key: str) -> Stored | None:
         intent_key = (merchant_id, storefront, mode.value, key)
@@ -39,7 +39,10 @@ class SqlitePayments(Lanes):
         return await self._write.do(lambda connection: _lease_request(connection, payment, now, lease_until))
 
     async def transition(self, change: Change) -> None:
-        await self._write.do(lambda connection: write_change(connection, change))
+        if issues(change):
+            await self._write.do(Shared(issue_all, change))
+        else:
+            await self._write.do(lambda connection: write_change(connection, change))
 
     async def payment(self, merchant_id: str, payment_id: str) -> Payment:
         return await self._read.do(_one_payment("payment_by_id", merchant_id, payment_id))
@@ -72,19 +75,6 @@ class SqlitePayments(Lanes):
 
     async def unsettled_since(self, since: int, after: str | None, limit: int) -> Unsettled:
         return await self._read.do(lambda connection: read_unsettled(connection, since, after, limit))
-
-
-def _create(connection: sqlite3.Connection, payment: Payment, intent: Intent, watch: Watch) -> Stored:
-    if connection.execute(SQL["insert_payment"], new_payment_row(payment, intent)).rowcount == 1:
-        connection.execute(SQL["insert_watch"], watch_row(watch))
-        return Stored(payment, intent, None, fresh=True)
-    # Nothing was inserted: the key is known, or else the order is paid. The key is looked at first.
-    scope = (payment.merchant_id, payment.storefront, payment.mode.value)
-    row = connection.execute(SQL["stored_by_key"], (*scope, intent.key)).fetchone()
-    if row is not None:
-        return stored_of(row)
-    owner = connection.execute(SQL["order_owner"], (*scope, payment.order_id)).fetchone()
-    raise OrderAlreadyPaid(owner[0])
 
 
 def _lease_request(connection: sqlite3.Connection, payment: Payment, now: int, lease_until: int) -> Stored:

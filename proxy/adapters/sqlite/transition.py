@@ -27,7 +27,7 @@ def write_change(connection: sqlite3.Connection, change: Change) -> None:
         connection.execute(SQL["add_entry"], entry_row(change.after, entry))
     if change.audit is not None:
         connection.execute(SQL["insert_audit"], audit_row(change.audit))
-    _write_watch(connection, change)
+    write_watch(connection, change)
 
 
 def write_event(
@@ -131,7 +131,7 @@ def _claim_money(connection: sqlite3.Connection, payment: Payment) -> None:
             raise OrderPaidByAnother(owner)
 
 
-def _write_watch(connection: sqlite3.Connection, change: Change) -> None:
+def write_watch(connection: sqlite3.Connection, change: Change) -> None:
     read, watch = change.watch_read, change.watch
     if watch is None:
         _end_watch(connection, change, read)
