@@ -12,7 +12,7 @@ from .sigkill import Plan, campaign
 # Processes start and stop a dozen times here, which takes its time on a machine that is busy with the other tests.
 @pytest.mark.timeout(300)
 async def test_killed_five_times_under_load_nothing_is_lost(tmp_path: Path) -> None:
-    seed = int(os.environ.get("DARGAH_TORTURE_SEED") or int.from_bytes(os.urandom(4)))
+    seed = int(os.environ.get("DARGAH_TORTURE_SEED") or 20261124)
     findings = await campaign(tmp_path, Plan(seed, kills=5, longest_life_seconds=1.0))
     report = "\n".join([f"seed {seed}", *findings.lines()])
     sys.stdout.write(report)
