@@ -6,12 +6,14 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.adapters.guard import BlockedAddress, Guard
+from proxy.adapters.whole_answers import WholeAnswers
 
 T = TypeVar("T")
 
@@ -75,14 +77,17 @@ class Outbound:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._resolver = resolver or BoundedResolver()
+        connector = aiohttp.TCPConnector(
+            limit=0,  # aiohttp's 100 would be shared by all; the use-cases limit per terminal and endpoint
+            keepalive_timeout=IDLE_SECONDS,
+            resolver=self._resolver,
+            socket_factory=_socket_factory(guard),
+            ssl=tls or tls_context(),
+        )
+        # There is no public way to give the pool's connections a protocol of one's own.
+        connector._factory = partial(WholeAnswers, loop=asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,  # aiohttp's 100 would be shared by all; the use-cases limit per terminal and endpoint
-                keepalive_timeout=IDLE_SECONDS,
-                resolver=self._resolver,
-                socket_factory=_socket_factory(guard),
-                ssl=tls or tls_context(),
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity", **headers},
             auto_decompress=False,  # what is sent compressed all the same is not worth a gzip bomb

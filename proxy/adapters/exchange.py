@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.adapters.connector import Outbound
+from proxy.adapters.whole_answers import WholeAnswers
 
 _OK: Final = 200
 _INFORMATIONAL: Final = range(100, 200)
@@ -59,21 +60,23 @@ async def post(outbound: Outbound, origin: Origin, path: str, body: bytes, max_b
     """
     line = f"POST {origin.path}{path}"
     message = b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body)
-    response = await exchange(outbound, origin, message)
+    connection = await _connect(outbound, origin.request)
     try:
-        answer = await _body(response.content, max_bytes) if response.status == _OK else b""
+        answer = await _ask(connection, message, max_bytes)
     except BaseException:
-        response.connection.close()
+        connection.close()
         raise
-    response.connection.release()  # into the pool, unless there is more to read
-    return response.status, answer
+    connection.release()  # into the pool, unless there is more to read
+    return answer
 
 
 async def exchange(outbound: Outbound, origin: Origin, message: bytes) -> Response:
     """The head of the answer to `message`, a whole HTTP request. Raises what a ClientSession raises."""
     connection = await _connect(outbound, origin.request)
     try:
-        protocol = _write(connection, message)
+        protocol = _protocol(connection)
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        _write(connection, message)
         head, content = await _head(protocol)
     except BaseException:
         connection.close()
@@ -90,13 +93,30 @@ async def _connect(outbound: Outbound, request: aiohttp.ClientRequest) -> aiohtt
         raise aiohttp.ConnectionTimeoutError from error
 
 
-def _write(connection: aiohttp.connector.Connection, request: bytes) -> ResponseHandler:
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None:
-        raise aiohttp.ClientConnectionResetError("it closed at once")
-    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-    transport.write(request)
+async def _ask(connection: aiohttp.connector.Connection, message: bytes, max_bytes: int) -> tuple[int, bytes]:
+    protocol = _protocol(connection)
+    whole = protocol.expect()
+    _write(connection, message)
+    plain = await whole
+    if plain is not None:
+        return plain
+    head, content = await _head(protocol)
+    return head.code, await _body(content, max_bytes) if head.code == _OK else b""
+
+
+def _protocol(connection: aiohttp.connector.Connection) -> WholeAnswers:
+    """Raises ClientConnectionResetError when something came unasked: it must not pass for the answer to this one."""
+    protocol = connection.protocol
+    if not isinstance(protocol, WholeAnswers) or protocol.should_close:
+        raise aiohttp.ClientConnectionResetError("it spoke unasked")
     return protocol
+
+
+def _write(connection: aiohttp.connector.Connection, message: bytes) -> None:
+    transport = connection.transport
+    if transport is None:
+        raise aiohttp.ClientConnectionResetError("it closed at once")
+    transport.write(message)
 
 
 async def _head(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
