@@ -41,7 +41,8 @@ class Trace(NamedTuple):
 
 
 def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
-    """The middleware of an application whose errors `render_error` shows."""
+    """The middleware of an application whose errors `render_error` shows. Make it once the logging is configured."""
+    logged = log.is_enabled_for(logging.INFO)
 
     @web.middleware
     async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -53,7 +54,7 @@ def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
-        if log.is_enabled_for(logging.INFO):
+        if logged:
             _log(request, response.status, trace, time.perf_counter() - started)
         return response
 
