@@ -5,11 +5,8 @@ two connections: here there is one, for reads and writes, in one process that ho
 """
 
 import asyncio
-import os
 import sqlite3
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -91,20 +88,8 @@ async def _run(connection: aiosqlite.Connection, closure: Callable[[sqlite3.Conn
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
-    _work_in_batches()
     for pragma in _PRAGMAS:
         connection.execute(pragma).fetchall()
-
-
-def _work_in_batches() -> None:
-    """Lets this thread's wake-ups wait for a pause of the event loop's, where they share a core.
-
-    Between statements the thread gives up the interpreter's lock, and each time it is woken Linux would else put it in
-    the loop's place: a switch for every second create, which is 6 % of its time.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it, and then it is only slower
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _connection_class(fault: Fault | None) -> type[sqlite3.Connection]:
