@@ -73,7 +73,7 @@ class Outside:
     now: Now = system_now
     random_bytes: RandomBytes = os.urandom
     # In steps, so that what is planned at a time lies in a few places of the index by due time, not one page for each.
-    jitter: Jitter = lambda: (int(random.random() * 17) - 8) / 8  # noqa: S311  it spreads load, it keeps no secret
+    jitter: Jitter = lambda: (int(random.random() * 9) - 4) / 4  # noqa: S311  it spreads load, it keeps no secret
     fault: Fault | None = None
 
 

@@ -177,6 +177,19 @@ async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> No
     assert (await lab.store.payment(MERCHANT_ID, first.id)).status is Status.PENDING
 
 
+async def test_a_stale_invoice_among_others_is_told_alone(lab: Lab) -> None:
+    payments = [await create(lab.store, new_payment(f"order-{number}")) for number in range(3)]
+    stale = payments[1]
+    await lab.store.transition(change(stale, InvoiceIssued("inv-earlier")))
+    lab.batches.clear()
+    changes = [change(each, InvoiceIssued(f"inv-{number}")) for number, each in enumerate(payments)]
+    results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), StaleVersion, type(None)]
+    stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
+    assert stored == ["inv-0", "inv-earlier", "inv-2"]
+    assert [batch.steps for batch in lab.batches] == [3]
+
+
 async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> None:
     taken = await money_of_another(lab)
     before, after = new_payment("before"), new_payment("after")

@@ -24,6 +24,10 @@ from proxy.watch import Watch
 Create = tuple[Payment, Intent, Watch]
 
 
+class OneIsStale(Exception):
+    """One of several is, and which is not to be seen: the batch is undone, and each is done alone."""
+
+
 def create_all(connection: sqlite3.Connection, creates: Sequence[Create]) -> list[Outcome]:
     """The step behind Store.create_payment, with its conflict."""
     rows = [new_payment_row(payment, intent) for payment, intent, _ in creates]
@@ -69,8 +73,10 @@ def issue_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> list
     A stale one leaves its claim on the invoice, which is its payment's all the same: decided again, it claims it again.
     """
     claims = [(*_invoice(change), change.after.id) for change in changes]
-    all_new = connection.executemany(SQL["claim_invoice_key"], claims).rowcount == len(claims)
-    outcomes = [_issue(connection, change, known_new=all_new) for change in changes]
+    if connection.executemany(SQL["claim_invoice_key"], claims).rowcount == len(claims):
+        outcomes = _update_all(connection, changes)
+    else:
+        outcomes = [_issue(connection, change) for change in changes]
     done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome.error is None]
     entries = [entry_row(change.after, entry) for change in done for entry in change.entries]
     connection.executemany(SQL["add_entry"], entries)
@@ -79,11 +85,19 @@ def issue_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> list
     return outcomes
 
 
-def _issue(connection: sqlite3.Connection, change: Change, *, known_new: bool) -> Outcome:
-    if not known_new:
-        (owner,) = connection.execute(SQL["invoice_key_owner"], _invoice(change)).fetchone()
-        if owner != change.after.id:
-            return Outcome(error=InvoiceKeySeen())
+def _update_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
+    rows = [changed_payment_row(change) for change in changes]
+    if connection.executemany(SQL["update_payment"], rows).rowcount == len(rows):
+        return [Outcome()] * len(rows)
+    if len(rows) == 1:
+        return [Outcome(error=StaleVersion())]
+    raise OneIsStale
+
+
+def _issue(connection: sqlite3.Connection, change: Change) -> Outcome:
+    (owner,) = connection.execute(SQL["invoice_key_owner"], _invoice(change)).fetchone()
+    if owner != change.after.id:
+        return Outcome(error=InvoiceKeySeen())
     if connection.execute(SQL["update_payment"], changed_payment_row(change)).rowcount == 0:
         return Outcome(error=StaleVersion())
     return Outcome()
