@@ -13,7 +13,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import click
@@ -39,7 +39,7 @@ from proxy.doctor import Doctor
 from proxy.doctor_base import Surroundings
 from proxy.errors import StoreUnavailable
 from proxy.gate import Gate, GateLimits
-from proxy.ids import Ids, RandomBytes
+from proxy.ids import Helpings, Ids, RandomBytes
 from proxy.loops import Repeater, Tasks
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.recovery import Recovery
@@ -71,7 +71,7 @@ class Outside:
     """What a process has of the world beside its settings; tests give their own, and a `fault` of the disk."""
 
     now: Now = system_now
-    random_bytes: RandomBytes = os.urandom
+    random_bytes: RandomBytes = field(default_factory=lambda: Helpings(os.urandom))
     # In steps, so that what is planned at a time lies in a few places of the index by due time, not one page for each.
     jitter: Jitter = lambda: (int(random.random() * 9) - 4) / 4  # noqa: S311  it spreads load, it keeps no secret
     fault: Fault | None = None

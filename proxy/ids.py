@@ -56,6 +56,25 @@ def _time(now: int) -> str:
     return base62(now, 8)
 
 
+class Helpings:
+    """Random bytes of a source, fetched by the thousand: each call of `os.urandom` gives up the interpreter's lock."""
+
+    def __init__(self, source: RandomBytes, size: int = 4096) -> None:
+        self._source = source
+        self._size = size
+        self._bytes = b""
+        self._at = 0
+
+    def __call__(self, count: int) -> bytes:
+        """`count` bytes that nobody else was given."""
+        end = self._at + count
+        if end > len(self._bytes):
+            self._bytes, self._at, end = self._source(max(self._size, count)), 0, count
+        given = self._bytes[self._at : end]
+        self._at = end
+        return given
+
+
 class Ids:
     """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
 

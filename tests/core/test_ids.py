@@ -1,5 +1,6 @@
 """Identifiers: the merchant that each carries, their order, and the checksum that a scanner can verify."""
 
+import itertools
 import os
 import string
 
@@ -15,6 +16,7 @@ from proxy.ids import (
     PAYMENT,
     TERMINAL,
     TOKEN,
+    Helpings,
     Ids,
     base62,
     digest,
@@ -100,3 +102,14 @@ def test_random_characters_come_from_the_injected_bytes_and_use_the_whole_alphab
     assert Ids(lambda count: b"\xff" * count).random(22) == Ids(lambda count: b"\xff" * count).random(22)
     seen = set("".join(IDS.random(22) for _ in range(200)))
     assert seen == set(ALPHABET)
+
+
+def test_helpings_give_every_byte_of_their_source_once_and_in_order() -> None:
+    source = itertools.count()
+
+    def counted(count: int) -> bytes:
+        return bytes(next(source) % 256 for _ in range(count))
+
+    helpings = Helpings(counted, size=16)
+    given = b"".join(helpings(count) for count in (8, 8, 16, 4, 4, 8, 40, 16))
+    assert given == bytes(range(104))
