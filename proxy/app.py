@@ -41,6 +41,7 @@ from proxy.errors import StoreUnavailable
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Helpings, Ids, RandomBytes
 from proxy.loops import Repeater, Tasks
+from proxy.metrics import Metrics
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.recovery import Recovery
 from proxy.redelivery import Redelivery
@@ -195,6 +196,7 @@ def _wire(
         redelivery=redelivery,
         trial=trial,
         bell=bell,
+        metrics=Metrics(),
     )
     operators = AdminServices(
         services.setup,
@@ -203,6 +205,7 @@ def _wire(
         Doctor(store, directory, gateway, trial, HttpProber(), ids, now, _surroundings(settings, vault, public_url)),
         store,
         services.tasks,
+        services.metrics,
         outside.random_bytes,
         settings.admin_tokens(),
     )

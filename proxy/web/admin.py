@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.errors import NotFound, Unauthenticated
 from proxy.ids import merchant_of_id
+from proxy.metrics import CONTENT_TYPE
 from proxy.setup import EndpointChanges, MerchantChanges, TerminalChanges
 from proxy.web.admin_objects import (
     audit_object,
@@ -44,6 +45,7 @@ from proxy.web.problems import problem_response
 from proxy.web.schemas import ChangeEndpoint, CreateEndpoint, PageQuery
 
 BASE: Final = "/admin/v1"
+METRICS: Final = "/metrics"
 CREATED: Final = 201
 
 
@@ -66,12 +68,22 @@ def create_admin_app(services: AdminServices) -> web.Application:
         app.router.add_route(method, BASE + path, guarded)
         if method == "GET":
             app.router.add_route("HEAD", BASE + path, guarded)
+    app.router.add_get(METRICS, _metrics(services))
     return app
 
 
 def operations() -> Iterator[tuple[str, str]]:
     """The (method, path) pairs of the listener, as openapi.yaml must have them."""
-    return ((method, BASE + path) for method, path, _ in ROUTES)
+    return iter([*((method, BASE + path) for method, path, _ in ROUTES), ("GET", METRICS)])
+
+
+def _metrics(services: AdminServices) -> Handler:
+    async def metrics(_request: web.Request) -> web.StreamResponse:
+        """Without a token, as scrapers come: the listener is private, and nothing in it names anybody."""
+        headers = {**SECURITY_HEADERS, "Content-Type": CONTENT_TYPE}
+        return web.Response(body=services.metrics.text(), headers=headers)
+
+    return metrics
 
 
 class Admin(AdminPayments):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from proxy.doctor import Doctor
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
+from proxy.metrics import Metrics
 from proxy.ports import Store
 from proxy.recovery import Recovery
 from proxy.reviews import Reviews
@@ -22,5 +23,6 @@ class AdminServices:
     doctor: Doctor
     store: Store
     tasks: Tasks
+    metrics: Metrics
     random_bytes: RandomBytes
     operators: Mapping[str, str] = field(repr=False)

@@ -172,6 +172,7 @@ def _order(services: Services, token: Token, asked: Asked, key: str) -> Order:
 def _note_jump(request: web.Request, token: Token, asked: Asked) -> None:
     jump = request.app[JUMPS].seen((token.merchant_id, token.storefront, token.mode), asked.amount_rials)
     if jump is not None:
+        request.app[SERVICES].metrics.amounts_jumped()
         log.warning(
             "amounts_jumped",
             merchant_id=token.merchant_id,

@@ -10,6 +10,7 @@ from proxy.checkout import Checkout
 from proxy.directory import Directory
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
+from proxy.metrics import Metrics
 from proxy.ports import Now, Store
 from proxy.redelivery import Redelivery
 from proxy.setup import Setup
@@ -38,6 +39,7 @@ class Services:
     redelivery: Redelivery
     trial: Trial
     bell: Bell
+    metrics: Metrics
 
 
 SERVICES = web.AppKey("services", Services)

@@ -21,6 +21,7 @@ from proxy.doctor_base import Surroundings
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.loops import Tasks
+from proxy.metrics import Metrics
 from proxy.records import Account, Answer, Checked, Outgoing, Requested
 from proxy.recovery import Recovery
 from proxy.reviews import Reviews
@@ -100,6 +101,7 @@ def services_of(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock
         doctor=Doctor(store, directory, NoGateway(), trial, HttpProber(), ids, clock, around),
         store=store,
         tasks=Tasks(100),
+        metrics=Metrics(),
         random_bytes=os.urandom,
         operators=OPERATORS,
     )

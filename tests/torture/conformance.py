@@ -116,7 +116,7 @@ def _ask_one(
     @given(case=operation.as_strategy(generation_mode=mode), luck=LUCK)
     def call(case: Any, luck: Luck) -> None:
         _make_real(case, name, luck, made)
-        admin = case.operation.path.startswith("/admin/")
+        admin = case.operation.path.startswith(("/admin/", "/metrics"))
         base = made.admin_url if admin else made.url
         if luck.let_in:
             case.headers["Authorization"] = f"Bearer {OPERATOR_TOKEN if admin else made.token}"

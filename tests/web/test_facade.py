@@ -307,6 +307,8 @@ async def test_amounts_that_jump_ten_times_are_warned_of_once(lab: Lab) -> None:
     [warning] = [line for line in lines if line["event"] == "amounts_jumped"]
     assert (warning["merchant_id"], warning["storefront"]) == (lab.merchant_id, "main")
     assert 6 <= warning["recent_rials"] / warning["usual_rials"] <= 16
+    scraped = await lab.call("GET", f"{lab.dargah.admin_url}/metrics")
+    assert "dargah_amount_jumps_total 1.0" in scraped.body.decode()
 
 
 async def test_the_customer_may_be_posted_to_the_pay_link(lab: Lab) -> None:
