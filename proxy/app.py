@@ -49,7 +49,6 @@ from proxy.retention import Retention
 from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import Setup
-from proxy.setup.fields import HttpPolicy
 from proxy.trial import Trial
 from proxy.watcher import Watcher
 from proxy.web.admin import create_admin_app
@@ -180,13 +179,11 @@ def _wire(
     settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
     settlement.on_event = delivery.on_event = trial.on_event = happened
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
-    exact = frozenset(target for target in settings.webhook_allow if isinstance(target, str))
-    http = HttpPolicy(loopback=settings.development, targets=exact)
     services = Services(
         store=store,
         directory=directory,
         checkout=checkout,
-        setup=Setup(store, vault, now, outside.random_bytes, http=http, changed=changed),
+        setup=Setup(store, vault, now, outside.random_bytes, http=settings.http_policy, changed=changed),
         tasks=Tasks(MAX_TASKS),
         now=now,
         random_bytes=outside.random_bytes,

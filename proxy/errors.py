@@ -10,8 +10,7 @@ DargahError
 │   ├── OrderAlreadyPaid
 │   ├── RequestInProgress   retry after `retry_after_seconds`
 │   ├── PaymentClosed
-│   ├── NoOpenReview
-│   └── NameTaken
+│   └── NoOpenReview
 ├── GatewayError
 │   ├── GatewayRefused      definite: the payment failed
 │   ├── GatewayUnclear      the outcome is unknown: ask again with the same key
@@ -153,13 +152,6 @@ class NoOpenReview(Conflict):
             f"پرداخت {payment_id} بررسی بازی ندارد: چیزی برای تصمیم نیست، یا پیش‌تر تصمیم گرفته شده است.",
         )
         self.payment_id = payment_id
-
-
-class NameTaken(Conflict):
-    code = "name_taken"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"This {what} exists already.", "این نام پیش‌تر ثبت شده است.")
 
 
 class GatewayError(DargahError):

@@ -118,7 +118,6 @@ _TITLES: Final[Mapping[str, str]] = {
     "request_in_progress": "The first request with this key is still running",
     "payment_closed": "The payment ended before an invoice could be had",
     "no_open_review": "The payment has no open review",
-    "name_taken": "It exists already",
     "gateway_refused": "The gateway refused the invoice",
     "gateway_unclear": "The gateway gave no clear answer",
     "gateway_timeout": "The gateway did not answer in time",

@@ -1,7 +1,6 @@
 """Runs `dargah …` as a shop's developer does, against a live Dargah."""
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -9,21 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from operators.command import DEADLINE_SECONDS, Ran
+
 from web.lab import Lab
-
-DEADLINE_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    error: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.error
-        return json.loads(self.out)
 
 
 @dataclass(frozen=True)

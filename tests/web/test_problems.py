@@ -26,7 +26,6 @@ SAMPLES: dict[int, list[DargahError]] = {
         errors.RequestInProgress(2),
         errors.PaymentClosed(PAYMENT_ID),
         errors.NoOpenReview(PAYMENT_ID),
-        errors.NameTaken("merchant"),
     ],
     413: [problems.BodyTooLarge(10)],
     415: [problems.UnsupportedMediaType()],
