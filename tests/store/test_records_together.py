@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.sqlite import open_store
-from proxy.adapters.sqlite.together import Together
+from proxy.adapters.store.together import Together
 from proxy.errors import LeaseLost, StoreUnavailable
 from proxy.ports import Store
 from proxy.records import Judged, Lease

@@ -6,7 +6,6 @@ A statement for many rows costs two thirds of as many statements.
 import sqlite3
 from collections.abc import Sequence
 
-from proxy.adapters.sqlite.group_commit import Outcome
 from proxy.adapters.sqlite.lanes import SQL
 from proxy.adapters.sqlite.payment_rows import (
     changed_payment_row,
@@ -16,6 +15,7 @@ from proxy.adapters.sqlite.payment_rows import (
     watch_row,
 )
 from proxy.adapters.sqlite.transition import write_watch
+from proxy.adapters.store.steps import Outcome
 from proxy.errors import InvoiceKeySeen, OrderAlreadyPaid, StaleVersion
 from proxy.payment import Payment, Status
 from proxy.records import Change, Intent, Stored

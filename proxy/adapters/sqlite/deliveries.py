@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from proxy.adapters.sqlite.lanes import SQL, Lanes
-from proxy.adapters.sqlite.together import Together
 from proxy.adapters.sqlite.transition import write_event
 from proxy.adapters.sqlite.turns import Report, claim, release
+from proxy.adapters.store.together import Together
 from proxy.errors import NotFound
 from proxy.merchant import Endpoint
 from proxy.ports import Now

@@ -1,52 +1,17 @@
 """Group commit: all steps that wait share one transaction and one sync of the disk, and are answered after it.
 
-A step is a synchronous closure over the connection. A lane takes those that wait, up to a limit, and runs them as
-one closure on the connection's thread, so that a busy store makes one hop between threads and one commit for many
-steps, and an idle one adds no wait.
+A lane takes the steps that wait, up to a limit, and runs them as one closure on the connection's thread, each to its
+end before the next, so that a busy store makes one hop between threads and one commit for many steps, and an idle one
+adds no wait.
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-T = TypeVar("T")
-Step = Callable[[sqlite3.Connection], T]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one closure did, for metrics: how many steps it took and how long it ran, commit and all."""
-
-    steps: int
-    seconds: float
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a step: its value, or the error that it raised itself."""
-
-    value: Any = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """A step that is done for all that wait with the same `run`, which gives each item's outcome in the items' order.
-
-    An item whose outcome is an error has written nothing that matters.
-    """
-
-    run: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Outcome]]
-    item: Any
-
-    def __call__(self, connection: sqlite3.Connection) -> Any:
-        [outcome] = self.run(connection, [self.item])
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.value
-
+from proxy.adapters.sqlite.transaction import SqliteTransaction, finished
+from proxy.adapters.store.steps import Outcome, Shared
+from proxy.adapters.store.transaction import Step
 
 BatchRunner = Callable[[sqlite3.Connection, Sequence[Step[Any]]], list[Outcome]]
 
@@ -70,13 +35,14 @@ def commit_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) 
     A step that raises is undone alone and its error is its outcome. Raises BatchFailed when the storage fails, a
     failed commit included: then every step is undone. A step may be run twice, the first time undone.
     """
+    transaction = SqliteTransaction(connection)
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = _unguarded(connection, steps)
+        outcomes = _unguarded(connection, transaction, steps)
         if outcomes is None:
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [_guarded(connection, step) for step in steps]
+            outcomes = [_guarded(connection, transaction, step) for step in steps]
         connection.execute("COMMIT")
     except BaseException as error:
         raise BatchFailed(broken=not _rolled_back(connection)) from error
@@ -85,11 +51,12 @@ def commit_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) 
 
 def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
     """Runs steps that only read. Between two batches of writes, so none sees what is not committed."""
+    transaction = SqliteTransaction(connection)
     outcomes = []
     try:
         for step in steps:
             try:
-                outcomes.append(Outcome(step(connection)))
+                outcomes.append(Outcome(finished(step(transaction))))
             except Exception as error:  # noqa: BLE001  the waiter gets it
                 _raise_if_storage(error)
                 outcomes.append(Outcome(error=error))
@@ -98,7 +65,9 @@ def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) ->
     return outcomes
 
 
-def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome] | None:
+def _unguarded(
+    connection: sqlite3.Connection, transaction: SqliteTransaction, steps: Sequence[Step[Any]]
+) -> list[Outcome] | None:
     """The steps without savepoints, which cost a sixth of a batch; None once one raised after it had written."""
     outcomes: list[Outcome] = [Outcome()] * len(steps)
     shared: dict[Any, list[tuple[int, Any]]] = {}
@@ -108,7 +77,7 @@ def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> li
             shared.setdefault(step.run, []).append((place, step.item))
             continue
         try:
-            outcomes[place] = Outcome(step(connection))
+            outcomes[place] = Outcome(finished(step(transaction)))
         except Exception as error:  # noqa: BLE001  the waiter gets it
             _raise_if_storage(error)
             if connection.total_changes != before:
@@ -117,7 +86,7 @@ def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> li
         before = connection.total_changes
     for run, waiting in shared.items():
         try:
-            results = run(connection, [item for _, item in waiting])
+            results = finished(run(transaction, [item for _, item in waiting]))
         except Exception as error:  # noqa: BLE001  each one then tells its own
             _raise_if_storage(error)
             return None
@@ -126,10 +95,10 @@ def _unguarded(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> li
     return outcomes
 
 
-def _guarded(connection: sqlite3.Connection, step: Step[Any]) -> Outcome:
+def _guarded(connection: sqlite3.Connection, transaction: SqliteTransaction, step: Step[Any]) -> Outcome:
     connection.execute("SAVEPOINT step")
     try:
-        outcome = Outcome(step(connection))
+        outcome = Outcome(finished(step(transaction)))
     except Exception as error:  # noqa: BLE001  the waiter gets it
         # Some errors (a full disk, a failed read) roll the transaction back inside SQLite; all of them end it here.
         _raise_if_storage(error)

@@ -1,20 +1,22 @@
 """A lane: callers that wait in a bounded queue, and one task that takes them in batches."""
 
 import asyncio
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 from proxy.adapters.sqlite.connection import Database
-from proxy.adapters.sqlite.group_commit import Batch, BatchFailed, BatchRunner, Outcome, Step
+from proxy.adapters.sqlite.group_commit import BatchFailed, BatchRunner
+from proxy.adapters.store.steps import MAX_WAITING, Batch, Outcome
+from proxy.adapters.store.transaction import Step
 from proxy.errors import Overloaded, StoreUnavailable
 
 T = TypeVar("T")
 Waiter = tuple[Step[Any], asyncio.Future[Any]]
 
-MAX_WAITING: Final = 10_000
 MAX_BATCH: Final = 256
 
 
@@ -38,7 +40,13 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._work(), name="store-lane")
 
-    async def do(self, step: Step[T]) -> T:
+    @overload
+    async def do(self, step: Step[T]) -> T: ...
+
+    @overload
+    async def do(self, step: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    async def do(self, step: Callable[[Any], Any]) -> Any:
         """What `step` gives, once its batch is done (for writes: committed).
 
         Raises what the step raised; Overloaded when the queue is full; StoreUnavailable when the storage failed (then
@@ -49,7 +57,7 @@ class Lane:
             raise StoreUnavailable
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((step, future))
         self._wake.set()
         return await future

@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from proxy.adapters.queries import load_queries
 from proxy.adapters.sqlite.lane import Lane
 from proxy.adapters.sqlite.payment_rows import Row
+from proxy.adapters.sqlite.transaction import SQL
 
-SQL: Final = load_queries("sqlite")
 LIST_LIMIT: Final = 1000
+
+
+__all__ = ["LIST_LIMIT", "SQL", "Lanes"]
 
 
 class Lanes:

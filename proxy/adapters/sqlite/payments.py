@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.adapters.sqlite.creates import create_all, issue_all, issues
-from proxy.adapters.sqlite.group_commit import Shared
 from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL, Lanes
 from proxy.adapters.sqlite.payment_rows import (
     PAYMENT_COLUMNS,
@@ -16,6 +15,7 @@ from proxy.adapters.sqlite.payment_rows import (
 )
 from proxy.adapters.sqlite.transition import write_change
 from proxy.adapters.sqlite.unsettled import read_unsettled
+from proxy.adapters.store.steps import Shared
 from proxy.errors import LeaseLost, NotFound
 from proxy.merchant import Mode
 from proxy.payment import Payment
@@ -28,7 +28,7 @@ _AFTER_ALL_IDS: Final = "~"
 
 class SqlitePayments(Lanes):
     async def create_payment(self, payment: Payment, intent: Intent, watch: Watch) -> Stored:
-        return await self._write.do(Shared(create_all, (payment, intent, watch)))
+        return await self._write.do(Shared(create_all, (payment, intent, watch)))  # type: ignore[arg-type]  # still a closure
 
     async def stored(self, merchant_id: str, storefront: str, mode: Mode, key: str) -> Stored | None:
         intent_key = (merchant_id, storefront, mode.value, key)
@@ -40,7 +40,7 @@ class SqlitePayments(Lanes):
 
     async def transition(self, change: Change) -> None:
         if issues(change):
-            await self._write.do(Shared(issue_all, change))
+            await self._write.do(Shared(issue_all, change))  # type: ignore[arg-type]  # still a closure
         else:
             await self._write.do(lambda connection: write_change(connection, change))
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from proxy.adapters.sqlite.connection import Database, Fault
 from proxy.adapters.sqlite.deliveries import SqliteDeliveries
-from proxy.adapters.sqlite.group_commit import Batch, commit_together, read_together
-from proxy.adapters.sqlite.lane import MAX_WAITING, Lane
+from proxy.adapters.sqlite.group_commit import commit_together, read_together
+from proxy.adapters.sqlite.lane import Lane
 from proxy.adapters.sqlite.lanes import SQL
 from proxy.adapters.sqlite.lock import FileLock
 from proxy.adapters.sqlite.migrations import migrate
@@ -17,8 +17,9 @@ from proxy.adapters.sqlite.redelivery import SqliteRedelivery
 from proxy.adapters.sqlite.registry import SqliteRegistry
 from proxy.adapters.sqlite.retention import SqliteRetention
 from proxy.adapters.sqlite.secrets import SqliteSecrets
-from proxy.adapters.sqlite.together import Together
 from proxy.adapters.sqlite.turns import record
+from proxy.adapters.store.steps import MAX_WAITING, Batch
+from proxy.adapters.store.together import Together
 from proxy.ports import Now
 
 SQLITE_VERSION: Final = sqlite3.sqlite_version
@@ -34,7 +35,7 @@ class SqliteStore(SqlitePayments, SqliteDeliveries, SqliteRedelivery, SqliteRete
         self._now = now
         self._write = write
         self._read = read
-        self._records = Together(write, record)
+        self._records = Together(write, record)  # type: ignore[arg-type]  # still a closure
 
     async def ping(self) -> None:
         at = self._now()

@@ -5,12 +5,12 @@ item it reads once for all that are like it.
 """
 
 import asyncio
-import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar
 
-from proxy.adapters.sqlite.lane import MAX_WAITING, Lane
+from proxy.adapters.store.steps import MAX_WAITING, Lane
+from proxy.adapters.store.transaction import Transaction
 from proxy.errors import Overloaded, StoreUnavailable
 
 Item = TypeVar("Item")
@@ -23,7 +23,9 @@ class Together(Generic[Item, Result]):
     """`step` gives, in the items' order, each one's result, or the error that its caller is to see."""
 
     def __init__(
-        self, lane: Lane, step: Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result | Exception]]
+        self,
+        lane: Lane,
+        step: Callable[[Transaction, Sequence[Item]], Coroutine[Any, Any, Sequence[Result | Exception]]],
     ) -> None:
         self._lane = lane
         self._step = step
@@ -62,7 +64,7 @@ class Together(Generic[Item, Result]):
 
     async def _results(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         try:
-            return await self._lane.do(lambda connection: self._step(connection, items))
+            return await self._lane.do(lambda transaction: self._step(transaction, items))
         except (StoreUnavailable, Overloaded) as error:
             return [error] * len(items)
         except Exception as error:  # noqa: BLE001  its waiter gets it

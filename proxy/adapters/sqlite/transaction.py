@@ -1,0 +1,53 @@
+"""A transaction on SQLite: each query runs where it is awaited, on the connection's thread, and never waits."""
+
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from types import CoroutineType
+from typing import Any, Final, TypeVar
+
+from proxy.adapters.queries import load_queries
+from proxy.adapters.store.transaction import Row
+
+T = TypeVar("T")
+
+SQL: Final = load_queries("sqlite")
+
+
+class SqliteTransaction:
+    """Implements proxy.adapters.store.transaction.Transaction within what its connection has begun."""
+
+    __slots__ = ("execute", "executemany")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    async def row(self, query: str, parameters: Row = ()) -> Row | None:
+        row: Row | None = self.execute(SQL[query], parameters).fetchone()
+        return row
+
+    async def rows(self, query: str, parameters: Row = ()) -> Sequence[Row]:
+        return self.execute(SQL[query], parameters).fetchall()
+
+    async def run(self, query: str, parameters: Row = ()) -> int:
+        return self.execute(SQL[query], parameters).rowcount
+
+    async def run_all(self, query: str, rows: Sequence[Row]) -> int:
+        return self.executemany(SQL[query], rows).rowcount
+
+
+class StepWaited(Exception):
+    """A step awaited something other than its transaction, which would hold the database up for everybody."""
+
+
+def finished(running: Coroutine[Any, Any, T]) -> T:
+    """What a step on a SqliteTransaction gives, run to its end here and now. Raises what it raises, and StepWaited."""
+    if not isinstance(running, CoroutineType):
+        return running  # type: ignore[return-value]  # a step that is still a closure
+    try:
+        running.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    running.close()
+    raise StepWaited
