@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Sequence
 
 from proxy.adapters.sqlite.lanes import SQL
-from proxy.adapters.sqlite.payment_rows import (
+from proxy.adapters.sqlite.transition import write_watch
+from proxy.adapters.store.payment_rows import (
     changed_payment_row,
     entry_row,
     new_payment_row,
     stored_of,
     watch_row,
 )
-from proxy.adapters.sqlite.transition import write_watch
 from proxy.adapters.store.steps import Outcome
 from proxy.errors import InvoiceKeySeen, OrderAlreadyPaid, StaleVersion
 from proxy.payment import Payment, Status

@@ -3,8 +3,8 @@
 from typing import Final
 
 from proxy.adapters.sqlite.lane import Lane
-from proxy.adapters.sqlite.payment_rows import Row
 from proxy.adapters.sqlite.transaction import SQL
+from proxy.adapters.store.transaction import Row
 
 LIST_LIMIT: Final = 1000
 

@@ -6,15 +6,15 @@ from typing import Final
 
 from proxy.adapters.sqlite.creates import create_all, issue_all, issues
 from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL, Lanes
-from proxy.adapters.sqlite.payment_rows import (
+from proxy.adapters.sqlite.transition import write_change
+from proxy.adapters.sqlite.unsettled import read_unsettled
+from proxy.adapters.store.payment_rows import (
     PAYMENT_COLUMNS,
     entry_of,
     payment_of,
     stored_of,
     watch_of,
 )
-from proxy.adapters.sqlite.transition import write_change
-from proxy.adapters.sqlite.unsettled import read_unsettled
 from proxy.adapters.store.steps import Shared
 from proxy.errors import LeaseLost, NotFound
 from proxy.merchant import Mode

@@ -5,8 +5,8 @@ from typing import Final
 
 from proxy.adapters.sqlite.deliveries import delivery_of
 from proxy.adapters.sqlite.lanes import SQL, Lanes
-from proxy.adapters.sqlite.registry_rows import endpoint_of
 from proxy.adapters.sqlite.transition import delivery_id, write_event
+from proxy.adapters.store.registry_rows import endpoint_of
 from proxy.delivery_records import (
     DeliveryFilter,
     EndpointFigures,

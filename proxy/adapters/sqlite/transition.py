@@ -4,8 +4,8 @@ import sqlite3
 from hashlib import sha256
 
 from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL
-from proxy.adapters.sqlite.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
-from proxy.adapters.sqlite.registry_rows import audit_row, endpoint_of
+from proxy.adapters.store.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
+from proxy.adapters.store.registry_rows import audit_row, endpoint_of
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
 from proxy.ids import DELIVERY, base62, merchant_key
 from proxy.merchant import Endpoint, EndpointState

@@ -4,7 +4,7 @@ import sqlite3
 from typing import Final
 
 from proxy.adapters.sqlite.lanes import SQL
-from proxy.adapters.sqlite.payment_rows import payment_of
+from proxy.adapters.store.payment_rows import payment_of
 from proxy.ids import PAYMENT, base62, merchant_key, merchant_of_id
 from proxy.payment import Payment
 from proxy.records import Unsettled

@@ -1,9 +1,10 @@
-"""Sealed secrets and the audit log: the rest of the Registry port on SQLite."""
+"""Sealed secrets and the audit log: the rest of the Registry port."""
 
-import sqlite3
+from collections.abc import Sequence
 
-from proxy.adapters.sqlite.lanes import SQL, Lanes
-from proxy.adapters.sqlite.registry_rows import Row, audit_of, audit_row, sealed_of
+from proxy.adapters.store.parts import StoreParts
+from proxy.adapters.store.registry_rows import audit_of, audit_row, sealed_of
+from proxy.adapters.store.transaction import Row, Transaction
 from proxy.merchant import AuditEntry
 from proxy.records import Sealed
 
@@ -11,7 +12,7 @@ from proxy.records import Sealed
 _AFTER_ALL_TIMES = 2**63 - 1
 
 
-class SqliteSecrets(Lanes):
+class StoreSecrets(StoreParts):
     async def secrets(self, merchant_id: str, owner_id: str) -> list[Sealed]:
         return [sealed_of(row) for row in await self._rows("secrets", (merchant_id, owner_id))]
 
@@ -24,23 +25,23 @@ class SqliteSecrets(Lanes):
     async def rewrap(self, before: Sealed, after: Sealed, audit: AuditEntry | None) -> None:
         key = (before.merchant_id, before.owner_id, before.name, before.blob)
 
-        def step(connection: sqlite3.Connection) -> None:
-            replaced = connection.execute(SQL["rewrap_secret"], (*key, after.kek_id, after.blob)).rowcount == 1
+        async def step(transaction: Transaction) -> None:
+            replaced = await transaction.run("rewrap_secret", (*key, after.kek_id, after.blob)) == 1
             if replaced and audit is not None:
-                connection.execute(SQL["insert_audit"], audit_row(audit))
+                await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
     async def list_audit(self, merchant_id: str | None, after: str | None, limit: int) -> list[AuditEntry]:
-        def step(connection: sqlite3.Connection) -> list[Row]:
+        async def step(transaction: Transaction) -> Sequence[Row]:
             point: tuple[int, str] = (_AFTER_ALL_TIMES, "")
             if after is not None:
-                row = connection.execute(SQL["audit_at"], (after,)).fetchone()
+                row = await transaction.row("audit_at", (after,))
                 if row is None:
                     return []
                 point = (row[0], after)
             if merchant_id is None:
-                return connection.execute(SQL["list_audit_of_all"], (*point, limit)).fetchall()
-            return connection.execute(SQL["list_audit"], (merchant_id, *point, limit)).fetchall()
+                return await transaction.rows("list_audit_of_all", (*point, limit))
+            return await transaction.rows("list_audit", (merchant_id, *point, limit))
 
         return [audit_of(row) for row in await self._read.do(step)]

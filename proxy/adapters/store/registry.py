@@ -1,11 +1,9 @@
-"""Merchants, terminals, tokens and endpoints: the larger part of the Registry port on SQLite."""
+"""Merchants, terminals, tokens and endpoints: the larger part of the Registry port."""
 
-import sqlite3
 from collections.abc import Sequence
 
-from proxy.adapters.sqlite.lanes import LIST_LIMIT, SQL, Lanes
-from proxy.adapters.sqlite.registry_rows import (
-    Row,
+from proxy.adapters.store.parts import LIST_LIMIT, StoreParts
+from proxy.adapters.store.registry_rows import (
     audit_row,
     endpoint_of,
     endpoint_row,
@@ -18,7 +16,8 @@ from proxy.adapters.sqlite.registry_rows import (
     token_of,
     token_row,
 )
-from proxy.adapters.sqlite.turns import settle
+from proxy.adapters.store.transaction import Row, Transaction
+from proxy.adapters.store.turns import settle
 from proxy.errors import NotFound, StaleVersion
 from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Terminal, Token
 from proxy.records import Sealed
@@ -27,22 +26,22 @@ from proxy.records import Sealed
 _BEFORE_ALL_IDS = ""
 
 
-class SqliteRegistry(Lanes):
+class StoreRegistry(StoreParts):
     async def add_merchant(self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry) -> None:
-        def step(connection: sqlite3.Connection) -> None:
-            connection.execute(SQL["insert_merchant"], merchant_row(merchant))
-            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+        async def step(transaction: Transaction) -> None:
+            await transaction.run("insert_merchant", merchant_row(merchant))
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
     async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
         merchant_id, name, origins, _, updated_at = merchant_row(merchant)
 
-        def step(connection: sqlite3.Connection) -> None:
-            _update(connection, "merchant", (merchant_id, name, origins, updated_at))
-            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+        async def step(transaction: Transaction) -> None:
+            await _update(transaction, "merchant", (merchant_id, name, origins, updated_at))
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
@@ -53,23 +52,23 @@ class SqliteRegistry(Lanes):
         return [merchant_of(row) for row in await self._rows("list_merchants", (after or _BEFORE_ALL_IDS, limit))]
 
     async def add_terminal(self, terminal: Terminal, secret: Sealed, audit: AuditEntry) -> None:
-        def step(connection: sqlite3.Connection) -> None:
-            _require_merchant(connection, terminal.merchant_id)
-            connection.execute(SQL["insert_terminal"], terminal_row(terminal))
-            connection.execute(SQL["put_secret"], sealed_row(secret))
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+        async def step(transaction: Transaction) -> None:
+            await _require_merchant(transaction, terminal.merchant_id)
+            await transaction.run("insert_terminal", terminal_row(terminal))
+            await transaction.run("put_secret", sealed_row(secret))
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
     async def save_terminal(self, terminal: Terminal, secret: Sealed | None, audit: AuditEntry) -> None:
         merchant_id, terminal_id, name, _, gateway_url, return_base_url, enabled, _, updated_at = terminal_row(terminal)
 
-        def step(connection: sqlite3.Connection) -> None:
+        async def step(transaction: Transaction) -> None:
             changes = (merchant_id, terminal_id, name, gateway_url, return_base_url, enabled, updated_at)
-            _update(connection, "terminal", changes)
+            await _update(transaction, "terminal", changes)
             if secret is not None:
-                connection.execute(SQL["put_secret"], sealed_row(secret))
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+                await transaction.run("put_secret", sealed_row(secret))
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
@@ -80,10 +79,10 @@ class SqliteRegistry(Lanes):
         return [terminal_of(row) for row in await self._rows("list_terminals", (merchant_id, LIST_LIMIT))]
 
     async def add_token(self, token: Token, audit: AuditEntry) -> None:
-        def step(connection: sqlite3.Connection) -> None:
-            _require_merchant(connection, token.merchant_id)
-            connection.execute(SQL["insert_token"], token_row(token))
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+        async def step(transaction: Transaction) -> None:
+            await _require_merchant(transaction, token.merchant_id)
+            await transaction.run("insert_token", token_row(token))
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
@@ -97,9 +96,9 @@ class SqliteRegistry(Lanes):
             token.revoked_at,
         )
 
-        def step(connection: sqlite3.Connection) -> None:
-            _update(connection, "token", changes)
-            connection.execute(SQL["insert_audit"], audit_row(audit))
+        async def step(transaction: Transaction) -> None:
+            await _update(transaction, "token", changes)
+            await transaction.run("insert_audit", audit_row(audit))
 
         await self._write.do(step)
 
@@ -114,12 +113,12 @@ class SqliteRegistry(Lanes):
         return [token_of(row) for row in await self._rows("list_tokens", (merchant_id, LIST_LIMIT))]
 
     async def add_endpoint(self, endpoint: Endpoint, secrets: Sequence[Sealed], audit: AuditEntry) -> None:
-        def step(connection: sqlite3.Connection) -> None:
-            _require_merchant(connection, endpoint.merchant_id)
-            connection.execute(SQL["insert_endpoint"], endpoint_row(endpoint))
-            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
-            connection.execute(SQL["insert_audit"], audit_row(audit))
-            _set_turns(connection, endpoint)
+        async def step(transaction: Transaction) -> None:
+            await _require_merchant(transaction, endpoint.merchant_id)
+            await transaction.run("insert_endpoint", endpoint_row(endpoint))
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await transaction.run("insert_audit", audit_row(audit))
+            await _set_turns(transaction, endpoint)
 
         await self._write.do(step)
 
@@ -128,24 +127,26 @@ class SqliteRegistry(Lanes):
     ) -> None:
         *changes, _, updated_at = endpoint_row(after)
 
-        def step(connection: sqlite3.Connection) -> None:
-            if connection.execute(SQL["update_endpoint"], (*changes, updated_at, before.updated_at)).rowcount == 0:
+        async def step(transaction: Transaction) -> None:
+            await transaction.run("hold_events", (before.merchant_id,))
+            if await transaction.run("update_endpoint", (*changes, updated_at, before.updated_at)) == 0:
                 raise StaleVersion
-            connection.executemany(SQL["put_secret"], [sealed_row(secret) for secret in secrets])
-            connection.execute(SQL["insert_audit"], audit_row(audit))
-            _set_turns(connection, after)
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await transaction.run("insert_audit", audit_row(audit))
+            await _set_turns(transaction, after)
 
         await self._write.do(step)
 
     async def delete_endpoint(self, merchant_id: str, endpoint_id: str, audit: AuditEntry | None = None) -> None:
         key = (merchant_id, endpoint_id)
 
-        def step(connection: sqlite3.Connection) -> None:
-            if connection.execute(SQL["delete_endpoint"], key).rowcount == 0:
+        async def step(transaction: Transaction) -> None:
+            await transaction.run("hold_events", (merchant_id,))
+            if await transaction.run("delete_endpoint", key) == 0:
                 raise NotFound("endpoint")
             for query in ("delete_secrets", "end_turns", "drop_deliveries"):
-                connection.execute(SQL[query], key)
-            _note(connection, audit)
+                await transaction.run(query, key)
+            await _note(transaction, audit)
 
         await self._write.do(step)
 
@@ -156,31 +157,31 @@ class SqliteRegistry(Lanes):
         return [endpoint_of(row) for row in await self._rows("list_endpoints", (merchant_id, LIST_LIMIT))]
 
     async def _one(self, what: str, key: Row) -> Row:
-        row: Row | None = await self._read.do(lambda connection: connection.execute(SQL[what], key).fetchone())
+        row = await self._row(what, key)
         if row is None:
             raise NotFound(what)
         return row
 
 
-def _update(connection: sqlite3.Connection, what: str, changes: Row) -> None:
-    if connection.execute(SQL[f"update_{what}"], changes).rowcount == 0:
+async def _update(transaction: Transaction, what: str, changes: Row) -> None:
+    if await transaction.run(f"update_{what}", changes) == 0:
         raise NotFound(what)
 
 
-def _note(connection: sqlite3.Connection, audit: AuditEntry | None) -> None:
+async def _note(transaction: Transaction, audit: AuditEntry | None) -> None:
     if audit is not None:
-        connection.execute(SQL["insert_audit"], audit_row(audit))
+        await transaction.run("insert_audit", audit_row(audit))
 
 
-def _require_merchant(connection: sqlite3.Connection, merchant_id: str) -> None:
-    if connection.execute(SQL["merchant"], (merchant_id,)).fetchone() is None:
+async def _require_merchant(transaction: Transaction, merchant_id: str) -> None:
+    if await transaction.row("merchant", (merchant_id,)) is None:
         raise NotFound("merchant")
 
 
-def _set_turns(connection: sqlite3.Connection, endpoint: Endpoint) -> None:
+async def _set_turns(transaction: Transaction, endpoint: Endpoint) -> None:
     """Only an enabled endpoint is served; one that comes back, or moves, begins anew with what was held for it."""
     key = (endpoint.merchant_id, endpoint.id)
-    connection.execute(SQL["end_turns"], key)
+    await transaction.run("end_turns", key)
     if endpoint.state is EndpointState.ENABLED:
-        connection.execute(SQL["begin_turns"], key)
-        settle(connection, key, endpoint.updated_at)
+        await transaction.run("begin_turns", key)
+        await settle(transaction, key, endpoint.updated_at)

@@ -5,14 +5,13 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.adapters.store.transaction import Row
 from proxy.facts import Decision
 from proxy.merchant import Mode, ReturnMethod
 from proxy.money import Currency
 from proxy.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
 from proxy.records import Change, Entry, Intent, Reply, Stored
 from proxy.watch import Watch
-
-Row = Sequence[Any]
 
 PAYMENT_COLUMNS: Final = 28
 
