@@ -82,7 +82,7 @@ def created_answer(payment: Payment) -> dict[str, Any]:
 
 def belongs(payment: Payment, token: Token) -> bool:
     """Whether a `check` with this token may know of this payment."""
-    return payment.drop_in is not None and payment.storefront == token.storefront and payment.mode is token.mode
+    return payment.drop_in is not None and token.sees(payment.storefront, payment.mode, payment.terminal_id)
 
 
 def worth_asking(payment: Payment) -> bool:

@@ -44,6 +44,7 @@ class ReturnMethod(StrEnum):
     POST = "post"
 
 
+TERMINAL_SCOPE = "terminal:"
 ALL_SCOPES = frozenset(Scope)
 DEFAULT_SCOPES = frozenset({Scope.PAYMENTS_WRITE, Scope.PAYMENTS_READ, Scope.WEBHOOKS})
 
@@ -80,8 +81,9 @@ class Terminal:
 class Token:
     """An API token of one storefront; `digest` is the SHA-256 of it and `prefix` the part that may be shown.
 
-    The last three fields are the drop-in's: what unit the shop sends, how its customers come back, and whether any
-    https origin may be returned to, registered or not.
+    With a `terminal_id` (the scope `terminal:…`) it sees and makes that terminal's payments only. `amount_unit` and
+    the two after it are the drop-in's: what unit the shop sends, how its customers come back, and whether any https
+    origin may be returned to, registered or not.
     """
 
     id: str
@@ -102,6 +104,15 @@ class Token:
     def alive(self, now: int) -> bool:
         """Whether it may be used at `now`."""
         return (self.revoked_at is None or now < self.revoked_at) and (self.expires_at is None or now < self.expires_at)
+
+    def sees(self, storefront: str, mode: Mode, terminal_id: str) -> bool:
+        """Whether a payment of this storefront, mode and terminal is the token's to see."""
+        return storefront == self.storefront and mode is self.mode and self.terminal_id in {None, terminal_id}
+
+    def scope_names(self) -> list[str]:
+        """Its scopes as they are written, the terminal's among them."""
+        bound = [] if self.terminal_id is None else [f"{TERMINAL_SCOPE}{self.terminal_id}"]
+        return sorted(scope.value for scope in self.scopes) + bound
 
     def require(self, scope: Scope) -> None:
         """Raises Forbidden unless the token has `scope`."""

@@ -103,7 +103,7 @@ def _shown(token: Token) -> dict[str, object]:
         "storefront": token.storefront,
         "mode": token.mode,
         "prefix": token.prefix,
-        "scopes": sorted(token.scopes),
+        "scopes": token.scope_names(),
         "terminal_id": token.terminal_id,
         "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
         "amount_unit": token.amount_unit,

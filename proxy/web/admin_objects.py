@@ -42,7 +42,7 @@ def token_object(token: Token) -> dict[str, Any]:
         "storefront": token.storefront,
         "mode": token.mode.value,
         "prefix": token.prefix,
-        "scopes": sorted(scope.value for scope in token.scopes),
+        "scopes": token.scope_names(),
         "terminal_id": token.terminal_id,
         "created_at": rfc3339(token.created_at),
         "expires_at": _time(token.expires_at),

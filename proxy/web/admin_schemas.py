@@ -7,7 +7,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from proxy.clock import parse_rfc3339
 from proxy.facts import Decision
 from proxy.ids import merchant_of_id
-from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope
+from proxy.merchant import (
+    DEFAULT_SCOPES,
+    DEFAULT_STOREFRONT,
+    TERMINAL_SCOPE,
+    AmountUnit,
+    Mode,
+    ReturnMethod,
+    Scope,
+)
 from proxy.web.field_errors import refuse
 from proxy.web.schemas import Cursor, Input, PageQuery, PaymentQuery, Url, free_text
 
@@ -42,6 +50,10 @@ def _not_blank(value: str) -> str:
     if not value.strip():
         raise refuse("blank", "must say something", "باید چیزی بگوید")
     return value
+
+
+def _is_terminal_scope(scope: Any) -> bool:
+    return isinstance(scope, str) and scope.startswith(TERMINAL_SCOPE)
 
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -96,12 +108,25 @@ class ChangedTerminal(Changes):
 class NewToken(Input):
     storefront: Text = DEFAULT_STOREFRONT
     mode: ModeName = Mode.LIVE
-    scopes: Annotated[list[ScopeName], Field(max_length=len(Scope))] = sorted(DEFAULT_SCOPES)
+    scopes: Annotated[list[ScopeName], Field(max_length=len(Scope) + 1)] = sorted(DEFAULT_SCOPES)
     terminal_id: Text | None = None
     expires_at: Time | None = None
     amount_unit: Annotated[AmountUnit, Field(strict=False)] = AmountUnit.RIAL
     return_method: Annotated[ReturnMethod, Field(strict=False)] = ReturnMethod.GET
     any_https_return: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _terminal_scope(cls, members: Any) -> Any:
+        """A scope `terminal:…` is the terminal_id, which may also stand by itself."""
+        scopes, terminal_id = members.get("scopes"), members.get("terminal_id")
+        named = [scope for scope in scopes if _is_terminal_scope(scope)] if isinstance(scopes, list) else []
+        if not named or not isinstance(terminal_id, str | None):
+            return members
+        terminals = {scope.removeprefix(TERMINAL_SCOPE) for scope in named} | {terminal_id} - {None}
+        if len(terminals) > 1:
+            raise refuse("several_terminals", "names more than one terminal", "بیش از یک ترمینال نام برده است")
+        return {**members, "scopes": [scope for scope in scopes if scope not in named], "terminal_id": terminals.pop()}
 
     def expires_at_ms(self) -> int | None:
         """Milliseconds since the epoch."""

@@ -1,7 +1,7 @@
 """`/v1/events`: what happened, in order, for a shop without a public URL, or to compare with what its webhooks told."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -49,7 +49,7 @@ async def list_events(request: web.Request) -> web.Response:
     wanted = EventFilter(token.storefront, query.type, query.payment_id, after, query.limit, token.mode)
     page = await _waited_for(services, token.merchant_id, wanted, query)
     resume = write_cursor(str(page.resume), scope) if page.resume else None
-    shown = [event_object(event) for event in page.events]
+    shown = [event for event in map(event_object, page.events) if _sees(token, event)]
     return page_answer(request, shown, resume if page.more else None, resume_cursor=resume)
 
 
@@ -108,9 +108,15 @@ async def get_event(request: web.Request) -> web.Response:
         raise NotFound("event")
     event = await request.app[SERVICES].store.event(token.merchant_id, event_id)
     shown = event_object(event)
-    if event.storefront not in {None, token.storefront} or shown["data"].get("mode", token.mode) != token.mode:
+    if event.storefront not in {None, token.storefront} or not _sees(token, shown):
         raise NotFound("event")
     return json_answer(shown)
+
+
+def _sees(token: Token, shown: Mapping[str, Any]) -> bool:
+    """Whether an event is of the token's mode and terminal, or of none."""
+    mode, terminal_id = (shown["data"].get(name) for name in ("mode", "terminal_id"))
+    return mode in {None, token.mode} and (token.terminal_id is None or terminal_id in {None, token.terminal_id})
 
 
 def event_object(event: StoredEvent) -> dict[str, Any]:

@@ -44,7 +44,7 @@ async def create_payment(request: web.Request) -> web.Response:
         return created_reply(services, payment)
 
     order = body.order(services.default_expires_in)
-    creating = services.checkout.create(token, order, key, _digest(request, members), render)
+    creating = services.checkout.create(token, order, key, _digest(request, members, token), render)
     return reply_answer(await services.tasks.run_here(creating))
 
 
@@ -66,7 +66,9 @@ async def list_payments(request: web.Request) -> web.Response:
     found = await services.store.list_payments(token.merchant_id, wanted)
     page = found[: query.limit]
     following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
-    return page_answer(request, [payment_object(services, payment) for payment in page], following)
+    # What another terminal took is left out here rather than by the query: the page is shorter, and the cursor goes on.
+    seen = [payment for payment in page if token.terminal_id in {None, payment.terminal_id}]
+    return page_answer(request, [payment_object(services, payment) for payment in seen], following)
 
 
 async def check_payment(request: web.Request) -> web.Response:
@@ -100,12 +102,12 @@ def created_reply(services: Services, payment: Payment) -> Reply:
 
 
 async def _own_payment(request: web.Request, token: Token) -> Payment:
-    """The payment of the path. Raises NotFound when it is not one of this token's merchant, storefront and mode."""
+    """The payment of the path. Raises NotFound when it is not one that this token sees."""
     payment_id = request.match_info["payment_id"]
     if merchant_of_id(payment_id) != token.merchant_id:
         raise NotFound("payment")
     payment = await request.app[SERVICES].store.payment(token.merchant_id, payment_id)
-    if payment.storefront != token.storefront or payment.mode is not token.mode:
+    if not token.sees(payment.storefront, payment.mode, payment.terminal_id):
         raise NotFound("payment")
     request[PAYMENT_ID] = payment.id
     return payment
@@ -118,9 +120,12 @@ def _idempotency_key(request: web.Request) -> str:
     return keys[0]
 
 
-def _digest(request: web.Request, members: dict[str, Any]) -> bytes:
-    """What tells whether a repeated key came with the same request, however its JSON was spaced or ordered."""
-    canonical = orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+def _digest(request: web.Request, members: dict[str, Any], token: Token) -> bytes:
+    """What tells whether a repeated key came with the same request, however its JSON was spaced or ordered.
+
+    The terminal that a token is confined to belongs to it: the same key must not show what another terminal took.
+    """
+    canonical = orjson.dumps(members, option=orjson.OPT_SORT_KEYS) + (token.terminal_id or "").encode()
     return hashlib.sha256(b"%s %s\n%s" % (request.method.encode(), request.path.encode(), canonical)).digest()
 
 

@@ -39,3 +39,32 @@ async def test_another_word_is_refused_by_its_fields_name(admin: Admin, tokens: 
     status, problem = await admin.call("POST", tokens, {field: value})
     assert (status, [error["field"] for error in problem["errors"]]) == (422, [field])
     assert (await admin.call("GET", tokens))[1]["data"] == []
+
+
+async def test_a_terminals_scope_binds_the_token_to_it_and_is_shown(admin: Admin, tokens: str) -> None:
+    path = tokens.removesuffix("/tokens")
+    terminal = await admin.made(f"{path}/terminals", {"name": "one", "gateway_url": "https://g.ir", "api_key": "k"})
+    scope = f"terminal:{terminal['id']}"
+    made = await admin.made(tokens, {"scopes": ["payments:read", scope]})
+    assert (made["scopes"], made["terminal_id"]) == (["payments:read", scope], terminal["id"])
+    assert (await admin.made(tokens, {"terminal_id": terminal["id"]}))["scopes"][-1] == scope
+    entries = (await admin.call("GET", "/audit"))[1]["data"]
+    assert entries[1]["data"]["scopes"] == ["payments:read", scope]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"scopes": ["payments:read", "terminal:trm_nowhere"]}, "terminal_id"),
+        ({"scopes": ["terminal:trm_a"]}, "scopes"),
+        ({"scopes": ["webhooks", "terminal:trm_a", "terminal:trm_b"]}, "body"),
+        ({"scopes": ["webhooks", "terminal:trm_a"], "terminal_id": "trm_b"}, "body"),
+        ({"scopes": ["webhooks", "terminal:trm_a"], "terminal_id": ["trm_b"]}, "scopes.1"),
+    ],
+)
+async def test_a_terminals_scope_that_cannot_be_is_refused(
+    admin: Admin, tokens: str, fields: dict[str, Any], field: str
+) -> None:
+    status, problem = await admin.call("POST", tokens, fields)
+    assert (status, problem["errors"][0]["field"]) == (422, field)
+    assert (await admin.call("GET", tokens))[1]["data"] == []
