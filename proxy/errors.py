@@ -5,6 +5,7 @@ DargahError
 │   └── IdempotencyKeyReused
 ├── Unauthenticated         no token, or not one of ours
 ├── Forbidden               the token lacks a scope
+├── RateLimited             too often: retry after `retry_after_seconds`
 ├── NotFound                also for another merchant's rows: never "forbidden"
 ├── Conflict
 │   ├── OrderAlreadyPaid
@@ -96,6 +97,21 @@ class Forbidden(DargahError):
     def __init__(self, scope: str) -> None:
         super().__init__(f"This token lacks the scope `{scope}`.", f"این توکن دسترسی `{scope}` را ندارد.")
         self.scope = scope
+
+
+class RateLimited(DargahError):
+    """`limit` is the name of the limit that was reached, which lets `per_minute` through."""
+
+    code = "rate_limited"
+
+    def __init__(self, limit: str, per_minute: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"Too many requests: {limit} is {per_minute} a minute. Nothing was done; ask again later.",
+            "تعداد درخواست‌ها بیش از اندازه است. کاری انجام نشد؛ کمی بعد دوباره بفرستید.",
+        )
+        self.limit = limit
+        self.per_minute = per_minute
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotFound(DargahError):

@@ -15,19 +15,18 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from proxy.errors import DargahError, NotFound, Unavailable
+from proxy.errors import DargahError, NotFound, RateLimited, Unavailable
 from proxy.merchant import Mode
 from proxy.money import RIALS_PER_TOMAN
 from proxy.payment import Payment, Status
-from proxy.web.headers import SECURITY_HEADERS
+from proxy.web.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
 from proxy.web.problems import RouteNotFound, problem_of
 
 _STYLE: Final = files("proxy.web").joinpath("templates/style.css").read_text("utf-8")
 _STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 PAGE_HEADERS: Final[Mapping[str, str]] = {
-    **SECURITY_HEADERS,
+    **PAGE_SECURITY_HEADERS,
     "Content-Type": "text/html; charset=utf-8",
-    "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
@@ -132,14 +131,18 @@ def way_back_page(shop: str, way_back: WayBack) -> web.Response:
     return page
 
 
-def error_page(error: DargahError) -> web.Response:
-    """An error as the customer sees it, with the status and headers of the problem."""
+def error_page(error: DargahError, *, returning: bool = False) -> web.Response:
+    """An error as the customer sees it, with the status and headers of the problem.
+
+    Who is `returning` may have paid: what is put off is being confirmed, on a page that tries again by itself.
+    """
     problem = problem_of(error)
     match error:
         case NotFound() | RouteNotFound():
             page = _page(problem.status, _NO_LINK)
-        case Unavailable():
-            page = _page(problem.status, _BUSY, refresh=Refresh(max(POLL_SECONDS[0], error.retry_after_seconds), ""))
+        case Unavailable() | RateLimited():
+            words = OUTCOMES[Status.PENDING] if returning else _BUSY
+            page = _page(problem.status, words, refresh=Refresh(max(POLL_SECONDS[0], error.retry_after_seconds), ""))
         case _:
             page = _page(problem.status, _ODD)
     page.headers.update(problem.headers)
@@ -192,6 +195,7 @@ def _page(
         )
     )
     page = web.Response(status=status, body=text.encode(), headers=PAGE_HEADERS)
+    page.headers.add(*OPENER_POLICY)
     if way_back is not None and way_back.fields is not None:
         page.headers["Content-Security-Policy"] = _FORM_POLICY
     return page

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from proxy import errors
 from proxy.errors import DargahError, GatewayError, InvalidInput, NoOpenReview, OrderAlreadyPaid, PaymentClosed
-from proxy.web.headers import SECURITY_HEADERS
+from proxy.web.headers import SECURITY_HEADERS, rate_limit_headers
 
 PROBLEM_TYPE: Final = "application/problem+json"
 MAX_FIELD_CHARS: Final = 100
@@ -62,6 +62,38 @@ class UnsupportedMediaType(DargahError):
         )
 
 
+class MalformedHttp(DargahError):
+    """What is no HTTP. The answer tells nothing of what came: it may be somebody's secret, or a script."""
+
+    code = "malformed_http"
+
+    def __init__(self) -> None:
+        super().__init__("This is not a well-formed HTTP request.", "این درخواست HTTP درست نیست.")
+
+
+class HeadTooLarge(DargahError):
+    code = "head_too_large"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request line or the headers are too large.", "سطر درخواست یا سرآیندها بیش از اندازه بزرگ‌اند."
+        )
+
+
+class HeadTooSlow(DargahError):
+    code = "head_too_slow"
+
+    def __init__(self) -> None:
+        super().__init__("The headers did not arrive in time.", "سرآیندها به‌موقع نرسیدند.")
+
+
+class ExpectationFailed(DargahError):
+    code = "expectation_failed"
+
+    def __init__(self) -> None:
+        super().__init__("Only `Expect: 100-continue` is known.", "تنها `Expect: 100-continue` شناخته است.")
+
+
 class IdempotencyKeyRequired(DargahError):
     code = "idempotency_key_required"
 
@@ -88,6 +120,7 @@ _STATUS: Final[Mapping[type[DargahError], int]] = {
     errors.IdempotencyKeyReused: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.RateLimited: 429,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.GatewayRefused: 502,
@@ -101,6 +134,10 @@ _STATUS: Final[Mapping[type[DargahError], int]] = {
     BodyTooSlow: 408,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
+    MalformedHttp: 400,
+    HeadTooSlow: 408,
+    ExpectationFailed: 417,
+    HeadTooLarge: 431,
     DargahError: 500,
 }
 
@@ -110,6 +147,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "idempotency_key_required": "The Idempotency-Key header is missing or malformed",
     "unauthenticated": "No valid token",
     "forbidden": "The token may not do this",
+    "rate_limited": "Too many requests",
     "not_found": "Not found",
     "route_not_found": "No such path",
     "method_not_allowed": "No such method at this path",
@@ -129,6 +167,10 @@ _TITLES: Final[Mapping[str, str]] = {
     "body_too_large": "The body is too large",
     "body_too_slow": "The body did not arrive in time",
     "unsupported_media_type": "The body must be JSON",
+    "malformed_http": "Not a well-formed HTTP request",
+    "head_too_large": "The headers are too large",
+    "head_too_slow": "The headers did not arrive in time",
+    "expectation_failed": "The expectation cannot be met",
 }
 
 
@@ -202,6 +244,10 @@ def _headers(error: DargahError) -> dict[str, str]:
             return {"WWW-Authenticate": 'Bearer realm="dargah"'}
         case errors.RequestInProgress() | errors.Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
+        case errors.RateLimited():
+            return rate_limit_headers(error.limit, error.per_minute, 0, error.retry_after_seconds) | {
+                "Retry-After": str(error.retry_after_seconds)
+            }
         case MethodNotAllowed():
             return {"Allow": ", ".join(error.allowed)}
         case _:

@@ -14,12 +14,12 @@ from web.openapi_check import check_schema
 PAYMENT_ID = "pay_8Hk2Lm0Q0UfJx3aZ7cVbN1mKpT"
 
 SAMPLES: dict[int, list[DargahError]] = {
-    400: [problems.MalformedBody("why", "چرا"), problems.IdempotencyKeyRequired()],
+    400: [problems.MalformedBody("why", "چرا"), problems.IdempotencyKeyRequired(), problems.MalformedHttp()],
     401: [errors.Unauthenticated()],
     403: [errors.Forbidden("payments:write")],
     404: [errors.NotFound("payment"), problems.RouteNotFound()],
     405: [problems.MethodNotAllowed(("GET", "POST"))],
-    408: [problems.BodyTooSlow()],
+    408: [problems.BodyTooSlow(), problems.HeadTooSlow()],
     409: [
         errors.Conflict("a", "ب"),
         errors.OrderAlreadyPaid(PAYMENT_ID),
@@ -29,7 +29,10 @@ SAMPLES: dict[int, list[DargahError]] = {
     ],
     413: [problems.BodyTooLarge(10)],
     415: [problems.UnsupportedMediaType()],
+    417: [problems.ExpectationFailed()],
     422: [InvalidInput([FieldError("amount", "required", "is required", "لازم است")]), errors.IdempotencyKeyReused()],
+    429: [errors.RateLimited("calls", 60, 3)],
+    431: [problems.HeadTooLarge()],
     500: [problems.InternalError()],
     502: [errors.GatewayRefused("a", "ب", PAYMENT_ID, 101), errors.GatewayUnclear("a", "ب", PAYMENT_ID)],
     503: [

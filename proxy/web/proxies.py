@@ -1,0 +1,136 @@
+"""Whose address a request comes from, and what the proxies in front may say about it.
+
+`X-Forwarded-For` or `Forwarded` is read from the right, and only as far as configured proxies wrote it: what stands
+further left was sent by the client itself. One of the two is read, since a proxy that sets one lets the other pass.
+`Host`, `X-Forwarded-Host` and `X-Forwarded-Proto` are believed from nobody: links are built from DARGAH_PUBLIC_URL.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final, Literal
+
+import structlog
+from aiohttp import web
+
+log = structlog.get_logger()
+
+Network = IPv4Network | IPv6Network
+Header = Literal["x-forwarded-for", "forwarded"]
+
+X_FORWARDED_FOR: Final = "X-Forwarded-For"
+FORWARDED: Final = "Forwarded"
+# More hops than any deployment has. What is not that short is not worth the time to read it.
+MAX_HOPS: Final = 16
+MAX_CHARS: Final = 1024
+# A provider gives each customer a network of this size, so one caller has all of its addresses.
+_IPV6_CUSTOMER_BITS: Final = 64
+_FOR: Final = re.compile(r'(?:^|;)\s*for=(?:"([^"\\]*)"|([^;",\s]*))\s*(?:;|$)', re.IGNORECASE)
+_WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?")
+
+
+class Proxies:
+    """Which peers are proxies of ours. `header` is the one that they all set."""
+
+    def __init__(self, trusted: Sequence[Network] = (), header: Header = "x-forwarded-for") -> None:
+        self._trusted = tuple(trusted)
+        self._header = FORWARDED if header == "forwarded" else X_FORWARDED_FOR
+        self._told = False
+        self.trusts = lru_cache(maxsize=4096)(self._trusts)
+        self._client = lru_cache(maxsize=4096)(self._from_the_right)
+
+    def client(self, request: web.Request) -> str | None:
+        """The client's address. None when it is behind a proxy that is not configured, and so unknown."""
+        peer = request.remote or ""
+        if not self._trusted:
+            return None if self._speaks_for_others(request, peer) else peer
+        if not self.trusts(peer):
+            return peer
+        text = ",".join(request.headers.getall(self._header, ()))
+        return self._client(peer, text) if len(text) <= MAX_CHARS else peer
+
+    def _speaks_for_others(self, request: web.Request, peer: str) -> bool:
+        """Whether the peer seems to be a proxy that the settings forgot, whose clients must not share one limit."""
+        if X_FORWARDED_FOR not in request.headers and FORWARDED not in request.headers:
+            return False
+        if not is_private(peer):
+            return False
+        if not self._told:
+            self._told = True
+            log.warning("proxy_not_configured", client=peer)
+        return True
+
+    def _trusts(self, peer: str) -> bool:
+        address = parsed(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+    def _from_the_right(self, peer: str, text: str) -> str:
+        """The first address from the right that is no proxy of ours; the last proxy's where nothing better is known."""
+        known = peer
+        hops = _forwarded(text) if self._header is FORWARDED else text.split(",")
+        for hop in reversed(hops[-MAX_HOPS:]):
+            address = parsed(_bare(hop.strip()))
+            if address is None:
+                return known
+            known = str(address)
+            if not self.trusts(known):
+                return known
+        return known
+
+
+def parse_networks(value: object) -> tuple[Network, ...]:
+    """Addresses and CIDR networks, by comma or white space. Raises ValueError."""
+    entries: Iterable[object] = value if isinstance(value, tuple | list) else re.split(r"[,\s]+", str(value))
+    return tuple(_networks(entries))
+
+
+@lru_cache(maxsize=4096)
+def caller_of(address: str) -> str:
+    """The key of whoever has this address: of IPv6 its network, since a caller has 2^64 addresses there."""
+    found = parsed(address)
+    if not isinstance(found, IPv6Address):
+        return address if found is None else str(found)
+    return str(IPv6Network((found, _IPV6_CUSTOMER_BITS), strict=False))
+
+
+@lru_cache(maxsize=4096)
+def is_private(address: str) -> bool:
+    """Whether this is loopback or a private network's."""
+    found = parsed(address)
+    return found is not None and (found.is_loopback or found.is_private)
+
+
+def parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """The address, an IPv4 one where IPv6 only wraps it."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
+def _networks(entries: Iterable[object]) -> Iterator[Network]:
+    for entry in entries:
+        if isinstance(entry, IPv4Network | IPv6Network):
+            yield entry
+        elif entry:
+            try:
+                yield ip_network(str(entry))
+            except ValueError as error:
+                raise ValueError(f"{entry!r}: write addresses or networks, such as 10.0.0.0/8 ({error})") from None
+
+
+def _bare(hop: str) -> str:
+    """The address without the port and the brackets that some proxies write."""
+    found = _WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]
+
+
+def _forwarded(text: str) -> list[str]:
+    """The `for` of each element of RFC 7239's list; empty where there is none or it is not understood."""
+    hops = []
+    for element in text.split(","):
+        found = _FOR.findall(element)
+        hops.append(found[0][0] or found[0][1] if len(found) == 1 else "")
+    return hops
