@@ -4,6 +4,7 @@ from typing import Final
 
 from .planted_edits import Edit, Planted
 
+_STEPS = "adapters/store/"
 _STORE = "adapters/sqlite/"
 _SQL = "adapters/sql/"
 _CHECKOUT = "checkout.py"
@@ -13,15 +14,16 @@ STORAGE: Final = (
         "the webhook goes out before the state is committed",
         (
             Edit(
-                f"{_STORE}payments.py",
-                "            await self._write.do(lambda connection: write_change(connection, change))\n",
+                f"{_STEPS}payments.py",
+                "            await self._write.do("
+                "lambda transaction: write_change(transaction, change), change.after.merchant_id)\n",
                 "            from dataclasses import replace\n"
-                "            from proxy.adapters.sqlite.transition import write_event\n"
+                "            from proxy.adapters.store.transition import write_event\n"
                 "            for event in change.events:\n"
                 "                version = change.after.version\n"
-                "                await self._write.do(lambda connection: write_event(connection, event, version))\n"
+                "                await self._write.do(lambda transaction: write_event(transaction, event, version))\n"
                 "            only = replace(change, events=())\n"
-                "            await self._write.do(lambda connection: write_change(connection, only))\n",
+                "            await self._write.do(lambda transaction: write_change(transaction, only))\n",
             ),
         ),
     ),
@@ -45,12 +47,12 @@ STORAGE: Final = (
                 "ON CONFLICT DO NOTHING",
             ),
             Edit(
-                f"{_STORE}payments.py",
-                "        return await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
+                f"{_STEPS}payments.py",
+                "        stored: Stored = await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
                 "        known = await self.stored(payment.merchant_id, payment.storefront, payment.mode, intent.key)\n"
                 "        if known is not None:\n"
                 "            return known\n"
-                "        return await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
+                "        stored: Stored = await self._write.do(Shared(create_all, (payment, intent, watch)))\n",
             ),
         ),
         "contract tests",
@@ -68,13 +70,13 @@ STORAGE: Final = (
     ),
     Planted(
         "the bank's tracking number is not claimed",
-        (Edit(f"{_STORE}transition.py", "            raise BankCodeSeen(owner)\n", "            pass\n"),),
+        (Edit(f"{_STEPS}transition.py", "            raise BankCodeSeen(owner)\n", "            pass\n"),),
         "contract tests",
         "tests/store/test_claims_of_money.py::test_a_bank_code_pays_one_payment",
     ),
     Planted(
         "the paid order is not claimed",
-        (Edit(f"{_STORE}transition.py", "            raise OrderPaidByAnother(owner)\n", "            pass\n"),),
+        (Edit(f"{_STEPS}transition.py", "            raise OrderPaidByAnother(owner)\n", "            pass\n"),),
         "state machine",
     ),
     Planted(
@@ -181,7 +183,7 @@ STORAGE: Final = (
         "what happens while an endpoint is paused is dropped",
         (
             Edit(
-                f"{_STORE}transition.py",
+                f"{_STEPS}transition.py",
                 "        if endpoint.id != but and endpoint.wants(",
                 "        if endpoint.state is EndpointState.ENABLED and endpoint.id != but and endpoint.wants(",
             ),

@@ -1,11 +1,11 @@
 """Every crash point of every scenario. None is sampled, so a failure is the same one next time."""
 
-import sqlite3
 from typing import Any, Final
 
 import pytest
 
-from proxy.adapters.sqlite import payments
+from proxy.adapters.sqlite.transaction import SqliteTransaction
+from proxy.adapters.store import payments
 
 from .crash_points import enumerate_points
 from .crash_points_migration import migrations
@@ -34,10 +34,10 @@ def test_death_at_any_statement_of_a_migration_leaves_what_the_next_start_can_fi
 def test_a_claim_that_forgets_is_caught_at_the_points_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     real = payments._claim_watches
 
-    def forgetful(connection: sqlite3.Connection, now: int, lease_until: int, limit: int) -> Any:
-        claimed = real(connection, now, lease_until, limit)
+    async def forgetful(transaction: SqliteTransaction, now: int, lease_until: int, limit: int) -> Any:
+        claimed = await real(transaction, now, lease_until, limit)
         for payment, _ in claimed:
-            connection.execute("DELETE FROM watches WHERE payment_id = ?", (payment.id,))
+            transaction.execute("DELETE FROM watches WHERE payment_id = ?", (payment.id,))
         return claimed
 
     monkeypatch.setattr(payments, "_claim_watches", forgetful)

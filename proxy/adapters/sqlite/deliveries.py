@@ -1,12 +1,12 @@
 """Events on their way to endpoints: the Deliveries port on SQLite."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from proxy.adapters.sqlite.lanes import SQL, Lanes
-from proxy.adapters.sqlite.transition import write_event
 from proxy.adapters.sqlite.turns import Report, claim, release
 from proxy.adapters.store.together import Together
+from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.transition import write_event
 from proxy.errors import NotFound
 from proxy.merchant import Endpoint
 from proxy.ports import Now
@@ -25,7 +25,9 @@ class SqliteDeliveries(Lanes):
         return await self._records.do((finished, follow))
 
     async def disable_endpoint(self, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
-        return await self._write.do(lambda connection: _disable(connection, endpoint, reason, now, event))
+        return await self._write.do(
+            lambda transaction: _disable(transaction, endpoint, reason, now, event), endpoint.merchant_id
+        )
 
     async def release_deliveries(self, claims: Sequence[Claim]) -> None:
         now = self._now()
@@ -60,12 +62,12 @@ class SqliteDeliveries(Lanes):
         return [StoredEvent(*row) for row in rows]
 
 
-def _disable(connection: sqlite3.Connection, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
+async def _disable(transaction: Transaction, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
     key = (endpoint.merchant_id, endpoint.id)
-    if connection.execute(SQL["disable_endpoint"], (*key, reason, now, endpoint.updated_at)).rowcount == 0:
+    if await transaction.run("disable_endpoint", (*key, reason, now, endpoint.updated_at)) == 0:
         return False
-    connection.execute(SQL["end_turns"], key)
-    write_event(connection, event, None, but=endpoint.id)
+    await transaction.run("end_turns", key)
+    await write_event(transaction, event, None, but=endpoint.id)
     return True
 
 

@@ -41,12 +41,12 @@ class Lane:
         self._task = self._loop.create_task(self._work(), name="store-lane")
 
     @overload
-    async def do(self, step: Step[T]) -> T: ...
+    async def do(self, step: Step[T], merchant_id: str | None = None) -> T: ...
 
     @overload
-    async def do(self, step: Callable[[sqlite3.Connection], T]) -> T: ...
+    async def do(self, step: Callable[[sqlite3.Connection], T], merchant_id: str | None = None) -> T: ...
 
-    async def do(self, step: Callable[[Any], Any]) -> Any:
+    async def do(self, step: Callable[[Any], Any], merchant_id: str | None = None) -> Any:  # noqa: ARG002  all steps run one after another here
         """What `step` gives, once its batch is done (for writes: committed).
 
         Raises what the step raised; Overloaded when the queue is full; StoreUnavailable when the storage failed (then

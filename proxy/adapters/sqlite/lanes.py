@@ -4,7 +4,6 @@ from typing import Final
 
 from proxy.adapters.sqlite.lane import Lane
 from proxy.adapters.sqlite.transaction import SQL
-from proxy.adapters.store.transaction import Row
 
 LIST_LIMIT: Final = 1000
 
@@ -17,7 +16,3 @@ class Lanes:
 
     _write: Lane
     _read: Lane
-
-    async def _rows(self, query: str, parameters: Row) -> list[Row]:
-        """The rows of a query that only reads."""
-        return await self._read.do(lambda connection: connection.execute(SQL[query], parameters).fetchall())

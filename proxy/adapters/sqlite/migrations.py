@@ -4,6 +4,7 @@ import sqlite3
 from typing import Final
 
 from proxy.adapters.queries import load_migrations
+from proxy.adapters.store.versions import StoreTooNew
 
 _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_versions (
@@ -12,10 +13,6 @@ CREATE TABLE IF NOT EXISTS schema_versions (
     applied_at INTEGER NOT NULL
 ) STRICT
 """
-
-
-class StoreTooNew(Exception):
-    """The database was migrated by a newer Dargah than this one."""
 
 
 def migrate(connection: sqlite3.Connection, now: int) -> None:

@@ -12,11 +12,11 @@ from proxy.adapters.sqlite.lane import Lane
 from proxy.adapters.sqlite.lanes import SQL
 from proxy.adapters.sqlite.lock import FileLock
 from proxy.adapters.sqlite.migrations import migrate
-from proxy.adapters.sqlite.payments import SqlitePayments
-from proxy.adapters.sqlite.redelivery import SqliteRedelivery
-from proxy.adapters.sqlite.retention import SqliteRetention
 from proxy.adapters.sqlite.turns import record
+from proxy.adapters.store.payments import StorePayments
+from proxy.adapters.store.redelivery import StoreRedelivery
 from proxy.adapters.store.registry import StoreRegistry
+from proxy.adapters.store.retention import StoreRetention
 from proxy.adapters.store.secrets import StoreSecrets
 from proxy.adapters.store.steps import MAX_WAITING, Batch
 from proxy.adapters.store.together import Together
@@ -26,7 +26,7 @@ SQLITE_VERSION: Final = sqlite3.sqlite_version
 """The library's version, to be logged at the start."""
 
 
-class SqliteStore(SqlitePayments, SqliteDeliveries, SqliteRedelivery, SqliteRetention, StoreRegistry, StoreSecrets):  # type: ignore[misc]  # half of its parts are still closures
+class SqliteStore(StorePayments, SqliteDeliveries, StoreRedelivery, StoreRetention, StoreRegistry, StoreSecrets):  # type: ignore[misc]  # half of its parts are still closures
     """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it."""
 
     def __init__(self, database: Database, lock: FileLock, now: Now, write: Lane, read: Lane) -> None:

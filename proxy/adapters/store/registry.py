@@ -33,7 +33,7 @@ class StoreRegistry(StoreParts):
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, merchant.id)
 
     async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
         merchant_id, name, origins, _, updated_at = merchant_row(merchant)
@@ -43,7 +43,7 @@ class StoreRegistry(StoreParts):
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, merchant_id)
 
     async def merchant(self, merchant_id: str) -> Merchant:
         return merchant_of(await self._one("merchant", (merchant_id,)))
@@ -58,7 +58,7 @@ class StoreRegistry(StoreParts):
             await transaction.run("put_secret", sealed_row(secret))
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, terminal.merchant_id)
 
     async def save_terminal(self, terminal: Terminal, secret: Sealed | None, audit: AuditEntry) -> None:
         merchant_id, terminal_id, name, _, gateway_url, return_base_url, enabled, _, updated_at = terminal_row(terminal)
@@ -70,7 +70,7 @@ class StoreRegistry(StoreParts):
                 await transaction.run("put_secret", sealed_row(secret))
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, merchant_id)
 
     async def terminal(self, merchant_id: str, terminal_id: str) -> Terminal:
         return terminal_of(await self._one("terminal", (merchant_id, terminal_id)))
@@ -84,7 +84,7 @@ class StoreRegistry(StoreParts):
             await transaction.run("insert_token", token_row(token))
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, token.merchant_id)
 
     async def save_token(self, token: Token, audit: AuditEntry) -> None:
         changes = (
@@ -100,7 +100,7 @@ class StoreRegistry(StoreParts):
             await _update(transaction, "token", changes)
             await transaction.run("insert_audit", audit_row(audit))
 
-        await self._write.do(step)
+        await self._write.do(step, token.merchant_id)
 
     async def token(self, merchant_id: str, token_id: str) -> Token:
         return token_of(await self._one("token", (merchant_id, token_id)))
@@ -120,7 +120,7 @@ class StoreRegistry(StoreParts):
             await transaction.run("insert_audit", audit_row(audit))
             await _set_turns(transaction, endpoint)
 
-        await self._write.do(step)
+        await self._write.do(step, endpoint.merchant_id)
 
     async def save_endpoint(
         self, before: Endpoint, after: Endpoint, audit: AuditEntry, secrets: Sequence[Sealed] = ()
@@ -128,27 +128,25 @@ class StoreRegistry(StoreParts):
         *changes, _, updated_at = endpoint_row(after)
 
         async def step(transaction: Transaction) -> None:
-            await transaction.run("hold_events", (before.merchant_id,))
             if await transaction.run("update_endpoint", (*changes, updated_at, before.updated_at)) == 0:
                 raise StaleVersion
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await transaction.run("insert_audit", audit_row(audit))
             await _set_turns(transaction, after)
 
-        await self._write.do(step)
+        await self._write.do(step, before.merchant_id)
 
     async def delete_endpoint(self, merchant_id: str, endpoint_id: str, audit: AuditEntry | None = None) -> None:
         key = (merchant_id, endpoint_id)
 
         async def step(transaction: Transaction) -> None:
-            await transaction.run("hold_events", (merchant_id,))
             if await transaction.run("delete_endpoint", key) == 0:
                 raise NotFound("endpoint")
             for query in ("delete_secrets", "end_turns", "drop_deliveries"):
                 await transaction.run(query, key)
             await _note(transaction, audit)
 
-        await self._write.do(step)
+        await self._write.do(step, merchant_id)
 
     async def endpoint(self, merchant_id: str, endpoint_id: str) -> Endpoint:
         return endpoint_of(await self._one("endpoint", (merchant_id, endpoint_id)))

@@ -15,8 +15,10 @@ MAX_WAITING: Final = 10_000
 class Lane(Protocol):
     """Where steps wait for their transaction."""
 
-    async def do(self, step: Step[T]) -> T:
+    async def do(self, step: Step[T], merchant_id: str | None = None) -> T:
         """What `step` gives, once it is done: committed, on a lane that writes.
+
+        Where several write at once, no two steps that were given the same `merchant_id` do.
 
         Raises what the step raised; Overloaded when too many wait; StoreUnavailable when the storage failed or the
         store is closed. A step may be run twice, the first time undone.

@@ -59,9 +59,3 @@ SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, bod
 WHERE merchant_id = $1 AND payment_id = $7 AND sequence > $2
     AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5) AND ($6 IS NULL OR type = $6)
 ORDER BY sequence LIMIT $3;
-
--- name: hold_events
--- Lets a merchant's events and this transaction wait for each other, and changes nothing: an event that is written just
--- now finds its endpoints as they are before this transaction or after it.
-INSERT INTO event_sequences (merchant_id, last) VALUES ($1, 0)
-ON CONFLICT (merchant_id) DO UPDATE SET last = event_sequences.last;

@@ -3,11 +3,8 @@
 A statement for many rows costs two thirds of as many statements.
 """
 
-import sqlite3
 from collections.abc import Sequence
 
-from proxy.adapters.sqlite.lanes import SQL
-from proxy.adapters.sqlite.transition import write_watch
 from proxy.adapters.store.payment_rows import (
     changed_payment_row,
     entry_row,
@@ -16,6 +13,8 @@ from proxy.adapters.store.payment_rows import (
     watch_row,
 )
 from proxy.adapters.store.steps import Outcome
+from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.transition import write_watch
 from proxy.errors import InvoiceKeySeen, OrderAlreadyPaid, StaleVersion
 from proxy.payment import Payment, Status
 from proxy.records import Change, Intent, Stored
@@ -28,29 +27,29 @@ class OneIsStale(Exception):
     """One of several is, and which is not to be seen: the batch is undone, and each is done alone."""
 
 
-def create_all(connection: sqlite3.Connection, creates: Sequence[Create]) -> list[Outcome]:
+async def create_all(transaction: Transaction, creates: Sequence[Create]) -> list[Outcome]:
     """The step behind Store.create_payment, with its conflict."""
     rows = [new_payment_row(payment, intent) for payment, intent, _ in creates]
-    if connection.executemany(SQL["insert_payment"], rows).rowcount == len(rows):
+    if await transaction.run_all("insert_payment", rows) == len(rows):
         outcomes = [Outcome(Stored(payment, intent, None, fresh=True)) for payment, intent, _ in creates]
     else:
-        outcomes = [_created(connection, payment, intent) for payment, intent, _ in creates]
+        outcomes = [await _created(transaction, payment, intent) for payment, intent, _ in creates]
     fresh = [
         watch_row(watch)
         for (_, _, watch), outcome in zip(creates, outcomes, strict=True)
         if outcome.error is None and outcome.value.fresh
     ]
-    connection.executemany(SQL["insert_watch"], fresh)
+    await transaction.run_all("insert_watch", fresh)
     return outcomes
 
 
-def _created(connection: sqlite3.Connection, payment: Payment, intent: Intent) -> Outcome:
+async def _created(transaction: Transaction, payment: Payment, intent: Intent) -> Outcome:
     """What became of one create where not all were new: its key was known, or else its order is paid."""
     scope = (payment.merchant_id, payment.storefront, payment.mode.value)
-    row = connection.execute(SQL["stored_by_key"], (*scope, intent.key)).fetchone()
+    row = await transaction.row("stored_by_key", (*scope, intent.key))
     if row is None:
-        owner = connection.execute(SQL["order_owner"], (*scope, payment.order_id)).fetchone()
-        return Outcome(error=OrderAlreadyPaid(owner[0]))
+        [(owner,)] = await transaction.rows("order_owner", (*scope, payment.order_id))
+        return Outcome(error=OrderAlreadyPaid(owner))
     stored = stored_of(row)
     if stored.payment.id != payment.id:
         return Outcome(stored)
@@ -67,38 +66,38 @@ def issues(change: Change) -> bool:
     )
 
 
-def issue_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
+async def issue_all(transaction: Transaction, changes: Sequence[Change]) -> list[Outcome]:
     """The step behind Store.transition for changes that `issues` says yes to.
 
     A stale one leaves its claim on the invoice, which is its payment's all the same: decided again, it claims it again.
     """
     claims = [(*_invoice(change), change.after.id) for change in changes]
-    if connection.executemany(SQL["claim_invoice_key"], claims).rowcount == len(claims):
-        outcomes = _update_all(connection, changes)
+    if await transaction.run_all("claim_invoice_key", claims) == len(claims):
+        outcomes = await _update_all(transaction, changes)
     else:
-        outcomes = [_issue(connection, change) for change in changes]
+        outcomes = [await _issue(transaction, change) for change in changes]
     done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome.error is None]
     entries = [entry_row(change.after, entry) for change in done for entry in change.entries]
-    connection.executemany(SQL["add_entry"], entries)
+    await transaction.run_all("add_entry", entries)
     for change in done:
-        write_watch(connection, change)
+        await write_watch(transaction, change)
     return outcomes
 
 
-def _update_all(connection: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
+async def _update_all(transaction: Transaction, changes: Sequence[Change]) -> list[Outcome]:
     rows = [changed_payment_row(change) for change in changes]
-    if connection.executemany(SQL["update_payment"], rows).rowcount == len(rows):
+    if await transaction.run_all("update_payment", rows) == len(rows):
         return [Outcome()] * len(rows)
     if len(rows) == 1:
         return [Outcome(error=StaleVersion())]
     raise OneIsStale
 
 
-def _issue(connection: sqlite3.Connection, change: Change) -> Outcome:
-    (owner,) = connection.execute(SQL["invoice_key_owner"], _invoice(change)).fetchone()
+async def _issue(transaction: Transaction, change: Change) -> Outcome:
+    [(owner,)] = await transaction.rows("invoice_key_owner", _invoice(change))
     if owner != change.after.id:
         return Outcome(error=InvoiceKeySeen())
-    if connection.execute(SQL["update_payment"], changed_payment_row(change)).rowcount == 0:
+    if await transaction.run("update_payment", changed_payment_row(change)) == 0:
         return Outcome(error=StaleVersion())
     return Outcome()
 

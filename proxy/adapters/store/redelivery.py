@@ -1,12 +1,12 @@
-"""Deliveries as their merchant looks at them and sends them again: the Redelivery port on SQLite."""
+"""Deliveries as their merchant looks at them and sends them again: the Redelivery port."""
 
-import sqlite3
 from typing import Final
 
 from proxy.adapters.sqlite.deliveries import delivery_of
-from proxy.adapters.sqlite.lanes import SQL, Lanes
-from proxy.adapters.sqlite.transition import delivery_id, write_event
+from proxy.adapters.store.parts import StoreParts
 from proxy.adapters.store.registry_rows import endpoint_of
+from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.transition import delivery_id, write_event
 from proxy.delivery_records import (
     DeliveryFilter,
     EndpointFigures,
@@ -18,7 +18,6 @@ from proxy.delivery_records import (
 from proxy.errors import NotFound
 from proxy.ids import DELIVERY, EVENT, base62, merchant_key
 from proxy.merchant import Endpoint
-from proxy.ports import Now
 from proxy.records import Attempt, Delivery, EventFilter, StoredEvent
 from proxy.verdict import Health
 from proxy.webhook import Event
@@ -34,18 +33,16 @@ _BACKLOG_COUNTED: Final = 10_000
 Key = tuple[str, str]
 
 
-class SqliteRedelivery(Lanes):
-    _now: Now
-
+class StoreRedelivery(StoreParts):
     async def delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
-        return await self._read.do(lambda connection: _delivery(connection, (merchant_id, delivery_id)))
+        return await self._read.do(lambda transaction: _delivery(transaction, (merchant_id, delivery_id)))
 
     async def delivery_log(self, merchant_id: str, delivery_id: str) -> tuple[Delivery, list[Attempt]]:
         key = (merchant_id, delivery_id)
 
-        def step(connection: sqlite3.Connection) -> tuple[Delivery, list[Attempt]]:
-            delivery = _delivery(connection, key)
-            return delivery, [Attempt(*row) for row in connection.execute(SQL["list_attempts"], key)]
+        async def step(transaction: Transaction) -> tuple[Delivery, list[Attempt]]:
+            delivery = await _delivery(transaction, key)
+            return delivery, [Attempt(*row) for row in await transaction.rows("list_attempts", key)]
 
         return await self._read.do(step)
 
@@ -62,15 +59,15 @@ class SqliteRedelivery(Lanes):
     async def retry_delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
         now = self._now()
 
-        def step(connection: sqlite3.Connection) -> Delivery:
+        async def step(transaction: Transaction) -> Delivery:
             key = (merchant_id, delivery_id)
-            endpoint_id = _delivery(connection, key).endpoint_id
-            _endpoint(connection, (merchant_id, endpoint_id))
-            connection.execute(SQL["requeue_delivery"], (*key, now))
-            connection.execute(SQL["hasten_turn"], (merchant_id, endpoint_id, now))
-            return _delivery(connection, key)
+            endpoint_id = (await _delivery(transaction, key)).endpoint_id
+            await _endpoint(transaction, (merchant_id, endpoint_id))
+            await transaction.run("hasten_turn", (merchant_id, endpoint_id, now))
+            await transaction.run("requeue_delivery", (*key, now))
+            return await _delivery(transaction, key)
 
-        return await self._write.do(step)
+        return await self._write.do(step, merchant_id)
 
     async def recover_deliveries(
         self, merchant_id: str, endpoint_id: str, since: int, after: str | None, limit: int = _AT_ONCE
@@ -78,14 +75,14 @@ class SqliteRedelivery(Lanes):
         now, key = self._now(), (merchant_id, endpoint_id)
         point = after or f"{DELIVERY}_{merchant_key(merchant_id)}{base62(since, 8)}"
 
-        def step(connection: sqlite3.Connection) -> Requeued:
-            _endpoint(connection, key)
-            rows = connection.execute(SQL["undelivered_after"], (*key, point, limit, now)).fetchall()
-            connection.executemany(SQL["requeue_delivery"], [(merchant_id, row[0], now) for row in rows])
-            connection.execute(SQL["hasten_turn"], (*key, now))
+        async def step(transaction: Transaction) -> Requeued:
+            await _endpoint(transaction, key)
+            await transaction.run("hasten_turn", (*key, now))
+            rows = await transaction.rows("undelivered_after", (*key, point, limit, now))
+            await transaction.run_all("requeue_delivery", [(merchant_id, row[0], now) for row in rows])
             return Requeued(len(rows), rows[-1][0] if len(rows) == limit else None)
 
-        return await self._write.do(step)
+        return await self._write.do(step, merchant_id)
 
     async def replay_events(
         self, merchant_id: str, endpoint_id: str, span: EventSpan, after: str | None, limit: int = _AT_ONCE
@@ -94,30 +91,31 @@ class SqliteRedelivery(Lanes):
         prefix = f"{EVENT}_{merchant_key(merchant_id)}"
         bounds = (after or f"{prefix}{base62(span.since, 8)}", f"{prefix}{base62(span.until + 1, 8)}")
 
-        def step(connection: sqlite3.Connection) -> Requeued:
-            endpoint = _endpoint(connection, key)
-            rows = connection.execute(SQL["events_between"], (merchant_id, *bounds, limit)).fetchall()
+        async def step(transaction: Transaction) -> Requeued:
+            endpoint = await _endpoint(transaction, key)
+            await transaction.run("hasten_turn", (*key, now))
+            rows = await transaction.rows("events_between", (merchant_id, *bounds, limit))
             chosen = [row for row in rows if _chosen(endpoint, span, row[2], row[1])]
             deliveries = [
                 (merchant_id, delivery_id(merchant_id, row[0], row[4], endpoint.id), endpoint.id, row[0], row[3], now)
                 for row in chosen
             ]
-            connection.executemany(SQL["replay_delivery"], deliveries)
-            connection.execute(SQL["hasten_turn"], (*key, now))
+            await transaction.run_all("replay_delivery", deliveries)
             return Requeued(len(chosen), rows[-1][0] if len(rows) == limit else None)
 
-        return await self._write.do(step)
+        return await self._write.do(step, merchant_id)
 
     async def endpoint_figures(self, merchant_id: str, endpoint_id: str, since: int) -> EndpointFigures:
         now, key = self._now(), (merchant_id, endpoint_id)
 
-        def step(connection: sqlite3.Connection) -> EndpointFigures:
-            attempts = connection.execute(SQL["recent_attempts"], (*key, since, _ATTEMPTS_COUNTED)).fetchall()
-            oldest = connection.execute(SQL["oldest_undelivered_at"], key).fetchone()
-            turn = connection.execute(SQL["turn"], (*key, now)).fetchone()
+        async def step(transaction: Transaction) -> EndpointFigures:
+            attempts = await transaction.rows("recent_attempts", (*key, since, _ATTEMPTS_COUNTED))
+            oldest = await transaction.row("oldest_undelivered_at", key)
+            turn = await transaction.row("turn", (*key, now))
+            [(backlog,)] = await transaction.rows("backlog", (*key, _BACKLOG_COUNTED))
             return EndpointFigures(
                 attempts=[RecentAttempt(*row) for row in attempts],
-                backlog=connection.execute(SQL["backlog"], (*key, _BACKLOG_COUNTED)).fetchone()[0],
+                backlog=backlog,
                 oldest_undelivered_at=None if oldest is None else oldest[0],
                 in_flight=0 if turn is None else turn[3],
                 health=None if turn is None else Health(*turn[:3]),
@@ -126,23 +124,21 @@ class SqliteRedelivery(Lanes):
         return await self._read.do(step)
 
     async def add_event(self, event: Event) -> StoredEvent:
-        return await self._write.do(lambda connection: write_event(connection, event, None))
+        return await self._write.do(lambda transaction: write_event(transaction, event, None), event.merchant_id)
 
     async def last_sequence(self, merchant_id: str) -> int:
         rows = await self._rows("last_sequence", (merchant_id,))
         return rows[0][0] if rows else 0
 
     async def list_events_by_delivery(self, merchant_id: str, wanted: EventFilter, *, delivered: bool) -> EventPage:
-        def step(connection: sqlite3.Connection) -> EventPage:
+        async def step(transaction: Transaction) -> EventPage:
             window = (merchant_id, wanted.after, WINDOW)
-            end, count = connection.execute(SQL["events_window"], window).fetchone()
+            [(end, count)] = await transaction.rows("events_window", window)
             if count == 0:
                 return EventPage([], None)
             filters = (wanted.storefront, wanted.type, wanted.payment_id, int(delivered), wanted.mode)
-            found = connection.execute(
-                SQL["list_events_by_delivery"], (merchant_id, wanted.after, end, wanted.limit, *filters)
-            ).fetchall()
-            events = [StoredEvent(*row) for row in found]
+            stretch = (merchant_id, wanted.after, end, wanted.limit, *filters)
+            events = [StoredEvent(*row) for row in await transaction.rows("list_events_by_delivery", stretch)]
             if len(events) == wanted.limit:
                 return EventPage(events, events[-1].sequence)
             return EventPage(events, end if count == WINDOW else None)
@@ -150,15 +146,15 @@ class SqliteRedelivery(Lanes):
         return await self._read.do(step)
 
 
-def _delivery(connection: sqlite3.Connection, key: Key) -> Delivery:
-    row = connection.execute(SQL["delivery"], key).fetchone()
+async def _delivery(transaction: Transaction, key: Key) -> Delivery:
+    row = await transaction.row("delivery", key)
     if row is None:
         raise NotFound("delivery")
     return delivery_of(row)
 
 
-def _endpoint(connection: sqlite3.Connection, key: Key) -> Endpoint:
-    row = connection.execute(SQL["endpoint"], key).fetchone()
+async def _endpoint(transaction: Transaction, key: Key) -> Endpoint:
+    row = await transaction.row("endpoint", key)
     if row is None:
         raise NotFound("webhook endpoint")
     return endpoint_of(row)

@@ -1,0 +1,152 @@
+"""One change of a payment, written as a whole: the row, its claims, its events with their deliveries, its watch."""
+
+from hashlib import sha256
+
+from proxy.adapters.store.parts import LIST_LIMIT
+from proxy.adapters.store.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
+from proxy.adapters.store.registry_rows import audit_row, endpoint_of
+from proxy.adapters.store.transaction import Row, Transaction
+from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
+from proxy.ids import DELIVERY, base62, merchant_key
+from proxy.merchant import Endpoint, EndpointState
+from proxy.payment import Payment, Status
+from proxy.records import Change, StoredEvent
+from proxy.watch import Watch
+from proxy.webhook import Event
+
+
+async def write_change(transaction: Transaction, change: Change) -> None:
+    """The step behind Store.transition, with its conflicts."""
+    if change.after.version == change.before.version:
+        await _answer_request(transaction, change)
+    else:
+        await _update_payment(transaction, change)
+    for event in change.events:
+        await write_event(transaction, event, change.after.version)
+    await transaction.run_all("add_entry", [entry_row(change.after, entry) for entry in change.entries])
+    if change.audit is not None:
+        await transaction.run("insert_audit", audit_row(change.audit))
+    await write_watch(transaction, change)
+
+
+async def write_event(
+    transaction: Transaction, event: Event, payment_version: int | None, but: str | None = None
+) -> StoredEvent:
+    """Numbers and freezes the event, and makes a delivery for each endpoint that wants it, enabled or not.
+
+    The endpoint `but` gets none: it is what the event tells of.
+    """
+    [(sequence,)] = await transaction.rows("next_sequence", (event.merchant_id,))
+    body = event.body(sequence)
+    await transaction.run(
+        "insert_event",
+        (
+            event.merchant_id,
+            event.id,
+            sequence,
+            event.storefront,
+            event.mode,
+            event.type,
+            event.payment_id,
+            payment_version,
+            event.occurred_at,
+            body,
+        ),
+    )
+    await _write_deliveries(transaction, event, but)
+    return StoredEvent(
+        event.id, event.merchant_id, sequence, event.storefront, event.type, event.payment_id, event.occurred_at, body
+    )
+
+
+async def _write_deliveries(transaction: Transaction, event: Event, but: str | None) -> None:
+    wanted: list[Endpoint] = []
+    for row in await transaction.rows("list_endpoints", (event.merchant_id, LIST_LIMIT)):
+        endpoint = endpoint_of(row)
+        if endpoint.id != but and endpoint.wants(event.type, event.storefront):
+            wanted.append(endpoint)
+    await transaction.run_all("insert_delivery", [_delivery_row(event, endpoint.id) for endpoint in wanted])
+    served = [endpoint for endpoint in wanted if endpoint.state is EndpointState.ENABLED]
+    turns = [(event.merchant_id, endpoint.id, event.occurred_at) for endpoint in served]
+    await transaction.run_all("hasten_turn", turns)
+
+
+def _delivery_row(event: Event, endpoint_id: str) -> Row:
+    merchant_id, due_at = event.merchant_id, event.occurred_at
+    return (
+        merchant_id,
+        delivery_id(merchant_id, event.id, due_at, endpoint_id),
+        endpoint_id,
+        event.id,
+        event.payment_id,
+        due_at,
+    )
+
+
+def delivery_id(merchant_id: str, event_id: str, occurred_at: int, endpoint_id: str) -> str:
+    """Follows from the event and the endpoint, so that the store needs no randomness of its own."""
+    number = int.from_bytes(sha256(f"{event_id}/{endpoint_id}".encode()).digest()[:16])
+    return f"{DELIVERY}_{merchant_key(merchant_id)}{base62(occurred_at, 8)}{base62(number, 10)}"
+
+
+async def _answer_request(transaction: Transaction, change: Change) -> None:
+    """The lease and the reply belong to whoever asked the gateway, whatever became of the payment since."""
+    if change.release or change.reply is not None:
+        key = (change.before.merchant_id, change.before.id)
+        await transaction.run("answer_request", (*key, int(change.release), *reply_columns(change.reply)))
+
+
+async def _update_payment(transaction: Transaction, change: Change) -> None:
+    if await transaction.run("update_payment", changed_payment_row(change)) == 0:
+        raise StaleVersion
+    before, after = change.before, change.after
+    known = before.invoice_keys()
+    for invoice_key in after.invoice_keys():
+        if invoice_key not in known:
+            await _claim_invoice_key(transaction, after, invoice_key)
+    if after.status is Status.PAID and before.status is not Status.PAID:
+        await _claim_money(transaction, after)
+    elif after.review is not None and after.review != before.review:
+        # Seen is seen, but money under review takes nothing from the payment that had the number first.
+        await transaction.run("claim_bank_code", (after.merchant_id, after.review.bank_code, after.id))
+
+
+async def _claim_invoice_key(transaction: Transaction, payment: Payment, invoice_key: str) -> None:
+    key = (payment.merchant_id, payment.terminal_id, invoice_key)
+    if await transaction.run("claim_invoice_key", (*key, payment.id)) == 1:
+        return
+    [(owner,)] = await transaction.rows("invoice_key_owner", key)
+    if owner != payment.id:
+        raise InvoiceKeySeen
+
+
+async def _claim_money(transaction: Transaction, payment: Payment) -> None:
+    """The bank_code first, then the order: a code that was seen says that the money itself is not new."""
+    code = (payment.merchant_id, payment.bank_code)
+    if await transaction.run("claim_bank_code", (*code, payment.id)) == 0:
+        [(owner,)] = await transaction.rows("bank_code_owner", code)
+        if owner != payment.id:
+            raise BankCodeSeen(owner)
+    order = (payment.merchant_id, payment.storefront, payment.mode.value, payment.order_id)
+    if await transaction.run("claim_order", (*order, payment.id)) == 0:
+        [(owner,)] = await transaction.rows("order_owner", order)
+        if owner != payment.id:
+            raise OrderPaidByAnother(owner)
+
+
+async def write_watch(transaction: Transaction, change: Change) -> None:
+    read, watch = change.watch_read, change.watch
+    if watch is None:
+        await _end_watch(transaction, change, read)
+    elif read is None:
+        await transaction.run("insert_watch", watch_row(watch))
+    elif watch != read:
+        key = (read.merchant_id, read.payment_id, read.version)
+        await transaction.run("update_watch", (*key, watch.due_at, watch.soon, watch.version))
+
+
+async def _end_watch(transaction: Transaction, change: Change, read: Watch | None) -> None:
+    if change.after.version != change.before.version:
+        await transaction.run("end_watch", (change.after.merchant_id, change.after.id))
+    elif read is not None:
+        await transaction.run("end_watch_as_read", (read.merchant_id, read.payment_id, read.version))
