@@ -100,6 +100,7 @@ class Token:
     amount_unit: AmountUnit = AmountUnit.RIAL
     return_method: ReturnMethod = ReturnMethod.GET
     any_https_return: bool = False
+    last_used_at: int | None = None
 
     def alive(self, now: int) -> bool:
         """Whether it may be used at `now`."""

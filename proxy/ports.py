@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventPage, EventSpan, Requeued, Swept
+from proxy.figures import Figures
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Mode, Terminal, Token
+from proxy.operator_ports import AuditChains, OperatorRows, TokenUses
 from proxy.payment import Payment
 from proxy.records import (
     Account,
@@ -262,9 +264,6 @@ class Registry(Protocol):
     async def secrets(self, merchant_id: str, owner_id: str) -> list[Sealed]:
         """All secrets of one owner (a terminal, an endpoint, a merchant)."""
 
-    async def list_audit(self, merchant_id: str | None, after: str | None, limit: int) -> list[AuditEntry]:
-        """Newest first; `after` is the id of the last one of the page before. None means all merchants."""
-
     async def sealed_otherwise(self, kek_id: str, limit: int) -> list[Sealed]:
         """Secrets that are not sealed under `kek_id`."""
 
@@ -275,7 +274,9 @@ class Registry(Protocol):
         """Replaces the blob when it still is `before`'s; otherwise leaves it (somebody set a new secret)."""
 
 
-class Store(Payments, Deliveries, Redelivery, Retention, Registry, Protocol):
+class Store(
+    Payments, Deliveries, Redelivery, Retention, Registry, Figures, AuditChains, OperatorRows, TokenUses, Protocol
+):
     async def ping(self) -> None:
         """Writes and commits something small. Raises StoreUnavailable when that cannot be done."""
 

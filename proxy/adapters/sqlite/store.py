@@ -13,6 +13,9 @@ from proxy.adapters.sqlite.lanes import SQL
 from proxy.adapters.sqlite.lock import FileLock
 from proxy.adapters.sqlite.migrations import migrate
 from proxy.adapters.sqlite.turns import record
+from proxy.adapters.store.audit import StoreAudit
+from proxy.adapters.store.figures import StoreFigures
+from proxy.adapters.store.operators import StoreOperators
 from proxy.adapters.store.payments import StorePayments
 from proxy.adapters.store.redelivery import StoreRedelivery
 from proxy.adapters.store.registry import StoreRegistry
@@ -26,7 +29,17 @@ SQLITE_VERSION: Final = sqlite3.sqlite_version
 """The library's version, to be logged at the start."""
 
 
-class SqliteStore(StorePayments, SqliteDeliveries, StoreRedelivery, StoreRetention, StoreRegistry, StoreSecrets):  # type: ignore[misc]  # half of its parts are still closures
+class SqliteStore(  # type: ignore[misc]  # half of its parts are still closures
+    StorePayments,
+    SqliteDeliveries,
+    StoreRedelivery,
+    StoreRetention,
+    StoreRegistry,
+    StoreSecrets,
+    StoreFigures,
+    StoreAudit,
+    StoreOperators,
+):
     """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it."""
 
     def __init__(self, database: Database, lock: FileLock, now: Now, write: Lane, read: Lane) -> None:

@@ -24,7 +24,9 @@ class StoreOperators(StoreParts):
             await write_audit(transaction, audit)
             names = [row[0] for row in await transaction.rows("living_operators", (operator.created_at,))]
             if operator.name in names:
-                raise Conflict(f"there is an operator {operator.name} already", f"گرداننده‌ای به نام {operator.name} هست")
+                raise Conflict(
+                    f"there is an operator {operator.name} already", f"گرداننده‌ای به نام {operator.name} هست"
+                )
             if len(names) >= limit:
                 raise Conflict(f"there are {limit} operators already", f"{limit} گرداننده هست")
             await transaction.run("insert_operator", _row_of(operator))

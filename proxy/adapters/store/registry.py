@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from proxy.adapters.store.audit import write_audit
 from proxy.adapters.store.parts import LIST_LIMIT, StoreParts
 from proxy.adapters.store.registry_rows import (
-    audit_row,
     endpoint_of,
     endpoint_row,
     merchant_of,
@@ -31,7 +31,7 @@ class StoreRegistry(StoreParts):
         async def step(transaction: Transaction) -> None:
             await transaction.run("insert_merchant", merchant_row(merchant))
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, merchant.id)
 
@@ -41,7 +41,7 @@ class StoreRegistry(StoreParts):
         async def step(transaction: Transaction) -> None:
             await _update(transaction, "merchant", (merchant_id, name, origins, updated_at))
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, merchant_id)
 
@@ -56,7 +56,7 @@ class StoreRegistry(StoreParts):
             await _require_merchant(transaction, terminal.merchant_id)
             await transaction.run("insert_terminal", terminal_row(terminal))
             await transaction.run("put_secret", sealed_row(secret))
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, terminal.merchant_id)
 
@@ -68,7 +68,7 @@ class StoreRegistry(StoreParts):
             await _update(transaction, "terminal", changes)
             if secret is not None:
                 await transaction.run("put_secret", sealed_row(secret))
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, merchant_id)
 
@@ -82,7 +82,7 @@ class StoreRegistry(StoreParts):
         async def step(transaction: Transaction) -> None:
             await _require_merchant(transaction, token.merchant_id)
             await transaction.run("insert_token", token_row(token))
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, token.merchant_id)
 
@@ -98,7 +98,7 @@ class StoreRegistry(StoreParts):
 
         async def step(transaction: Transaction) -> None:
             await _update(transaction, "token", changes)
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
 
         await self._write.do(step, token.merchant_id)
 
@@ -117,7 +117,7 @@ class StoreRegistry(StoreParts):
             await _require_merchant(transaction, endpoint.merchant_id)
             await transaction.run("insert_endpoint", endpoint_row(endpoint))
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
             await _set_turns(transaction, endpoint)
 
         await self._write.do(step, endpoint.merchant_id)
@@ -131,7 +131,7 @@ class StoreRegistry(StoreParts):
             if await transaction.run("update_endpoint", (*changes, updated_at, before.updated_at)) == 0:
                 raise StaleVersion
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
-            await transaction.run("insert_audit", audit_row(audit))
+            await write_audit(transaction, audit)
             await _set_turns(transaction, after)
 
         await self._write.do(step, before.merchant_id)
@@ -168,7 +168,7 @@ async def _update(transaction: Transaction, what: str, changes: Row) -> None:
 
 async def _note(transaction: Transaction, audit: AuditEntry | None) -> None:
     if audit is not None:
-        await transaction.run("insert_audit", audit_row(audit))
+        await write_audit(transaction, audit)
 
 
 async def _require_merchant(transaction: Transaction, merchant_id: str) -> None:

@@ -76,6 +76,7 @@ def token_row(token: Token) -> Row:
         token.amount_unit.value,
         token.return_method.value,
         int(token.any_https_return),
+        token.last_used_at,
     )
 
 
@@ -95,6 +96,7 @@ def token_of(row: Row) -> Token:
         amount_unit=AmountUnit(row[11]),
         return_method=ReturnMethod(row[12]),
         any_https_return=row[13] == 1,
+        last_used_at=row[14],
     )
 
 

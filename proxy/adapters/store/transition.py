@@ -2,9 +2,10 @@
 
 from hashlib import sha256
 
+from proxy.adapters.store.audit import write_audit
 from proxy.adapters.store.parts import LIST_LIMIT
 from proxy.adapters.store.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
-from proxy.adapters.store.registry_rows import audit_row, endpoint_of
+from proxy.adapters.store.registry_rows import endpoint_of
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
 from proxy.ids import DELIVERY, base62, merchant_key
@@ -25,7 +26,7 @@ async def write_change(transaction: Transaction, change: Change) -> None:
         await write_event(transaction, event, change.after.version)
     await transaction.run_all("add_entry", [entry_row(change.after, entry) for entry in change.entries])
     if change.audit is not None:
-        await transaction.run("insert_audit", audit_row(change.audit))
+        await write_audit(transaction, change.audit)
     await write_watch(transaction, change)
 
 

@@ -39,29 +39,35 @@ FROM terminals WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 -- A new API token.
 INSERT INTO tokens (
     merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
-    amount_unit, return_method, any_https_return
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+    amount_unit, return_method, any_https_return, last_used_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
 -- name: update_token
--- What may change of an API token.
-UPDATE tokens SET scopes = $3, terminal_id = $4, expires_at = $5, revoked_at = $6 WHERE merchant_id = $1 AND id = $2;
+-- What may change of an API token. An earlier end stands.
+UPDATE tokens SET scopes = $3, terminal_id = $4, expires_at = $5,
+    revoked_at = CASE WHEN revoked_at < $6 THEN revoked_at ELSE $6 END
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: end_token
+-- When an API token ends, unless it ends earlier.
+UPDATE tokens SET revoked_at = CASE WHEN revoked_at < $3 THEN revoked_at ELSE $3 END WHERE merchant_id = $1 AND id = $2;
 
 -- name: token
 -- One API token.
 SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
-    amount_unit, return_method, any_https_return
+    amount_unit, return_method, any_https_return, last_used_at
 FROM tokens WHERE merchant_id = $1 AND id = $2;
 
 -- name: token_by_digest
 -- The API token with a digest.
 SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
-    amount_unit, return_method, any_https_return
+    amount_unit, return_method, any_https_return, last_used_at
 FROM tokens WHERE merchant_id = $1 AND digest = $2;
 
 -- name: list_tokens
 -- A merchant's API tokens, in id order.
 SELECT merchant_id, id, storefront, mode, prefix, digest, scopes, terminal_id, created_at, expires_at, revoked_at,
-    amount_unit, return_method, any_https_return
+    amount_unit, return_method, any_https_return, last_used_at
 FROM tokens WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 
 -- name: insert_endpoint
@@ -126,26 +132,6 @@ SELECT DISTINCT kek_id FROM secrets;
 -- name: rewrap_secret
 -- A secret under another key, if it is still the one that was read.
 UPDATE secrets SET kek_id = $5, blob = $6 WHERE merchant_id = $1 AND owner_id = $2 AND name = $3 AND blob = $4;
-
--- name: insert_audit
--- One act of an operator.
-INSERT INTO audit (merchant_id, id, at, actor, action, target, data) VALUES ($1, $2, $3, $4, $5, $6, $7);
-
--- name: audit_at
--- When an audit entry was made.
-SELECT at FROM audit WHERE id = $1;
-
--- name: list_audit
--- A merchant's audit entries before a point, newest first.
-SELECT merchant_id, id, at, actor, action, target, data FROM audit
-WHERE merchant_id = $1 AND (at, id) < ($2, $3)
-ORDER BY at DESC, id DESC LIMIT $4;
-
--- name: list_audit_of_all
--- Every merchant's audit entries before a point, newest first.
-SELECT merchant_id, id, at, actor, action, target, data FROM audit
-WHERE (at, id) < ($1, $2)
-ORDER BY at DESC, id DESC LIMIT $3;
 
 -- name: ping
 -- A small write, to see whether writing works.

@@ -39,6 +39,7 @@ CREATE TABLE tokens (
     amount_unit TEXT NOT NULL,
     return_method TEXT NOT NULL,
     any_https_return INTEGER NOT NULL,
+    last_used_at INTEGER,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, digest)
 ) STRICT, WITHOUT ROWID;
@@ -81,13 +82,36 @@ CREATE TABLE audit (
     action TEXT NOT NULL,
     target TEXT NOT NULL,
     data TEXT NOT NULL,
-    PRIMARY KEY (merchant_id, id)
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, number)
 ) STRICT;
 CREATE INDEX audit_of_merchant ON audit (merchant_id, at, id);
 CREATE INDEX audit_of_all ON audit (at, id);
 CREATE INDEX audit_by_id ON audit (id);
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'audit is append-only'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'audit is append-only'); END;
+
+-- Where each merchant's chain of audit entries ends; apart from them, so that cutting off the last ones shows.
+CREATE TABLE audit_heads (
+    merchant_id TEXT PRIMARY KEY,
+    number INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Who runs Dargah. They are no merchant's.
+CREATE TABLE operators (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    digest BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER,
+    last_used_at INTEGER
+) STRICT, WITHOUT ROWID;
 
 -- The intent of the create and its reply live in the payment's row: a create is then one insert, a replay one read.
 CREATE TABLE payments (
