@@ -1,6 +1,6 @@
 """From the storefront's order to the gateway and back: create, open the pay link, return, and check on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -58,7 +58,10 @@ class Checkup:
 
 
 class Checkout:
-    """`public_url` is the base of the return links where a terminal has none of its own."""
+    """`public_url` is the base of the return links where a terminal has none of its own.
+
+    `on_created` is called with a payment that was stored for the first time.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Checkout:
         self._ids = ids
         self._now = now
         self._public_url = public_url
+        self.on_created: Callable[[Payment], None] = lambda _payment: None
 
     async def create(self, token: Token, order: Order, key: str, digest: bytes, render: Render) -> Reply:
         """The reply to a create, which is the first one again for a key that was answered before.
@@ -150,7 +154,9 @@ class Checkout:
         intent = Intent(key, digest, now + REQUEST_LEASE)
         begun = self._settlement.expect(payment)
         stored = await self._store.create_payment(payment, intent, begun)
-        if not stored.fresh:
+        if stored.fresh:
+            self.on_created(stored.payment)
+        else:
             reply = _replayed(stored, digest, now)
             if reply is not None:
                 return reply

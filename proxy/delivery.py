@@ -37,7 +37,8 @@ ATTEMPTS_IN_A_TURN: Final = 8
 class Delivery:
     """`step` claims and starts what can start now; `tasks` holds what is in flight.
 
-    `on_event` is called with the merchant after a commit that made an event.
+    `on_event` is called with the merchant after a commit that made an event, `on_attempt` with each claim that was
+    attempted, when that began, and the answer.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Delivery:
         self._stopping = False
         self.tasks = Tasks(max_in_flight)
         self.on_event: Callable[[str], None] = lambda _merchant_id: None
+        self.on_attempt: Callable[[Claim, int, Answer], None] = lambda _claim, _started, _answer: None
 
     async def step(self) -> int | None:
         """Starts an attempt of each delivery that may start now; gives when to look again."""
@@ -100,6 +102,7 @@ class Delivery:
             started = self._now()
             message = await outgoing(self._directory, claim.endpoint, claim.event.id, claim.event.body, started)
             answer = await self._sender.send(message)
+            self.on_attempt(claim, started, answer)
             return await self._record(claim, started, answer, number)
         except LeaseLost:
             log.warning("delivery_lease_lost", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)

@@ -28,6 +28,15 @@ class GateLimits:
     waiting: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Calls under way, calls that wait, and terminals whose gateway is being spared."""
+
+    in_flight: int
+    waiting: int
+    open_circuits: int
+
+
 @dataclass(slots=True)
 class _Terminal:
     in_flight: int = 0
@@ -74,6 +83,15 @@ class Gate:
         terminal.in_flight -= 1
         self._in_flight -= 1
         self._let_next_in(terminal)
+
+    def load(self) -> Load:
+        """How busy it is now."""
+        now = self._now()
+        spared = sum(
+            terminal.failures >= FAILURES_TO_OPEN and terminal.closed_until > now
+            for terminal in self._terminals.values()
+        )
+        return Load(self._in_flight, self._waiting, spared)
 
     def has_room(self, terminal_id: str) -> bool:
         """Whether a call could start now without waiting."""

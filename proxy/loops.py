@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -90,7 +91,7 @@ class Repeater:
         self._step = step
         self._now = now
         self._woken = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._due: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -108,29 +109,32 @@ class Repeater:
 
     async def stop(self) -> None:
         """Returns when the step under way has ended; no other is begun."""
-        self._stopping = True
+        self._stopping.set()
         self._woken.set()
         if self._task is not None:
             await self._task
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._woken.clear()
             try:
                 self._due = await self._step()
                 pause = FIRST_PAUSE_SECONDS
             except Exception:
                 log.exception("loop_step_failed", loop=self._name)
-                await asyncio.sleep(pause)
+                await _set_within(self._stopping, pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue
             await self._sleep()
 
     async def _sleep(self) -> None:
         idle = LONGEST_IDLE if self._due is None else min(max(self._due - self._now(), 0), LONGEST_IDLE)
-        try:
-            async with asyncio.timeout(idle / SECOND):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        await _set_within(self._woken, idle / SECOND)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    """Returns when the event is set, or that time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -38,7 +38,7 @@ class Settled:
 
 class Settlement:
     """`on_event` is called with the merchant after a commit that made events, `on_watch` with the time of a check
-    that one planned.
+    that one planned, `on_change` with what was committed.
     """
 
     def __init__(self, store: Store, ids: Ids, now: Now, jitter: Jitter) -> None:
@@ -48,6 +48,7 @@ class Settlement:
         self._jitter = jitter
         self.on_event: Callable[[str], None] = lambda _merchant_id: None
         self.on_watch: Callable[[int], None] = lambda _due_at: None
+        self.on_change: Callable[[Change], None] = lambda _change: None
 
     async def settle(
         self,
@@ -127,6 +128,7 @@ class Settlement:
         )
 
     def _tell(self, change: Change) -> None:
+        self.on_change(change)
         if change.events:
             self.on_event(change.after.merchant_id)
         if change.watch is not None:

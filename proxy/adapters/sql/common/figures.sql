@@ -1,0 +1,73 @@
+-- name: merchants_after
+-- The ids of the next merchants.
+SELECT id FROM merchants WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: open_of_merchant
+-- How many of a merchant's newest payments are open, by status, and when the oldest of each was created. An open review
+-- is one that nobody has resolved.
+SELECT
+    (SELECT count(*) FROM (
+        SELECT 1 FROM payments WHERE merchant_id = $1 AND status = 'created' LIMIT $2
+    ) AS created),
+    (SELECT created_at FROM payments WHERE merchant_id = $1 AND status = 'created' ORDER BY id LIMIT 1),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM payments WHERE merchant_id = $1 AND status = 'pending' LIMIT $2
+    ) AS pending),
+    (SELECT created_at FROM payments WHERE merchant_id = $1 AND status = 'pending' ORDER BY id LIMIT 1),
+    (SELECT count(*) FROM (
+        SELECT review FROM payments WHERE merchant_id = $1 AND status = 'needs_review' ORDER BY id DESC LIMIT $2
+    ) AS reviews WHERE review LIKE '%"resolution":null%'),
+    (SELECT min(created_at) FROM (
+        SELECT review, created_at FROM payments
+        WHERE merchant_id = $1 AND status = 'needs_review' ORDER BY id DESC LIMIT $2
+    ) AS oldest WHERE review LIKE '%"resolution":null%');
+
+-- name: endpoint_states
+-- A merchant's endpoints by state.
+SELECT state, count(*) FROM endpoints WHERE merchant_id = $1 GROUP BY state;
+
+-- name: count_watches
+-- How many payments are watched, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM watches LIMIT $1) AS counted;
+
+-- name: count_deliveries
+-- How many deliveries wait or are on their way, up to a number.
+SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT $1) AS counted;
+
+-- name: audit_paid
+-- Of a merchant's newest paid payments created since a time: whose bank_code or order is not theirs, whose amount is
+-- another than was captured, of which no check is noted, and of which no event tells.
+SELECT
+    coalesce(sum(CASE WHEN b.payment_id = p.id AND o.payment_id = p.id THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE WHEN p.captured_rials = p.amount_rials THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE WHEN EXISTS (
+        SELECT 1 FROM timeline AS t
+        WHERE t.merchant_id = p.merchant_id AND t.payment_id = p.id AND t.kind = 'gateway.check'
+    ) THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE WHEN EXISTS (
+        SELECT 1 FROM events AS e
+        WHERE e.merchant_id = p.merchant_id AND e.payment_id = p.id AND e.type = 'payment.paid'
+    ) THEN 0 ELSE 1 END), 0)
+FROM (
+    SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code, created_at
+    FROM payments WHERE merchant_id = $1 AND status = 'paid' ORDER BY id DESC LIMIT $3
+) AS p
+LEFT JOIN bank_codes AS b ON b.merchant_id = p.merchant_id AND b.bank_code = p.bank_code
+LEFT JOIN paid_orders AS o ON o.merchant_id = p.merchant_id AND o.storefront = p.storefront AND o.mode = p.mode
+    AND o.order_id = p.order_id
+WHERE p.created_at >= $2;
+
+-- name: audit_pending
+-- How many of a merchant's newest pending payments, created since a time, nobody watches.
+SELECT count(*) FROM (
+    SELECT merchant_id, id, created_at FROM payments
+    WHERE merchant_id = $1 AND status = 'pending' ORDER BY id DESC LIMIT $3
+) AS p
+WHERE p.created_at >= $2 AND NOT EXISTS (
+    SELECT 1 FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id
+);
+
+-- name: audit_numbers
+-- Whether a merchant has an event with a higher number than was given out.
+SELECT count(*) FROM event_sequences AS s
+WHERE s.merchant_id = $1 AND s.last < (SELECT max(e.sequence) FROM events AS e WHERE e.merchant_id = $1);
