@@ -21,13 +21,17 @@ Row = TypeVar("Row")
 
 
 class Directory:
-    """Reads through a short memory; every method raises what the store raises."""
+    """Reads through a short memory; every method raises what the store raises.
+
+    `on_use` hears of a token that is used, whenever its row is read for that: every two seconds at most.
+    """
 
     def __init__(self, store: Registry, vault: Vault, now: Now) -> None:
         self._store = store
         self._vault = vault
         self._now = now
         self._kept: dict[Hashable, tuple[int, Any]] = {}
+        self.on_use: Callable[[Token], None] = lambda _token: None
 
     def forget(self) -> None:
         """Drops all that is kept: call it after a change."""
@@ -36,15 +40,20 @@ class Directory:
     async def authenticate(self, text: str) -> Token:
         """The token of this text. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
         hashed = digest(text)
-        token: Token | None = self._fresh(hashed)
-        if token is None:
-            merchant_id = merchant_of_api_token(text)
-            if merchant_id is None:
-                raise Unauthenticated
-            token = self._remember(hashed, await self._store.token_by_digest(merchant_id, hashed))
+        kept: Token | None = self._fresh(hashed)
+        token = kept or await self._read_token(text, hashed)
         if token is None or not token.alive(self._now()):
             raise Unauthenticated
+        if kept is None:
+            self.on_use(token)
         return token
+
+    async def _read_token(self, text: str, hashed: bytes) -> Token | None:
+        merchant_id = merchant_of_api_token(text)
+        if merchant_id is None:
+            raise Unauthenticated
+        token = await self._store.token_by_digest(merchant_id, hashed)
+        return token and self._remember(hashed, token)
 
     async def merchant(self, merchant_id: str) -> Merchant:
         return await self._keep(("merchant", merchant_id), lambda: self._store.merchant(merchant_id))

@@ -15,9 +15,10 @@ from typing import Final
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MERCHANT_KEY_CHARS: Final = 8
 SECRET_CHARS: Final = 22  # 131 bits
+OPERATOR_SECRET_CHARS: Final = 30
 CHECKSUM_CHARS: Final = 6
 
-PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT = (
+PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT, OPERATOR = (
     "pay",
     "evt",
     "dlv",
@@ -26,10 +27,16 @@ PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT = (
     "tok",
     "mer",
     "aud",
+    "opr",
 )
+NO_MERCHANT: Final = "mer_00000000"
+"""Whose key is in the ids of what belongs to the installation. A merchant gets it once in 2 ** 47."""
+TOKEN_PATTERN: Final = r"\bdg_(?:live|test|op)_[0-9A-Za-z]{36}\b"  # noqa: S105  a pattern, no secret
+"""What scanners of leaked secrets look for. The last six characters are a checksum: see `token_kind`."""
 
 _ID = re.compile(r"[a-z]{2,4}_([0-9A-Za-z]{8})[0-9A-Za-z]{18}")
 _LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{29}")
+_TOKEN = re.compile(r"dg_(live|test|op)_([0-9A-Za-z]{30})([0-9A-Za-z]{6})")
 _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A-Za-z]{6})")
 
 RandomBytes = Callable[[int], bytes]
@@ -105,6 +112,20 @@ class Ids:
         """`dg_live_` or `dg_test_`, 30 base62 characters, and 6 of a CRC32 that scanners can verify."""
         body = f"{merchant_key(merchant_id)}{self.random(SECRET_CHARS)}"
         return f"dg_{mode}_{body}{_checksum(body)}"
+
+    def operator_token(self) -> str:
+        """`dg_op_`, 30 random base62 characters (178 bits), and the same checksum."""
+        body = self.random(OPERATOR_SECRET_CHARS)
+        return f"dg_op_{body}{_checksum(body)}"
+
+
+def token_kind(text: str) -> str | None:
+    """`live`, `test` or `op` when `text` is a well-formed token of ours, its checksum right; None otherwise.
+
+    It says nothing of whether the token was ever issued: no store is asked.
+    """
+    match = _TOKEN.fullmatch(text)
+    return match[1] if match and _checksum(match[2]) == match[3] else None
 
 
 def merchant_key(merchant_id: str) -> str:

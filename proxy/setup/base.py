@@ -2,18 +2,24 @@
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from proxy.errors import Conflict
 from proxy.ids import AUDIT, Ids, RandomBytes
 from proxy.merchant import AuditEntry
+from proxy.operator_ports import TokenUses
 from proxy.ports import Now, Registry, Vault
 from proxy.setup.fields import HttpPolicy, Inspection
+
+
+class Rows(Registry, TokenUses, Protocol):
+    """What the set-up writes."""
 
 
 class Base:
     def __init__(
         self,
-        store: Registry,
+        store: Rows,
         vault: Vault,
         now: Now,
         random_bytes: RandomBytes = os.urandom,

@@ -1,17 +1,18 @@
-"""API tokens: issued once in plain text, kept as a digest, revoked now or after an overlap."""
+"""API tokens: issued once in plain text, kept as a digest, rotated with an overlap, revoked now or after a while."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from proxy.clock import DAY, SECOND, rfc3339
-from proxy.errors import NotFound
+from proxy.errors import Conflict, NotFound
 from proxy.ids import TOKEN, digest
 from proxy.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope, Token
 from proxy.setup.base import Base, require_room
 from proxy.setup.fields import Inspection
 
 MAX_TOKENS: Final = 1000
+DEFAULT_OVERLAP_SECONDS: Final = DAY // SECOND
 LONGEST_OVERLAP_SECONDS: Final = 7 * DAY // SECOND
 SHOWN_PREFIX_CHARS: Final = 20  # dg_live_, the merchant's key, and 4 of the 22 secret characters
 
@@ -61,10 +62,7 @@ class Tokens(Base):
     async def revoke_token(self, merchant_id: str, token_id: str, after_seconds: int = 0, *, actor: str) -> Token:
         """The token, dead after `after_seconds` (for a rotation with overlap). An earlier revocation stands."""
         look, now = self._inspect(), self._now()
-        if not 0 <= after_seconds <= LONGEST_OVERLAP_SECONDS:
-            look.refuse(
-                "after_seconds", "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد"
-            )
+        _check_overlap(look, "after_seconds", after_seconds)
         look.raise_for_errors()
         token = await self._store.token(merchant_id, token_id)
         revoked_at = now + after_seconds * SECOND
@@ -75,6 +73,36 @@ class Tokens(Base):
         await self._store.save_token(token, self._audit(merchant_id, actor, "token.revoke", token_id, data))
         self._changed()
         return token
+
+    async def rotate_token(
+        self, merchant_id: str, token_id: str, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS, *, actor: str
+    ) -> tuple[Token, str]:
+        """A token that may do the same, with its text, shown once; the one before ends after the overlap.
+
+        Raises Conflict for a token that is over already: nobody uses it, so there is nothing to change over.
+        """
+        look, now = self._inspect(), self._now()
+        _check_overlap(look, "overlap_seconds", overlap_seconds)
+        look.raise_for_errors()
+        before = await self._store.token(merchant_id, token_id)
+        if not before.alive(now):
+            raise Conflict("this token is over; issue a new one", "این توکن پایان یافته است؛ توکن تازه بسازید")
+        require_room(len(await self._store.list_tokens(merchant_id)), MAX_TOKENS, "tokens", "توکن")
+        text = self._ids.api_token(merchant_id, before.mode)
+        after = replace(
+            before,
+            id=self._ids.record(TOKEN, merchant_id, now),
+            prefix=text[:SHOWN_PREFIX_CHARS],
+            digest=digest(text),
+            created_at=now,
+            revoked_at=None,
+            last_used_at=None,
+        )
+        before = replace(before, revoked_at=now + overlap_seconds * SECOND)
+        data = _shown(after) | {"replaces": token_id, "overlap_seconds": overlap_seconds}
+        await self._store.replace_token(before, after, self._audit(merchant_id, actor, "token.rotate", after.id, data))
+        self._changed()
+        return after, text
 
     async def _check_terminal(self, look: Inspection, token: Token, terminal_id: str) -> None:
         try:
@@ -89,6 +117,11 @@ class Tokens(Base):
                 f"is a {terminal.mode} terminal; a {token.mode} token needs a {token.mode} one",
                 "نوع توکن و ترمینال یکی نیست",
             )
+
+
+def _check_overlap(look: Inspection, field: str, seconds: int) -> None:
+    if not 0 <= seconds <= LONGEST_OVERLAP_SECONDS:
+        look.refuse(field, "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد")
 
 
 def _check_life(look: Inspection, token: Token, now: int) -> None:

@@ -1,0 +1,155 @@
+"""Who runs Dargah: named people with a role each, by a token that is shown once.
+
+The tokens of DARGAH_ADMIN_TOKEN are owners that need no database row: the way in at the start, and when all else is
+lost. The others are kept as digests, for the commands and the console alike. A change is honoured at once by the
+process that made it and within MAX_AGE_SECONDS by every other.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from proxy.audit_chain import INSTALLATION
+from proxy.clock import DAY, SECOND
+from proxy.errors import Conflict, Unauthenticated, invalid
+from proxy.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
+from proxy.merchant import AuditEntry
+from proxy.operator_ports import AuditChains, OperatorRows
+from proxy.operator_records import Operator, Role
+from proxy.ports import Now
+
+MAX_AGE_SECONDS: Final = 2
+MAX_OPERATORS: Final = 200
+MAX_KEPT: Final = 1000
+DEFAULT_OVERLAP_SECONDS: Final = DAY // SECOND
+LONGEST_OVERLAP_SECONDS: Final = 7 * DAY // SECOND
+SHOWN_PREFIX_CHARS: Final = 10  # dg_op_ and 4 of the 30 secret characters
+OPERATOR_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_NAME_FA: Final = "باید ۱ تا ۴۰ نویسه از A-Z و a-z و 0-9 و . _ - باشد"
+
+
+class Rows(OperatorRows, AuditChains, Protocol):
+    """What the operators are kept in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the name that the audit log shows, and the role. `operator_id` is None for a token of the settings."""
+
+    name: str
+    role: Role
+    operator_id: str | None
+
+
+class Operators:
+    """`owners` are the tokens of the settings by name; `on_use` hears of a token whenever its row is read for use."""
+
+    def __init__(self, store: Rows, ids: Ids, now: Now, owners: Mapping[str, str]) -> None:
+        self._store = store
+        self._ids = ids
+        self._now = now
+        self._names = frozenset(owners)
+        # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
+        self._owners = [(digest(token), Caller(name, Role.OWNER, None)) for name, token in owners.items()]
+        self._kept: dict[bytes, tuple[int, Operator]] = {}
+        self.on_use: Callable[[Operator], None] = lambda _operator: None
+
+    async def authenticate(self, text: str) -> Caller:
+        """Whose token this is. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
+        hashed = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+        for owned, caller in self._owners:
+            if hmac.compare_digest(owned, hashed):
+                return caller
+        if token_kind(text) != "op":
+            raise Unauthenticated
+        operator = await self._row(hashed)
+        if operator is None or not operator.alive(self._now()):
+            raise Unauthenticated
+        return Caller(operator.name, operator.role, operator.id)
+
+    async def add(self, name: str, role: Role, expires_at: int | None = None, *, actor: str) -> tuple[Operator, str]:
+        """The operator and the token, which is shown once. `expires_at` is milliseconds since the epoch.
+
+        Raises InvalidInput, and Conflict when the name is in use.
+        """
+        now = self._now()
+        if not OPERATOR_NAME.fullmatch(name):
+            raise invalid("name", "name_invalid", "must be 1 to 40 of A-Z, a-z, 0-9, . _ and -", _NAME_FA)
+        if expires_at is not None and expires_at <= now:
+            raise invalid("expires_at", "in_the_past", "must be later than now", "باید پس از اکنون باشد")
+        if name in self._names:
+            raise Conflict(f"the settings have an operator {name} already", f"گرداننده‌ای به نام {name} در تنظیمات هست")
+        operator, text = self._new(name, role, expires_at, now)
+        audit = self._audit(actor, "operator.add", operator, now, {"role": role.value, "expires_at": expires_at})
+        await self._store.add_operator(operator, audit, MAX_OPERATORS)
+        return operator, text
+
+    async def rotate(
+        self, operator_id: str, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS, *, actor: str
+    ) -> tuple[Operator, str]:
+        """The same operator with a new token, shown once; the one before ends after the overlap.
+
+        Raises NotFound, InvalidInput, and Conflict for a token that is over.
+        """
+        now = self._now()
+        before = await self._store.operator(operator_id)
+        if not before.alive(now):
+            raise Conflict("this token is over; add the operator anew", "این توکن پایان یافته است؛ دوباره بیفزایید")
+        after, text = self._new(before.name, before.role, before.expires_at, now)
+        ended = replace(before, revoked_at=_later(now, "overlap_seconds", overlap_seconds))
+        data = {"replaces": operator_id, "overlap_seconds": overlap_seconds}
+        await self._store.replace_operator(ended, after, self._audit(actor, "operator.rotate", after, now, data))
+        self.forget()
+        return after, text
+
+    async def revoke(self, operator_id: str, after_seconds: int = 0, *, actor: str) -> Operator:
+        """The operator, whose token is over after `after_seconds`. An earlier end stands. Raises NotFound."""
+        now = self._now()
+        before = await self._store.operator(operator_id)
+        ended = replace(before, revoked_at=_later(now, "after_seconds", after_seconds))
+        data = {"after_seconds": after_seconds}
+        await self._store.end_operator(ended, self._audit(actor, "operator.revoke", before, now, data))
+        self.forget()
+        return await self._store.operator(operator_id)
+
+    def forget(self) -> None:
+        """Drops what is kept, after a change."""
+        self._kept.clear()
+
+    async def noted(self, actor: str, action: str, data: Mapping[str, object]) -> None:
+        """An audit entry for an act that is on no merchant, and writes nothing else."""
+        now = self._now()
+        entry_id = self._ids.record(AUDIT, NO_MERCHANT, now)
+        await self._store.add_audit(AuditEntry(entry_id, INSTALLATION, now, actor, action, INSTALLATION, data))
+
+    async def _row(self, hashed: bytes) -> Operator | None:
+        kept = self._kept.get(hashed)
+        if kept is not None and 0 <= self._now() - kept[0] < MAX_AGE_SECONDS * SECOND:
+            return kept[1]
+        operator = await self._store.operator_by_digest(hashed)
+        if operator is not None and operator.alive(self._now()):
+            if len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            self._kept[hashed] = (self._now(), operator)
+            self.on_use(operator)
+        return operator
+
+    def _new(self, name: str, role: Role, expires_at: int | None, now: int) -> tuple[Operator, str]:
+        text = self._ids.operator_token()
+        operator_id = self._ids.record(OPERATOR, NO_MERCHANT, now)
+        prefix = text[:SHOWN_PREFIX_CHARS]
+        return Operator(operator_id, name, role, prefix, digest(text), now, expires_at, revoked_at=None), text
+
+    def _audit(self, actor: str, action: str, operator: Operator, now: int, data: Mapping[str, object]) -> AuditEntry:
+        entry_id = self._ids.record(AUDIT, NO_MERCHANT, now)
+        shown = {"name": operator.name, "prefix": operator.prefix, **data}
+        return AuditEntry(entry_id, INSTALLATION, now, actor, action, operator.id, shown)
+
+
+def _later(now: int, field: str, seconds: int) -> int:
+    if not 0 <= seconds <= LONGEST_OVERLAP_SECONDS:
+        raise invalid(field, "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد")
+    return now + seconds * SECOND
