@@ -32,8 +32,8 @@ VALUES ($1, $2, $3, $4, $5, 'unknown', $6);
 -- way (scheduled_from has come up to attempts) is due at once, whatever came of this attempt.
 UPDATE deliveries SET
     status = CASE WHEN scheduled_from = attempts THEN 'pending' ELSE $5 END,
-    due_at = CASE WHEN scheduled_from = attempts THEN $8 ELSE $6 END,
-    delivered_at = CASE WHEN scheduled_from = attempts THEN NULL ELSE $7 END,
+    due_at = CASE WHEN scheduled_from = attempts THEN CAST($8 AS bigint) ELSE CAST($6 AS bigint) END,
+    delivered_at = CASE WHEN scheduled_from = attempts THEN NULL ELSE CAST($7 AS bigint) END,
     token = NULL
 WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
 
@@ -45,7 +45,9 @@ WHERE merchant_id = $1 AND delivery_id = $2 AND number = $3;
 -- name: release_delivery
 -- Gives a claimed delivery back, due at once and not counted, if the claim is still current.
 UPDATE deliveries SET
-    attempts = attempts - 1, scheduled_from = min(scheduled_from, attempts - 1), due_at = $5, token = NULL
+    attempts = attempts - 1,
+    scheduled_from = CASE WHEN scheduled_from < attempts THEN scheduled_from ELSE attempts - 1 END,
+    due_at = $5, token = NULL
 WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
 
 -- name: forget_attempt

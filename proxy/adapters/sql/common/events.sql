@@ -17,7 +17,7 @@ WHERE merchant_id = $1 AND id = $2;
 -- name: list_events
 -- A merchant's events after a sequence, in order, of both modes or one. What is in no mode is in both.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND sequence > $2 AND ($4 IS NULL OR mode = $4 OR mode IS NULL)
+WHERE merchant_id = $1 AND sequence > $2 AND (mode = $4 OR $4 IS NULL OR mode IS NULL)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_storefront
@@ -27,12 +27,12 @@ SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, bod
 WHERE merchant_id = $1 AND sequence IN (
     SELECT sequence FROM (
         SELECT sequence FROM events
-        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND sequence > $2 AND ($4 IS NULL OR $4 = 'live')
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND sequence > $2 AND ($4 = 'live' OR $4 IS NULL)
         ORDER BY sequence LIMIT $3
     ) AS live
     UNION ALL SELECT sequence FROM (
         SELECT sequence FROM events
-        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND sequence > $2 AND ($4 IS NULL OR $4 = 'test')
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND sequence > $2 AND ($4 = 'test' OR $4 IS NULL)
         ORDER BY sequence LIMIT $3
     ) AS test
     UNION ALL SELECT sequence FROM (
@@ -50,12 +50,12 @@ ORDER BY sequence LIMIT $3;
 -- Events of one type after a sequence, in order, of both modes or one, of all storefronts or one.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
 WHERE merchant_id = $1 AND type = $6 AND sequence > $2
-    AND ($4 IS NULL OR mode = $4 OR mode IS NULL) AND ($5 IS NULL OR storefront = $5 OR storefront IS NULL)
+    AND (mode = $4 OR $4 IS NULL OR mode IS NULL) AND (storefront = $5 OR $5 IS NULL OR storefront IS NULL)
 ORDER BY sequence LIMIT $3;
 
 -- name: list_events_of_payment
 -- A payment's events after a sequence, in order, of any type or one.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
 WHERE merchant_id = $1 AND payment_id = $7 AND sequence > $2
-    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5) AND ($6 IS NULL OR type = $6)
+    AND (mode = $4 OR $4 IS NULL) AND (storefront = $5 OR $5 IS NULL) AND (type = $6 OR $6 IS NULL)
 ORDER BY sequence LIMIT $3;

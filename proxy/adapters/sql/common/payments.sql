@@ -75,7 +75,7 @@ SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, c
     return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
-WHERE merchant_id = $1 AND id < $2 AND ($4 IS NULL OR mode = $4)
+WHERE merchant_id = $1 AND id < $2 AND (mode = $4 OR $4 IS NULL)
 ORDER BY id DESC LIMIT $3;
 
 -- name: list_payments_of_storefront
@@ -87,12 +87,12 @@ FROM payments
 WHERE merchant_id = $1 AND id IN (
     SELECT id FROM (
         SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND id < $2 AND ($4 IS NULL OR $4 = 'live')
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'live' AND id < $2 AND ($4 = 'live' OR $4 IS NULL)
         ORDER BY id DESC LIMIT $3
     ) AS live
     UNION ALL SELECT id FROM (
         SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND id < $2 AND ($4 IS NULL OR $4 = 'test')
+        WHERE merchant_id = $1 AND storefront = $5 AND mode = 'test' AND id < $2 AND ($4 = 'test' OR $4 IS NULL)
         ORDER BY id DESC LIMIT $3
     ) AS test
 )
@@ -105,7 +105,7 @@ SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, c
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND status = $6 AND id < $2
-    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5)
+    AND (mode = $4 OR $4 IS NULL) AND (storefront = $5 OR $5 IS NULL)
 ORDER BY id DESC LIMIT $3;
 
 -- name: list_payments_of_order
@@ -115,7 +115,7 @@ SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, c
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in
 FROM payments
 WHERE merchant_id = $1 AND order_id = $7 AND id < $2
-    AND ($4 IS NULL OR mode = $4) AND ($5 IS NULL OR storefront = $5) AND ($6 IS NULL OR status = $6)
+    AND (mode = $4 OR $4 IS NULL) AND (storefront = $5 OR $5 IS NULL) AND (status = $6 OR $6 IS NULL)
 ORDER BY id DESC LIMIT $3;
 
 -- name: claim_invoice_key

@@ -116,9 +116,9 @@ SELECT max(sequence), count(*) FROM (
 -- was there for.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events AS e
 WHERE merchant_id = $1 AND sequence > $2 AND sequence <= $3
-    AND ($5 IS NULL OR storefront = $5 OR storefront IS NULL)
-    AND ($6 IS NULL OR type = $6) AND ($7 IS NULL OR payment_id = $7)
-    AND ($9 IS NULL OR mode = $9 OR mode IS NULL)
+    AND (storefront = $5 OR $5 IS NULL OR storefront IS NULL)
+    AND (type = $6 OR $6 IS NULL) AND (payment_id = $7 OR $7 IS NULL)
+    AND (mode = $9 OR $9 IS NULL OR mode IS NULL)
     AND $8 = coalesce((
         SELECT min(CASE WHEN d.status = 'delivered' THEN 1 ELSE 0 END) FROM deliveries AS d
         WHERE d.merchant_id = e.merchant_id AND d.event_id = e.id

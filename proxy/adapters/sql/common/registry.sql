@@ -79,7 +79,8 @@ INSERT INTO endpoints (
 
 -- name: disable_endpoint
 -- Disables an endpoint, unless its merchant has changed it since the attempt that tells against it was claimed.
-UPDATE endpoints SET state = 'disabled', state_reason = $3, state_since = $4, updated_at = max($4, updated_at + 1)
+UPDATE endpoints SET state = 'disabled', state_reason = $3, state_since = $4,
+    updated_at = CASE WHEN updated_at < $4 THEN $4 ELSE updated_at + 1 END
 WHERE merchant_id = $1 AND id = $2 AND state = 'enabled' AND updated_at = $5;
 
 -- name: update_endpoint

@@ -1,0 +1,75 @@
+-- name: lock_merchant
+-- Waits for those who write something of this merchant's, and lets others wait until this transaction ends.
+SELECT pg_advisory_xact_lock(hashtextextended($1, 0));
+
+-- name: due_watches
+-- The watches that are due, oldest first, with their payments, but for those that somebody else has in hand. The payment
+-- is locked too: else a watch that moved on a moment ago would come with its payment as it was before.
+SELECT p.merchant_id, p.id, p.storefront, p.terminal_id, p.mode, p.order_id, p.amount_rials, p.currency, p.description,
+    p.metadata, p.return_url, p.link, p.expires_at, p.created_at, p.updated_at, p.status, p.version, p.invoice_key,
+    p.linked_at, p.spare_invoice_keys, p.captured_invoice_keys, p.bank_code, p.captured_rials, p.paid_at, p.late,
+    p.failure, p.review, p.drop_in, w.soon, w.version
+FROM watches AS w JOIN payments AS p ON p.merchant_id = w.merchant_id AND p.id = w.payment_id
+WHERE w.due_at <= $1
+ORDER BY w.due_at LIMIT $2
+FOR NO KEY UPDATE OF w, p SKIP LOCKED;
+
+-- name: lease_watch
+-- Holds a watch for its claim until the lease is over.
+UPDATE watches SET due_at = $3, version = version + 1 WHERE merchant_id = $1 AND payment_id = $2;
+
+-- name: due_turns
+-- The enabled endpoints whose turn it is, those that wait longest first, but for those whose merchant somebody else
+-- writes something of: the lock that is taken here is lock_merchant's. It is asked for once the rows are chosen.
+WITH due AS MATERIALIZED (SELECT merchant_id, endpoint_id FROM turns WHERE due_at <= $1 ORDER BY due_at LIMIT $2)
+SELECT merchant_id, endpoint_id FROM due WHERE pg_try_advisory_xact_lock(hashtextextended(merchant_id, 0));
+
+-- name: hasten_turn
+-- Lets an enabled endpoint's turn come when a new delivery is due, if that is sooner, but not while it is paused.
+UPDATE turns SET due_at = greatest($3, paused_until)
+WHERE merchant_id = $1 AND endpoint_id = $2 AND (due_at IS NULL OR due_at > greatest($3, paused_until));
+
+-- name: turn
+-- How an enabled endpoint has been answering, and how many attempts are in flight there.
+SELECT failures, failing_since, paused_until, (
+    SELECT count(*) FROM deliveries
+    WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
+)
+FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- name: served_endpoint
+-- How an enabled endpoint has been answering, and the endpoint as it is now.
+SELECT t.failures, t.failing_since, t.paused_until,
+    e.merchant_id, e.id, e.url, e.storefront, e.event_types, e.description, e.headers, e.state, e.state_reason,
+    e.state_since, e.signatures, e.key_number, e.previous_until, e.created_at, e.updated_at
+FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
+WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
+
+-- name: in_flight
+-- How many attempts are in flight at an endpoint.
+SELECT count(*) FROM deliveries
+WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3;
+
+-- name: due_deliveries
+-- What is due at one endpoint, oldest first, with the events.
+SELECT d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id,
+    e.occurred_at, e.body
+FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
+ORDER BY d.due_at LIMIT $4;
+
+-- name: settle_turn
+-- Writes how an enabled endpoint has been answering and when it was served, and finds its next turn. When as many
+-- attempts as may be are in flight ($8) it is the end of a lease; else when the oldest delivery is due, but not before
+-- it was last served nor while it is paused.
+UPDATE turns SET failures = $4, failing_since = $5, paused_until = $6, served_at = coalesce($7, served_at),
+    due_at = CASE WHEN $8 = 1 THEN (
+        SELECT min(due_at) FROM deliveries
+        WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
+    )
+    ELSE (
+        SELECT greatest(due_at, coalesce($7, turns.served_at), $6) FROM deliveries
+        WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
+    )
+    END
+WHERE merchant_id = $1 AND endpoint_id = $2;
