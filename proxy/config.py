@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config_values import (
@@ -23,6 +24,7 @@ from proxy.config_values import (
     parse_public_url,
     parse_webhook_allow,
 )
+from proxy.config_wire import WireSettings
 from proxy.secret_files import SecretFileError, read_secret_file, secret_files
 from proxy.setup import HttpPolicy
 
@@ -43,7 +45,7 @@ class SettingsError(Exception):
     """Settings that are wrong or missing: one line each, which says what to do and shows no value of a secret."""
 
 
-class Settings(BaseSettings):
+class Settings(WireSettings):
     """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
 
     model_config = SettingsConfigDict(
@@ -110,7 +112,13 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
-    drain_seconds: Seconds = Field(25, description="How long running work has to finish after SIGTERM.")
+    drain_seconds: Seconds = Field(25, description="How long the process may take to end after SIGTERM.")
+    unready_seconds: float = Field(
+        1,
+        ge=0,
+        le=60,
+        description="How long of that requests are still taken while /readyz says 503, so that load balancers notice.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -141,7 +149,15 @@ class Settings(BaseSettings):
             raise ValueError("set DARGAH_KEYS or DARGAH_KEYS_FILE, not both")
         if self.public_url is not None:
             parse_public_url(self.public_url, plain_http=self.development)
+        if self.hsts_seconds and not (self.public_url or "").startswith("https://"):
+            raise ValueError("DARGAH_HSTS_SECONDS needs a DARGAH_PUBLIC_URL of https://")
         return self
+
+    @classmethod
+    def by_weight(cls) -> Mapping[str, FieldInfo]:
+        """The fields by name, those that everybody sets before those of the wire."""
+        wire = WireSettings.model_fields
+        return {**{name: field for name, field in cls.model_fields.items() if name not in wire}, **wire}
 
     @property
     def development(self) -> bool:

@@ -26,6 +26,7 @@ ALLOWED: Final = frozenset(
         "status",
         "ms",
         "listener",
+        "client",
         "merchant_id",
         "payment_id",
         "delivery_id",

@@ -84,3 +84,16 @@ class RateLimit:
 
     def _seconds(self, span: int) -> int:
         return -(-span // (self.per_minute * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """How many a minute each limit lets through; 0 is no limit."""
+
+    token_creates: int = 0
+    address_creates: int = 0
+    token_calls: int = 0
+    address_calls: int = 0
+    auth_failures: int = 0
+    link_visits: int = 0
+    unknown_links: int = 0

@@ -35,7 +35,7 @@ def config(*, as_json: bool) -> None:
 
 
 def _rows(settings: Settings | None) -> Iterator[dict[str, str | None]]:
-    for name, field in Settings.model_fields.items():
+    for name, field in Settings.by_weight().items():
         yield {
             "name": f"{PREFIX}{name}".upper(),
             "description": field.description,

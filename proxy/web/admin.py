@@ -35,6 +35,7 @@ from proxy.web.admin_schemas import (
 from proxy.web.admin_services import AdminServices
 from proxy.web.answers import json_answer, page_answer
 from proxy.web.auth import bearer
+from proxy.web.callers import Kind
 from proxy.web.cursors import read_cursor, write_cursor
 from proxy.web.delivery_schemas import RotateSecret
 from proxy.web.endpoint_objects import endpoint_object, endpoint_objects
@@ -59,15 +60,14 @@ class OperatorUnknown(Unauthenticated):
 def create_admin_app(services: AdminServices) -> web.Application:
     """The application of the operator's listener: every path of `operations()`, behind an operator's token."""
     app = web.Application(
-        middlewares=[observe(lambda _request, error: problem_response(error), services.random_bytes)],
+        middlewares=[observe(lambda _request, error: problem_response(error), services.random_bytes, services.callers)],
         client_max_size=MAX_BODY_BYTES,
     )
     admin = Admin(services)
     for method, path, handler in ROUTES:
         guarded = admin.guarded(handler)
-        app.router.add_route(method, BASE + path, guarded)
-        if method == "GET":
-            app.router.add_route("HEAD", BASE + path, guarded)
+        for verb in ("GET", "HEAD") if method == "GET" else (method,):
+            services.callers.cover(app.router.add_route(verb, BASE + path, guarded), Kind.OPERATE)
     app.router.add_get(METRICS, _metrics(services))
     return app
 

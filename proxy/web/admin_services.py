@@ -11,6 +11,7 @@ from proxy.ports import Store
 from proxy.recovery import Recovery
 from proxy.reviews import Reviews
 from proxy.setup import Setup
+from proxy.web.callers import Callers, unlimited
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,4 @@ class AdminServices:
     metrics: Metrics
     random_bytes: RandomBytes
     operators: Mapping[str, str] = field(repr=False)
+    callers: Callers = field(default_factory=unlimited)

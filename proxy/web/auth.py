@@ -20,5 +20,6 @@ async def authorize(request: web.Request, scope: Scope) -> Token:
     """The caller's token. Raises Unauthenticated, or Forbidden when it lacks `scope`."""
     token = await request.app[SERVICES].directory.authenticate(bearer(request))
     request[MERCHANT_ID] = token.merchant_id
+    request.app[SERVICES].callers.known(request, token.id)
     token.require(scope)
     return token

@@ -13,6 +13,7 @@ from proxy.ids import merchant_of_link
 from proxy.merchant import ReturnMethod
 from proxy.payment import Payment, Status
 from proxy.way_back import way_back_url
+from proxy.web.callers import link_of
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
 from proxy.web.pages import PAGE_HEADERS, WayBack, payment_page, way_back_page
 from proxy.web.parsing import read_body
@@ -32,7 +33,7 @@ async def pay(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     if request.method == hdrs.METH_HEAD:
         return await _glance(request)
-    payment = _seen(request, await services.tasks.run(services.checkout.opened(_link(request))))
+    payment = _seen(request, await services.tasks.run(services.checkout.opened(link_of(request))))
     if payment.status is Status.PENDING and services.now() < payment.expires_at:
         return _see_other(await services.checkout.gateway_pay_url(payment))
     return await _page(request, payment)
@@ -58,14 +59,14 @@ async def come_back(request: web.Request) -> web.Response:
 
 async def _checkup(request: web.Request, services: Services) -> Checkup:
     if "again" in request.query:
-        return Checkup(await _by_link(services, _link(request)), None)
-    returned = services.checkout.returned(_link(request), await _parameters(request))
+        return Checkup(await _by_link(services, link_of(request)), None)
+    returned = services.checkout.returned(link_of(request), await _parameters(request))
     return await services.tasks.run(returned)
 
 
 async def _glance(request: web.Request) -> web.Response:
     """HEAD is for previews and scanners, who are nobody's customers: it asks and records nothing."""
-    _seen(request, await _by_link(request.app[SERVICES], _link(request)))
+    _seen(request, await _by_link(request.app[SERVICES], link_of(request)))
     return web.Response(headers=PAGE_HEADERS)
 
 
@@ -94,12 +95,6 @@ async def _way_back(services: Services, payment: Payment, return_url: str) -> Wa
     if payment.drop_in is ReturnMethod.POST:
         return WayBack(location(return_url), {"invoice_key": payment.link})
     return WayBack(shop_url(payment))
-
-
-def _link(request: web.Request) -> str:
-    """The link of the path, which is what the drop-in calls an invoice_key."""
-    path = request.match_info
-    return path["link"] if "link" in path else path["invoice_key"]
 
 
 async def _by_link(services: Services, link: str) -> Payment:
@@ -133,6 +128,7 @@ def _again(request: web.Request) -> int:
 
 def _seen(request: web.Request, payment: Payment) -> Payment:
     request[MERCHANT_ID], request[PAYMENT_ID] = payment.merchant_id, payment.id
+    request.app[SERVICES].callers.visited(request)
     return payment
 
 

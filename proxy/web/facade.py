@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from proxy.amount_jump import AmountJumps
 from proxy.checkout import Order
-from proxy.errors import DargahError, NotFound
+from proxy.errors import DargahError, NotFound, RateLimited
 from proxy.facade import (
     BAD_KEY,
     NOT_POST,
@@ -35,9 +35,10 @@ from proxy.payment import Payment
 from proxy.records import Reply
 from proxy.web import customer
 from proxy.web.answers import json_answer
+from proxy.web.callers import Kind
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
 from proxy.web.parsing import read_body
-from proxy.web.problems import BodyTooLarge, BodyTooSlow, MalformedBody
+from proxy.web.problems import BodyTooLarge, BodyTooSlow, MalformedBody, problem_of
 from proxy.web.services import SERVICES, Services
 from proxy.wire import parse_fields
 
@@ -60,13 +61,14 @@ _ORDER_CHARS: Final = 18
 
 def add_routes(app: web.Application) -> None:
     """Adds the drop-in's paths to the public listener's application."""
+    cover = app[SERVICES].callers.cover
     app[JUMPS] = AmountJumps()
     for prefix in ("", "/{prefix:.*}"):
         for slash in ("", "/"):
-            app.router.add_route("*", f"{prefix}{REQUEST}{slash}", ask)
-            app.router.add_route("*", f"{prefix}{CHECK}{slash}", check)
+            cover(app.router.add_route("*", f"{prefix}{REQUEST}{slash}", ask), Kind.CREATE)
+            cover(app.router.add_route("*", f"{prefix}{CHECK}{slash}", check), Kind.CALL)
             for method in ("GET", "HEAD", "POST"):
-                app.router.add_route(method, f"{prefix}{PAY}{slash}", customer.pay)
+                cover(app.router.add_route(method, f"{prefix}{PAY}{slash}", customer.pay), Kind.PAGE)
 
 
 def answers(path: str) -> bool:
@@ -81,7 +83,10 @@ def pays(path: str) -> bool:
 
 def error_response(error: DargahError) -> web.Response:
     """An error of the tree in the protocol's terms."""
-    return json_answer(error_answer(error))
+    answer = json_answer(error_answer(error))
+    if isinstance(error, RateLimited):
+        answer.headers.update(problem_of(error).headers)
+    return answer
 
 
 async def ask(request: web.Request) -> web.Response:
@@ -129,6 +134,7 @@ async def _caller(request: web.Request) -> tuple[Token, Mapping[str, Any]]:
     if Scope.FACADE not in token.scopes:
         raise Refused(BAD_KEY)
     request[MERCHANT_ID] = token.merchant_id
+    request.app[SERVICES].callers.known(request, token.id)
     return token, fields
 
 

@@ -30,9 +30,12 @@ PAGE_SECURITY_HEADERS: Final[Mapping[str, str]] = {
 OPENER_POLICY: Final = ("Cross-Origin-Opener-Policy", "same-origin")
 
 
+RATE_LIMIT: Final = "RateLimit"
+
+
 def rate_limit_headers(limit: str, per_minute: int, remaining: int, reset_seconds: int) -> dict[str, str]:
     """`RateLimit` and `RateLimit-Policy` as draft-ietf-httpapi-ratelimit-headers-10 writes them."""
     return {
-        "RateLimit": f'"{limit}";r={remaining};t={reset_seconds}',
+        RATE_LIMIT: f'"{limit}";r={remaining};t={reset_seconds}',
         "RateLimit-Policy": f'"{limit}";q={per_minute};w={WINDOW_SECONDS}',
     }

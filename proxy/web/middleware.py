@@ -16,6 +16,8 @@ from structlog.contextvars import bind_contextvars
 
 from proxy.errors import DargahError
 from proxy.ids import RandomBytes
+from proxy.web.callers import CLIENT, Callers
+from proxy.web.headers import RATE_LIMIT
 from proxy.web.parsing import MAX_BODY_BYTES
 from proxy.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
 
@@ -40,7 +42,9 @@ class Trace(NamedTuple):
     traceparent: str | None
 
 
-def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
+def observe(
+    render_error: RenderError, random_bytes: RandomBytes, callers: Callers, hsts: str | None = None
+) -> Middleware:
     """The middleware of an application whose errors `render_error` shows. Make it once the logging is configured."""
     logged = log.is_enabled_for(logging.INFO)
 
@@ -50,10 +54,14 @@ def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
         trace = _trace(request, random_bytes)
         # aiohttp runs each request in a task of its own, and so in a context, which the log lines of its work show.
         bind_contextvars(request_id=trace.request_id)
-        response = await _answer(request, handler, render_error, trace)
+        response = await _answer(request, handler, render_error, trace, callers)
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
+        if (nearing := callers.headers(request)) is not None and RATE_LIMIT not in response.headers:
+            response.headers.update(nearing)
+        if hsts is not None:
+            response.headers["Strict-Transport-Security"] = hsts
         if logged:
             _log(request, response.status, trace, time.perf_counter() - started)
         return response
@@ -62,11 +70,13 @@ def observe(render_error: RenderError, random_bytes: RandomBytes) -> Middleware:
 
 
 async def _answer(
-    request: web.Request, handler: Handler, render_error: RenderError, trace: Trace
+    request: web.Request, handler: Handler, render_error: RenderError, trace: Trace, callers: Callers
 ) -> web.StreamResponse:
     try:
+        callers.enter(request)
         return await handler(request)
     except DargahError as error:
+        callers.failed(request, error)
         return render_error(request, error)
     except web.HTTPException as error:
         return render_error(request, _of_aiohttp(error))
@@ -112,6 +122,8 @@ def _log(request: web.Request, status: int, trace: Trace, seconds: float) -> Non
     }
     if trace.trace_id is not None:
         fields["trace_id"] = trace.trace_id
+    if CLIENT in request:
+        fields["client"] = request[CLIENT]
     if MERCHANT_ID in request:
         fields["merchant_id"] = request[MERCHANT_ID]
     if PAYMENT_ID in request:

@@ -6,26 +6,22 @@ further left was sent by the client itself. One of the two is read, since a prox
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
 import structlog
 from aiohttp import web
 
-log = structlog.get_logger()
+from proxy.addresses import Network, is_private, parsed
 
-Network = IPv4Network | IPv6Network
-Header = Literal["x-forwarded-for", "forwarded"]
+log = structlog.get_logger()
 
 X_FORWARDED_FOR: Final = "X-Forwarded-For"
 FORWARDED: Final = "Forwarded"
 # More hops than any deployment has. What is not that short is not worth the time to read it.
 MAX_HOPS: Final = 16
 MAX_CHARS: Final = 1024
-# A provider gives each customer a network of this size, so one caller has all of its addresses.
-_IPV6_CUSTOMER_BITS: Final = 64
 _FOR: Final = re.compile(r'(?:^|;)\s*for=(?:"([^"\\]*)"|([^;",\s]*))\s*(?:;|$)', re.IGNORECASE)
 _WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?")
 
@@ -33,7 +29,9 @@ _WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?
 class Proxies:
     """Which peers are proxies of ours. `header` is the one that they all set."""
 
-    def __init__(self, trusted: Sequence[Network] = (), header: Header = "x-forwarded-for") -> None:
+    def __init__(
+        self, trusted: Sequence[Network] = (), header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    ) -> None:
         self._trusted = tuple(trusted)
         self._header = FORWARDED if header == "forwarded" else X_FORWARDED_FOR
         self._told = False
@@ -77,48 +75,6 @@ class Proxies:
             if not self.trusts(known):
                 return known
         return known
-
-
-def parse_networks(value: object) -> tuple[Network, ...]:
-    """Addresses and CIDR networks, by comma or white space. Raises ValueError."""
-    entries: Iterable[object] = value if isinstance(value, tuple | list) else re.split(r"[,\s]+", str(value))
-    return tuple(_networks(entries))
-
-
-@lru_cache(maxsize=4096)
-def caller_of(address: str) -> str:
-    """The key of whoever has this address: of IPv6 its network, since a caller has 2^64 addresses there."""
-    found = parsed(address)
-    if not isinstance(found, IPv6Address):
-        return address if found is None else str(found)
-    return str(IPv6Network((found, _IPV6_CUSTOMER_BITS), strict=False))
-
-
-@lru_cache(maxsize=4096)
-def is_private(address: str) -> bool:
-    """Whether this is loopback or a private network's."""
-    found = parsed(address)
-    return found is not None and (found.is_loopback or found.is_private)
-
-
-def parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """The address, an IPv4 one where IPv6 only wraps it."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
-
-
-def _networks(entries: Iterable[object]) -> Iterator[Network]:
-    for entry in entries:
-        if isinstance(entry, IPv4Network | IPv6Network):
-            yield entry
-        elif entry:
-            try:
-                yield ip_network(str(entry))
-            except ValueError as error:
-                raise ValueError(f"{entry!r}: write addresses or networks, such as 10.0.0.0/8 ({error})") from None
 
 
 def _bare(hop: str) -> str:

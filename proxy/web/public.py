@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.errors import DargahError
 from proxy.web import customer, deliveries, endpoints, events, facade, health, payments
+from proxy.web.callers import Kind
 from proxy.web.middleware import observe
 from proxy.web.pages import error_page
 from proxy.web.parsing import MAX_BODY_BYTES
@@ -43,19 +44,32 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/healthz", health.healthz),
     ("GET", "/readyz", health.readyz),
 )
-CUSTOMER_PATHS: Final = ("/pay/", "/return/")
+RETURN_PATH: Final = "/return/"
+CUSTOMER_PATHS: Final = ("/pay/", RETURN_PATH)
 
 
 def create_public_app(services: Services) -> web.Application:
     """The application of the public listener over `services`."""
-    app = web.Application(middlewares=[observe(_render_error, services.random_bytes)], client_max_size=MAX_BODY_BYTES)
+    seen = observe(_render_error, services.random_bytes, services.callers, services.hsts)
+    app = web.Application(middlewares=[seen], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     for method, path, handler in ROUTES:
-        app.router.add_route(method, path, handler)
-        if method == "GET":
-            app.router.add_route("HEAD", path, handler)
+        kind = _kind(method, path)
+        for verb in ("GET", "HEAD") if method == "GET" else (method,):
+            route = app.router.add_route(verb, path, handler)
+            if kind is not None:
+                services.callers.cover(route, kind)
     facade.add_routes(app)
     return app
+
+
+def _kind(method: str, path: str) -> Kind | None:
+    """What a route is limited as; health checks are not."""
+    if path.startswith(CUSTOMER_PATHS):
+        return Kind.PAGE
+    if not path.startswith("/v1/"):
+        return None
+    return Kind.CREATE if (method, path) == ("POST", "/v1/payments") else Kind.CALL
 
 
 def operations() -> Iterator[tuple[str, str]]:
@@ -68,5 +82,5 @@ def _render_error(request: web.Request, error: DargahError) -> web.StreamRespons
     if facade.answers(request.path):
         return facade.error_response(error)
     if request.path.startswith(CUSTOMER_PATHS) or facade.pays(request.path):
-        return error_page(error)
+        return error_page(error, returning=request.path.startswith(RETURN_PATH))
     return problem_response(error)

@@ -1,7 +1,7 @@
 """What the handlers work with, in one value under one key of the application."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from proxy.ports import Now, Store
 from proxy.redelivery import Redelivery
 from proxy.setup import Setup
 from proxy.trial import Trial
+from proxy.web.callers import Callers, unlimited
 
 Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
@@ -40,6 +41,8 @@ class Services:
     trial: Trial
     bell: Bell
     metrics: Metrics
+    callers: Callers = field(default_factory=unlimited)
+    hsts: str | None = None
 
 
 SERVICES = web.AppKey("services", Services)
