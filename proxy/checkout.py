@@ -26,6 +26,7 @@ from proxy.payment import Payment, Status
 from proxy.ports import Gateway, Now, Store
 from proxy.records import Change, Entry, Intent, Reply, Stored
 from proxy.settlement import Render, Settlement
+from proxy.tracing import CURRENT
 from proxy.watch import Watch
 
 # Longer than a `request` may take: whoever finds the lease over may ask again.
@@ -151,7 +152,7 @@ class Checkout:
     ) -> Reply:
         now = self._now()
         payment = self._new_payment(token, terminal, order, now)
-        intent = Intent(key, digest, now + REQUEST_LEASE)
+        intent = Intent(key, digest, now + REQUEST_LEASE, CURRENT.get())
         begun = self._settlement.expect(payment)
         stored = await self._store.create_payment(payment, intent, begun)
         if stored.fresh:

@@ -100,7 +100,8 @@ class Delivery:
                 await self._store.release_deliveries([claim])
                 return None
             started = self._now()
-            message = await outgoing(self._directory, claim.endpoint, claim.event.id, claim.event.body, started)
+            event = claim.event
+            message = await outgoing(self._directory, claim.endpoint, event.id, event.body, started, event.traceparent)
             answer = await self._sender.send(message)
             self.on_attempt(claim, started, answer)
             return await self._record(claim, started, answer, number)

@@ -13,10 +13,23 @@ from proxy.records import Outgoing
 USER_AGENT: Final = f"Dargah/{__version__} (webhooks)"
 
 
-async def outgoing(directory: Directory, endpoint: Endpoint, message_id: str, body: bytes, now: int) -> Outgoing:
-    """The message of these frozen bytes to where the endpoint is now, by the keys that sign for it now."""
+async def outgoing(
+    directory: Directory,
+    endpoint: Endpoint,
+    message_id: str,
+    body: bytes,
+    now: int,
+    traceparent: str | None = None,
+) -> Outgoing:
+    """The message of these frozen bytes to where the endpoint is now, by the keys that sign for it now.
+
+    With `traceparent` the receiver is told of the trace that the event belongs to.
+    """
     keys = await directory.signing_keys(endpoint)
-    return Outgoing(endpoint.url, {**endpoint.headers, **signed_headers(keys, message_id, body, now)}, body)
+    headers = {**endpoint.headers, **signed_headers(keys, message_id, body, now)}
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
+    return Outgoing(endpoint.url, headers, body)
 
 
 def signed_headers(keys: list[str], message_id: str, body: bytes, now: int) -> dict[str, str]:

@@ -35,6 +35,7 @@ from proxy.records import (
     StoredEvent,
     Unsettled,
 )
+from proxy.tracing import Traces
 from proxy.watch import Watch
 from proxy.webhook import Event
 
@@ -275,7 +276,17 @@ class Registry(Protocol):
 
 
 class Store(
-    Payments, Deliveries, Redelivery, Retention, Registry, Figures, AuditChains, OperatorRows, TokenUses, Protocol
+    Payments,
+    Deliveries,
+    Redelivery,
+    Retention,
+    Registry,
+    Figures,
+    Traces,
+    AuditChains,
+    OperatorRows,
+    TokenUses,
+    Protocol,
 ):
     async def ping(self) -> None:
         """Writes and commits something small. Raises StoreUnavailable when that cannot be done."""

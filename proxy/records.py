@@ -103,11 +103,13 @@ class Intent:
     """A create as stored before the gateway is asked.
 
     `digest` is the SHA-256 of the request; `lease_until` tells until when somebody is presumed to be asking.
+    `traceparent` is the trace in which it was asked for; it is written, and not read with the intent.
     """
 
     key: str
     digest: bytes
     lease_until: int
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Unsettled:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event with the per-merchant sequence and the frozen body."""
+    """An event with the per-merchant sequence and the frozen body. Its `traceparent` is read for sending it only."""
 
     id: str
     merchant_id: str
@@ -187,6 +189,7 @@ class StoredEvent:
     payment_id: str | None
     occurred_at: int
     body: bytes
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

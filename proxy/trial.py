@@ -12,6 +12,7 @@ from proxy.outgoing import outgoing
 from proxy.ports import Now, Sender, Store
 from proxy.records import Answer, StoredEvent
 from proxy.samples import sample_data
+from proxy.tracing import CURRENT
 from proxy.webhook import Event
 
 MAX_PINGS: Final = 16
@@ -60,5 +61,5 @@ class Trial:
         event_id = self._ids.record(ids.EVENT, endpoint.merchant_id, now)
         data = {"test": True, "endpoint_id": endpoint.id}
         event = Event(event_id, endpoint.merchant_id, endpoint.storefront, PING, None, now, data)
-        message = await outgoing(self._directory, endpoint, event_id, event.body(0), now)
+        message = await outgoing(self._directory, endpoint, event_id, event.body(0), now, CURRENT.get())
         return event_id, await self._sender.send(message)

@@ -23,6 +23,7 @@ from proxy.adapters.store.retention import StoreRetention
 from proxy.adapters.store.secrets import StoreSecrets
 from proxy.adapters.store.steps import MAX_WAITING, Batch
 from proxy.adapters.store.together import Together
+from proxy.adapters.store.traces import StoreTraces
 from proxy.ports import Now
 
 SQLITE_VERSION: Final = sqlite3.sqlite_version
@@ -37,6 +38,7 @@ class SqliteStore(  # type: ignore[misc]  # half of its parts are still closures
     StoreRegistry,
     StoreSecrets,
     StoreFigures,
+    StoreTraces,
     StoreAudit,
     StoreOperators,
 ):

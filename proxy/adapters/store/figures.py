@@ -18,6 +18,7 @@ from proxy.invariants import (
 
 AUDITED_PER_MERCHANT: Final = 100
 _STATUSES: Final = ("created", "pending", "needs_review")
+_STATES: Final = ("enabled", "paused", "disabled")
 _OF_PAID: Final = (PAID_UNCLAIMED, PAID_AMOUNT, PAID_UNCHECKED, PAID_UNTOLD)
 
 
@@ -35,8 +36,9 @@ class StoreFigures(StoreParts):
                     payments[status] += count
                     if created_at is not None:
                         oldest[status] = min(created_at, oldest.get(status, created_at))
-                for state, count in await transaction.rows("endpoint_states", (merchant_id,)):
-                    endpoints[state] += count
+                endpoints.update(
+                    dict(zip(_STATES, await _one(transaction, "endpoint_states", (merchant_id,)), strict=True))
+                )
             return OpenFigures(_reached(merchants, limit), payments, oldest, endpoints)
 
         return await self._read.do(step)

@@ -55,6 +55,7 @@ def new_payment_row(payment: Payment, intent: Intent) -> Row:
         intent.key,
         intent.digest,
         intent.lease_until,
+        intent.traceparent,
     )
 
 

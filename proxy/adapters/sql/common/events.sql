@@ -5,9 +5,13 @@ ON CONFLICT (merchant_id) DO UPDATE SET last = event_sequences.last + 1
 RETURNING last;
 
 -- name: insert_event
--- An event with its frozen body.
-INSERT INTO events (merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+-- An event with its frozen body. It belongs to the trace in which its payment was created.
+INSERT INTO events (
+    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body, traceparent
+)
+VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT traceparent FROM payments WHERE merchant_id = $1 AND id = $7)
+);
 
 -- name: event
 -- One event.

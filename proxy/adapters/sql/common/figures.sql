@@ -23,48 +23,52 @@ SELECT
     ) AS oldest WHERE review LIKE '%"resolution":null%');
 
 -- name: endpoint_states
--- A merchant's endpoints by state.
-SELECT state, count(*) FROM endpoints WHERE merchant_id = $1 GROUP BY state;
+-- How many of a merchant's endpoints are enabled, paused and disabled.
+SELECT
+    coalesce(sum(CASE state WHEN 'enabled' THEN 1 ELSE 0 END), 0),
+    coalesce(sum(CASE state WHEN 'paused' THEN 1 ELSE 0 END), 0),
+    coalesce(sum(CASE state WHEN 'disabled' THEN 1 ELSE 0 END), 0)
+FROM endpoints WHERE merchant_id = $1;
 
 -- name: count_watches
 -- How many payments are watched, up to a number.
-SELECT count(*) FROM (SELECT 1 FROM watches LIMIT $1) AS counted;
+SELECT count(*) FROM (SELECT 1 FROM watches WHERE due_at > 0 LIMIT $1) AS counted;
 
 -- name: count_deliveries
 -- How many deliveries wait or are on their way, up to a number.
-SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL LIMIT $1) AS counted;
+SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND merchant_id > '' LIMIT $1) AS counted;
 
 -- name: audit_paid
 -- Of a merchant's newest paid payments created since a time: whose bank_code or order is not theirs, whose amount is
 -- another than was captured, of which no check is noted, and of which no event tells.
 SELECT
-    coalesce(sum(CASE WHEN b.payment_id = p.id AND o.payment_id = p.id THEN 0 ELSE 1 END), 0),
-    coalesce(sum(CASE WHEN p.captured_rials = p.amount_rials THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE WHEN b.payment_id = paid.id AND o.payment_id = paid.id THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE WHEN paid.captured_rials = paid.amount_rials THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN EXISTS (
         SELECT 1 FROM timeline AS t
-        WHERE t.merchant_id = p.merchant_id AND t.payment_id = p.id AND t.kind = 'gateway.check'
+        WHERE t.merchant_id = paid.merchant_id AND t.payment_id = paid.id AND t.kind = 'gateway.check'
     ) THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN EXISTS (
         SELECT 1 FROM events AS e
-        WHERE e.merchant_id = p.merchant_id AND e.payment_id = p.id AND e.type = 'payment.paid'
+        WHERE e.merchant_id = paid.merchant_id AND e.payment_id = paid.id AND e.type = 'payment.paid'
     ) THEN 0 ELSE 1 END), 0)
 FROM (
     SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code, created_at
     FROM payments WHERE merchant_id = $1 AND status = 'paid' ORDER BY id DESC LIMIT $3
-) AS p
-LEFT JOIN bank_codes AS b ON b.merchant_id = p.merchant_id AND b.bank_code = p.bank_code
-LEFT JOIN paid_orders AS o ON o.merchant_id = p.merchant_id AND o.storefront = p.storefront AND o.mode = p.mode
-    AND o.order_id = p.order_id
-WHERE p.created_at >= $2;
+) AS paid
+LEFT JOIN bank_codes AS b ON b.merchant_id = paid.merchant_id AND b.bank_code = paid.bank_code
+LEFT JOIN paid_orders AS o ON o.merchant_id = paid.merchant_id AND o.storefront = paid.storefront AND o.mode = paid.mode
+    AND o.order_id = paid.order_id
+WHERE paid.created_at >= $2;
 
 -- name: audit_pending
 -- How many of a merchant's newest pending payments, created since a time, nobody watches.
 SELECT count(*) FROM (
     SELECT merchant_id, id, created_at FROM payments
     WHERE merchant_id = $1 AND status = 'pending' ORDER BY id DESC LIMIT $3
-) AS p
-WHERE p.created_at >= $2 AND NOT EXISTS (
-    SELECT 1 FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id
+) AS pending
+WHERE pending.created_at >= $2 AND NOT EXISTS (
+    SELECT 1 FROM watches AS w WHERE w.merchant_id = pending.merchant_id AND w.payment_id = pending.id
 );
 
 -- name: audit_numbers

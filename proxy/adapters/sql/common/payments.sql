@@ -4,10 +4,10 @@ INSERT INTO payments (
     merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata, return_url,
     link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
     captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
-    idempotency_key, request_digest, lease_until
+    idempotency_key, request_digest, lease_until, traceparent
 )
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-    $25, $26, $27, $28, $29, $30, $31
+    $25, $26, $27, $28, $29, $30, $31, $32
 WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $1 AND storefront = $3 AND mode = $5 AND order_id = $6)
 ON CONFLICT (merchant_id, storefront, mode, idempotency_key) DO NOTHING;
 

@@ -45,7 +45,7 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $
 -- name: due_deliveries
 -- What is due at one endpoint, oldest first, with the events.
 SELECT d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id,
-    e.occurred_at, e.body
+    e.occurred_at, e.body, e.traceparent
 FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
 ORDER BY d.due_at LIMIT $4;

@@ -148,6 +148,7 @@ CREATE TABLE payments (
     lease_until INTEGER NOT NULL,
     reply_status INTEGER,
     reply_body BLOB,
+    traceparent TEXT,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, storefront, mode, idempotency_key),
     UNIQUE (merchant_id, link)
@@ -220,6 +221,7 @@ CREATE TABLE events (
     payment_version INTEGER,
     occurred_at INTEGER NOT NULL,
     body BLOB NOT NULL,
+    traceparent TEXT,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, sequence),
     UNIQUE (merchant_id, payment_id, type, payment_version)
