@@ -11,7 +11,7 @@ import random
 import signal
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,12 +37,23 @@ from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.doctor import Doctor
 from proxy.doctor_base import Surroundings
-from proxy.errors import StoreUnavailable
+from proxy.drain import CUT_SECONDS, Drain
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Helpings, Ids, RandomBytes
+from proxy.last_used import LastUsed
 from proxy.loops import Repeater, Tasks
 from proxy.metrics import Metrics
+from proxy.metrics.observed import (
+    KINDS,
+    MeteredGateway,
+    observe_listeners,
+    observe_payments,
+    observe_store,
+    observe_work,
+)
+from proxy.operators import Operators
 from proxy.ports import Jitter, Now, Store, Vault
+from proxy.readiness import Readiness
 from proxy.recovery import Recovery
 from proxy.redelivery import Redelivery
 from proxy.retention import Retention
@@ -53,14 +64,18 @@ from proxy.trial import Trial
 from proxy.watcher import Watcher
 from proxy.web.admin import create_admin_app
 from proxy.web.admin_services import AdminServices
+from proxy.web.callers import Callers
+from proxy.web.door import Door
+from proxy.web.proxies import Proxies
 from proxy.web.public import create_public_app
+from proxy.web.server import Runner, room_for
 from proxy.web.services import Services
 
 log = structlog.get_logger()
 
 # Requests whose work goes on when their caller hangs up; over it a create is told 503.
 MAX_TASKS: Final = 5000
-MAX_HEADER_BYTES: Final = 16 * 1024
+ADMIN_CONNECTIONS: Final = 256
 BACKLOG: Final = 1024
 # Nearly all garbage goes by its reference count; looking for cycles at CPython's 700 objects is 3 % of a create.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
@@ -77,22 +92,6 @@ class Outside:
     fault: Fault | None = None
 
 
-@dataclass(slots=True)
-class Readiness:
-    """The checks of /readyz. Never the gateway: its being down is no reason to turn customers away."""
-
-    store: Store
-    draining: bool = False
-
-    async def __call__(self) -> Mapping[str, bool]:
-        try:
-            await self.store.ping()
-            writable = True
-        except StoreUnavailable:
-            writable = False
-        return {"store": writable, "accepting": not self.draining}
-
-
 @dataclass(frozen=True, slots=True)
 class Dargah:
     """A running proxy: where it listens, and its parts for those who look inside."""
@@ -102,6 +101,7 @@ class Dargah:
     services: Services
     watcher: Watcher
     delivery: Delivery
+    drain: Drain
 
 
 @asynccontextmanager
@@ -115,23 +115,31 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
     async with AsyncExitStack() as stack:
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
         public, admin = (_bind(address, stack) for address in (settings.listen, settings.admin_listen))
-        store = await open_store(settings.database, now=outside.now, fault=outside.fault)
+        metrics = Metrics()
+        store = await open_store(settings.database, now=outside.now, on_batch=metrics.committed, fault=outside.fault)
         stack.push_async_callback(store.close)
         ring = KeyRing.parse(settings.key_text())
         ring.check(await store.kek_ids())
-        readiness = Readiness(store)
+        vault = RingVault(ring, outside.random_bytes)
+        readiness = Readiness(store, vault, asyncio.get_running_loop().time)
         dargah, operators, loops = _wire(
-            settings, outside, store, RingVault(ring, outside.random_bytes), readiness, _url(public), _url(admin), stack
+            settings, outside, store, vault, readiness, metrics, (_url(public), _url(admin)), stack
         )
-        stack.push_async_callback(_drain, dargah, settings.drain_seconds)
-        await _serve(create_admin_app(operators), admin, settings, stack)
-        await _serve(create_public_app(dargah.services), public, settings, stack)
+        stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
+        doors = _doors(settings, dargah.services.callers.proxies)
+        listeners = {
+            "admin": await _serve(create_admin_app(operators), admin, doors[0], settings, dargah.drain, stack),
+            "public": await _serve(create_public_app(dargah.services), public, doors[1], settings, dargah.drain, stack),
+        }
+        observe_listeners(metrics, listeners)
+        stack.push_async_callback(dargah.drain.linger)
         for loop in loops:
             loop.start()
             stack.push_async_callback(loop.stop)
         stack.callback(setattr, readiness, "draining", True)
         stack.callback(dargah.services.bell.close)
         stack.callback(dargah.delivery.stop)
+        stack.callback(dargah.drain.begin)
         log.info("started", version=__version__, sqlite_version=sqlite3.sqlite_version, url=dargah.url)
         yield dargah
 
@@ -142,18 +150,20 @@ def _wire(
     store: Store,
     vault: Vault,
     readiness: Readiness,
-    url: str,
-    admin_url: str,
+    metrics: Metrics,
+    urls: tuple[str, str],
     stack: AsyncExitStack,
 ) -> tuple[Dargah, AdminServices, list[Repeater]]:
     now, ids = outside.now, Ids(outside.random_bytes)
+    url, admin_url = urls
     public_url = (settings.public_url or url).rstrip("/")
-    gateway = HttpGateway(
+    http_gateway = HttpGateway(
         request_seconds=settings.request_timeout_seconds, check_seconds=settings.check_timeout_seconds
     )
+    gateway = MeteredGateway(http_gateway, metrics)
     guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
     sender = HttpSender(guard, now=now)
-    for client in (gateway, sender):
+    for client in (http_gateway, sender):
         stack.push_async_callback(client.close)
     directory = Directory(store, vault, now)
     gate = Gate(
@@ -178,6 +188,7 @@ def _wire(
 
     settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
     settlement.on_event = delivery.on_event = trial.on_event = happened
+    observe_payments(metrics, checkout, settlement, delivery)
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
     services = Services(
         store=store,
@@ -193,8 +204,13 @@ def _wire(
         redelivery=redelivery,
         trial=trial,
         bell=bell,
-        metrics=Metrics(),
+        metrics=metrics,
+        callers=Callers(settings.quotas, now, Proxies(settings.trusted_proxies, settings.forwarded_header)),
+        hsts=settings.hsts,
     )
+    people, last_used = Operators(store, ids, now, settings.admin_tokens()), LastUsed(store.note_uses, now)
+    directory.on_use, people.on_use = last_used.token_used, last_used.operator_used
+    stack.push_async_callback(last_used.end)
     operators = AdminServices(
         services.setup,
         Reviews(store, settlement, ids, now),
@@ -202,11 +218,21 @@ def _wire(
         Doctor(store, directory, gateway, trial, HttpProber(), ids, now, _surroundings(settings, vault, public_url)),
         store,
         services.tasks,
-        services.metrics,
+        metrics,
         outside.random_bytes,
-        settings.admin_tokens(),
+        people,
+        services.callers,
     )
-    return Dargah(url, admin_url, services, watcher, delivery), operators, [watch, deliver, forget]
+    audit = observe_store(metrics, store, now, stack)
+    drain = Drain(settings.drain_seconds, asyncio.get_running_loop().time)
+    dargah = Dargah(url, admin_url, services, watcher, delivery, drain)
+    observe_work(metrics, gate, dict(zip(KINDS, _works(dargah), strict=True)))
+    return dargah, operators, [watch, deliver, forget, audit, Repeater("last_used", last_used.step, now)]
+
+
+def _works(dargah: Dargah) -> tuple[Tasks, ...]:
+    """What runs by itself, in the order of KINDS."""
+    return dargah.services.tasks, dargah.watcher.tasks, dargah.delivery.tasks, dargah.services.trial.tasks
 
 
 def _surroundings(settings: Settings, vault: Vault, public_url: str) -> Surroundings:
@@ -228,41 +254,46 @@ def _bind(address: Address, stack: AsyncExitStack) -> socket.socket:
     return listener
 
 
+def _doors(settings: Settings, proxies: Proxies) -> tuple[Door, Door]:
+    """The operator's and the public."""
+    most = room_for(settings.max_connections)
+    return Door(ADMIN_CONNECTIONS), Door(most, settings.max_address_connections, proxies.trusts)
+
+
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return Address(host, port).url
 
 
-async def _serve(app: web.Application, listener: socket.socket, settings: Settings, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(
+async def _serve(
+    app: web.Application, listener: socket.socket, door: Door, settings: Settings, drain: Drain, stack: AsyncExitStack
+) -> web.Server:
+    runner = Runner(
         app,
-        access_log=None,
-        shutdown_timeout=settings.drain_seconds,
-        handler_cancellation=False,  # a create goes on in its request's task when the storefront hangs up
-        max_field_size=MAX_HEADER_BYTES,
-        max_line_size=MAX_HEADER_BYTES,
+        door,
+        head_seconds=settings.head_timeout_seconds,
+        idle_seconds=settings.idle_timeout_seconds,
+        shutdown_timeout=CUT_SECONDS,  # the drain has waited before it
     )
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
+    stack.push_async_callback(drain.close, runner)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    assert runner.server is not None, "it is set up"
+    return runner.server
 
 
-async def _drain(dargah: Dargah, seconds: float) -> None:
-    """What runs by itself has its time to end; the leases find again what did not."""
-    services = dargah.services
-    kinds = (services.tasks, services.trial.tasks, dargah.watcher.tasks, dargah.delivery.tasks)
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.gather(*(tasks.drain() for tasks in kinds))
-    except TimeoutError:
-        log.warning("drain_ended_early", running=sum(len(tasks) for tasks in kinds))
+async def _until_signal() -> signal.Signals:
+    """The signal that came: SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[signal.Signals] = loop.create_future()
 
+    def stop(number: signal.Signals) -> None:
+        if not came.done():
+            came.set_result(number)
 
-async def _until_signal() -> None:
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, stop, number)
+    return await came
 
 
 def run(settings: Settings) -> None:
@@ -276,6 +307,8 @@ def run(settings: Settings) -> None:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             click.echo(f"dargah ready on {dargah.url}")
-            await _until_signal()
+            # Who presses Ctrl-C has no load balancer that must be told first.
+            if await _until_signal() is signal.SIGTERM:
+                dargah.drain.linger_seconds = settings.unready_seconds
 
     uvloop.run(serve())

@@ -4,10 +4,12 @@ A token's row is read every two seconds at most, which is when a use is noticed;
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from proxy.audit_chain import INSTALLATION
 from proxy.clock import MINUTE, SECOND
+from proxy.errors import StoreUnavailable
 from proxy.merchant import Token
 from proxy.operator_records import Operator, Use
 from proxy.ports import Now
@@ -36,6 +38,11 @@ class LastUsed:
         if noted:
             await self._write(list(noted.values()))
         return self._now() + WRITTEN_EVERY
+
+    async def end(self) -> None:
+        """The last step, which is no reason to end with an error."""
+        with suppress(StoreUnavailable):
+            await self.step()
 
     def _note(self, merchant_id: str, record_id: str, before: int | None) -> None:
         now = self._now()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from proxy.audit_chain import INSTALLATION
 from proxy.clock import rfc3339
 from proxy.findings import Finding, Level
 from proxy.merchant import AuditEntry, Merchant, Terminal, Token
@@ -45,18 +46,20 @@ def token_object(token: Token) -> dict[str, Any]:
         "scopes": token.scope_names(),
         "terminal_id": token.terminal_id,
         "created_at": rfc3339(token.created_at),
-        "expires_at": _time(token.expires_at),
-        "revoked_at": _time(token.revoked_at),
+        "expires_at": optional_time(token.expires_at),
+        "revoked_at": optional_time(token.revoked_at),
         "amount_unit": token.amount_unit.value,
         "return_method": token.return_method.value,
         "any_https_return": token.any_https_return,
+        "last_used_at": optional_time(token.last_used_at),
     }
 
 
 def audit_object(entry: AuditEntry) -> dict[str, Any]:
+    """`merchant_id` is null for an act on no merchant."""
     return {
         "id": entry.id,
-        "merchant_id": entry.merchant_id,
+        "merchant_id": None if entry.merchant_id == INSTALLATION else entry.merchant_id,
         "at": rfc3339(entry.at),
         "actor": entry.actor,
         "action": entry.action,
@@ -79,5 +82,5 @@ def rotated_object(rotated: Rotated) -> dict[str, Any]:
     }
 
 
-def _time(at: int | None) -> str | None:
+def optional_time(at: int | None) -> str | None:
     return None if at is None else rfc3339(at)

@@ -8,6 +8,7 @@ from proxy.clock import parse_rfc3339, rfc3339
 from proxy.errors import NotFound
 from proxy.history import read_history
 from proxy.ids import merchant_of_id
+from proxy.operators import Caller
 from proxy.payment import Payment
 from proxy.records import PaymentFilter
 from proxy.recovery import Recovered
@@ -22,15 +23,16 @@ from proxy.web.timelines import timeline_object
 
 
 class AdminPayments:
-    """The handlers. Each gets the operator's name."""
+    """The handlers. Each gets the operator who calls."""
 
     def __init__(self, services: AdminServices) -> None:
         self._store = services.store
         self._reviews = services.reviews
         self._recovery = services.recovery
         self._tasks = services.tasks
+        self._operators = services.operators
 
-    async def list_payments(self, request: web.Request, _actor: str) -> web.Response:
+    async def list_payments(self, request: web.Request, _caller: Caller) -> web.Response:
         query = validated(AdminPaymentQuery, query_of(request))
         request[MERCHANT_ID] = query.merchant_id
         scope = ("payments", query.merchant_id, query.storefront, query.order_id, query.status)
@@ -42,24 +44,26 @@ class AdminPayments:
         following = write_cursor(page[-1].id, scope) if len(found) > len(page) else None
         return page_answer(request, [operator_payment(payment) for payment in page], following)
 
-    async def get_payment(self, request: web.Request, _actor: str) -> web.Response:
+    async def get_payment(self, request: web.Request, _caller: Caller) -> web.Response:
         return json_answer(operator_payment(await self._payment(request)))
 
-    async def get_payment_timeline(self, request: web.Request, _actor: str) -> web.Response:
+    async def get_payment_timeline(self, request: web.Request, _caller: Caller) -> web.Response:
         return json_answer(timeline_object(await read_history(self._store, await self._payment(request))))
 
-    async def resolve_payment(self, request: web.Request, actor: str) -> web.Response:
+    async def resolve_payment(self, request: web.Request, caller: Caller) -> web.Response:
         payment = await self._payment(request)
         body = validated(Resolve, await read_object(request))
-        resolving = self._reviews.resolve(payment.id, body.decision, body.note, actor=actor)
+        resolving = self._reviews.resolve(payment.id, body.decision, body.note, actor=caller.name)
         return json_answer(operator_payment(await self._tasks.run(resolving)))
 
-    async def recover(self, request: web.Request, _actor: str) -> web.Response:
+    async def recover(self, request: web.Request, caller: Caller) -> web.Response:
         body = validated(Recover, await read_object(request))
         since = parse_rfc3339(body.since)
         scope = ("recover", str(since))
         after = None if body.cursor is None else read_cursor(body.cursor, scope)
         found = await self._tasks.run(self._recovery.step(since, after, body.limit))
+        data = {"since": rfc3339(since), "checked": found.checked, "credited": len(found.credited)}
+        await self._operators.noted(caller.name, "payments.recover", data)
         following = None if found.reached is None else write_cursor(found.reached, scope)
         return json_answer(recovered_object(found) | {"next_cursor": following})
 

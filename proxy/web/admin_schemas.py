@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from proxy.audit_chain import INSTALLATION
 from proxy.clock import parse_rfc3339
 from proxy.facts import Decision
 from proxy.ids import merchant_of_id
@@ -16,11 +17,13 @@ from proxy.merchant import (
     ReturnMethod,
     Scope,
 )
+from proxy.operator_records import Role
+from proxy.setup.tokens import DEFAULT_OVERLAP_SECONDS, LONGEST_OVERLAP_SECONDS
 from proxy.web.field_errors import refuse
 from proxy.web.schemas import Cursor, Input, PageQuery, PaymentQuery, Url, free_text
 
 MAX_ORIGINS: Final = 50
-_MAX_DIGITS: Final = 6
+_MAX_DIGITS: Final = 9
 
 
 def _time(value: str) -> str:
@@ -38,6 +41,10 @@ def _time(value: str) -> str:
 def _digits(value: Any) -> Any:
     plain = isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit()
     return int(value) if plain else value
+
+
+def _chain(value: str) -> str:
+    return value if value == INSTALLATION else _merchant_id(value)
 
 
 def _merchant_id(value: str) -> str:
@@ -61,7 +68,11 @@ Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
 ModeName = Annotated[Mode, Field(strict=False)]
 ScopeName = Annotated[Scope, Field(strict=False)]
+RoleName = Annotated[Role, Field(strict=False)]
 MerchantId = Annotated[str, AfterValidator(_merchant_id)]
+Chain = Annotated[str, AfterValidator(_chain)]
+Number = Annotated[int, BeforeValidator(_digits), Field(ge=0)]
+Overlap = Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)]
 Note = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(free_text), AfterValidator(_not_blank)]
 Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]
 
@@ -133,6 +144,22 @@ class NewToken(Input):
         return None if self.expires_at is None else parse_rfc3339(self.expires_at)
 
 
+class RotateToken(Input):
+    """`…/rotate`: how long the token before lives on."""
+
+    overlap_seconds: Overlap = DEFAULT_OVERLAP_SECONDS
+
+
+class NewOperator(Input):
+    name: Text
+    role: RoleName
+    expires_at: Time | None = None
+
+    def expires_at_ms(self) -> int | None:
+        """Milliseconds since the epoch."""
+        return None if self.expires_at is None else parse_rfc3339(self.expires_at)
+
+
 class CheckUp(Input):
     """`POST /admin/v1/doctor`: of one merchant's set-up, or of the process itself."""
 
@@ -165,7 +192,14 @@ class RevokeQuery(Input):
 
 
 class AuditQuery(PageQuery):
-    merchant_id: MerchantId | None = None
+    merchant_id: Chain | None = None
+
+
+class VerifyQuery(PageQuery):
+    """`number` asks for the hash of that entry, to compare with one that was kept elsewhere."""
+
+    merchant_id: Chain | None = None
+    number: Number = 0
 
 
 class AdminPaymentQuery(PaymentQuery):

@@ -14,8 +14,8 @@ from typing import Final
 from proxy.errors import InvalidInput, invalid
 
 CHECK_BYTES: Final = 9
-# A sequence that fits 64 bits, or an id; a merchant's is the short one.
-_ROW: Final = re.compile(r"[0-9]{1,18}|mer_[0-9A-Za-z]{8}|[a-z]{2,4}_[0-9A-Za-z]{26}")
+# A sequence that fits 64 bits, or an id; a merchant's is the short one. The installation has a chain of audit entries.
+_ROW: Final = re.compile(r"[0-9]{1,18}|installation|mer_[0-9A-Za-z]{8}|[a-z]{2,4}_[0-9A-Za-z]{26}")
 
 Scope = Sequence[str | None]
 

@@ -22,6 +22,7 @@ from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.loops import Tasks
 from proxy.metrics import Metrics
+from proxy.operators import Operators
 from proxy.records import Account, Answer, Checked, Outgoing, Requested
 from proxy.recovery import Recovery
 from proxy.reviews import Reviews
@@ -103,7 +104,7 @@ def services_of(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock
         tasks=Tasks(100),
         metrics=Metrics(),
         random_bytes=os.urandom,
-        operators=OPERATORS,
+        operators=Operators(store, ids, clock, OPERATORS),
     )
 
 

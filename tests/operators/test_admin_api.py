@@ -136,7 +136,7 @@ async def test_no_path_lets_anyone_in_without_an_operators_token(
         if path == METRICS:
             continue  # the one that takes no token
         real = path.removeprefix("/admin/v1").replace("{merchant_id}", merchant["id"])
-        for kind in ("terminal", "token", "endpoint", "payment"):
+        for kind in ("terminal", "token", "endpoint", "payment", "operator"):
             real = real.replace(f"{{{kind}_id}}", f"trm_{'0' * 26}")
         status, problem = await admin.call(method, real, {}, token=token)
         assert (status, problem["code"]) == (401, "unauthenticated"), (method, path)
