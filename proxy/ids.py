@@ -155,7 +155,8 @@ def merchant_of_api_token(token: str) -> str | None:
 
 def digest(token: str) -> bytes:
     """What is stored of a token: its SHA-256. The token has 131 random bits, so no salt or stretching is needed."""
-    return hashlib.sha256(token.encode()).digest()
+    # A header may hold bytes that are no text, which Python keeps as surrogates.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def _checksum(body: str) -> str:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +16,13 @@ KEY_RING = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
 @pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+def more_settings() -> dict[str, Any]:
+    """Settings of the lab beside its own, for a module to say otherwise."""
+    return {}
+
+
+@pytest.fixture
+async def lab(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[Lab]:
     clock = HandClock()
     settings = Settings(
         environment="development",
@@ -24,6 +31,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         admin_listen="127.0.0.1:0",
         admin_token="operator-token-of-the-tests",
         keys=KEY_RING,
+        **more_settings,
     )
     terminals = [Terminal(API_KEY), Terminal(TEST_API_KEY)]
     outside = Outside(now=clock, jitter=lambda: 0.0)
