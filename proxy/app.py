@@ -9,7 +9,6 @@ import gc
 import os
 import random
 import signal
-import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +18,6 @@ from typing import Final
 import click
 import structlog
 import uvloop
-from aiohttp import web
 
 from proxy import __version__, logs
 from proxy.adapters.gateway import HttpGateway
@@ -29,28 +27,20 @@ from proxy.adapters.sender import HttpSender
 from proxy.adapters.sqlite import Fault, open_store
 from proxy.adapters.vault import KeyRing, RingVault
 from proxy.bell import Bell
-from proxy.checkout import Checkout
 from proxy.clock import MINUTE, system_now
 from proxy.config import Settings
-from proxy.config_values import Address
 from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.doctor import Doctor
 from proxy.doctor_base import Surroundings
-from proxy.drain import CUT_SECONDS, Drain
+from proxy.drain import Drain
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Helpings, Ids, RandomBytes
 from proxy.last_used import LastUsed
+from proxy.listeners import bind, doors, serve, url_of
 from proxy.loops import Repeater, Tasks
 from proxy.metrics import Metrics
-from proxy.metrics.observed import (
-    KINDS,
-    MeteredGateway,
-    observe_listeners,
-    observe_payments,
-    observe_store,
-    observe_work,
-)
+from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, observe_store, observe_work
 from proxy.operators import Operators
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.readiness import Readiness
@@ -58,38 +48,37 @@ from proxy.recovery import Recovery
 from proxy.redelivery import Redelivery
 from proxy.retention import Retention
 from proxy.reviews import Reviews
+from proxy.seen import Seen, open_tracer
 from proxy.settlement import Settlement
 from proxy.setup import Setup
+from proxy.tracing import Tracer
 from proxy.trial import Trial
 from proxy.watcher import Watcher
 from proxy.web.admin import create_admin_app
 from proxy.web.admin_services import AdminServices
 from proxy.web.callers import Callers
-from proxy.web.door import Door
 from proxy.web.proxies import Proxies
 from proxy.web.public import create_public_app
-from proxy.web.server import Runner, room_for
 from proxy.web.services import Services
 
 log = structlog.get_logger()
 
 # Requests whose work goes on when their caller hangs up; over it a create is told 503.
 MAX_TASKS: Final = 5000
-ADMIN_CONNECTIONS: Final = 256
-BACKLOG: Final = 1024
 # Nearly all garbage goes by its reference count; looking for cycles at CPython's 700 objects is 3 % of a create.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a process has of the world beside its settings; tests give their own, and a `fault` of the disk."""
+    """What a process has of the world beside its settings; tests give theirs, a `fault` of the disk and a `tracer`."""
 
     now: Now = system_now
     random_bytes: RandomBytes = field(default_factory=lambda: Helpings(os.urandom))
     # In steps, so that what is planned at a time lies in a few places of the index by due time, not one page for each.
     jitter: Jitter = lambda: (int(random.random() * 9) - 4) / 4  # noqa: S311  it spreads load, it keeps no secret
     fault: Fault | None = None
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +103,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
     outside = outside or Outside()
     async with AsyncExitStack() as stack:
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
-        public, admin = (_bind(address, stack) for address in (settings.listen, settings.admin_listen))
+        public, admin = (bind(address, stack) for address in (settings.listen, settings.admin_listen))
         metrics = Metrics()
         store = await open_store(settings.database, now=outside.now, on_batch=metrics.committed, fault=outside.fault)
         stack.push_async_callback(store.close)
@@ -122,14 +111,16 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         ring.check(await store.kek_ids())
         vault = RingVault(ring, outside.random_bytes)
         readiness = Readiness(store, vault, asyncio.get_running_loop().time)
-        dargah, operators, loops = _wire(
-            settings, outside, store, vault, readiness, metrics, (_url(public), _url(admin)), stack
-        )
+        tracer = outside.tracer or open_tracer(settings)
+        if tracer is not None:
+            stack.push_async_callback(tracer.close)
+        seen = Seen(metrics, readiness, tracer)
+        dargah, operators, loops = _wire(settings, outside, store, vault, seen, (url_of(public), url_of(admin)), stack)
         stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
-        doors = _doors(settings, dargah.services.callers.proxies)
+        admin_door, door = doors(settings, dargah.services.callers.proxies)
         listeners = {
-            "admin": await _serve(create_admin_app(operators), admin, doors[0], settings, dargah.drain, stack),
-            "public": await _serve(create_public_app(dargah.services), public, doors[1], settings, dargah.drain, stack),
+            "admin": await serve(create_admin_app(operators), admin, admin_door, settings, dargah.drain, stack),
+            "public": await serve(create_public_app(dargah.services), public, door, settings, dargah.drain, stack),
         }
         observe_listeners(metrics, listeners)
         stack.push_async_callback(dargah.drain.linger)
@@ -149,28 +140,28 @@ def _wire(
     outside: Outside,
     store: Store,
     vault: Vault,
-    readiness: Readiness,
-    metrics: Metrics,
+    seen: Seen,
     urls: tuple[str, str],
     stack: AsyncExitStack,
 ) -> tuple[Dargah, AdminServices, list[Repeater]]:
     now, ids = outside.now, Ids(outside.random_bytes)
-    url, admin_url = urls
+    metrics, (url, admin_url) = seen.metrics, urls
     public_url = (settings.public_url or url).rstrip("/")
     http_gateway = HttpGateway(
         request_seconds=settings.request_timeout_seconds, check_seconds=settings.check_timeout_seconds
     )
-    gateway = MeteredGateway(http_gateway, metrics)
+    gateway = seen.gateway(http_gateway)
     guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
-    sender = HttpSender(guard, now=now)
-    for client in (http_gateway, sender):
+    http_sender = HttpSender(guard, now=now)
+    sender = seen.sender(http_sender)
+    for client in (http_gateway, http_sender):
         stack.push_async_callback(client.close)
     directory = Directory(store, vault, now)
     gate = Gate(
         GateLimits(settings.gateway_calls_per_terminal, settings.gateway_calls_total, settings.waiting_limit), now
     )
     settlement = Settlement(store, ids, now, outside.jitter)
-    checkout = Checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
+    checkout = seen.checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
     watcher = Watcher(store, checkout, settlement, gate, now)
     delivery = Delivery(store, directory, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
     watch, deliver = Repeater("watch", watcher.step, now), Repeater("deliver", delivery.step, now)
@@ -200,13 +191,14 @@ def _wire(
         random_bytes=outside.random_bytes,
         public_url=lambda: public_url,
         default_expires_in=settings.payment_expiry_minutes * MINUTE,
-        ready=readiness,
+        ready=seen.readiness,
         redelivery=redelivery,
         trial=trial,
         bell=bell,
         metrics=metrics,
         callers=Callers(settings.quotas, now, Proxies(settings.trusted_proxies, settings.forwarded_header)),
         hsts=settings.hsts,
+        spans=seen.spans(store),
     )
     people, last_used = Operators(store, ids, now, settings.admin_tokens()), LastUsed(store.note_uses, now)
     directory.on_use, people.on_use = last_used.token_used, last_used.operator_used
@@ -222,6 +214,7 @@ def _wire(
         outside.random_bytes,
         people,
         services.callers,
+        services.spans,
     )
     audit = observe_store(metrics, store, now, stack)
     drain = Drain(settings.drain_seconds, asyncio.get_running_loop().time)
@@ -247,41 +240,6 @@ def _retention(settings: Settings, store: Store, now: Now) -> Retention:
     )
 
 
-def _bind(address: Address, stack: AsyncExitStack) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
-    stack.callback(listener.close)
-    return listener
-
-
-def _doors(settings: Settings, proxies: Proxies) -> tuple[Door, Door]:
-    """The operator's and the public."""
-    most = room_for(settings.max_connections)
-    return Door(ADMIN_CONNECTIONS), Door(most, settings.max_address_connections, proxies.trusts)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return Address(host, port).url
-
-
-async def _serve(
-    app: web.Application, listener: socket.socket, door: Door, settings: Settings, drain: Drain, stack: AsyncExitStack
-) -> web.Server:
-    runner = Runner(
-        app,
-        door,
-        head_seconds=settings.head_timeout_seconds,
-        idle_seconds=settings.idle_timeout_seconds,
-        shutdown_timeout=CUT_SECONDS,  # the drain has waited before it
-    )
-    await runner.setup()
-    stack.push_async_callback(drain.close, runner)
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
-    assert runner.server is not None, "it is set up"
-    return runner.server
-
-
 async def _until_signal() -> signal.Signals:
     """The signal that came: SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
@@ -300,7 +258,7 @@ def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises what `running` raises."""
     logs.configure(settings.log_level, settings.log_format)
 
-    async def serve() -> None:
+    async def serving() -> None:
         async with running(settings) as dargah:
             # What lives until the end need not be looked at by every collection.
             gc.collect()
@@ -311,4 +269,4 @@ def run(settings: Settings) -> None:
             if await _until_signal() is signal.SIGTERM:
                 dargah.drain.linger_seconds = settings.unready_seconds
 
-    uvloop.run(serve())
+    uvloop.run(serving())

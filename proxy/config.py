@@ -112,6 +112,14 @@ class Settings(WireSettings):
     )
     log_format: Literal["json", "console"] = Field("json", description="json, or console for people.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level logged.")
+    traces_url: SecretStr | None = Field(
+        None,
+        description="Where spans are exported to by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; none are "
+        "when it is empty. Needs `pip install 'dargah[otel]'`. May hold credentials.",
+    )
+    traces_ratio: float = Field(
+        1, ge=0, le=1, description="The share of traces that are kept where Dargah begins them."
+    )
     drain_seconds: Seconds = Field(25, description="How long the process may take to end after SIGTERM.")
     unready_seconds: float = Field(
         1,

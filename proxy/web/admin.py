@@ -3,6 +3,7 @@ the table of routes names for it.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Final
 
 from aiohttp import web

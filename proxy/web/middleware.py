@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -16,10 +17,12 @@ from structlog.contextvars import bind_contextvars
 
 from proxy.errors import DargahError
 from proxy.ids import RandomBytes
+from proxy.tracing import CURRENT, Span, parse
 from proxy.web.callers import CLIENT, Callers
 from proxy.web.headers import RATE_LIMIT
 from proxy.web.parsing import MAX_BODY_BYTES
 from proxy.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
+from proxy.web.traced import RequestSpans
 
 log = structlog.get_logger()
 
@@ -28,9 +31,9 @@ PAYMENT_ID: Final = web.RequestKey("payment_id", str)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RenderError = Callable[[web.Request, DargahError], web.StreamResponse]
+Answered = Callable[[int, float], None]
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -43,9 +46,18 @@ class Trace(NamedTuple):
 
 
 def observe(
-    render_error: RenderError, random_bytes: RandomBytes, callers: Callers, hsts: str | None = None
+    render_error: RenderError,
+    random_bytes: RandomBytes,
+    callers: Callers,
+    hsts: str | None = None,
+    *,
+    answered: Answered,
+    spans: RequestSpans | None = None,
 ) -> Middleware:
-    """The middleware of an application whose errors `render_error` shows. Make it once the logging is configured."""
+    """The middleware of an application whose errors `render_error` shows. Make it once the logging is configured.
+
+    `answered` hears of each status and how many seconds it took; `spans` is there while traces are exported.
+    """
     logged = log.is_enabled_for(logging.INFO)
 
     @web.middleware
@@ -54,7 +66,11 @@ def observe(
         trace = _trace(request, random_bytes)
         # aiohttp runs each request in a task of its own, and so in a context, which the log lines of its work show.
         bind_contextvars(request_id=trace.request_id)
-        response = await _answer(request, handler, render_error, trace, callers)
+        if spans is None:
+            response = await _answer(request, handler, render_error, trace, callers)
+        else:
+            answer = partial(_answer, request, handler, render_error, trace, callers)
+            response, trace = await _in_span(spans, request, trace, answer)
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
@@ -62,8 +78,10 @@ def observe(
             response.headers.update(nearing)
         if hsts is not None:
             response.headers["Strict-Transport-Security"] = hsts
+        seconds = time.perf_counter() - started
+        answered(response.status, seconds)
         if logged:
-            _log(request, response.status, trace, time.perf_counter() - started)
+            _log(request, response.status, trace, seconds)
         return response
 
     return observed
@@ -85,6 +103,24 @@ async def _answer(
         return render_error(request, InternalError())
 
 
+async def _in_span(
+    spans: RequestSpans, request: web.Request, trace: Trace, answer: Callable[[], Awaitable[web.StreamResponse]]
+) -> tuple[web.StreamResponse, Trace]:
+    """The answer, and the trace with the request's span in the place of what was sent."""
+
+    def tell(span: Span) -> None:
+        span.set("dargah.request_id", trace.request_id)
+        if MERCHANT_ID in request:
+            span.set("dargah.merchant_id", request[MERCHANT_ID])
+        if PAYMENT_ID in request:
+            span.set("dargah.payment_id", request[PAYMENT_ID])
+
+    sent = request.headers.get("traceparent")
+    response, own = await spans.serve(request, _method(request), _route(request), sent, answer, tell)
+    parsed = parse(own)
+    return response, trace if parsed is None else trace._replace(trace_id=parsed.trace_id, traceparent=own)
+
+
 def _of_aiohttp(error: web.HTTPException) -> DargahError:
     match error:
         case web.HTTPNotFound():
@@ -100,10 +136,17 @@ def _of_aiohttp(error: web.HTTPException) -> DargahError:
 def _trace(request: web.Request, random_bytes: RandomBytes) -> Trace:
     given, sent = request.headers.get("X-Request-Id"), request.headers.get("traceparent")
     request_id = given if given and _REQUEST_ID.fullmatch(given) else random_bytes(12).hex()
-    parent = _TRACEPARENT.fullmatch(sent) if sent else None
+    parent = parse(sent) if sent else None
     if parent is None:
         return Trace(request_id, None, None)
-    return Trace(request_id, parent[1], f"00-{parent[1]}-{random_bytes(8).hex()}-{parent[2]}")
+    own = str(parent._replace(span_id=random_bytes(8).hex()))
+    CURRENT.set(own)
+    return Trace(request_id, parent.trace_id, own)
+
+
+def _method(request: web.Request) -> str:
+    """One of the known ones: a client's own word is no label."""
+    return request.method if request.method in _METHODS else "other"
 
 
 def _route(request: web.Request) -> str:
@@ -115,7 +158,7 @@ def _route(request: web.Request) -> str:
 def _log(request: web.Request, status: int, trace: Trace, seconds: float) -> None:
     fields = {
         "request_id": trace.request_id,
-        "method": request.method if request.method in _METHODS else "other",
+        "method": _method(request),
         "route": _route(request),
         "status": status,
         "ms": round(seconds * 1000, 1),

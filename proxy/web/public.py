@@ -1,6 +1,7 @@
 """The public listener: the merchant's API, the customer's way, and health, in one table."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -50,7 +51,14 @@ CUSTOMER_PATHS: Final = ("/pay/", RETURN_PATH)
 
 def create_public_app(services: Services) -> web.Application:
     """The application of the public listener over `services`."""
-    seen = observe(_render_error, services.random_bytes, services.callers, services.hsts)
+    seen = observe(
+        _render_error,
+        services.random_bytes,
+        services.callers,
+        services.hsts,
+        answered=partial(services.metrics.answered, "public"),
+        spans=services.spans,
+    )
     app = web.Application(middlewares=[seen], client_max_size=MAX_BODY_BYTES)
     app[SERVICES] = services
     for method, path, handler in ROUTES:

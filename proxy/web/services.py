@@ -16,6 +16,7 @@ from proxy.redelivery import Redelivery
 from proxy.setup import Setup
 from proxy.trial import Trial
 from proxy.web.callers import Callers, unlimited
+from proxy.web.traced import RequestSpans
 
 Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
@@ -43,6 +44,7 @@ class Services:
     metrics: Metrics
     callers: Callers = field(default_factory=unlimited)
     hsts: str | None = None
+    spans: RequestSpans | None = None
 
 
 SERVICES = web.AppKey("services", Services)

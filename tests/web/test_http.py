@@ -24,7 +24,7 @@ async def test_a_process_that_shuts_down_is_not_ready(lab: Lab) -> None:
     readiness.draining = True
     answer = await lab.call("GET", "/readyz", token="")
     assert (answer.status, answer.json["status"]) == (503, "unready")
-    assert answer.json["checks"] == {"store": True, "accepting": False}
+    assert answer.json["checks"] == {"store": True, "keys": True, "accepting": False}
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/payments/", "/v1/nothing", "/admin/v1", "/favicon.ico", "/%00"])
