@@ -10,7 +10,8 @@ from proxy.adapters.store.transaction import Row
 
 T = TypeVar("T")
 
-SQL: Final = load_queries("sqlite")
+# A plain dict: each statement looks itself up.
+SQL: Final = dict(load_queries("sqlite"))
 
 
 class SqliteTransaction:
@@ -33,7 +34,7 @@ class SqliteTransaction:
         return self.execute(SQL[query], parameters).rowcount
 
     async def run_all(self, query: str, rows: Sequence[Row]) -> int:
-        return self.executemany(SQL[query], rows).rowcount
+        return self.executemany(SQL[query], rows).rowcount if rows else 0
 
 
 class StepWaited(Exception):

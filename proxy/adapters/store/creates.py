@@ -14,7 +14,7 @@ from proxy.adapters.store.payment_rows import (
 )
 from proxy.adapters.store.steps import Outcome
 from proxy.adapters.store.transaction import Transaction
-from proxy.adapters.store.transition import write_watch
+from proxy.adapters.store.transition import write_watches
 from proxy.errors import InvoiceKeySeen, OrderAlreadyPaid, StaleVersion
 from proxy.payment import Payment, Status
 from proxy.records import Change, Intent, Stored
@@ -79,8 +79,7 @@ async def issue_all(transaction: Transaction, changes: Sequence[Change]) -> list
     done = [change for change, outcome in zip(changes, outcomes, strict=True) if outcome.error is None]
     entries = [entry_row(change.after, entry) for change in done for entry in change.entries]
     await transaction.run_all("add_entry", entries)
-    for change in done:
-        await write_watch(transaction, change)
+    await write_watches(transaction, done)
     return outcomes
 
 

@@ -1,5 +1,6 @@
 """One change of a payment, written as a whole: the row, its claims, its events with their deliveries, its watch."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from proxy.adapters.store.audit import write_audit
@@ -27,7 +28,7 @@ async def write_change(transaction: Transaction, change: Change) -> None:
     await transaction.run_all("add_entry", [entry_row(change.after, entry) for entry in change.entries])
     if change.audit is not None:
         await write_audit(transaction, change.audit)
-    await write_watch(transaction, change)
+    await write_watches(transaction, (change,))
 
 
 async def write_event(
@@ -135,15 +136,19 @@ async def _claim_money(transaction: Transaction, payment: Payment) -> None:
             raise OrderPaidByAnother(owner)
 
 
-async def write_watch(transaction: Transaction, change: Change) -> None:
-    read, watch = change.watch_read, change.watch
-    if watch is None:
-        await _end_watch(transaction, change, read)
-    elif read is None:
-        await transaction.run("insert_watch", watch_row(watch))
-    elif watch != read:
-        key = (read.merchant_id, read.payment_id, read.version)
-        await transaction.run("update_watch", (*key, watch.due_at, watch.soon, watch.version))
+async def write_watches(transaction: Transaction, changes: Sequence[Change]) -> None:
+    """What the changes make of their watches; one statement for all that only move one on."""
+    moved: list[Row] = []
+    for change in changes:
+        read, watch = change.watch_read, change.watch
+        if watch is None:
+            await _end_watch(transaction, change, read)
+        elif read is None:
+            await transaction.run("insert_watch", watch_row(watch))
+        elif watch != read:
+            key = (read.merchant_id, read.payment_id, read.version)
+            moved.append((*key, watch.due_at, watch.soon, watch.version))
+    await transaction.run_all("update_watch", moved)
 
 
 async def _end_watch(transaction: Transaction, change: Change, read: Watch | None) -> None:
