@@ -26,9 +26,10 @@ class AuditLog:
 
     async def chains(self, after: str, limit: int) -> list[str]:
         """The merchants whose chains there are, or must be, in id order, after one; the installation's comes first."""
-        # It sorts before every merchant's id.
-        first = [INSTALLATION] if after < INSTALLATION else []
-        return first + list(await self._store.audit_merchants(after, limit - len(first)))
+        found = await self._store.audit_merchants(after, limit)
+        # It sorts before every merchant's id, and is looked at even where nothing is left of it.
+        missing = after < INSTALLATION and INSTALLATION not in found
+        return ([INSTALLATION] if missing else []) + found[: limit - missing]
 
     async def verify(self, merchant_id: str, noted_at: int = 0) -> Verified:
         """The whole chain, or as far as it is whole. `noted_at` asks for the hash of the entry of that number."""

@@ -5,7 +5,6 @@ lost. The others are kept as digests, for the commands and the console alike. A 
 process that made it and within MAX_AGE_SECONDS by every other.
 """
 
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping
@@ -59,7 +58,7 @@ class Operators:
 
     async def authenticate(self, text: str) -> Caller:
         """Whose token this is. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
-        hashed = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+        hashed = digest(text)
         for owned, caller in self._owners:
             if hmac.compare_digest(owned, hashed):
                 return caller

@@ -61,6 +61,9 @@ class Api:
     def get(self, path: str, **query: object) -> Any:
         return self._call("GET", path, query=query)
 
+    def get_slowly(self, path: str, timeout_seconds: float, **query: object) -> Any:
+        return self._call("GET", path, query=query, timeout_seconds=timeout_seconds)
+
     def post(
         self, path: str, body: Mapping[str, Any] | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Any:

@@ -22,7 +22,9 @@ _COMMANDS: Final = {
     "trigger": ("proxy.cli.events", "trigger", "A test event, delivered like a real one."),
     "listen": ("proxy.cli.listening", "listen", "Bring a shop's webhooks to this machine, while it is being built."),
     "doctor": ("proxy.cli.doctor", "doctor", "See whether everything is set up right, and what to do where it is not."),
-    "audit": ("proxy.cli.audit", "audit", "Who set up what, and when."),
+    "health": ("proxy.cli.health", "health", "Whether the running process is alive, for HEALTHCHECK and scripts."),
+    "operator": ("proxy.cli.operators", "operator", "Who runs Dargah, and in which role."),
+    "audit": ("proxy.cli.audit", "audit", "Who did what, and when; and whether the log is whole."),
 }
 
 

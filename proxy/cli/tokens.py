@@ -1,6 +1,7 @@
 """`dargah token`."""
 
-from typing import Any
+import sys
+from typing import Any, Final
 
 import click
 
@@ -8,6 +9,7 @@ from proxy.cli.api import Api
 from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
 
+MAX_TEXT_CHARS: Final = 1000
 _COLUMNS = (
     "id",
     "prefix",
@@ -20,6 +22,7 @@ _COLUMNS = (
     "terminal_id",
     "expires_at",
     "revoked_at",
+    "last_used_at",
 )
 
 
@@ -36,8 +39,8 @@ def token() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["payments:write", "payments:read", "webhooks", "facade"]),
-    help="What it may do; repeatable.  [default: all but facade]",
+    metavar="SCOPE",
+    help="payments:write, payments:read, webhooks, facade, or terminal:ID; repeatable.  [default: all but facade]",
 )
 @click.option("--terminal", "terminal_id", metavar="ID", help="Bind it to one terminal.")
 @click.option("--expires-at", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z.")
@@ -75,6 +78,35 @@ def list_(*, api: Api, out: Output, merchant: str) -> None:
 def show(*, api: Api, out: Output, token_id: str) -> None:
     """Show a token's row."""
     out.record(api.get(path_of("token", token_id)))
+
+
+@token.command()
+@click.argument("token_id")
+@click.option("--overlap-seconds", type=click.IntRange(0, 604_800), help="How long the old one lives on.  [a day]")
+@operator_command
+def rotate(*, api: Api, out: Output, token_id: str, overlap_seconds: int | None) -> None:
+    """Issue a token that may do the same, and show it once; the old one ends after the overlap."""
+    body = given(overlap_seconds=overlap_seconds)
+    out.record(api.post(f"{path_of('token', token_id)}/rotate", body), shown_once="token")
+
+
+@token.command()
+@click.argument("text", default="-")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def check(*, text: str, as_json: bool) -> None:
+    """Say whether TEXT (or standard input) is a well-formed token, by its form and checksum alone; exit 1 if not.
+
+    Nothing is asked of any server: for scanners of leaked secrets. What it found is not shown.
+    """
+    from proxy.ids import TOKEN_PATTERN, token_kind  # noqa: PLC0415  the other commands start quicker without it
+
+    given_text = (sys.stdin.read(MAX_TEXT_CHARS) if text == "-" else text).strip()
+    kind = token_kind(given_text)
+    told = {"live": "a live merchant's token", "test": "a test merchant's token", "op": "an operator's token"}
+    words = f"well formed: {told[kind]}" if kind else f"not a token of Dargah's; those match {TOKEN_PATTERN}"
+    Output(as_json=as_json).done(words, {"well_formed": kind is not None, "kind": kind})
+    if kind is None:
+        raise click.exceptions.Exit(1)
 
 
 @token.command()

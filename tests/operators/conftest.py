@@ -147,6 +147,11 @@ def setup(store: SqliteStore, vault: RingVault, clock: Clock, changes: list[int]
 
 
 @pytest.fixture
+def services(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock) -> AdminServices:
+    return services_of(setup, store, vault, clock)
+
+
+@pytest.fixture
 async def serve_admin(store: SqliteStore, vault: RingVault, clock: Clock) -> AsyncIterator[Callable[[Setup], Any]]:
     runners: list[web.AppRunner] = []
     async with ClientSession() as session:

@@ -1,0 +1,343 @@
+"""Who runs Dargah: every route of the operators' listener has a role, every act has its name in the log."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from e2e.playground import eventually
+
+from operators.command import Cli
+from operators.conftest import OPERATORS, Admin
+from operators.desk import Desk, desk
+from operators.test_admin_api import HOOK, MERCHANT, everything, rows
+from operators.test_tokens import Still
+from proxy.adapters.sqlite import SqliteStore
+from proxy.clock import MINUTE, SECOND
+from proxy.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from proxy.ids import Ids, digest, merchant_key
+from proxy.last_used import LastUsed
+from proxy.operator_records import Role
+from proxy.operators import MAX_AGE_SECONDS, Operators
+from proxy.web import admin as admin_routes
+from proxy.web.admin import BASE, METRICS, create_admin_app
+from proxy.web.admin_services import AdminServices
+
+Route = tuple[str, str]
+# What lets anybody in: a scraper has no token, and what it gets names nobody.
+OPEN: frozenset[Route] = frozenset({("GET", METRICS)})
+
+
+@pytest.fixture
+def operators(store: SqliteStore) -> Operators:
+    return operators_of(store, Still(1_900_000_000_000))
+
+
+def operators_of(store: SqliteStore, now: Callable[[], int]) -> Operators:
+    return Operators(store, Ids(os.urandom), now, OPERATORS)
+
+
+def table() -> dict[Route, Role]:
+    return {(method, BASE + path): role for method, path, role, _ in admin_routes.ROUTES}
+
+
+def unruled(app: web.Application) -> set[Route]:
+    """The routes of an application that are neither in the table nor open to all."""
+    served = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
+    as_get = {(method if method != "HEAD" else "GET", path) for method, path in served}
+    return as_get - table().keys() - OPEN
+
+
+@pytest.fixture
+async def desk_of_everything(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk(tmp_path) as made:
+        yield made
+
+
+async def test_every_route_has_the_role_that_it_needs(services: AdminServices) -> None:
+    app = create_admin_app(services)
+    assert unruled(app) == set()
+    assert {path for _, path in OPEN} == {METRICS}
+
+
+async def test_a_route_without_a_role_is_noticed(services: AdminServices) -> None:
+    app = create_admin_app(services)
+
+    async def leak(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app.router.add_get("/admin/v1/secrets", leak)
+    assert unruled(app) == {("GET", "/admin/v1/secrets")}
+
+
+@pytest.mark.parametrize("role", [Role.READ, Role.OPERATE])
+async def test_what_a_role_does_not_cover_is_forbidden_and_changes_nothing(
+    admin: Admin, store: SqliteStore, role: Role
+) -> None:
+    ids = await everything(admin)
+    made = await admin.made("/operators", {"name": "limited", "role": role})
+    before, others = await rows(store), await store.list_operators()
+    for (method, path), needed in table().items():
+        status, answer = await admin.call(method, real(path, ids, made["id"]), {}, token=made["token"])
+        if role.covers(needed):
+            assert status not in {401, 403}, (method, path)
+        else:
+            assert (status, answer["code"]) == (403, "forbidden"), (method, path)
+            assert f"`{needed}`" in answer["detail"]
+    if role is Role.READ:
+        assert (await rows(store), await store.list_operators()) == (before, others)
+
+
+def real(path: str, ids: Mapping[str, str], operator_id: str) -> str:
+    merchant_id = ids["m"].rpartition("/")[2]
+    payment_id = f"pay_{merchant_key(merchant_id)}{'0' * 18}"
+    return path.removeprefix(BASE).format(
+        merchant_id=merchant_id,
+        terminal_id=ids["t"],
+        token_id=ids["k"],
+        endpoint_id=ids["e"],
+        payment_id=payment_id,
+        operator_id=operator_id,
+    )
+
+
+async def test_an_owner_is_kept_from_nothing(admin: Admin) -> None:
+    ids = await everything(admin)
+    made = await admin.made("/operators", {"name": "boss", "role": "owner"})
+    for method, path in table():
+        if (method, path) == ("DELETE", f"{BASE}/operators/{{operator_id}}"):
+            continue  # its own end, which the next calls would feel
+        status, _ = await admin.call(method, real(path, ids, made["id"]), {}, token=made["token"])
+        assert status not in {401, 403}, (method, path)
+
+
+async def test_what_only_looks_needs_no_more_than_to_read() -> None:
+    assert {role for (method, _), role in table().items() if method == "GET"} == {Role.READ}
+    for (method, path), role in table().items():
+        if method != "GET":
+            assert role is not Role.READ, path
+
+
+async def test_a_merchants_token_is_no_operators(admin: Admin) -> None:
+    ids = await everything(admin)
+    merchants = (await admin.made(f"{ids['m']}/tokens", {}))["token"]
+    for method, path in table():
+        assert (await admin.call(method, real(path, ids, "opr_1"), {}, token=merchants))[0] == 401
+
+
+# Each act and what it is called in the log, in an order in which each can be done.
+ACTS: tuple[tuple[str, str, Any, str], ...] = (
+    ("POST", "/operators", {"name": "second", "role": "read"}, "operator.add"),
+    ("POST", "/operators/{operator_id}/rotate", {}, "operator.rotate"),
+    ("DELETE", "/operators/{operator_id}", None, "operator.revoke"),
+    ("POST", "/merchants", MERCHANT, "merchant.create"),
+    ("PATCH", "/merchants/{merchant_id}", {"name": "x"}, "merchant.update"),
+    ("POST", "/merchants/{merchant_id}/rotate-return-secret", {}, "merchant.rotate_return_secret"),
+    (
+        "POST",
+        "/merchants/{merchant_id}/terminals",
+        {"name": "two", "gateway_url": "https://g.ir", "api_key": "k"},
+        "terminal.create",
+    ),
+    ("PATCH", "/merchants/{merchant_id}/terminals/{terminal_id}", {"name": "x"}, "terminal.update"),
+    ("POST", "/merchants/{merchant_id}/tokens", {}, "token.issue"),
+    ("POST", "/merchants/{merchant_id}/tokens/{token_id}/rotate", {}, "token.rotate"),
+    ("DELETE", "/merchants/{merchant_id}/tokens/{token_id}", None, "token.revoke"),
+    ("POST", "/merchants/{merchant_id}/endpoints", HOOK, "endpoint.create"),
+    ("PATCH", "/merchants/{merchant_id}/endpoints/{endpoint_id}", {"paused": True}, "endpoint.update"),
+    ("POST", "/merchants/{merchant_id}/endpoints/{endpoint_id}/rotate-secret", {}, "endpoint.rotate_secret"),
+    ("DELETE", "/merchants/{merchant_id}/endpoints/{endpoint_id}", None, "endpoint.delete"),
+    ("POST", "/payments/{payment_id}/resolve", {"decision": "refunded", "note": "n"}, "payment.resolve"),
+    ("POST", "/recover", {"since": "2026-11-24T00:00:00Z"}, "payments.recover"),
+    ("POST", "/keys/rotate", {}, "keys.reseal"),
+    ("POST", "/doctor", {}, "doctor.check_up"),
+)
+
+
+def test_every_act_is_among_those_that_are_looked_for_in_the_log() -> None:
+    acts = {(method, BASE + path) for method, path, _, _ in ACTS}
+    assert acts == {route for route in table() if route[0] != "GET"}
+
+
+async def test_each_act_is_in_the_audit_log_with_its_operators_name(desk_of_everything: Desk) -> None:
+    made = desk_of_everything
+    _, added = await made.call("POST", "/operators", {"name": "doer", "role": "owner"})
+    _, third = await made.call("POST", "/operators", {"name": "third", "role": "read"})
+    ids = {
+        "merchant_id": made.shop.merchant_id,
+        "terminal_id": made.shop.terminal_id,
+        "payment_id": (await made.odd())["id"],
+        "operator_id": third["id"],
+    }
+    for kind in ("token", "endpoint"):
+        _, listed = await made.call("GET", f"/merchants/{ids['merchant_id']}/{kind}s")
+        ids[f"{kind}_id"] = listed["data"][0]["id"]
+    for method, path, body, action in ACTS:
+        headers = {"Authorization": f"Bearer {added['token']}"}
+        url = f"{made.dargah.admin_url}{BASE}{path.format_map(ids)}"
+        async with made.shop.session.request(method, url, json=body, headers=headers) as answer:
+            assert answer.status < 300, (path, await answer.text())
+        entries = (await made.call("GET", "/audit"))[1]["data"]
+        assert [entry["actor"] for entry in entries if entry["action"] == action][:1] == ["doer"], action
+    ends = (await made.call("GET", "/audit/verify"))[1]["data"]
+    assert [end["broken"] for end in ends] == [None] * len(ends)
+    assert len(ends) >= 3
+
+
+async def test_the_settings_tokens_are_owners_by_name_and_in_no_list(admin: Admin) -> None:
+    for name, token in OPERATORS.items():
+        told = {"name": name, "role": "owner", "operator_id": None}
+        assert await admin.call("GET", "/me", token=token) == (200, told)
+    assert await admin.call("GET", "/operators") == (200, {"data": [], "next_cursor": None})
+    status, problem = await admin.call("POST", "/operators", {"name": "sara", "role": "read"})
+    assert (status, problem["code"]) == (409, "conflict")
+
+
+async def test_an_operators_token_is_shown_once_and_kept_as_a_digest(admin: Admin, store: SqliteStore) -> None:
+    made = await admin.made("/operators", {"name": "new", "role": "operate", "expires_at": "2090-01-01T00:00:00Z"})
+    text = made.pop("token")
+    assert text.startswith(made["prefix"])
+    assert made["expires_at"] == "2090-01-01T00:00:00.000Z"
+    stored = await store.operator_by_digest(digest(text))
+    assert stored is not None
+    assert (stored.id, stored.role) == (made["id"], Role.OPERATE)
+    assert await admin.call("GET", f"/operators/{made['id']}") == (200, made)
+    assert (await admin.call("GET", "/operators"))[1]["data"] == [made]
+    told = {"name": "new", "role": "operate", "operator_id": made["id"]}
+    assert await admin.call("GET", "/me", token=text) == (200, told)
+    assert not any(text.encode() in answer for answer in admin.answers[1:])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"role": "read"}, "name"),
+        ({"name": "a", "role": "king"}, "role"),
+        ({"name": "a b", "role": "read"}, "name"),
+        ({"name": "a", "role": "read", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"name": "a", "role": "read", "token": "mine"}, "token"),
+    ],
+)
+async def test_a_wrong_field_of_an_operator_is_named(admin: Admin, body: Any, field: str) -> None:
+    status, problem = await admin.call("POST", "/operators", body)
+    assert (status, [error["field"] for error in problem["errors"]]) == (422, [field])
+    assert (await admin.call("GET", "/operators"))[1]["data"] == []
+
+
+async def test_a_name_is_one_persons_until_the_token_is_over(operators: Operators, store: SqliteStore) -> None:
+    first, _ = await operators.add("new", Role.READ, actor="sara")
+    with pytest.raises(Conflict):
+        await operators.add("new", Role.OWNER, actor="sara")
+    await operators.revoke(first.id, actor="sara")
+    again, _ = await operators.add("new", Role.OWNER, actor="sara")
+    assert {each.role for each in await store.list_operators()} == {Role.READ, Role.OWNER}
+    assert again.id != first.id
+
+
+async def test_there_are_no_more_operators_than_the_limit(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.operators.MAX_OPERATORS", 1)
+    await operators.add("one", Role.READ, actor="sara")
+    with pytest.raises(Conflict):
+        await operators.add("two", Role.READ, actor="sara")
+
+
+async def test_a_rotated_operator_has_two_tokens_for_the_overlap_and_then_one(store: SqliteStore) -> None:
+    clock = Still(1_900_000_000_000)
+    operators = operators_of(store, clock)
+    before, old = await operators.add("new", Role.OPERATE, actor="sara")
+    after, new = await operators.rotate(before.id, 60, actor="sara")
+    assert (after.name, after.role) == ("new", Role.OPERATE)
+    assert {(await operators.authenticate(text)).name for text in (old, new)} == {"new"}
+    clock.now += 60 * SECOND
+    with pytest.raises(Unauthenticated):
+        await operators.authenticate(old)
+    assert (await operators.authenticate(new)).operator_id == after.id
+    with pytest.raises(Conflict):
+        await operators.rotate(before.id, actor="sara")
+
+
+async def test_a_revoked_operator_is_out_at_once_here_and_within_two_seconds_elsewhere(store: SqliteStore) -> None:
+    clock = Still(1_900_000_000_000)
+    here, elsewhere = operators_of(store, clock), operators_of(store, clock)
+    operator, text = await here.add("new", Role.OWNER, actor="sara")
+    await here.authenticate(text)
+    await elsewhere.authenticate(text)
+    await here.revoke(operator.id, actor="sara")
+    with pytest.raises(Unauthenticated):
+        await here.authenticate(text)
+    clock.now += MAX_AGE_SECONDS * SECOND - 1
+    await elsewhere.authenticate(text)
+    clock.now += 1
+    with pytest.raises(Unauthenticated):
+        await elsewhere.authenticate(text)
+
+
+async def test_an_earlier_end_of_an_operator_stands(operators: Operators) -> None:
+    operator, _ = await operators.add("new", Role.READ, actor="sara")
+    ended = await operators.revoke(operator.id, 5, actor="sara")
+    assert await operators.revoke(operator.id, 600, actor="sara") == ended
+    for seconds in (-1, 604_801):
+        with pytest.raises(InvalidInput):
+            await operators.revoke(operator.id, seconds, actor="sara")
+    with pytest.raises(NotFound):
+        await operators.revoke("opr_nobody", actor="sara")
+
+
+async def test_an_operators_last_use_is_noted_beside_the_requests(store: SqliteStore) -> None:
+    clock = Still(1_900_000_000_000)
+    operators, last_used = operators_of(store, clock), LastUsed(store.note_uses, clock)
+    operators.on_use = last_used.operator_used
+    operator, text = await operators.add("new", Role.READ, actor="sara")
+    for _ in range(3):
+        await operators.authenticate(text)
+        await last_used.step()
+        clock.now += 10 * SECOND
+    assert (await store.operator(operator.id)).last_used_at == 1_900_000_000_000
+    clock.now += MINUTE
+    await operators.authenticate(text)
+    await last_used.step()
+    assert (await store.operator(operator.id)).last_used_at == clock.now
+
+
+async def test_operators_are_run_by_the_command(admin: Admin, tmp_path: Path) -> None:
+    cli = Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path)
+    added = await cli.json("operator", "add", "--name", "new", "--role", "operate")
+    theirs = cli.given(DARGAH_ADMIN_TOKEN=added["token"])
+    assert (await theirs.json("operator", "whoami"))["role"] == "operate"
+    refused = await theirs.run("operator", "add", "--name", "x", "--role", "owner")
+    assert refused.code == 1
+    assert "needs the role `owner`" in refused.error
+    rotated = await cli.json("operator", "rotate", added["id"], "--overlap-seconds", "0")
+    assert (await theirs.run("operator", "whoami")).code == 1
+    revoked = await cli.run("operator", "revoke", rotated["id"])
+    assert (revoked.code, revoked.out.startswith(f"{rotated['id']} ends at")) == (0, True)
+    assert [each["name"] for each in await cli.json("operator", "list")] == ["new", "new"]
+    assert (await cli.run("operator", "revoke", "sara")).code == 1
+
+
+async def test_a_running_dargah_notes_who_used_what(desk_of_everything: Desk) -> None:
+    made = desk_of_everything
+    _, added = await made.call("POST", "/operators", {"name": "new", "role": "read"})
+    theirs = made.cli.given(DARGAH_ADMIN_TOKEN=added["token"])
+    assert (await theirs.json("operator", "whoami"))["name"] == "new"
+    await made.shop.created()
+
+    async def noted() -> tuple[str, str] | None:
+        _, operators = await made.call("GET", "/operators")
+        _, tokens = await made.call("GET", f"/merchants/{made.shop.merchant_id}/tokens")
+        times = operators["data"][0]["last_used_at"], tokens["data"][0]["last_used_at"]
+        return times if all(times) else None
+
+    await eventually(noted)
+
+
+def test_roles_cover_what_stands_below_them() -> None:
+    assert [[role.covers(needed) for needed in Role] for role in Role] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]
