@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from proxy.adapters.sqlite import Batch, SqliteStore, open_store
+from proxy.adapters.sqlite.transaction import StepWaited
+from proxy.adapters.store.registry_rows import merchant_row
+from proxy.adapters.store.transaction import Transaction
 from proxy.errors import (
     BankCodeSeen,
     InvoiceKeySeen,
@@ -31,6 +34,7 @@ from store.records import (
     create,
     create_with,
     new_intent,
+    new_merchant,
     new_payment,
     new_watch,
     paid,
@@ -188,6 +192,20 @@ async def test_a_stale_invoice_among_others_is_told_alone(lab: Lab) -> None:
     stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
     assert stored == ["inv-0", "inv-earlier", "inv-2"]
     assert [batch.steps for batch in lab.batches] == [3]
+
+
+async def test_a_step_that_waits_for_the_world_is_undone_and_holds_nobody_up(lab: Lab) -> None:
+    payment = new_payment()
+
+    async def idle(transaction: Transaction) -> None:
+        await transaction.run("insert_merchant", merchant_row(new_merchant()))
+        await asyncio.sleep(0)
+
+    waited, stored = await asyncio.gather(lab.store._write.do(idle), create(lab.store, payment), return_exceptions=True)
+    assert isinstance(waited, StepWaited)
+    assert stored == payment
+    assert await payments_of(lab.store) == {payment.id}
+    assert await lab.store.list_merchants(None, 10) == []
 
 
 async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> None:

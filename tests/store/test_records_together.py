@@ -1,7 +1,6 @@
 """Attempts that are recorded at the same time share one step: each still has its own outcome."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from proxy.adapters.sqlite import open_store
 from proxy.adapters.store.together import Together
+from proxy.adapters.store.transaction import Transaction
 from proxy.errors import LeaseLost, StoreUnavailable
 from proxy.ports import Store
 from proxy.records import Judged, Lease
@@ -96,7 +96,7 @@ async def test_a_worker_that_gave_up_leaves_the_others_their_outcomes(store: Sto
 
 
 async def test_one_that_cannot_be_done_takes_no_other_with_it(tmp_path: Path) -> None:
-    def divide(_: sqlite3.Connection, items: Sequence[int]) -> list[int | Exception]:
+    async def divide(_: Transaction, items: Sequence[int]) -> list[int | Exception]:
         return [12 // item for item in items]
 
     store = await open_store(tmp_path / "other.db", now=lambda: NOW)
@@ -106,9 +106,13 @@ async def test_one_that_cannot_be_done_takes_no_other_with_it(tmp_path: Path) ->
     assert [results[0], type(results[1]), results[2]] == [12, ZeroDivisionError, 4]
 
 
+async def echo(_: Transaction, items: Sequence[int]) -> Sequence[int]:
+    return items
+
+
 async def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "other.db", now=lambda: NOW)
     await store.close()
-    together: Together[int, int] = Together(store._write, lambda _connection, items: items)
+    together: Together[int, int] = Together(store._write, echo)
     results = await asyncio.gather(*(together.do(item) for item in (1, 2)), return_exceptions=True)
     assert [type(result) for result in results] == [StoreUnavailable] * 2
