@@ -22,7 +22,7 @@ FORWARDED: Final = "Forwarded"
 # More hops than any deployment has. What is not that short is not worth the time to read it.
 MAX_HOPS: Final = 16
 MAX_CHARS: Final = 1024
-_FOR: Final = re.compile(r'(?:^|;)\s*for=(?:"([^"\\]*)"|([^;",\s]*))\s*(?:;|$)', re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"([^"]+)"|([^"\s]+)')
 _WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?")
 
 
@@ -85,8 +85,11 @@ def _bare(hop: str) -> str:
 
 def _forwarded(text: str) -> list[str]:
     """The `for` of each element of RFC 7239's list; empty where there is none or it is not understood."""
-    hops = []
-    for element in text.split(","):
-        found = _FOR.findall(element)
-        hops.append(found[0][0] or found[0][1] if len(found) == 1 else "")
-    return hops
+    return [_for(element) for element in text.split(",")]
+
+
+def _for(element: str) -> str:
+    pairs = (pair.strip().partition("=") for pair in element.split(";"))
+    values = [value for name, _, value in pairs if name.lower() == "for"]
+    found = _QUOTED.fullmatch(values[0]) if len(values) == 1 else None
+    return "" if found is None else found[1] or found[2]
