@@ -1,0 +1,260 @@
+"""/metrics: what it counts of a payment's life, what it reads from the store, and the page that tells what it means."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from e2e.playground import RETURN_ORIGIN, Shop, eventually, playground
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.app import Dargah
+from proxy.clock import DAY, HOUR, MINUTE
+from proxy.figures import COUNTED, Audited, DueFigures, OpenFigures
+from proxy.invariants import INVARIANTS, PAID_AMOUNT
+from proxy.metrics import Metrics
+from proxy.metrics.instruments import Counted, Spread
+from proxy.metrics.pulse import PERIOD_SECONDS, Pulse
+from proxy.metrics.stock import KEEP_SECONDS, WAIT_SECONDS, Auditor, Stock
+
+DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+async def played(tmp_path: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
+    async with playground(tmp_path) as (shop, dargah):
+        yield shop, dargah
+
+
+async def scrape(dargah: Dargah) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{dargah.admin_url}/metrics") as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+def samples(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+async def test_a_payments_life_is_counted(played: tuple[Shop, Dargah]) -> None:
+    shop, dargah = played
+    payment = await shop.created(return_url=f"{RETURN_ORIGIN}/thanks")
+    await shop.come_back(await shop.act(payment, "pay"))
+    await shop.receiver.told(1)
+
+    async def attempted() -> Samples | None:
+        found = samples(await scrape(dargah))
+        return found if value(found, "dargah_webhook_attempt_seconds_count", outcome="delivered") else None
+
+    found = await eventually(attempted)
+    for status in ("created", "pending", "paid"):
+        assert value(found, "dargah_payments_total", status=status) == 1
+    assert value(found, "dargah_payments_total", status="failed") == 0
+    assert value(found, "dargah_gateway_call_seconds_count", operation="request", outcome="issued") == 1
+    assert value(found, "dargah_gateway_call_seconds_count", operation="check", outcome="captured") == 1
+    assert value(found, "dargah_webhook_first_attempt_delay_seconds_count") == 1
+    assert value(found, "dargah_http_request_seconds_count", listener="public", status="2xx") >= 1
+    assert value(found, "dargah_http_request_seconds_count", listener="public", status="3xx") == 1
+    assert value(found, "dargah_store_batch_steps_count") >= 4
+    assert value(found, "dargah_connections", listener="public") >= 1
+    assert all(value(found, "dargah_invariant_violations_total", invariant=name) == 0 for name in INVARIANTS)
+
+
+async def test_what_is_open_and_what_waits_is_read_from_the_store(played: tuple[Shop, Dargah]) -> None:
+    shop, dargah = played
+    shop.receiver.status = 500
+    await shop.created()
+    paid = await shop.created()
+    await shop.come_back(await shop.act(paid, "pay"))
+    await shop.receiver.told(1)
+    found = samples(await scrape(dargah))
+    assert value(found, "dargah_payments_open", status="pending") == 1
+    assert 0 < value(found, "dargah_payment_oldest_open_seconds", status="pending") < 60
+    assert value(found, "dargah_payments_open", status="created") == 0
+    assert value(found, "dargah_payment_oldest_open_seconds", status="created") == 0
+    assert value(found, "dargah_watches") == 1
+    assert value(found, "dargah_watch_lag_seconds") == 0
+    assert value(found, "dargah_webhook_backlog") == 1
+    assert value(found, "dargah_webhook_endpoints", state="enabled") == 1
+    assert value(found, "dargah_webhook_endpoints", state="disabled") == 0
+    assert value(found, "dargah_figures_age_seconds") < KEEP_SECONDS
+
+
+async def test_an_open_review_is_counted_until_it_is_resolved(played: tuple[Shop, Dargah]) -> None:
+    shop, dargah = played
+    await shop.fault("check", "wrong_amount", times=1)
+    payment = await shop.created()
+    await shop.come_back(await shop.act(payment, "pay"))
+    assert (await shop.payment(payment["id"]))["status"] == "needs_review"
+    found = samples(await scrape(dargah))
+    assert value(found, "dargah_payments_open", status="needs_review") == 1
+    assert value(found, "dargah_reviews_total", act="opened") == 1
+
+
+async def test_no_label_names_anybody(played: tuple[Shop, Dargah]) -> None:
+    shop, dargah = played
+    payment = await shop.created()
+    text = await scrape(dargah)
+    for secret in (shop.merchant_id, payment["id"], shop.terminal_id, shop.token, "127.0.0.1", payment["invoice_key"]):
+        assert secret not in text
+
+
+async def test_the_page_has_every_metric_with_its_kind_and_labels_and_no_other(played: tuple[Shop, Dargah]) -> None:
+    _, dargah = played
+    live: dict[str, tuple[str, frozenset[str]]] = {}
+    for family in text_string_to_metric_families(await scrape(dargah)):
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        live[name] = (family.type, frozenset(labels))
+    assert documented() == live
+
+
+def documented() -> dict[str, tuple[str, frozenset[str]]]:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|([^|]+)\|([^|]+)\|$", DOCS.read_text("utf-8"), re.MULTILINE)
+    assert all(unit.strip() and len(meaning.strip()) > 10 for _, _, _, unit, meaning in rows)
+    return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _, _ in rows}
+
+
+def test_a_histogram_puts_a_value_in_the_first_bucket_that_holds_it() -> None:
+    spread = Spread("seconds", "x", [1, 2], ["a"])
+    for seen in (0.5, 1, 1.5, 9):
+        spread.observe(seen, ("b",))
+    [family] = spread.collect()
+    found = {(s.name, s.labels.get("le")): s.value for s in family.samples if s.labels.get("a") == "b"}
+    assert found == {
+        ("seconds_bucket", "1.0"): 2,
+        ("seconds_bucket", "2.0"): 3,
+        ("seconds_bucket", "+Inf"): 4,
+        ("seconds_count", None): 4,
+        ("seconds_sum", None): 12,
+    }
+
+
+def test_a_counter_shows_what_it_knows_before_it_happened() -> None:
+    counted = Counted("jumps_total", "x", ["kind"], [("high",)])
+    counted.add(("wide",), 2)
+    [family] = counted.collect()
+    assert {s.labels["kind"]: s.value for s in family.samples} == {"high": 0, "wide": 2}
+
+
+class Figures:
+    """A store's figures: of `merchants` stretches, each of which waits for `gate`."""
+
+    def __init__(self, stretches: int = 1) -> None:
+        self.stretches = stretches
+        self.readings = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.broken = False
+        self.violations: dict[str, int] = {}
+        self.audited: list[str | None] = []
+
+    async def due_figures(self) -> DueFigures:
+        self.readings += 1
+        return DueFigures(COUNTED, None, 3, 1_000)
+
+    async def open_figures(self, after: str | None, limit: int) -> OpenFigures:
+        assert limit > 0
+        await self.gate.wait()
+        if self.broken:
+            raise ZeroDivisionError
+        number = int(after or 0) + 1
+        reached = str(number) if number < self.stretches else None
+        return OpenFigures(reached, {"pending": 2}, {"pending": 5_000 - number}, {"enabled": 1})
+
+    async def audit(self, after: str | None, since: int, limit: int) -> Audited:
+        assert (since, limit > 0) == (HOUR - DAY, True)
+        self.audited.append(after)
+        return Audited(None if after else "1", self.violations)
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+async def test_all_stretches_are_added_up_and_kept_for_a_while() -> None:
+    store, metrics, ticks = Figures(stretches=3), Metrics(), Ticks()
+    Stock(store, lambda: 10_000, ticks).show(metrics)
+    found = samples((await metrics.text()).decode())
+    assert value(found, "dargah_payments_open", status="pending") == 6
+    assert value(found, "dargah_payment_oldest_open_seconds", status="pending") == pytest.approx(5.003)
+    assert value(found, "dargah_webhook_endpoints", state="enabled") == 3
+    assert value(found, "dargah_webhook_lag_seconds") == 9
+    ticks.seconds = KEEP_SECONDS - 0.1
+    await metrics.text()
+    assert store.readings == 1
+    ticks.seconds = KEEP_SECONDS
+    await metrics.text()
+    assert store.readings == 2
+
+
+async def test_a_store_that_does_not_answer_holds_up_no_scrape_and_the_age_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert WAIT_SECONDS <= 2
+    monkeypatch.setattr("proxy.metrics.stock.WAIT_SECONDS", 0.01)
+    store, metrics, ticks = Figures(), Metrics(), Ticks()
+    stock = Stock(store, lambda: 10_000, ticks)
+    stock.show(metrics)
+    await metrics.text()
+    ticks.seconds = 60
+    store.gate.clear()
+    found = samples((await metrics.text()).decode())
+    assert value(found, "dargah_figures_age_seconds") == 60
+    assert value(found, "dargah_payments_open", status="pending") == 2
+    await metrics.text()
+    store.gate.set()
+    await stock.refresh()
+    assert store.readings == 2, "those who scrape meanwhile share the reading that is under way"
+    store.gate.clear()
+    ticks.seconds = 120
+    await metrics.text()
+    await stock.stop()
+
+
+async def test_a_reading_that_fails_is_tried_again() -> None:
+    store, metrics, ticks = Figures(), Metrics(), Ticks()
+    Stock(store, lambda: 10_000, ticks).show(metrics)
+    store.broken = True
+    assert b"\ndargah_watches " not in await metrics.text()
+    store.broken = False
+    assert b"\ndargah_watches 10000.0" in await metrics.text()
+
+
+async def test_the_audit_goes_round_and_counts_what_it_finds() -> None:
+    store, metrics = Figures(), Metrics()
+    auditor = Auditor(store, metrics, lambda: HOUR)
+    assert await auditor.step() == HOUR + MINUTE
+    store.violations = {PAID_AMOUNT: 2}
+    await auditor.step()
+    await auditor.step()
+    assert store.audited == [None, "1", None]
+    found = samples((await metrics.text()).decode())
+    assert value(found, "dargah_invariant_violations_total", invariant=PAID_AMOUNT) == 4
+
+
+async def test_a_loop_that_is_held_up_shows_it() -> None:
+    lag = Spread("lag", "x", [PERIOD_SECONDS])
+    pulse = Pulse(lag)
+    pulse.start()
+    pulse._due -= 10
+    pulse._beat()
+    assert lag.count() == 1
+    [family] = lag.collect()
+    assert next(s.value for s in family.samples if s.name == "lag_sum") >= 10 - PERIOD_SECONDS
+    pulse.stop()
