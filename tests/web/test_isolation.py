@@ -82,6 +82,14 @@ async def victim_of(lab: Lab, merchant_id: str, token: str, terminal_id: str) ->
 
 
 @pytest.fixture
+def more_settings() -> dict[str, Any]:
+    """No limits: a stranger who tries everything would soon be told to wait, and what is behind would go untried."""
+    return dict.fromkeys(
+        ("address_auth_failures_per_minute", "link_visits_per_minute", "address_unknown_links_per_minute"), 0
+    )
+
+
+@pytest.fixture
 async def other(lab: Lab) -> Victim:
     """Another merchant than the lab's."""
     setup = lab.dargah.services.setup
