@@ -203,7 +203,7 @@ def room_for(wanted: int) -> int:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = wanted if soft == resource.RLIM_INFINITY else max(min(wanted, soft - RESERVED_FILES), soft // 4)
+    room = wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - RESERVED_FILES, soft // 4))
     if room < wanted:
         log.warning("few_open_files_allowed", count=room)
     return room

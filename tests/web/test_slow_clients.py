@@ -1,0 +1,352 @@
+"""Clients that take their time, on purpose or not: how long each part of a request may take, and who is shown out."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from proxy.web import server
+from proxy.web.door import Door
+from proxy.web.parsing import MAX_BODY_BYTES, read_body
+from proxy.web.server import Runner, room_for
+from web.lab import Lab
+
+HEAD_SECONDS = 0.15
+IDLE_SECONDS = 0.3
+LARGE = 30_000_000  # more than loopback's buffers take
+
+
+@dataclass
+class Ground:
+    """A listener of ours over a few handlers; those of `/held` wait for `free`."""
+
+    port: int
+    door: Door
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+
+@asynccontextmanager
+async def ground(
+    door: Door | None = None, *, head_seconds: float = HEAD_SECONDS, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[Ground]:
+    door = Door(1000) if door is None else door
+    made = Ground(0, door)
+
+    async def hello(_request: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    async def held(_request: web.Request) -> web.Response:
+        made.held.release()
+        await made.free.wait()
+        return web.Response(text="held")
+
+    async def large(_request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * LARGE)
+
+    async def body(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await read_body(request))))
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    app.router.add_get("/held", held)
+    app.router.add_get("/large", large)
+    app.router.add_post("/body", body)
+    runner = Runner(app, door, head_seconds=head_seconds, idle_seconds=idle_seconds, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.port = runner.addresses[0][1]
+    try:
+        yield made
+    finally:
+        made.free.set()
+        await runner.cleanup()
+
+
+@dataclass
+class Client:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def connect(cls, port: int) -> "Client":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def ask(self, path: str = "/") -> bytes:
+        """The answer's status line and body."""
+        await self.say(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return await self.answer()
+
+    async def answer(self) -> bytes:
+        async with asyncio.timeout(10):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            return head.partition(b"\r\n")[0] + b" " + await self.reader.readexactly(length)
+
+    async def rest(self) -> bytes:
+        """All until the server hangs up."""
+        said = b""
+        with suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                while more := await self.reader.read(65536):
+                    said += more
+        return said
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+def code_of(answer: bytes) -> str:
+    return str(orjson.loads(answer.partition(b"\r\n\r\n")[2])["code"])
+
+
+async def test_a_head_that_drips_is_told_so_and_sent_away() -> None:
+    async with ground() as place:
+        client = await Client.connect(place.port)
+
+        async def drip() -> None:
+            with suppress(ConnectionError):
+                await client.say(b"GET / HTTP/1.1\r\nX: ")
+                while True:
+                    await client.say(b"a")
+                    await asyncio.sleep(0.01)
+
+        dripping = asyncio.create_task(drip())
+        answer = await client.rest()
+        dripping.cancel()
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert code_of(answer) == "head_too_slow"
+        client.close()
+
+
+async def test_who_says_nothing_is_sent_away_without_a_word() -> None:
+    async with ground(idle_seconds=60) as place:
+        client = await Client.connect(place.port)
+        assert await client.rest() == b""
+        assert len(place.door) == 0
+        client.close()
+
+
+async def test_the_next_head_of_a_connection_has_no_more_time_than_the_first() -> None:
+    async with ground(idle_seconds=60) as place:
+        client = await Client.connect(place.port)
+        assert await client.ask() == b"HTTP/1.1 200 OK hello"
+        await client.say(b"GET / HT")
+        answer = await client.rest()
+        assert code_of(answer) == "head_too_slow"
+        client.close()
+
+
+async def test_an_idle_connection_is_closed_in_its_time_and_not_before() -> None:
+    async with ground(head_seconds=0.05, idle_seconds=0.5) as place:
+        client = await Client.connect(place.port)
+        for _ in range(3):
+            assert await client.ask() == b"HTTP/1.1 200 OK hello"
+            await asyncio.sleep(0.12)  # longer than a head may take: an idle connection is not one that is slow
+        assert await client.rest() == b""
+        client.close()
+
+
+async def test_a_handler_may_take_its_time() -> None:
+    async with ground() as place:
+        client = await Client.connect(place.port)
+        await client.say(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        await place.held.acquire()
+        await asyncio.sleep(HEAD_SECONDS + IDLE_SECONDS)  # what is asserted is that nothing happens for so long
+        place.free.set()
+        assert await client.answer() == b"HTTP/1.1 200 OK held"
+        client.close()
+
+
+async def test_a_body_that_drips_is_a_problem_and_ends_the_connection(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.web.parsing.BODY_TIMEOUT_SECONDS", 0.1)
+    client = await Client.connect(int(lab.dargah.url.rpartition(":")[2]))
+    await client.say(
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+        b"Authorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{" % lab.token.encode()
+    )
+    answer = await client.answer()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"body_too_slow"' in answer
+    assert await client.rest() == b""
+    client.close()
+
+
+async def test_a_body_that_nobody_asked_for_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.1)
+    async with ground(idle_seconds=60) as place:
+        client = await Client.connect(place.port)
+        await client.say(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na")
+        assert await client.answer() == b"HTTP/1.1 200 OK hello"
+        assert await client.rest() == b""
+        client.close()
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 65537", "Transfer-Encoding: chunked"])
+async def test_a_body_over_the_limit_is_not_read_to_its_end(lab: Lab, framing: str) -> None:
+    client = await Client.connect(int(lab.dargah.url.rpartition(":")[2]))
+    await client.say(
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+        b"Authorization: Bearer %s\r\n%s\r\n\r\n" % (lab.token.encode(), framing.encode())
+    )
+    if "chunked" in framing:
+        await client.say(b"%x\r\n%s\r\n" % (MAX_BODY_BYTES + 1, b"a" * (MAX_BODY_BYTES + 1)))
+    answer = await client.answer()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    client.close()
+
+
+async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "WRITE_SECONDS", 0.2)
+    async with ground(idle_seconds=60) as place:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", place.port))
+        await loop.sock_sendall(sock, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            while len(place.door) != 1:  # noqa: ASYNC110  what it looks at is the server
+                await asyncio.sleep(0.01)
+            while len(place.door):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        sock.close()
+
+
+async def test_a_large_one_that_is_read_arrives_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "WRITE_SECONDS", 5)
+    async with ground() as place:
+        client = await Client.connect(place.port)
+        await client.say(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.reader.readuntil(b"\r\n\r\n")
+        assert await client.reader.readexactly(LARGE) == b"x" * LARGE
+        client.close()
+
+
+async def test_a_full_house_shows_out_who_waits_and_takes_who_asks() -> None:
+    async with ground(Door(16), head_seconds=60, idle_seconds=60) as place:
+        silent = [await Client.connect(place.port) for _ in range(8)]
+        idle = [await Client.connect(place.port) for _ in range(8)]
+        for client in idle:
+            await client.ask()
+        newcomers = [await Client.connect(place.port) for _ in range(8)]
+        for client in newcomers:
+            assert await client.ask() == b"HTTP/1.1 200 OK hello"
+        for client in silent:
+            assert await client.rest() == b""
+        assert len(place.door) == 16
+        assert await idle[0].ask() == b"HTTP/1.1 200 OK hello"
+        for client in (*silent, *idle, *newcomers):
+            client.close()
+
+
+async def test_where_all_are_being_served_a_newcomer_is_told_to_come_again() -> None:
+    async with ground(Door(16)) as place:
+        served = [await Client.connect(place.port) for _ in range(16)]
+        for client in served:
+            await client.say(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+            await place.held.acquire()
+        newcomer = await Client.connect(place.port)
+        answer = await newcomer.rest()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in answer
+        assert code_of(answer) == "overloaded"
+        place.free.set()
+        for client in served:
+            assert await client.answer() == b"HTTP/1.1 200 OK held"
+        for client in (*served, newcomer):
+            client.close()
+
+
+async def test_one_address_takes_no_more_than_its_share_and_a_proxy_of_ours_may() -> None:
+    for door, left in (Door(100, 4), 4), (Door(100, 4, lambda address: address == "127.0.0.1"), 9):
+        async with ground(door, head_seconds=60, idle_seconds=60) as place:
+            clients = [await Client.connect(place.port) for _ in range(9)]
+            assert await clients[-1].ask() == b"HTTP/1.1 200 OK hello"
+            assert len(place.door) == left
+            for client in clients:
+                client.close()
+
+
+async def test_hundreds_of_slow_ones_do_not_keep_a_shop_from_being_served(lab: Lab) -> None:
+    """`python -m bench.slow_clients` measures it with a thousand."""
+    port = int(lab.dargah.url.rpartition(":")[2])
+    slow = [await Client.connect(port) for _ in range(400)]
+    body = b"POST /invoice/request HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\napi_key="
+    for number, client in enumerate(slow):
+        await client.say(b"GET /v1/payments HTTP/1.1\r\nX: " if number % 2 else body)
+    for number in range(30):
+        for client in slow[number::30]:
+            await client.say(b"a")
+        assert (await lab.create()).status == 201
+    for client in slow:
+        client.close()
+
+
+class TestTheDoor:
+    @dataclass(eq=False)
+    class Guest:
+        address: str
+        since: float | None = None
+        asked: bool = False
+        out: bool = False
+
+        def waiting(self) -> tuple[bool, float] | None:
+            return None if self.since is None else (self.asked, self.since)
+
+        def show_out(self) -> None:
+            self.out = True
+
+    def test_a_sixteenth_leaves_at_once_who_never_asked_before_who_did(self) -> None:
+        door = Door(32)
+        guests = [self.Guest("a", since=float(n), asked=n < 8) for n in range(32)]
+        assert all(door.enter(guest) for guest in guests)
+        assert door.enter(self.Guest("b"))
+        assert [n for n, guest in enumerate(guests) if guest.out] == [8, 9]
+        assert len(door) == 31
+
+    def test_who_left_makes_room_and_leaving_twice_is_no_harm(self) -> None:
+        door = Door(1, 1)
+        one, two = self.Guest("a"), self.Guest("a")
+        assert door.enter(one)
+        assert not door.enter(two)
+        door.leave(two)
+        assert len(door) == 1
+        door.leave(one)
+        door.leave(one)
+        assert door.enter(two)
+
+    def test_a_v6_networks_addresses_are_one_caller(self) -> None:
+        door = Door(100, 2)
+        guests = [self.Guest(f"2001:db8::{n}") for n in range(3)]
+        assert [door.enter(guest) for guest in guests] == [True, True, False]
+        assert door.enter(self.Guest("2001:db8:0:1::1"))
+
+
+def test_room_is_left_for_other_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(1024, 4096)]
+
+    def set_limit(_kind: int, wanted: tuple[int, int]) -> None:
+        limits[0] = wanted
+
+    monkeypatch.setattr("resource.getrlimit", lambda _kind: limits[0])
+    monkeypatch.setattr("resource.setrlimit", set_limit)
+    assert room_for(100) == 100
+    assert limits == [(1024, 4096)]
+    assert room_for(2000) == 2000
+    assert limits == [(2640, 4096)]
+    with capture_logs() as lines:
+        assert room_for(4096) == 4096 - 640
+    assert [(line["event"], line["count"]) for line in lines] == [("few_open_files_allowed", 3456)]
