@@ -1,0 +1,165 @@
+"""/healthz and /readyz: what they look at, what they must not cost, and what they never look at."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.playground import Shop, playground
+
+from proxy.adapters.sqlite import SqliteStore
+from proxy.adapters.vault import KeyRing, RingVault, generate_line
+from proxy.app import Dargah, Outside
+from proxy.errors import Overloaded, StoreUnavailable, VaultError
+from proxy.readiness import KEEP_SECONDS, WAIT_SECONDS, Readiness
+from proxy.records import Sealed
+
+
+class Store:
+    """A store that is pinged: it waits for `gate`, and raises `error`."""
+
+    def __init__(self) -> None:
+        self.pings = 0
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def ping(self) -> None:
+        self.pings += 1
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class LostKeys(RingVault):
+    def open(self, sealed: Sealed) -> str:
+        raise VaultError(sealed.name)
+
+
+@pytest.fixture
+def disk() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return KeyRing.parse(generate_line("k1"))
+
+
+@pytest.fixture
+def readiness(disk: Store, ring: KeyRing, ticks: Ticks) -> Readiness:
+    return ready_of(disk, RingVault(ring), ticks)
+
+
+def ready_of(disk: Store, vault: RingVault, ticks: Ticks) -> Readiness:
+    return Readiness(disk, vault, ticks)  # type: ignore[arg-type]  # it pings, and nothing else
+
+
+async def test_each_check_has_its_name(readiness: Readiness) -> None:
+    assert await readiness() == {"store": True, "keys": True, "accepting": True}
+    readiness.draining = True
+    assert await readiness() == {"store": True, "keys": True, "accepting": False}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded()])
+async def test_a_store_that_takes_no_write_is_not_ready(readiness: Readiness, disk: Store, error: Exception) -> None:
+    disk.error = error
+    assert (await readiness())["store"] is False
+
+
+async def test_keys_that_do_not_open_what_they_sealed_are_not_ready(disk: Store, ring: KeyRing, ticks: Ticks) -> None:
+    assert await ready_of(disk, LostKeys(ring), ticks)() == {"store": True, "keys": False, "accepting": True}
+
+
+async def test_many_probes_are_one_write_a_second(readiness: Readiness, disk: Store, ticks: Ticks) -> None:
+    answers = await asyncio.gather(*(readiness() for _ in range(50)))
+    assert all(answer["store"] for answer in answers)
+    assert disk.pings == 1
+    ticks.seconds = KEEP_SECONDS - 0.01
+    await readiness()
+    assert disk.pings == 1
+    ticks.seconds = KEEP_SECONDS
+    disk.error = StoreUnavailable()
+    assert (await readiness())["store"] is False
+    assert disk.pings == 2
+
+
+async def test_a_store_that_hangs_holds_no_probe_up(
+    readiness: Readiness, disk: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert WAIT_SECONDS <= 2
+    monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.01)
+    disk.gate.clear()
+    assert (await readiness())["store"] is False
+    assert (await readiness())["store"] is False
+    assert disk.pings == 1, "it is not asked again while it hangs"
+    disk.gate.set()
+    monkeypatch.undo()
+    assert (await readiness())["store"] is True
+
+
+@pytest.fixture
+async def played(tmp_path: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
+    async with playground(tmp_path) as (shop, dargah):
+        yield shop, dargah
+
+
+async def get(shop: Shop, path: str) -> tuple[int, Any]:
+    async with shop.session.get(shop.url + path) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_gateway_that_is_down_turns_nobody_away(played: tuple[Shop, Dargah]) -> None:
+    shop, _ = played
+    await shop.fault("request", "http_500")
+    for number in range(6):
+        await shop.create(key=f"k{number}")
+    assert await get(shop, "/readyz") == (
+        200,
+        {"status": "ready", "checks": {"store": True, "keys": True, "accepting": True}},
+    )
+
+
+async def test_a_full_disk_is_not_ready_but_alive(tmp_path: Path) -> None:
+    full = False
+
+    def fault(statement: str) -> None:
+        if full and statement == "COMMIT":
+            raise OSError("no space left on device")
+
+    async with playground(tmp_path, outside=Outside(fault=fault)) as (shop, _):
+        full = True
+        assert await get(shop, "/healthz") == (200, {"status": "ok"})
+        status, body = await get(shop, "/readyz")
+        assert (status, body["status"], body["checks"]["store"]) == (503, "unready", False)
+        full = False
+
+
+async def test_a_store_that_is_stuck_leaves_the_process_alive(
+    played: tuple[Shop, Dargah], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, _ = played
+    stuck = asyncio.Event()
+
+    async def ping(_store: SqliteStore) -> None:
+        await stuck.wait()
+
+    monkeypatch.setattr(SqliteStore, "ping", ping)
+    monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.05)
+    unready, alive = await asyncio.gather(get(shop, "/readyz"), get(shop, "/healthz"))
+    assert (unready[0], alive[0]) == (503, 200)
+    stuck.set()
