@@ -15,12 +15,12 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.config_database import DatabaseSettings
 from proxy.config_values import (
     Address,
     AdminTokens,
     parse_address,
     parse_admin_tokens,
-    parse_database,
     parse_public_url,
     parse_webhook_allow,
 )
@@ -45,7 +45,7 @@ class SettingsError(Exception):
     """Settings that are wrong or missing: one line each, which says what to do and shows no value of a secret."""
 
 
-class Settings(WireSettings):
+class Settings(DatabaseSettings, WireSettings):
     """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
 
     model_config = SettingsConfigDict(
@@ -60,10 +60,6 @@ class Settings(WireSettings):
     environment: Environment = Field(
         Environment.PRODUCTION,
         description="production or development. Development lets gateways and webhooks be plain http on loopback.",
-    )
-    database: Annotated[Path, BeforeValidator(parse_database), NoDecode] = Field(
-        Path("dargah.db"),
-        description="Where payments are kept: sqlite:dargah.db, sqlite:///var/lib/dargah/dargah.db or a plain path.",
     )
     listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
         Address("127.0.0.1", 8080), description="host:port for storefronts and customers."

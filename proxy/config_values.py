@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -54,23 +53,6 @@ def parse_address(value: object) -> Address:
     if not port.isascii() or not port.isdigit() or int(port) > 65535 or not _is_host(host):  # noqa: PLR2004  ports
         raise ValueError("write host:port, such as 127.0.0.1:8080 or 0.0.0.0:8080")
     return Address(host, int(port))
-
-
-def parse_database(value: object) -> Path:
-    """The SQLite file of `sqlite:relative.db`, `sqlite:///absolute.db` or a plain path."""
-    text = str(value).strip()
-    scheme, mark, rest = text.partition(":")
-    if scheme in {"postgres", "postgresql"}:
-        raise ValueError("PostgreSQL is not supported yet; use SQLite, such as sqlite:dargah.db")
-    if mark and scheme == "sqlite":
-        if rest.startswith("//") and not rest.startswith("///"):
-            raise ValueError("write sqlite:relative.db or sqlite:///absolute/path.db (three slashes)")
-        text = "/" + rest.lstrip("/") if rest.startswith("/") else rest
-    elif "://" in text:
-        raise ValueError(f"{scheme}:// is not known; use SQLite, such as sqlite:dargah.db")
-    if not text or text == ":memory:" or "\0" in text:
-        raise ValueError("name a file: payments must outlive the process, such as sqlite:dargah.db")
-    return Path(text)
 
 
 def parse_public_url(text: str, *, plain_http: bool) -> None:

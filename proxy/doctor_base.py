@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeVar
 
 from proxy.clock import DAY
+from proxy.config_database import Database
 from proxy.directory import Directory
 from proxy.findings import Finding, fine, problem, warning
 from proxy.ids import Ids
@@ -28,7 +28,7 @@ class Surroundings:
 
     public_url: str
     development: bool
-    database: Path
+    database: Database
     admin_on_loopback: bool
     kek_id: str
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -79,6 +80,16 @@ class Tasks:
             task.exception()
 
 
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long a loop idles at most and at least, in milliseconds: the least keeps it from asking again and again for
+    work that is due and that somebody else has in hand.
+    """
+
+    longest_idle: int = LONGEST_IDLE
+    shortest_idle: int = 0
+
+
 class Repeater:
     """Repeats a step: at once while woken, else when the step says that the next work is due.
 
@@ -86,10 +97,13 @@ class Repeater:
     of a step is logged and the step repeated after a pause that doubles: a loop does not die.
     """
 
-    def __init__(self, name: str, step: Callable[[], Awaitable[int | None]], now: Now) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], Awaitable[int | None]], now: Now, rhythm: Rhythm | None = None
+    ) -> None:
         self._name = name
         self._step = step
         self._now = now
+        self._rhythm = rhythm or Rhythm()
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._due: int | None = None
@@ -129,7 +143,8 @@ class Repeater:
             await self._sleep()
 
     async def _sleep(self) -> None:
-        idle = LONGEST_IDLE if self._due is None else min(max(self._due - self._now(), 0), LONGEST_IDLE)
+        longest = self._rhythm.longest_idle
+        idle = longest if self._due is None else min(max(self._due - self._now(), self._rhythm.shortest_idle), longest)
         await _set_within(self._woken, idle / SECOND)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import SettingsError, load
+from proxy.config_database import PostgresqlUrl
 from proxy.config_values import Address
 from proxy.setup import HttpPolicy
 
@@ -104,7 +105,10 @@ def test_a_secrets_directory_that_is_not_there_is_told(monkeypatch: pytest.Monke
         ("LISTEN", "8080", "DARGAH_LISTEN: write host:port"),
         ("LISTEN", "0.0.0.0:70000", "DARGAH_LISTEN: write host:port"),
         ("LISTEN", "a b:80", "DARGAH_LISTEN: write host:port"),
-        ("DATABASE", "postgresql://dargah:hunter2@db/dargah", "DARGAH_DATABASE: PostgreSQL is not supported yet"),
+        ("DATABASE", "postgresql://dargah:hunter2@db", "DARGAH_DATABASE: write postgresql://"),
+        ("DATABASE", "postgresql:dargah:hunter2@db/dargah", "DARGAH_DATABASE: write postgresql://"),
+        ("DATABASE", "postgresql://dargah:hunter2 @db/dargah", "DARGAH_DATABASE: write postgresql://"),
+        ("DATABASE", "postgresql://dargah:hunter#2@db/dargah", "DARGAH_DATABASE: write postgresql://"),
         ("DATABASE", "mysql://db", "DARGAH_DATABASE: mysql:// is not known"),
         ("DATABASE", ":memory:", "DARGAH_DATABASE: name a file"),
         ("DATABASE", "sqlite:", "DARGAH_DATABASE: name a file"),
@@ -171,6 +175,27 @@ def test_what_an_orchestrator_adds_for_a_service_of_this_name_does_no_harm(monke
 def test_the_database_is_a_file_however_it_is_written(monkeypatch: pytest.MonkeyPatch, text: str, path: str) -> None:
     monkeypatch.setenv("DARGAH_DATABASE", text)
     assert load().database == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://dargah:hunter2@db.example/dargah", "postgresql://db.example/dargah"),
+        (
+            "postgres://dargah:hunter2@a:5432,b:5433/dargah?target_session_attrs=primary",
+            "postgresql://a:5432,b:5433/dargah",
+        ),
+        ("postgresql:///dargah?host=/run/postgresql&password=hunter2", "postgresql:///dargah"),
+    ],
+)
+def test_a_database_server_is_shown_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, text: str, shown: str
+) -> None:
+    monkeypatch.setenv("DARGAH_DATABASE", text)
+    database = load().database
+    assert isinstance(database, PostgresqlUrl)
+    assert (str(database), database.name, database.text) == (shown, "dargah", text)
+    assert "hunter2" not in repr(load())
 
 
 def test_operators_may_have_a_token_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,7 @@ CREATE TABLE payments (
     lease_until bigint NOT NULL,
     reply_status bigint,
     reply_body bytea,
+    traceparent text COLLATE "C",
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, storefront, mode, idempotency_key),
     UNIQUE (merchant_id, link)
@@ -239,6 +240,7 @@ CREATE TABLE events (
     payment_version bigint,
     occurred_at bigint NOT NULL,
     body bytea NOT NULL,
+    traceparent text COLLATE "C",
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, sequence),
     UNIQUE (merchant_id, payment_id, type, payment_version)
