@@ -4,6 +4,7 @@ An allow-list rather than a block-list: a field that nobody thought of is droppe
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
@@ -12,6 +13,8 @@ from typing import Any, Final
 import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+
+from proxy.log_console import ConsoleRenderer
 
 ALLOWED: Final = frozenset(
     {
@@ -44,6 +47,8 @@ ALLOWED: Final = frozenset(
         "version",
         "sqlite_version",
         "running",
+        "kind",
+        "milliseconds",
         "count",
     }
 )
@@ -55,9 +60,8 @@ _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(ExceptionDictTransfo
 def configure(level: str, form: str) -> None:
     """Sets up structlog and the standard library's logging; `form` is json or console."""
     threshold = getattr(logging, level.upper())
-    render: list[Any] = (
-        [structlog.dev.ConsoleRenderer()] if form == "console" else [structlog.processors.JSONRenderer(_dumps)]
-    )
+    colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    render = ConsoleRenderer(colours=colours) if form == "console" else structlog.processors.JSONRenderer(_dumps)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -65,7 +69,7 @@ def configure(level: str, form: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _TRACEBACKS if form == "json" else structlog.processors.format_exc_info,
             _only_allowed,
-            *render,
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

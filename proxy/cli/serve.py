@@ -1,5 +1,9 @@
 """`dargah serve`."""
 
+import sys
+from types import ModuleType
+from typing import cast
+
 import click
 
 
@@ -12,6 +16,8 @@ def serve() -> None:
     try:
         settings = load()
         settings.check_serving()
+        # structlog imports it where it is installed, for tracebacks that are not ours: 3 MB for nothing.
+        sys.modules.setdefault("rich", cast("ModuleType", None))
         from proxy.app import run  # noqa: PLC0415  only with settings that are right
 
         run(settings)
