@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture test-clients check format bench bench-webhooks lock clean
+.PHONY: help demo run test torture test-clients test-image check format bench bench-webhooks lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: $(READY)  ## every test, on real HTTP and real files
 
 test-clients: $(READY)  ## webhooks verified by other languages' libraries; needs node and npm's registry
 	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_webhook_clients.py
+
+test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start what it makes; needs root, apt and PyPI
+	DARGAH_TEST_IMAGE=required $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
 torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minutes
 	$(BIN)/python -m tests.torture

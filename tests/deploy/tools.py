@@ -1,0 +1,47 @@
+"""The real programs that deploy/ is held against, where this machine has them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+# `make test-deploy` sets it: then a tool that is missing is a failure.
+REQUIRED = os.environ.get("DARGAH_TEST_DEPLOY") == "required"
+BESIDE_PYTHON = Path(sys.executable).parent
+RUN_SECONDS = 60
+
+
+def find(name: str) -> str:
+    """Where the program is, among the wheels' first; without it the test is skipped and says so."""
+    path = shutil.which(name, path=os.pathsep.join((str(BESIDE_PYTHON), os.environ["PATH"], "/usr/sbin")))
+    if path is None:
+        why = f"NOT RUN: {name} is not installed (`make test-deploy` installs it where it can)"
+        if REQUIRED:
+            pytest.fail(why)
+        pytest.skip(why)
+    return path
+
+
+def call(
+    name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [find(name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS,
+        cwd=cwd,
+        env=dict(os.environ) | dict(env or {}),
+    )
+
+
+def run(name: str, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What it prints; fails with what it said when it finds fault."""
+    done = call(name, *arguments, env=env, cwd=cwd)
+    assert done.returncode == 0, f"{name} {arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
