@@ -14,15 +14,15 @@ async def at(url: str, folder: Path, *arguments: str) -> tuple[int, str]:
     return ran.code, ran.out + ran.error
 
 
-def answering(**status: int) -> web.Application:
+def answering(**statuses: int) -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        status = statuses[request.path.strip("/")]
+        return web.json_response({"says": status}, status=status)
+
     app = web.Application()
-    for name, code in status.items():
-        app.router.add_get(f"/{name}", lambda _, code=code: _answer(code))
+    for name in statuses:
+        app.router.add_get(f"/{name}", answer)
     return app
-
-
-async def _answer(code: int) -> web.Response:
-    return web.json_response({"says": code}, status=code)
 
 
 async def test_it_asks_whether_the_process_lives_or_may_be_sent_work(tmp_path: Path) -> None:
