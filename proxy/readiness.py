@@ -8,7 +8,8 @@ from proxy.errors import DargahError, VaultError
 from proxy.ports import Store, Vault
 
 WAIT_SECONDS: Final = 2.0
-# A ping is a commit with its sync of the disk: whoever probes, and however often, causes one a second at most.
+# A ping is a commit with its sync of the disk: whoever probes, and however often, causes one a second at most. One that
+# failed is not kept, so that a store that is well again is used again.
 KEEP_SECONDS: Final = 1.0
 
 
@@ -23,8 +24,7 @@ class Readiness:
         self._vault = vault
         self._tick = tick
         self._asking: asyncio.Task[bool] | None = None
-        self._writable = False
-        self._asked_at: float | None = None
+        self._written_at: float | None = None
         self.draining = False
 
     async def __call__(self) -> Mapping[str, bool]:
@@ -32,22 +32,23 @@ class Readiness:
         return {"store": await self._store_writes(), "keys": self._keys_open(), "accepting": not self.draining}
 
     async def _store_writes(self) -> bool:
-        if self._asked_at is not None and self._tick() - self._asked_at < KEEP_SECONDS:
-            return self._writable
+        if self._written_at is not None and self._tick() - self._written_at < KEEP_SECONDS:
+            return True
         # Those who ask while it is being found out wait for the same answer.
         asking = self._asking = self._asking or asyncio.create_task(self._ping(), name="readiness")
         done, _ = await asyncio.wait([asking], timeout=WAIT_SECONDS)
-        return bool(done) and self._writable
+        return bool(done) and asking.result()
 
     async def _ping(self) -> bool:
         try:
             await self._store.ping()
-            self._writable = True
         except DargahError:
-            self._writable = False
+            self._written_at = None
+            return False
         finally:
-            self._asked_at, self._asking = self._tick(), None
-        return self._writable
+            self._asking = None
+        self._written_at = self._tick()
+        return True
 
     def _keys_open(self) -> bool:
         """Whether the key ring seals, and opens what it sealed."""

@@ -96,6 +96,8 @@ async def test_many_probes_are_one_write_a_second(readiness: Readiness, disk: St
     disk.error = StoreUnavailable()
     assert (await readiness())["store"] is False
     assert disk.pings == 2
+    disk.error = None
+    assert (await readiness())["store"] is True, "what failed is looked at again at once"
 
 
 async def test_a_store_that_hangs_holds_no_probe_up(

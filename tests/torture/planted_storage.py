@@ -151,8 +151,8 @@ STORAGE: Final = (
         (
             Edit(
                 "outgoing.py",
-                "**signed_headers(keys, message_id, body, now)}, body)",
-                "**signed_headers(keys, message_id, body, now)}, __import__('json').dumps("
+                "return Outgoing(endpoint.url, headers, body)",
+                "return Outgoing(endpoint.url, headers, __import__('json').dumps("
                 "__import__('json').loads(body)).encode())",
             ),
         ),
