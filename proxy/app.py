@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sqlite3
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import structlog
 import uvloop
 
 from proxy import __version__, logs
+from proxy.adapters.connector import tls_context
 from proxy.adapters.gateway import HttpGateway
 from proxy.adapters.guard import Guard
 from proxy.adapters.prober import HttpProber
@@ -28,7 +30,7 @@ from proxy.adapters.sqlite import Fault, open_store
 from proxy.adapters.vault import KeyRing, RingVault
 from proxy.bell import Bell
 from proxy.clock import MINUTE, system_now
-from proxy.config import Settings
+from proxy.config import Settings, SettingsError
 from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.doctor import Doctor
@@ -148,7 +150,9 @@ def _wire(
     metrics, (url, admin_url) = seen.metrics, urls
     public_url = (settings.public_url or url).rstrip("/")
     http_gateway = HttpGateway(
-        request_seconds=settings.request_timeout_seconds, check_seconds=settings.check_timeout_seconds
+        request_seconds=settings.request_timeout_seconds,
+        check_seconds=settings.check_timeout_seconds,
+        own_tls=_own_tls(settings),
     )
     gateway = seen.gateway(http_gateway)
     guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
@@ -232,6 +236,17 @@ def _surroundings(settings: Settings, vault: Vault, public_url: str) -> Surround
     return Surroundings(
         public_url, settings.development, settings.database, settings.admin_listen.loopback, vault.kek_id
     )
+
+
+def _own_tls(settings: Settings) -> dict[str, ssl.SSLContext]:
+    """The contexts of gateways with an authority of their own. Raises SettingsError."""
+    contexts = {}
+    for authority in settings.gateway_ca_files:
+        try:
+            contexts[authority.host] = tls_context(authority.file)
+        except OSError as error:  # TLS errors are of this class too
+            raise SettingsError(f"DARGAH_GATEWAY_CA_FILES: {authority}: {error}") from None
+    return contexts
 
 
 def _retention(settings: Settings, store: Store, now: Now) -> Retention:

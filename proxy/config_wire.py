@@ -1,6 +1,9 @@
 """The settings of what stands between the listeners and the world: proxies in front, limits, and TLS to gateways."""
 
+import re
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,6 +14,32 @@ from proxy.rate_limits import Quotas
 
 PerMinute = Annotated[int, Field(ge=0, le=1_000_000)]
 _OFF: Final = "0: no limit. Per process."
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAuthority:
+    """The file of the only certificate authorities that vouch for the gateways at `host`, a name or name:port."""
+
+    host: str
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.host}={self.file}"
+
+
+def parse_authorities(value: object) -> tuple[OwnAuthority, ...]:
+    """`host=file` or `host:port=file`, by comma or line. Raises ValueError."""
+    if isinstance(value, tuple):
+        return value
+    found = []
+    for entry in filter(None, (piece.strip() for piece in re.split(r"[,\n]", str(value)))):
+        host, mark, file = (part.strip() for part in entry.partition("="))
+        if not mark or not file or not re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", host):
+            raise ValueError(f"{entry!r}: write host=file, such as gateway.example.ir=/etc/dargah/gateway-ca.pem")
+        found.append(OwnAuthority(host.lower(), Path(file)))
+    if len({authority.host for authority in found}) != len(found):
+        raise ValueError("a host stands twice; put all its certificates into one file")
+    return tuple(found)
 
 
 class WireSettings(BaseSettings):
@@ -25,6 +54,11 @@ class WireSettings(BaseSettings):
     )
     hsts_seconds: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = Field(
         0, description="Strict-Transport-Security for so long; 0: none. For a DARGAH_PUBLIC_URL of https."
+    )
+    gateway_ca_files: Annotated[tuple[OwnAuthority, ...], BeforeValidator(parse_authorities), NoDecode] = Field(
+        (),
+        description="Gateways whose certificates come from an authority of their own: host=file.pem, comma separated. "
+        "For such a host only the authorities in the file count.",
     )
     max_connections: Annotated[int, Field(ge=16, le=100_000)] = Field(
         4096, description="Connections to the public listener. When full, who waits for the longest time is closed."

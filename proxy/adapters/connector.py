@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
@@ -56,9 +57,12 @@ class BoundedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def tls_context() -> ssl.SSLContext:
-    """Verifies certificate and host name, TLS 1.2 or newer."""
-    context = ssl.create_default_context()
+def tls_context(authorities: Path | None = None) -> ssl.SSLContext:
+    """Verifies certificate and host name, TLS 1.2 or newer. Only the `authorities` of that file count, or the system's.
+
+    Raises OSError or ssl.SSLError when the file cannot be read or has no certificate.
+    """
+    context = ssl.create_default_context(cafile=None if authorities is None else str(authorities))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

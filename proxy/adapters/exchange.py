@@ -6,6 +6,7 @@ the calls that join them (`connect`, `set_response_params`, `read`) are not its 
 """
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,13 +32,13 @@ class Origin:
     headers: bytes
 
 
-def origin_of(outbound: Outbound, url: URL) -> Origin:
-    """Raises aiohttp.InvalidURL or NonHttpUrlClientError."""
+def origin_of(outbound: Outbound, url: URL, tls: ssl.SSLContext | None = None) -> Origin:
+    """`tls` where it is not the session's own. Raises aiohttp.InvalidURL or NonHttpUrlClientError."""
     session = outbound.session
     if url.scheme not in {"http", "https"}:
         raise aiohttp.NonHttpUrlClientError(url)
     request = aiohttp.ClientRequest(
-        "POST", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session
+        "POST", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session, ssl=tls or True
     )
     lines = [f"{name}: {value}\r\n" for name, value in request.headers.items() if name.lower() != "content-length"]
     return Origin(request, url.raw_path.rstrip("/"), f" HTTP/1.1\r\n{''.join(lines)}Content-Length: ".encode())

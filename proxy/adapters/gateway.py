@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -31,7 +31,8 @@ class HttpGateway:
     """Implements ports.Gateway. Made inside the running loop; `close` when nothing is under way any more.
 
     `request` is never resent: a call that died may have made an invoice, so what became of it is unknown. `check`
-    changes nothing at our side of the wire, so a stale idle socket is worth a second one at once.
+    changes nothing at our side of the wire, so a stale idle socket is worth a second one at once. `own_tls` are the
+    contexts of hosts (or host:port) whose certificates others than the system's authorities vouch for.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class HttpGateway:
         tick: Callable[[], float] = time.perf_counter,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
+        own_tls: Mapping[str, ssl.SSLContext] | None = None,
     ) -> None:
         self._request_deadlines = Deadlines(request_seconds)
         self._check_deadlines = Deadlines(check_seconds)
         self._tick = tick
         self._outbound = Outbound(headers=_HEADERS, connect_seconds=connect_seconds, resolver=resolver, tls=tls)
+        self._own_tls = own_tls or {}
         self._origin = lru_cache(maxsize=1024)(self._origin_of)
 
     async def close(self) -> None:
@@ -81,7 +84,9 @@ class HttpGateway:
             return Broken(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
 
     def _origin_of(self, gateway_url: str) -> Origin:
-        return origin_of(self._outbound, URL(gateway_url))
+        url = URL(gateway_url)
+        own = self._own_tls.get(f"{url.host}:{url.port}") or self._own_tls.get(url.host or "")
+        return origin_of(self._outbound, url, own)
 
     def _milliseconds(self, started: float) -> int:
         return round((self._tick() - started) * 1000)
