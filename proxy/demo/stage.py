@@ -6,6 +6,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,9 @@ def free_port() -> int:
 class Stage:
     """Starts and stops what the demo needs, and runs the CLI as this Dargah's operator."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, shop_port: int) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, shop_port: int, settings: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process] = []
         self.url = f"http://127.0.0.1:{port or free_port()}"
@@ -48,6 +51,7 @@ class Stage:
             "DARGAH_WEBHOOK_ALLOW": self.shop_url.removeprefix("http://"),
             "DARGAH_LOG_LEVEL": "warning",
             "PYTHONUNBUFFERED": "1",
+            **(settings or {}),
         }
 
     @property
