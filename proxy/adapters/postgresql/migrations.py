@@ -1,0 +1,56 @@
+"""Brings a database to this code's schema: numbered scripts, each in one transaction with the row that says so."""
+
+from typing import Any, Final
+
+from proxy.adapters.queries import load_migrations
+from proxy.adapters.store.versions import StoreTooNew
+
+OLDEST_SERVER: Final = 14
+# The locks of this application's own; a merchant's are hashes of its id, so these two never meet but by chance.
+_MIGRATION_LOCK: Final = 0x6461_7267_6168
+_LOCK: Final = (
+    f"SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
+)
+_VERSIONS: Final = """
+CREATE TABLE IF NOT EXISTS schema_versions (
+    version bigint PRIMARY KEY,
+    name text NOT NULL,
+    applied_at bigint NOT NULL
+)
+"""
+
+
+class ServerTooOld(Exception):
+    """The server is a PostgreSQL that lacks what the store needs."""
+
+
+async def migrate(connection: Any, now: int) -> None:
+    """Applies the migrations that are missing, while no other process does.
+
+    Raises ServerTooOld, StoreTooNew, and asyncpg's errors with nothing half applied.
+    """
+    version = connection.get_server_version()
+    if version.major < OLDEST_SERVER:
+        raise ServerTooOld(f"the server is PostgreSQL {version.major} and Dargah needs {OLDEST_SERVER} or newer")
+    migrations = load_migrations("postgresql")
+    while await _apply_next(connection, migrations, now):
+        pass
+
+
+async def _apply_next(connection: Any, migrations: tuple[tuple[int, str, str], ...], now: int) -> bool:
+    """Whether there was one to apply. The lock is a transaction's, which a pooler keeps on one connection."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await connection.execute(_VERSIONS)
+        version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_versions")
+        if version > len(migrations):
+            raise StoreTooNew(
+                f"the database is at schema version {version} and this Dargah knows {len(migrations)}: "
+                "start the newer Dargah that migrated it"
+            )
+        if version == len(migrations):
+            return False
+        number, name, script = migrations[version]
+        await connection.execute(script)
+        await connection.execute("INSERT INTO schema_versions VALUES ($1, $2, $3)", number, name, now)
+        return True

@@ -1,0 +1,24 @@
+"""A PostgreSQL database for whichever test asks for one."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from databases.server import ENVIRONMENT, Databases, server_of_run
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    base, worker = tmp_path_factory.getbasetemp(), os.environ.get("PYTEST_XDIST_WORKER")
+    made = Databases(server_of_run(base.parent if worker else base), f"{os.getpid()}")
+    yield made
+    if ENVIRONMENT in os.environ:
+        asyncio.run(made.drop())
+
+
+@pytest.fixture
+async def postgresql_url(databases: Databases) -> AsyncIterator[str]:
+    """The URL of an empty database of this Dargah's schema."""
+    async with databases.lent() as url:
+        yield url
