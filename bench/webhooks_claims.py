@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.webhooks_stock import IDS, Stock, new_payment, refused, stock
-from proxy.adapters.sqlite.lanes import SQL
-from proxy.adapters.sqlite.turns import claim
+from proxy.adapters.sqlite.transaction import SQL
+from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.turns import claim
 from proxy.clock import MINUTE, SECOND, system_now
 from proxy.ids import AUDIT
 from proxy.merchant import AuditEntry, EndpointState
@@ -30,10 +31,8 @@ LIMIT = 20
 ROUNDS = 100
 PLANS = (
     "due_turns",
-    "served_endpoint",
-    "in_flight",
-    "due_deliveries",
-    "take_delivery",
+    "turn_of_endpoint",
+    "oldest_deliveries",
     "settle_turn",
     "next_delivery_at",
 )
@@ -57,7 +56,7 @@ async def measure() -> tuple[dict[int, dict[str, float]], dict[str, list[str]]]:
         for number in range(ROUNDS):
             for each in stores:
                 await _claim(each, number)
-        plans = await stores[-1].made.store._write.do(_plans)  # noqa: SLF001  no port tells a plan
+        plans = await stores[-1].made.store._database.run(_plans)  # noqa: SLF001  no port tells a plan
     figures = {
         each.waiting: {
             "cpu_us": statistics.median(each.cpu_us),
@@ -115,9 +114,9 @@ async def _claim(beside: Beside, number: int) -> None:
     store = beside.made.store
     now = system_now() + 11 * MINUTE  # past the probes' pauses, within their leases
 
-    def step(connection: sqlite3.Connection) -> list[Claim]:
+    async def step(transaction: Transaction) -> list[Claim]:
         began, cpu = time.perf_counter(), time.thread_time()
-        claims = claim(connection, now, Lease(now + 30 * SECOND, f"claim-{number}"), LIMIT)
+        claims = await claim(transaction, now, Lease(now + 30 * SECOND, f"claim-{number}"), LIMIT)
         beside.cpu_us.append((time.thread_time() - cpu) * 1e6)
         beside.wall_us.append((time.perf_counter() - began) * 1e6)
         return claims

@@ -99,7 +99,7 @@ class Settings(DatabaseSettings, WireSettings):
     gateway_calls_per_terminal: Limit = Field(64, description="Gateway calls at once for one terminal.")
     gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
     waiting_limit: Limit = Field(1000, description="Calls that may wait for a gateway's turn; over it, 503.")
-    webhook_in_flight: Limit = Field(256, description="Webhooks on their way at once.")
+    webhook_in_flight: Limit = Field(512, description="Webhooks on their way at once.")
     events_keep_days: KeepDays = Field(
         90, description="Days that events and their deliveries are kept. One that was not delivered is kept for ever."
     )

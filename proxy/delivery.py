@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 # The longest attempt and five seconds more: a shorter lease would have two workers send.
 LEASE: Final = 25 * SECOND
-MAX_IN_FLIGHT: Final = 256
+MAX_IN_FLIGHT: Final = 512
 # What an endpoint that answers is sent on one place before the place goes to another that waits for it. One alone
 # would double the store's work under load; more would make the others wait.
 ATTEMPTS_IN_A_TURN: Final = 8

@@ -17,7 +17,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.adapters.connector import Outbound
-from proxy.adapters.whole_answers import WholeAnswers
+from proxy.adapters.whole_answers import Plain, WholeAnswers
 
 _OK: Final = 200
 _INFORMATIONAL: Final = range(100, 200)
@@ -54,35 +54,43 @@ class Response:
     connection: aiohttp.connector.Connection
 
 
-async def post(outbound: Outbound, origin: Origin, path: str, body: bytes, max_bytes: int) -> tuple[int, bytes]:
+async def post(outbound: Outbound, origin: Origin, path: str, body: bytes, max_bytes: int) -> Plain:
     """The status, and of a 200 the body, or its first bytes beyond `max_bytes`. `path` is encoded already.
 
     Raises what a ClientSession raises. The caller bounds the time.
     """
     line = f"POST {origin.path}{path}"
-    message = b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body)
-    connection = await _connect(outbound, origin.request)
+    answer = await exchange(outbound, origin, b"%s%s%d\r\n\r\n%s" % (line.encode(), origin.headers, len(body), body))
+    if not isinstance(answer, Response):
+        return answer if answer[0] == _OK else (answer[0], b"")
     try:
-        answer = await _ask(connection, message, max_bytes)
+        read = await _body(answer.content, max_bytes) if answer.status == _OK else b""
     except BaseException:
-        connection.close()
+        answer.connection.close()
         raise
-    connection.release()  # into the pool, unless there is more to read
-    return answer
+    answer.connection.release()  # into the pool, unless there is more to read
+    return answer.status, read
 
 
-async def exchange(outbound: Outbound, origin: Origin, message: bytes) -> Response:
-    """The head of the answer to `message`, a whole HTTP request. Raises what a ClientSession raises."""
+async def exchange(outbound: Outbound, origin: Origin, message: bytes) -> Response | Plain:
+    """The answer to `message`, a whole HTTP request: a plain one as it is, of every other its head.
+
+    Raises what a ClientSession raises.
+    """
     connection = await _connect(outbound, origin.request)
     try:
         protocol = _protocol(connection)
-        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        whole = protocol.expect()
         _write(connection, message)
-        head, content = await _head(protocol)
+        plain = await whole
+        if plain is None:
+            head, content = await _head(protocol)
+            return Response(head.code, head.headers, content, connection)
     except BaseException:
         connection.close()
         raise
-    return Response(head.code, head.headers, content, connection)
+    connection.release()
+    return plain
 
 
 async def _connect(outbound: Outbound, request: aiohttp.ClientRequest) -> aiohttp.connector.Connection:
@@ -92,17 +100,6 @@ async def _connect(outbound: Outbound, request: aiohttp.ClientRequest) -> aiohtt
         return await connector.connect(request, [], outbound.session.timeout)
     except TimeoutError as error:
         raise aiohttp.ConnectionTimeoutError from error
-
-
-async def _ask(connection: aiohttp.connector.Connection, message: bytes, max_bytes: int) -> tuple[int, bytes]:
-    protocol = _protocol(connection)
-    whole = protocol.expect()
-    _write(connection, message)
-    plain = await whole
-    if plain is not None:
-        return plain
-    head, content = await _head(protocol)
-    return head.code, await _body(content, max_bytes) if head.code == _OK else b""
 
 
 def _protocol(connection: aiohttp.connector.Connection) -> WholeAnswers:

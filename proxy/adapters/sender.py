@@ -18,6 +18,7 @@ from proxy.adapters.exchange import Origin, Response, exchange, origin_of
 from proxy.adapters.failures import RAISED, failure_name
 from proxy.adapters.guard import Guard
 from proxy.adapters.retry_after import retry_after_seconds
+from proxy.adapters.whole_answers import Plain
 from proxy.clock import system_now
 from proxy.ports import Now
 from proxy.records import Answer, Outgoing
@@ -70,7 +71,7 @@ class HttpSender:
             message = _message(target, outgoing)
 
             # A resend carries the same id, so a receiver that did get the first one knows it.
-            async def once() -> Response:
+            async def once() -> Response | Plain:
                 return await exchange(self._outbound, target.origin, message)
 
             block = self._deadlines.block()
@@ -78,6 +79,9 @@ class HttpSender:
                 response = await resend_if_stale(once, dial)
         except RAISED as error:
             return Answer(None, failure_name(error, dial), self._milliseconds(started))
+        if not isinstance(response, Response):
+            status, body = response
+            return Answer(status, None, self._milliseconds(started), excerpt=body[:EXCERPT_BYTES])
         excerpt = await self._excerpt(response, block.ends_at)
         return Answer(
             response.status,

@@ -11,13 +11,14 @@ from aiohttp.client_proto import ResponseHandler
 
 Plain = tuple[int, bytes]
 
-_START: Final = b"HTTP/1.1 200 "
+_START: Final = re.compile(rb"HTTP/1\.1 (20[0124]) ")
+_NO_CONTENT: Final = 204
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?([0-9]{1,6})\r\n")
 _KEEP_ALIVE: Final = b"\r\nconnection: keep-alive\r\n"
 
 
 class WholeAnswers(ResponseHandler):
-    """aiohttp's protocol, which gives a plain 200 as it is to whoever said `expect` before asking."""
+    """aiohttp's protocol, which gives a plain answer as it is to whoever said `expect` before asking."""
 
     _expected: asyncio.Future[Plain | None] | None = None
 
@@ -46,19 +47,23 @@ class WholeAnswers(ResponseHandler):
 
 
 def plain_answer(data: bytes) -> Plain | None:
-    """Status and body when `data` is exactly one answer that leaves no question; None for everything else."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or not data.startswith(_START):
+    """Status and body when `data` is exactly one answer that leaves no question; None for everything else.
+
+    That is a 200, 201 or 202 with its length, or a 204 without one.
+    """
+    start, end = _START.match(data), data.find(b"\r\n\r\n")
+    if start is None or end < 0:
         return None
     head = data[: end + 2].lower()
-    length = _LENGTH.search(head)
     if (
-        length is None
-        or head.count(b"content-length") != 1
-        or b"transfer-encoding" in head
+        b"transfer-encoding" in head
         or head.count(b"\r\nconnection:") != head.count(_KEEP_ALIVE)
         or head.count(b"\n") != head.count(b"\r\n")
     ):
         return None
-    body = data[end + 4 :]
-    return (200, body) if len(body) == int(length[1]) else None
+    status, body = int(start[1]), data[end + 4 :]
+    lengths = head.count(b"content-length")
+    if status == _NO_CONTENT:
+        return None if lengths or body else (status, body)
+    length = _LENGTH.search(head)
+    return (status, body) if length is not None and lengths == 1 and len(body) == int(length[1]) else None

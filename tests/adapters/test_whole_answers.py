@@ -26,6 +26,18 @@ def test_a_plain_answer_is_read(head: bytes, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "plain"),
+    [
+        (b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}", (201, b"{}")),
+        (b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", (202, b"")),
+        (b"HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n", (204, b"")),
+    ],
+)
+def test_so_is_what_webhooks_are_answered(data: bytes, plain: tuple[int, bytes]) -> None:
+    assert plain_answer(data) == plain
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",
@@ -42,7 +54,11 @@ def test_a_plain_answer_is_read(head: bytes, body: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\nTransfer: 2\r\n\r\n{}",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 203 Other\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n{}",
+        b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 301 Moved\r\nContent-Length: 2\r\n\r\n{}",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         b"\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
     ],

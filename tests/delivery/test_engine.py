@@ -113,7 +113,7 @@ async def test_only_what_can_start_now_is_claimed(tmp_path: Path, clock: HandClo
         await engine.delivery.step()
         assert len(engine.delivery.tasks) == 3
         claimed = await engine.store._database.run(
-            lambda connection: connection.execute("SELECT count(*) FROM attempts").fetchone()[0]
+            lambda connection: connection.execute("SELECT count(*) FROM turns WHERE in_flight <> '{}'").fetchone()[0]
         )
         assert claimed == 3
         sender.hold.set()

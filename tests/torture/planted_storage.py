@@ -161,21 +161,21 @@ STORAGE: Final = (
         "the claim's token is not compared",
         (
             Edit(
-                f"{_SQL}common/deliveries.sql",
-                "AND token = $3 AND attempts = $4;\n\n-- name: record_attempt\n",
-                "AND $3 = $3 AND $4 = $4;\n\n-- name: record_attempt\n",
+                f"{_STEPS}flights.py",
+                "if flight is None or flight[1] != claim.token or flight[0] != claim.attempt:",
+                "if flight is None:",
             ),
         ),
         "contract tests",
         "tests/store/test_deliveries.py::test_a_late_worker_does_not_overwrite_the_new_owner",
     ),
     Planted(
-        "an attempt is not counted at its claim",
+        "an attempt of which nothing was heard again is not counted",
         (
             Edit(
-                f"{_SQL}common/deliveries.sql",
-                "SET attempts = attempts + 1, due_at = $3, token = $4",
-                "SET due_at = $3, token = $4",
+                f"{_STEPS}turns.py",
+                '        await transaction.run_all("count_attempt", [(merchant_id, each) for each, _, _ in lost])\n',
+                "",
             ),
         ),
     ),

@@ -6,60 +6,36 @@ from pathlib import Path
 from typing import Final
 
 from proxy.adapters.sqlite.connection import Database, Fault
-from proxy.adapters.sqlite.deliveries import SqliteDeliveries
 from proxy.adapters.sqlite.group_commit import commit_together, read_together
 from proxy.adapters.sqlite.lane import Lane
-from proxy.adapters.sqlite.lanes import SQL
 from proxy.adapters.sqlite.lock import FileLock
 from proxy.adapters.sqlite.migrations import migrate
-from proxy.adapters.sqlite.turns import record
-from proxy.adapters.store.audit import StoreAudit
-from proxy.adapters.store.figures import StoreFigures
-from proxy.adapters.store.operators import StoreOperators
-from proxy.adapters.store.payments import StorePayments
-from proxy.adapters.store.redelivery import StoreRedelivery
-from proxy.adapters.store.registry import StoreRegistry
-from proxy.adapters.store.retention import StoreRetention
-from proxy.adapters.store.secrets import StoreSecrets
+from proxy.adapters.sqlite.transaction import SqliteTransaction, finished
 from proxy.adapters.store.steps import MAX_WAITING, Batch
 from proxy.adapters.store.together import Together
-from proxy.adapters.store.traces import StoreTraces
+from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.turns import record, take_over
+from proxy.adapters.store.whole import WholeStore
 from proxy.ports import Now
 
 SQLITE_VERSION: Final = sqlite3.sqlite_version
 """The library's version, to be logged at the start."""
 
 
-class SqliteStore(  # type: ignore[misc]  # half of its parts are still closures
-    StorePayments,
-    SqliteDeliveries,
-    StoreRedelivery,
-    StoreRetention,
-    StoreRegistry,
-    StoreSecrets,
-    StoreFigures,
-    StoreTraces,
-    StoreAudit,
-    StoreOperators,
-):
+class SqliteStore(WholeStore):
     """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it."""
 
     def __init__(self, database: Database, lock: FileLock, now: Now, write: Lane, read: Lane) -> None:
         self._database = database
         self._lock = lock
         self._now = now
-        self._write = write
-        self._read = read
-        self._records = Together(write, record)  # type: ignore[arg-type]  # still a closure
-
-    async def ping(self) -> None:
-        at = self._now()
-        await self._write.do(lambda connection: connection.execute(SQL["ping"], (at,)).rowcount)
+        self._write, self._read = self._lanes = write, read
+        self._records = Together(write, record)
 
     async def close(self) -> None:
         try:
-            await self._write.close()
-            await self._read.close()
+            for lane in self._lanes:
+                await lane.close()
         finally:
             try:
                 await self._database.close()
@@ -99,7 +75,10 @@ def _take_over(connection: sqlite3.Connection, now: int) -> None:
     """Migrates, and ends the leases of the process before: the lock file says that it is dead."""
     migrate(connection, now)
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute(SQL["end_request_leases"])
-    connection.execute(SQL["end_delivery_leases"], (now,))
-    connection.execute(SQL["settle_turns"])
+    finished(_end_leases(SqliteTransaction(connection), now))
     connection.execute("COMMIT")
+
+
+async def _end_leases(transaction: Transaction, now: int) -> None:
+    await transaction.run("end_request_leases")
+    await take_over(transaction, now)

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Coroutine, Sequence
-from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from proxy.adapters.queries import load_queries
@@ -43,8 +42,6 @@ class StepWaited(Exception):
 
 def finished(running: Coroutine[Any, Any, T]) -> T:
     """What a step on a SqliteTransaction gives, run to its end here and now. Raises what it raises, and StepWaited."""
-    if not isinstance(running, CoroutineType):
-        return running  # type: ignore[return-value]  # a step that is still a closure
     try:
         running.send(None)
     except StopIteration as end:

@@ -2,11 +2,13 @@
 
 from typing import Final
 
-from proxy.adapters.sqlite.deliveries import delivery_of
+from proxy.adapters.store.deliveries import attempts_of, delivery_of
+from proxy.adapters.store.flights import Flights
 from proxy.adapters.store.parts import StoreParts
 from proxy.adapters.store.registry_rows import endpoint_of
-from proxy.adapters.store.transaction import Transaction
+from proxy.adapters.store.transaction import Row, Transaction
 from proxy.adapters.store.transition import delivery_id, write_event
+from proxy.adapters.store.turns import flights_at
 from proxy.delivery_records import (
     DeliveryFilter,
     EndpointFigures,
@@ -41,8 +43,8 @@ class StoreRedelivery(StoreParts):
         key = (merchant_id, delivery_id)
 
         async def step(transaction: Transaction) -> tuple[Delivery, list[Attempt]]:
-            delivery = await _delivery(transaction, key)
-            return delivery, [Attempt(*row) for row in await transaction.rows("list_attempts", key)]
+            row = await _row(transaction, key)
+            return delivery_of(row), await attempts_of(transaction, row)
 
         return await self._read.do(step)
 
@@ -63,8 +65,9 @@ class StoreRedelivery(StoreParts):
             key = (merchant_id, delivery_id)
             endpoint_id = (await _delivery(transaction, key)).endpoint_id
             await _endpoint(transaction, (merchant_id, endpoint_id))
+            flights = await flights_at(transaction, (merchant_id, endpoint_id))
             await transaction.run("hasten_turn", (merchant_id, endpoint_id, now))
-            await transaction.run("requeue_delivery", (*key, now))
+            await transaction.run("requeue_delivery", (*key, now, int(delivery_id in flights)))
             return await _delivery(transaction, key)
 
         return await self._write.do(step, merchant_id)
@@ -77,10 +80,14 @@ class StoreRedelivery(StoreParts):
 
         async def step(transaction: Transaction) -> Requeued:
             await _endpoint(transaction, key)
+            flights = await flights_at(transaction, key)
             await transaction.run("hasten_turn", (*key, now))
-            rows = await transaction.rows("undelivered_after", (*key, point, limit, now))
-            await transaction.run_all("requeue_delivery", [(merchant_id, row[0], now) for row in rows])
-            return Requeued(len(rows), rows[-1][0] if len(rows) == limit else None)
+            found = [row[0] for row in await transaction.rows("undelivered_after", (*key, point, limit))]
+            # What is on its way may get through yet; what ran out is counted when its endpoint is served next.
+            waiting = [each for each in found if not flights.lives(each, now)]
+            rows = [(merchant_id, each, now, int(each in flights)) for each in waiting]
+            await transaction.run_all("requeue_delivery", rows)
+            return Requeued(len(rows), found[-1] if len(found) == limit else None)
 
         return await self._write.do(step, merchant_id)
 
@@ -93,13 +100,14 @@ class StoreRedelivery(StoreParts):
 
         async def step(transaction: Transaction) -> Requeued:
             endpoint = await _endpoint(transaction, key)
+            flights = await flights_at(transaction, key)
             await transaction.run("hasten_turn", (*key, now))
             rows = await transaction.rows("events_between", (merchant_id, *bounds, limit))
             chosen = [row for row in rows if _chosen(endpoint, span, row[2], row[1])]
-            deliveries = [
-                (merchant_id, delivery_id(merchant_id, row[0], row[4], endpoint.id), endpoint.id, row[0], row[3], now)
-                for row in chosen
-            ]
+            deliveries = []
+            for event_id, _, _, payment_id, occurred_at in chosen:
+                each = delivery_id(merchant_id, event_id, occurred_at, endpoint.id)
+                deliveries.append((merchant_id, each, endpoint.id, event_id, payment_id, now, int(each in flights)))
             await transaction.run_all("replay_delivery", deliveries)
             return Requeued(len(chosen), rows[-1][0] if len(rows) == limit else None)
 
@@ -111,14 +119,15 @@ class StoreRedelivery(StoreParts):
         async def step(transaction: Transaction) -> EndpointFigures:
             attempts = await transaction.rows("recent_attempts", (*key, since, _ATTEMPTS_COUNTED))
             oldest = await transaction.row("oldest_undelivered_at", key)
-            turn = await transaction.row("turn", (*key, now))
+            turn = await transaction.row("turn", key)
+            flights = Flights() if turn is None else Flights(turn[4])
             [(backlog,)] = await transaction.rows("backlog", (*key, _BACKLOG_COUNTED))
             return EndpointFigures(
                 attempts=[RecentAttempt(*row) for row in attempts],
                 backlog=backlog,
                 oldest_undelivered_at=None if oldest is None else oldest[0],
-                in_flight=0 if turn is None else turn[3],
-                health=None if turn is None else Health(*turn[:3]),
+                in_flight=flights.live(now),
+                health=None if turn is None or turn[3] else Health(*turn[:3]),
             )
 
         return await self._read.do(step)
@@ -147,10 +156,14 @@ class StoreRedelivery(StoreParts):
 
 
 async def _delivery(transaction: Transaction, key: Key) -> Delivery:
+    return delivery_of(await _row(transaction, key))
+
+
+async def _row(transaction: Transaction, key: Key) -> Row:
     row = await transaction.row("delivery", key)
     if row is None:
         raise NotFound("delivery")
-    return delivery_of(row)
+    return row
 
 
 async def _endpoint(transaction: Transaction, key: Key) -> Endpoint:

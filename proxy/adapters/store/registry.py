@@ -17,7 +17,7 @@ from proxy.adapters.store.registry_rows import (
     token_row,
 )
 from proxy.adapters.store.transaction import Row, Transaction
-from proxy.adapters.store.turns import settle
+from proxy.adapters.store.turns import ground, settle
 from proxy.errors import NotFound, StaleVersion
 from proxy.merchant import AuditEntry, Endpoint, EndpointState, Merchant, Terminal, Token
 from proxy.records import Sealed
@@ -140,6 +140,7 @@ class StoreRegistry(StoreParts):
         key = (merchant_id, endpoint_id)
 
         async def step(transaction: Transaction) -> None:
+            await ground(transaction, key)
             if await transaction.run("delete_endpoint", key) == 0:
                 raise NotFound("endpoint")
             for query in ("delete_secrets", "end_turns", "drop_deliveries"):
@@ -179,7 +180,7 @@ async def _require_merchant(transaction: Transaction, merchant_id: str) -> None:
 async def _set_turns(transaction: Transaction, endpoint: Endpoint) -> None:
     """Only an enabled endpoint is served; one that comes back, or moves, begins anew with what was held for it."""
     key = (endpoint.merchant_id, endpoint.id)
-    await transaction.run("end_turns", key)
+    await transaction.run("hold_turns", key)
     if endpoint.state is EndpointState.ENABLED:
         await transaction.run("begin_turns", key)
         await settle(transaction, key, endpoint.updated_at)

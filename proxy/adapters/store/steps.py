@@ -44,8 +44,7 @@ class Shared:
     item: Any
 
     async def __call__(self, transaction: Transaction) -> Any:
-        outcomes = self.run(transaction, [self.item])
-        [outcome] = outcomes if isinstance(outcomes, list) else await outcomes
+        [outcome] = await self.run(transaction, [self.item])
         if outcome.error is not None:
             raise outcome.error
         return outcome.value

@@ -6,63 +6,91 @@ INSERT INTO deliveries (
 VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6);
 
 -- name: begin_turns
--- Puts an endpoint that became enabled among those that are served.
-INSERT INTO turns (merchant_id, endpoint_id, due_at, served_at) VALUES ($1, $2, NULL, 0)
-ON CONFLICT (merchant_id, endpoint_id) DO NOTHING;
+-- Puts an endpoint that became enabled among those that are served, as if it had never failed.
+INSERT INTO turns (merchant_id, endpoint_id, due_at, served_at, failures, failing_since, paused_until, held, in_flight)
+VALUES ($1, $2, NULL, 0, 0, NULL, 0, 0, '{}')
+ON CONFLICT (merchant_id, endpoint_id) DO UPDATE SET held = 0, failures = 0, failing_since = NULL, paused_until = 0;
+
+-- name: hold_turns
+-- Takes an endpoint from those that are served: what is due there is held, what is on its way may still land.
+UPDATE turns SET due_at = NULL, held = 1, failures = 0, failing_since = NULL, paused_until = 0
+WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: end_turns
--- Takes an endpoint from those that are served; what is due there is held.
+-- Forgets the turns of an endpoint that is no more.
 DELETE FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- name: settle_turn
+-- When an endpoint is served next, how it has been answering, when it was served, and what is on its way there.
+UPDATE turns SET
+    due_at = $3, failures = $4, failing_since = $5, paused_until = $6, served_at = $7, in_flight = $8
+WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- name: turn
+-- How an endpoint has been answering, whether it is served, and what is on its way there.
+SELECT failures, failing_since, paused_until, held, in_flight FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
+
+-- name: oldest_due_at
+-- When the oldest delivery is due at an endpoint that is not on its way.
+SELECT due_at FROM deliveries
+WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
+    AND id NOT IN ($3, $4, $5, $6, $7, $8, $9, $10)
+ORDER BY due_at LIMIT 1;
+
+-- name: oldest_deliveries
+-- What is or will be due at an endpoint and is not on its way, oldest first, with the events.
+SELECT d.due_at, d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type,
+    e.payment_id, e.occurred_at, e.body, e.traceparent
+FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at IS NOT NULL
+    AND d.id NOT IN ($4, $5, $6, $7, $8, $9, $10, $11)
+ORDER BY d.due_at LIMIT $3;
 
 -- name: next_delivery_at
 -- When the earliest delivery of an enabled endpoint is due.
 SELECT min(due_at) FROM turns WHERE due_at IS NOT NULL;
 
--- name: take_delivery
--- Gives a delivery to a claim: counts the attempt, and is due again when the lease is over.
-UPDATE deliveries SET attempts = attempts + 1, due_at = $3, token = $4 WHERE merchant_id = $1 AND id = $2;
-
--- name: begin_attempt
--- An attempt whose outcome stays unknown unless it is recorded.
+-- name: lose_attempt
+-- An attempt whose outcome will not be known.
 INSERT INTO attempts (merchant_id, delivery_id, number, endpoint_id, started_at, outcome, excerpt)
 VALUES ($1, $2, $3, $4, $5, 'unknown', $6);
 
+-- name: count_attempt
+-- Counts such an attempt.
+UPDATE deliveries SET attempts = attempts + 1 WHERE merchant_id = $1 AND id = $2;
+
 -- name: record_delivery
--- A delivery's state after an attempt, if the claim is still current. One that was asked for again while it was on its
--- way (scheduled_from has come up to attempts) is due at once, whatever came of this attempt.
+-- A delivery's state after an attempt. One that was asked for again while it was on its way (scheduled_from is one ahead)
+-- is due at once, whatever came of this attempt.
 UPDATE deliveries SET
-    status = CASE WHEN scheduled_from = attempts THEN 'pending' ELSE $5 END,
-    due_at = CASE WHEN scheduled_from = attempts THEN CAST($8 AS bigint) ELSE CAST($6 AS bigint) END,
-    delivered_at = CASE WHEN scheduled_from = attempts THEN NULL ELSE CAST($7 AS bigint) END,
-    token = NULL
-WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
+    attempts = attempts + 1,
+    status = CASE WHEN scheduled_from > attempts THEN 'pending' ELSE $3 END,
+    due_at = CASE WHEN scheduled_from > attempts THEN CAST($6 AS bigint) ELSE CAST($4 AS bigint) END,
+    delivered_at = CASE WHEN scheduled_from > attempts THEN NULL ELSE CAST($5 AS bigint) END
+WHERE merchant_id = $1 AND id = $2;
 
 -- name: record_attempt
 -- What came of an attempt.
-UPDATE attempts SET started_at = $4, duration_ms = $5, outcome = $6, status = $7, error = $8, excerpt = $9
-WHERE merchant_id = $1 AND delivery_id = $2 AND number = $3;
+INSERT INTO attempts (
+    merchant_id, delivery_id, number, endpoint_id, started_at, duration_ms, outcome, status, error, excerpt
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: release_delivery
--- Gives a claimed delivery back, due at once and not counted, if the claim is still current.
-UPDATE deliveries SET
-    attempts = attempts - 1,
-    scheduled_from = CASE WHEN scheduled_from < attempts THEN scheduled_from ELSE attempts - 1 END,
-    due_at = $5, token = NULL
-WHERE merchant_id = $1 AND id = $2 AND token = $3 AND attempts = $4;
-
--- name: forget_attempt
--- Removes an attempt that was claimed and never started.
-DELETE FROM attempts WHERE merchant_id = $1 AND delivery_id = $2 AND number = $3;
+-- Gives back what was claimed and not started: it is due still, and if it was asked for again meanwhile, that is it.
+UPDATE deliveries SET scheduled_from = attempts WHERE merchant_id = $1 AND id = $2 AND scheduled_from > attempts;
 
 -- name: drop_deliveries
 -- Ends what was still to be delivered to an endpoint that is no more.
-UPDATE deliveries SET status = 'dropped', due_at = NULL, token = NULL
+UPDATE deliveries SET status = 'dropped', due_at = NULL
 WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL;
 
 -- name: list_deliveries
--- An event's deliveries, in id order.
-SELECT id, merchant_id, endpoint_id, event_id, payment_id, status, attempts, due_at, created_at, delivered_at
-FROM deliveries WHERE merchant_id = $1 AND event_id = $2 ORDER BY id;
+-- An event's deliveries, in id order, each with what is on its way to its endpoint.
+SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
+    d.delivered_at, t.in_flight
+FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
+WHERE d.merchant_id = $1 AND d.event_id = $2 ORDER BY d.id;
 
 -- name: list_attempts
 -- A delivery's attempts, in order.

@@ -1,13 +1,16 @@
 -- name: delivery
--- One delivery.
-SELECT id, merchant_id, endpoint_id, event_id, payment_id, status, attempts, due_at, created_at, delivered_at
-FROM deliveries WHERE merchant_id = $1 AND id = $2;
+-- One delivery, with what is on its way to its endpoint.
+SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
+    d.delivered_at, t.in_flight
+FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
+WHERE d.merchant_id = $1 AND d.id = $2;
 
 -- name: list_deliveries_of_endpoint
 -- An endpoint's deliveries before an id, newest event first: the first of each status by its index.
-SELECT id, merchant_id, endpoint_id, event_id, payment_id, status, attempts, due_at, created_at, delivered_at
-FROM deliveries
-WHERE merchant_id = $1 AND id IN (
+SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
+    d.delivered_at, t.in_flight
+FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
+WHERE d.merchant_id = $1 AND d.id IN (
     SELECT id FROM (
         SELECT id FROM deliveries WHERE merchant_id = $1 AND endpoint_id = $2 AND status = 'pending' AND id < $3
         ORDER BY id DESC LIMIT $4
@@ -25,24 +28,25 @@ WHERE merchant_id = $1 AND id IN (
         ORDER BY id DESC LIMIT $4
     ) AS dropped
 )
-ORDER BY id DESC LIMIT $4;
+ORDER BY d.id DESC LIMIT $4;
 
 -- name: list_deliveries_with_status
 -- An endpoint's deliveries in one status before an id, newest event first.
-SELECT id, merchant_id, endpoint_id, event_id, payment_id, status, attempts, due_at, created_at, delivered_at
-FROM deliveries
-WHERE merchant_id = $1 AND endpoint_id = $2 AND status = $5 AND id < $3
-ORDER BY id DESC LIMIT $4;
+SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
+    d.delivered_at, t.in_flight
+FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
+WHERE d.merchant_id = $1 AND d.id IN (
+    SELECT id FROM (
+        SELECT id FROM deliveries WHERE merchant_id = $1 AND endpoint_id = $2 AND status = $5 AND id < $3
+        ORDER BY id DESC LIMIT $4
+    ) AS page
+)
+ORDER BY d.id DESC;
 
 -- name: requeue_delivery
--- Makes a delivery due now, with the schedule from its start. One that is on its way keeps its claim, and goes out again
--- after it: scheduled_from then equals attempts, which record_delivery sees.
-UPDATE deliveries SET
-    status = 'pending',
-    due_at = CASE WHEN token IS NOT NULL AND due_at > $3 THEN due_at ELSE $3 END,
-    token = CASE WHEN token IS NOT NULL AND due_at > $3 THEN token END,
-    scheduled_from = attempts,
-    delivered_at = NULL
+-- Makes a delivery due now, with the schedule from its start. For one that is on its way $4 is 1: it goes out again after
+-- that attempt, which record_delivery sees.
+UPDATE deliveries SET status = 'pending', due_at = $3, scheduled_from = attempts + $4, delivered_at = NULL
 WHERE merchant_id = $1 AND id = $2;
 
 -- name: replay_delivery
@@ -52,18 +56,10 @@ INSERT INTO deliveries (
 )
 VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6)
 ON CONFLICT (merchant_id, event_id, endpoint_id) DO UPDATE SET
-    status = 'pending',
-    due_at = CASE
-        WHEN deliveries.token IS NOT NULL AND deliveries.due_at > excluded.due_at THEN deliveries.due_at
-        ELSE excluded.due_at
-    END,
-    token = CASE WHEN deliveries.token IS NOT NULL AND deliveries.due_at > excluded.due_at THEN deliveries.token END,
-    scheduled_from = deliveries.attempts,
-    delivered_at = NULL;
+    status = 'pending', due_at = excluded.due_at, scheduled_from = deliveries.attempts + $7, delivered_at = NULL;
 
 -- name: undelivered_after
--- What did not get through to an endpoint and is not on its way just now, in id order after one. The arithmetic keeps
--- the planner to the index by status, which has the order.
+-- What did not get through to an endpoint, in id order after one.
 SELECT id FROM deliveries
 WHERE merchant_id = $1 AND id IN (
     SELECT id FROM (
@@ -72,7 +68,6 @@ WHERE merchant_id = $1 AND id IN (
     ) AS failed
     UNION ALL SELECT id FROM (
         SELECT id FROM deliveries WHERE merchant_id = $1 AND endpoint_id = $2 AND status = 'pending' AND id > $3
-            AND (coalesce(token, '') = '' OR due_at + 0 <= $5)
         ORDER BY id LIMIT $4
     ) AS pending
 )
@@ -98,8 +93,9 @@ SELECT count(*) FROM (
 
 -- name: oldest_undelivered_at
 -- Since when the oldest delivery of an endpoint waits.
-SELECT created_at FROM deliveries WHERE merchant_id = $1 AND endpoint_id = $2 AND status = 'pending' AND id > ''
-ORDER BY id LIMIT 1;
+SELECT created_at FROM deliveries WHERE merchant_id = $1 AND id = (
+    SELECT min(id) FROM deliveries WHERE merchant_id = $1 AND endpoint_id = $2 AND status = 'pending'
+);
 
 -- name: last_sequence
 -- The number of a merchant's newest event.
