@@ -37,7 +37,7 @@ def test_a_claim_that_forgets_is_caught_at_the_points_behind_it(monkeypatch: pyt
     async def forgetful(transaction: SqliteTransaction, now: int, lease_until: int, limit: int) -> Any:
         claimed = await real(transaction, now, lease_until, limit)
         for payment, _ in claimed:
-            transaction.execute("DELETE FROM watches WHERE payment_id = ?", (payment.id,))
+            transaction._execute("DELETE FROM watches WHERE payment_id = ?", (payment.id,))
         return claimed
 
     monkeypatch.setattr(payments, "_claim_watches", forgetful)

@@ -1,12 +1,11 @@
 """A lane: callers that wait in a bounded queue, and one task that takes them in batches."""
 
 import asyncio
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar
 
 from proxy.adapters.sqlite.connection import Database
 from proxy.adapters.sqlite.group_commit import BatchFailed, BatchRunner
@@ -40,13 +39,7 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._work(), name="store-lane")
 
-    @overload
-    async def do(self, step: Step[T], merchant_id: str | None = None) -> T: ...
-
-    @overload
-    async def do(self, step: Callable[[sqlite3.Connection], T], merchant_id: str | None = None) -> T: ...
-
-    async def do(self, step: Callable[[Any], Any], merchant_id: str | None = None) -> Any:  # noqa: ARG002  all steps run one after another here
+    async def do(self, step: Step[T], merchant_id: str | None = None) -> T:  # noqa: ARG002  no two steps run at once here
         """What `step` gives, once its batch is done (for writes: committed).
 
         Raises what the step raised; Overloaded when the queue is full; StoreUnavailable when the storage failed (then
@@ -57,7 +50,7 @@ class Lane:
             raise StoreUnavailable
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((step, future))
         self._wake.set()
         return await future

@@ -16,24 +16,24 @@ SQL: Final = dict(load_queries("sqlite"))
 class SqliteTransaction:
     """Implements proxy.adapters.store.transaction.Transaction within what its connection has begun."""
 
-    __slots__ = ("execute", "executemany")
+    __slots__ = ("_execute", "_executemany")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.execute = connection.execute
-        self.executemany = connection.executemany
+        self._execute = connection.execute
+        self._executemany = connection.executemany
 
     async def row(self, query: str, parameters: Row = ()) -> Row | None:
-        row: Row | None = self.execute(SQL[query], parameters).fetchone()
+        row: Row | None = self._execute(SQL[query], parameters).fetchone()
         return row
 
     async def rows(self, query: str, parameters: Row = ()) -> Sequence[Row]:
-        return self.execute(SQL[query], parameters).fetchall()
+        return self._execute(SQL[query], parameters).fetchall()
 
     async def run(self, query: str, parameters: Row = ()) -> int:
-        return self.execute(SQL[query], parameters).rowcount
+        return self._execute(SQL[query], parameters).rowcount
 
     async def run_all(self, query: str, rows: Sequence[Row]) -> int:
-        return self.executemany(SQL[query], rows).rowcount if rows else 0
+        return self._executemany(SQL[query], rows).rowcount if rows else 0
 
 
 class StepWaited(Exception):
