@@ -1,0 +1,190 @@
+"""deploy/caddy and deploy/nginx: taken by the real servers, and started with their own limits in front of a listener.
+
+What is changed for the test is where they listen, their certificate and whom they stand in front of.
+"""
+
+import asyncio
+import datetime as dt
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from e2e.playground import server
+
+from deploy import tools
+from deploy.dockerfile import REPOSITORY
+from proxy.demo.stage import free_port
+
+CADDY = REPOSITORY / "deploy" / "caddy"
+NGINX = REPOSITORY / "deploy" / "nginx" / "dargah.conf"
+SITE = "pay.example.ir"
+START_SECONDS = 15
+FORGED = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+
+
+@pytest.mark.parametrize("name", ["Caddyfile", "balancer.Caddyfile"])
+def test_caddy_takes_it(name: str) -> None:
+    tools.run("caddy", "validate", "--adapter", "caddyfile", "--config", CADDY / name)
+
+
+def test_the_admin_listener_is_never_in_front() -> None:
+    for path in (*CADDY.iterdir(), NGINX):
+        assert not re.search(r":8081|/admin|/metrics", path.read_text("utf-8")), path
+
+
+async def test_caddy_passes_the_true_address_on_and_ends_what_is_too_large(tmp_path: Path) -> None:
+    async with behind(echo()) as upstream, caddy(tmp_path, upstream) as front:
+        await holds(front)
+
+
+async def test_nginx_passes_the_true_address_on_and_ends_what_is_too_large(tmp_path: Path) -> None:
+    async with behind(echo()) as upstream, nginx(tmp_path, upstream) as front:
+        await holds(front)
+
+
+async def holds(front: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for path in ("/v1/payments?a=1", "/pay/x"):
+            answer = await call(session, front + path, FORGED)
+            assert answer["path"] == path
+            assert answer["headers"]["x-forwarded-for"] == "127.0.0.1"
+            assert not answer["headers"].get("forwarded")
+        # Longer than any body that Dargah takes: it does not reach it.
+        async with session.post(f"{front}/v1/payments", data=b"x" * (64 * 1024 + 1), ssl=UNVERIFIED) as refused:
+            assert refused.status == 413
+        async with session.get(front, headers={"X-Long": "x" * 40_000}, ssl=UNVERIFIED) as refused:
+            assert refused.status in {400, 431}
+
+
+async def call(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> Any:
+    async with session.get(url, headers={"Host": SITE, **headers}, ssl=UNVERIFIED) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+# The certificate is made for the test; whose it is, is not what is tested.
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname = False
+UNVERIFIED.verify_mode = ssl.CERT_NONE
+
+
+def echo() -> web.Application:
+    """Says what it was asked."""
+
+    async def answer(request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return web.json_response({"path": request.path_qs, "headers": headers})
+
+    app = web.Application(client_max_size=1 << 20)
+    app.router.add_route("*", "/{path:.*}", answer)
+    return app
+
+
+@asynccontextmanager
+async def behind(app: web.Application) -> AsyncIterator[str]:
+    async with server(app) as url:
+        yield url.removeprefix("http://")
+
+
+@asynccontextmanager
+async def caddy(folder: Path, upstream: str) -> AsyncIterator[str]:
+    port, env = free_port(), {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
+    certificate, key = certify(folder)
+    text = (
+        (CADDY / "Caddyfile").read_text("utf-8").replace("{\n", "{\n\tadmin off\n\tauto_https disable_redirects\n", 1)
+    )
+    text = text.replace("pay.example.ir} {", f"pay.example.ir}} {{\n\ttls {certificate} {key}", 1)
+    (folder / "Caddyfile").write_text(text)
+    env |= {"DARGAH_SITE": f"https://127.0.0.1:{port}, https://{SITE}:{port}", "DARGAH_UPSTREAM": upstream}
+    command = (tools.find("caddy"), "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile"))
+    async with program(folder, port, env, *command):
+        yield f"https://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def nginx(folder: Path, upstream: str) -> AsyncIterator[str]:
+    plain, port = free_port(), free_port()
+    certificate, key = certify(folder)
+    text = NGINX.read_text("utf-8")
+    for old, new in {
+        "    listen [::]:80;\n": "",
+        "    listen [::]:443 ssl http2;\n": "",
+        "listen 80;": f"listen 127.0.0.1:{plain};",
+        "listen 443 ": f"listen 127.0.0.1:{port} ",
+        "/etc/ssl/dargah/fullchain.pem": str(certificate),
+        "/etc/ssl/dargah/privkey.pem": str(key),
+        "server 127.0.0.1:8080;": f"server {upstream};",
+    }.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    paths = "".join(f"{name}_temp_path {folder};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off;\npid {folder}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{paths}{text}\n}}\n"
+    )
+    arguments = ("-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.log"))
+    tools.run("nginx", "-t", *arguments)
+    async with program(folder, port, {}, tools.find("nginx"), *arguments), aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{plain}/pay/x?y", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (301, f"https://{SITE}/pay/x?y")
+        yield f"https://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def program(folder: Path, port: int, env: Mapping[str, str], *command: str) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context((folder / "log").open("wb"))
+        process = await asyncio.create_subprocess_exec(*command, env={**env} or None, stdout=log, stderr=log)
+        try:
+            await listening(port, process, folder / "log")
+            yield
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            assert process.returncode is None, log.read_text()
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.02)  # another program's start gives no other sign
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """A certificate of the site's name and loopback, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, SITE)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(SITE)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = folder / "chain.pem", folder / "key.pem"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return chain, private
