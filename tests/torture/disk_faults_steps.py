@@ -37,6 +37,8 @@ from proxy.merchant import EndpointState
 from proxy.payment import Payment
 from proxy.records import Attempt, Claim, EventFilter, Finished, Lease, PaymentFilter, Reply
 
+from .disk_faults_operators import OPERATORS_STEPS
+
 Act = Callable[[], Awaitable[Any]]
 """Does the step once; done again after it was refused, it must do the same."""
 Prepare = Callable[[SqliteStore], Awaitable[Act]]
@@ -254,4 +256,5 @@ STEPS: Final[Mapping[str, Prepare]] = {
     "records of attempts at once": _records,
     "read a payment": _read_payment,
     "read lists": _read_lists,
+    **OPERATORS_STEPS,
 }

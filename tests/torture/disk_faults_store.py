@@ -10,17 +10,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from store.records import NOW
 
 from proxy.adapters.sqlite import SqliteStore, open_store
+from proxy.audit_log import AuditLog
 from proxy.errors import StoreUnavailable
 from proxy.payment import Payment
 
 from .disk_faults_disk import CODES, FOR_GOOD, MODES, Disk, Rows, rows_of
 from .disk_faults_steps import STEPS, Act, with_history
 
+CHAINS: Final = 10
 Fault = tuple[int, str, str]
 """At which statement, of which kind of CODES, and how often by MODES."""
 
@@ -94,6 +96,10 @@ class StoreFaults:
         again = await _result(act)
         assert not _refused(again), f"{told}, done again: {again}"
         written = rows_of(path)
+        log = AuditLog(store)
+        for chain in await log.chains("", CHAINS):
+            verified = await log.verify(chain)
+            assert verified.broken is None, f"{told}: {verified}"
         await store.close()
         _same(rows_of(path), written, f"{told}, reopened")
         self._forget(path)
