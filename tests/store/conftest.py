@@ -4,26 +4,36 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from databases.server import Databases
 
+from proxy.adapters import postgresql
 from proxy.adapters.sqlite import SqliteStore, open_store
 from proxy.ports import Store
 from store.records import NOW
 
-StoreFactory = Callable[[Path], "AsyncIterator[Store]"]
+StoreFactory = Callable[[pytest.FixtureRequest, Path], "AsyncIterator[Store]"]
 
 
-async def _sqlite(folder: Path) -> AsyncIterator[Store]:
+async def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Store]:
     store = await open_store(folder / "dargah.db", now=lambda: NOW)
     yield store
     await store.close()
 
 
-STORES: dict[str, StoreFactory] = {"sqlite": _sqlite}
+async def _postgresql(request: pytest.FixtureRequest, _folder: Path) -> AsyncIterator[Store]:
+    databases: Databases = request.getfixturevalue("databases")
+    async with databases.lent() as url:
+        store = await postgresql.open_store(url, now=lambda: NOW)
+        yield store
+        await store.close()
+
+
+STORES: dict[str, StoreFactory] = {"sqlite": _sqlite, "postgresql": _postgresql}
 
 
 @pytest.fixture(params=STORES)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    async for opened in STORES[request.param](tmp_path):
+    async for opened in STORES[request.param](request, tmp_path):
         yield opened
 
 

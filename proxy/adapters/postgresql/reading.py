@@ -24,7 +24,7 @@ class ReadLane:
     """
 
     def __init__(
-        self, server: Server, connections: Connections, *, one_moment: bool = False, max_waiting: int = MAX_WAITING
+        self, server: Server, connections: Connections, *, one_moment: bool, max_waiting: int = MAX_WAITING
     ) -> None:
         self._connections = connections
         self._max_waiting = max_waiting

@@ -1,6 +1,6 @@
 """The whole Store on PostgreSQL: any number of processes, each with a few connections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -11,15 +11,12 @@ from proxy.adapters.postgresql.hints import Hints
 from proxy.adapters.postgresql.lanes import WriteLane
 from proxy.adapters.postgresql.migrations import migrate
 from proxy.adapters.postgresql.reading import ReadLane
-from proxy.adapters.store.audit import StoreAudit
-from proxy.adapters.store.figures import StoreFigures
-from proxy.adapters.store.operators import StoreOperators
-from proxy.adapters.store.payments import StorePayments
-from proxy.adapters.store.registry import StoreRegistry
-from proxy.adapters.store.retention import StoreRetention
-from proxy.adapters.store.secrets import StoreSecrets
-from proxy.adapters.store.steps import MAX_WAITING, Batch
+from proxy.adapters.store.steps import MAX_WAITING, Batch, Outcome, Shared
+from proxy.adapters.store.transaction import Row, Transaction
+from proxy.adapters.store.turns import Report, record
+from proxy.adapters.store.whole import WholeStore
 from proxy.ports import Now
+from proxy.records import Judged
 
 CONNECTIONS: Final = 8
 """How many connections a process has, beside the one for hints."""
@@ -30,15 +27,7 @@ class CannotConnect(Exception):
     """The database cannot be reached, or does not let us in. The message says why and shows no password."""
 
 
-class PostgresqlStore(
-    StorePayments,
-    StoreRetention,
-    StoreRegistry,
-    StoreSecrets,
-    StoreFigures,
-    StoreAudit,
-    StoreOperators,
-):
+class PostgresqlStore(WholeStore):
     """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it.
 
     `hints` tells other processes what there is to do, and hears it from them.
@@ -57,9 +46,11 @@ class PostgresqlStore(
         self._writing = Connections(server, writers)
         self._reading = Connections(server, max(1, connections - writers))
         self._now = now
-        self._write: WriteLane = WriteLane(server, self._writing, writers, on_batch, max_waiting)
-        self._read: ReadLane = ReadLane(server, self._reading, max_waiting=max_waiting)
-        self._moment = ReadLane(server, self._reading, one_moment=True, max_waiting=max_waiting)
+        self._write = WriteLane(server, self._writing, writers, on_batch, max_waiting)
+        self._read = ReadLane(server, self._reading, one_moment=True, max_waiting=max_waiting)
+        self._queries = ReadLane(server, self._reading, one_moment=False, max_waiting=max_waiting)
+        self._lanes = (self._write, self._read, self._queries)
+        self._records = _Records(self._write)
         self.hints = Hints(server, clock.look)
 
     @property
@@ -71,12 +62,36 @@ class PostgresqlStore(
         at = self._now()
         await self._write.do(lambda transaction: transaction.run("ping", (at,)), _HEARTBEAT)
 
+    async def _row(self, query: str, parameters: Row = ()) -> Row | None:
+        # One query sees one moment by itself: it needs no transaction around it, which would be three round trips.
+        return await self._queries.do(lambda transaction: transaction.row(query, parameters))
+
+    async def _rows(self, query: str, parameters: Row = ()) -> Sequence[Row]:
+        return await self._queries.do(lambda transaction: transaction.rows(query, parameters))
+
     async def close(self) -> None:
         await self.hints.close()
-        for lane in (self._write, self._read, self._moment):
+        for lane in self._lanes:
             await lane.close()
         for connections in (self._writing, self._reading):
             await connections.close()
+
+
+class _Records:
+    """Attempts that have ended: those of one merchant that wait are one step."""
+
+    def __init__(self, write: WriteLane) -> None:
+        self._write = write
+
+    async def do(self, report: Report) -> Judged:
+        """What the attempt meant. Raises LeaseLost, and what the lane raises."""
+        judged: Judged = await self._write.do(Shared(_record_all, report), report[0].claim.merchant_id)
+        return judged
+
+
+async def _record_all(transaction: Transaction, reports: Sequence[Report]) -> list[Outcome]:
+    judged = await record(transaction, reports)
+    return [Outcome(error=each) if isinstance(each, Exception) else Outcome(each) for each in judged]
 
 
 async def open_store(

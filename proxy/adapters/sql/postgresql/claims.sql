@@ -27,49 +27,13 @@ SELECT merchant_id, endpoint_id FROM due WHERE pg_try_advisory_xact_lock(hashtex
 -- name: hasten_turn
 -- Lets an enabled endpoint's turn come when a new delivery is due, if that is sooner, but not while it is paused.
 UPDATE turns SET due_at = greatest($3, paused_until)
-WHERE merchant_id = $1 AND endpoint_id = $2 AND (due_at IS NULL OR due_at > greatest($3, paused_until));
+WHERE merchant_id = $1 AND endpoint_id = $2 AND held = 0 AND (due_at IS NULL OR due_at > greatest($3, paused_until));
 
--- name: turn
--- How an enabled endpoint has been answering, and how many attempts are in flight there.
-SELECT failures, failing_since, paused_until, (
-    SELECT count(*) FROM deliveries
-    WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
-)
-FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
-
--- name: served_endpoint
--- How an enabled endpoint has been answering, and the endpoint as it is now.
-SELECT t.failures, t.failing_since, t.paused_until,
+-- name: turn_of_endpoint
+-- How an endpoint has been answering, whether it is served, what is on its way there, and the endpoint as it is now. Who
+-- reads it to write it holds its merchant's lock.
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight,
     e.merchant_id, e.id, e.url, e.storefront, e.event_types, e.description, e.headers, e.state, e.state_reason,
     e.state_since, e.signatures, e.key_number, e.previous_until, e.created_at, e.updated_at
 FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
 WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
-
--- name: in_flight
--- How many attempts are in flight at an endpoint.
-SELECT count(*) FROM deliveries
-WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3;
-
--- name: due_deliveries
--- What is due at one endpoint, oldest first, with the events.
-SELECT d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type, e.payment_id,
-    e.occurred_at, e.body
-FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
-WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at <= $3
-ORDER BY d.due_at LIMIT $4;
-
--- name: settle_turn
--- Writes how an enabled endpoint has been answering and when it was served, and finds its next turn. When as many
--- attempts as may be are in flight ($8) it is the end of a lease; else when the oldest delivery is due, but not before
--- it was last served nor while it is paused.
-UPDATE turns SET failures = $4, failing_since = $5, paused_until = $6, served_at = coalesce($7, served_at),
-    due_at = CASE WHEN $8 = 1 THEN (
-        SELECT min(due_at) FROM deliveries
-        WHERE merchant_id = $1 AND endpoint_id = $2 AND token IS NOT NULL AND due_at > $3
-    )
-    ELSE (
-        SELECT greatest(due_at, coalesce($7, turns.served_at), $6) FROM deliveries
-        WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
-    )
-    END
-WHERE merchant_id = $1 AND endpoint_id = $2;

@@ -248,8 +248,9 @@ CREATE TABLE events (
 CREATE INDEX events_of_storefront ON events (merchant_id, storefront, mode, sequence);
 CREATE INDEX events_of_type ON events (merchant_id, type, sequence);
 
--- due_at is set exactly while a delivery is pending: when to try, or until when a claim holds it. attempts counts them
--- all; the schedule counts from scheduled_from, which a retry by hand moves up.
+-- due_at is set exactly while a delivery is pending. What is on its way just now stands in its endpoint's turn, and is not
+-- yet counted in attempts. The schedule counts from scheduled_from, which a retry by hand moves up, to one beyond attempts
+-- while the delivery is on its way.
 CREATE TABLE deliveries (
     merchant_id text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -260,7 +261,6 @@ CREATE TABLE deliveries (
     attempts bigint NOT NULL,
     scheduled_from bigint NOT NULL,
     due_at bigint,
-    token text COLLATE "C",
     created_at bigint NOT NULL,
     delivered_at bigint,
     PRIMARY KEY (merchant_id, id),
@@ -273,12 +273,12 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_due ON deliveries (merchant_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX deliveries_of_endpoint ON deliveries (merchant_id, endpoint_id, status, id);
-CREATE INDEX deliveries_claimed ON deliveries (merchant_id, endpoint_id, due_at) WHERE token IS NOT NULL;
 
--- The narrow table that claims read: one row per enabled endpoint, none for the others, so that what is held for a
--- paused or disabled endpoint is never looked at. due_at is when its oldest delivery is due, but not before served_at,
--- which puts an endpoint that was just served behind those that wait, and not before paused_until. failures and
--- failing_since say how it has been answering; an endpoint that is enabled again begins anew.
+-- What claims read and write: one row per endpoint that is or was served. due_at is when its oldest delivery that waits is
+-- due, but not before served_at, which puts an endpoint that was just served behind those that wait, and not before
+-- paused_until; it is not set while the endpoint is held (paused or disabled), so that what is held is never looked at.
+-- failures and failing_since say how it has been answering; an endpoint that is enabled again begins anew. in_flight is
+-- what is on its way, at most 8: by delivery, [attempt, token, until, claimed at].
 CREATE TABLE turns (
     merchant_id text COLLATE "C" NOT NULL,
     endpoint_id text COLLATE "C" NOT NULL,
@@ -287,6 +287,8 @@ CREATE TABLE turns (
     failures bigint NOT NULL DEFAULT 0,
     failing_since bigint,
     paused_until bigint NOT NULL DEFAULT 0,
+    held bigint NOT NULL DEFAULT 0,
+    in_flight text COLLATE "C" NOT NULL DEFAULT '{}',
     PRIMARY KEY (merchant_id, endpoint_id)
 ) WITH (
     fillfactor = 20,
@@ -296,6 +298,7 @@ CREATE TABLE turns (
 );
 CREATE INDEX turns_due ON turns (due_at) WHERE due_at IS NOT NULL;
 
+-- Written once, when an attempt has ended or its claim has run out.
 CREATE TABLE attempts (
     merchant_id text COLLATE "C" NOT NULL,
     delivery_id text COLLATE "C" NOT NULL,
