@@ -127,6 +127,25 @@ async def test_a_merchants_token_is_no_operators(admin: Admin) -> None:
         assert (await admin.call(method, real(path, ids, "opr_1"), {}, token=merchants))[0] == 401
 
 
+async def test_one_merchants_path_with_anothers_record_is_not_found_on_any_route(
+    admin: Admin, store: SqliteStore
+) -> None:
+    mine, theirs = await everything(admin), await everything(admin)
+    before = await rows(store)
+    tried = 0
+    for method, path in table():
+        if "{merchant_id}/" not in path or path.count("{") == 1:
+            continue
+        for merchant, record in ((mine, theirs), (theirs, mine)):
+            mixed = {**record, "m": merchant["m"]}
+            status, problem = await admin.call(method, real(path, mixed, "opr_1"), {})
+            assert (status, problem["code"]) == (404, "not_found"), (method, path)
+            assert not any(record[key].rpartition("/")[2] in str(problem) for key in record)
+            tried += 1
+    assert tried >= 18
+    assert await rows(store) == before
+
+
 # Each act and what it is called in the log, in an order in which each can be done.
 ACTS: tuple[tuple[str, str, Any, str], ...] = (
     ("POST", "/operators", {"name": "second", "role": "read"}, "operator.add"),
