@@ -142,6 +142,13 @@ class Settings(DatabaseSettings, WireSettings):
             parse_admin_tokens(value.get_secret_value())
         return value
 
+    @field_validator("traces_url")
+    @classmethod
+    def _traces_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("write it whole, such as http://127.0.0.1:4318/v1/traces")
+        return value
+
     @field_validator("log_level", "log_format", "environment", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from pydantic import ValidationError
 
 from e2e.playground import API_KEY, OPERATOR_TOKEN, RETURN_ORIGIN, Shop, eventually, playground, server, settings
 from proxy.adapters.gateway import HttpGateway
@@ -320,3 +321,10 @@ def test_a_collector_without_the_extra_is_told_with_what_to_do(tmp_path: Path, m
     with pytest.raises(SettingsError, match=r"dargah\[otel\]"):
         open_tracer(settings(tmp_path, traces_url="http://127.0.0.1:4318/v1/traces"))
     assert open_tracer(settings(tmp_path)) is None
+
+
+def test_a_collectors_address_is_a_whole_url_and_shown_to_nobody(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="write it whole") as refused:
+        settings(tmp_path, traces_url="canary:4318")
+    assert "canary" not in str(refused.value)
+    assert "canary" not in repr(settings(tmp_path, traces_url="https://canary@collector.example/v1/traces"))
