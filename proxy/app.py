@@ -9,11 +9,10 @@ import gc
 import os
 import random
 import signal
-import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import click
@@ -26,7 +25,7 @@ from proxy.adapters.gateway import HttpGateway
 from proxy.adapters.guard import Guard
 from proxy.adapters.prober import HttpProber
 from proxy.adapters.sender import HttpSender
-from proxy.adapters.sqlite import Fault, open_store
+from proxy.adapters.sqlite import Fault
 from proxy.adapters.vault import KeyRing, RingVault
 from proxy.bell import Bell
 from proxy.clock import MINUTE, system_now
@@ -53,6 +52,8 @@ from proxy.reviews import Reviews
 from proxy.seen import Seen, open_tracer
 from proxy.settlement import Settlement
 from proxy.setup import Setup
+from proxy.sharing import share
+from proxy.storage import Storage, open_storage
 from proxy.tracing import Tracer
 from proxy.trial import Trial
 from proxy.watcher import Watcher
@@ -107,7 +108,8 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
         public, admin = (bind(address, stack) for address in (settings.listen, settings.admin_listen))
         metrics = Metrics()
-        store = await open_store(settings.database, now=outside.now, on_batch=metrics.committed, fault=outside.fault)
+        storage = await open_storage(settings, outside.now, metrics.committed, outside.fault)
+        store, outside = storage.store, replace(outside, now=storage.now)
         stack.push_async_callback(store.close)
         ring = KeyRing.parse(settings.key_text())
         ring.check(await store.kek_ids())
@@ -117,7 +119,9 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         if tracer is not None:
             stack.push_async_callback(tracer.close)
         seen = Seen(metrics, readiness, tracer)
-        dargah, operators, loops = _wire(settings, outside, store, vault, seen, (url_of(public), url_of(admin)), stack)
+        dargah, operators, loops = _wire(
+            settings, outside, storage, vault, seen, (url_of(public), url_of(admin)), stack
+        )
         stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
         admin_door, door = doors(settings, dargah.services.callers.proxies)
         listeners = {
@@ -133,20 +137,20 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         stack.callback(dargah.services.bell.close)
         stack.callback(dargah.delivery.stop)
         stack.callback(dargah.drain.begin)
-        log.info("started", version=__version__, sqlite_version=sqlite3.sqlite_version, url=dargah.url)
+        log.info("started", version=__version__, url=dargah.url, **storage.about)
         yield dargah
 
 
 def _wire(
     settings: Settings,
     outside: Outside,
-    store: Store,
+    storage: Storage,
     vault: Vault,
     seen: Seen,
     urls: tuple[str, str],
     stack: AsyncExitStack,
 ) -> tuple[Dargah, AdminServices, list[Repeater]]:
-    now, ids = outside.now, Ids(outside.random_bytes)
+    store, now, ids = storage.store, outside.now, Ids(outside.random_bytes)
     metrics, (url, admin_url) = seen.metrics, urls
     public_url = (settings.public_url or url).rstrip("/")
     http_gateway = HttpGateway(
@@ -168,7 +172,8 @@ def _wire(
     checkout = seen.checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
     watcher = Watcher(store, checkout, settlement, gate, now)
     delivery = Delivery(store, directory, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
-    watch, deliver = Repeater("watch", watcher.step, now), Repeater("deliver", delivery.step, now)
+    watch = Repeater("watch", watcher.step, now, storage.rhythm)
+    deliver = Repeater("deliver", delivery.step, now, storage.rhythm)
     forget = Repeater("forget", _retention(settings, store, now).step, now)
     redelivery, trial, bell = Redelivery(store, now), Trial(store, directory, sender, ids, now), Bell()
 
@@ -183,6 +188,7 @@ def _wire(
 
     settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
     settlement.on_event = delivery.on_event = trial.on_event = happened
+    share(storage, settlement, (delivery, trial), deliver, watch, bell)
     observe_payments(metrics, checkout, settlement, delivery)
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
     services = Services(

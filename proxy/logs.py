@@ -46,6 +46,7 @@ ALLOWED: Final = frozenset(
         "admin_url",
         "version",
         "sqlite_version",
+        "database",
         "running",
         "kind",
         "milliseconds",

@@ -5,7 +5,7 @@ would let only one of them commit at a time.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class Hints:
         self._closing = asyncio.Event()
         self._pid = 0
         self._looked_at = asyncio.get_running_loop().time()
-        self.on_event: Callable[[list[str]], None] = lambda _merchants: None
+        self.on_event: Callable[[Sequence[str]], None] = lambda _merchants: None
         self.on_watch: Callable[[int], None] = lambda _due_at: None
 
     def start(self) -> None:
