@@ -25,6 +25,7 @@ WRONG_API_KEY = "canary-wrong-key-a9d81172e4"
 OPERATOR_TOKEN = "canary-operator-token-5cd20f8817"
 MASTER_KEY = f"k1:{base64.b64encode(b'canary-master-key-0123456789abcd').decode()}"
 COLLECTOR_PASSWORD = "canary-collector-password-66e1"
+DATABASE_PASSWORD = "canary-database-password-91c2d0"
 DATABASE = ("dargah.db", "dargah.db-wal", "dargah.db-shm", "dargah.db-journal")
 
 
@@ -151,6 +152,8 @@ async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
         process = Process(folder, **secrets, DARGAH_LOG_LEVEL="debug", DARGAH_UNREADY_SECONDS="0", **more)
         for name, secret in (*raw_key(MASTER_KEY), *_given()):
             seen.hide(name, secret)
+        if DATABASE_PASSWORD in more.get("DARGAH_DATABASE", ""):
+            seen.hide("database's password", DATABASE_PASSWORD)
         await process.start()
         stack.push_async_callback(process.stop)
         session = await stack.enter_async_context(aiohttp.ClientSession())

@@ -3,11 +3,14 @@
 import base64
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
+from databases.server import Databases
 
 from e2e.canary import Canaries, Leak, forms
-from e2e.canary_story import API_KEY, OPERATOR_TOKEN, begun, everything, pay, set_up
+from e2e.canary_story import API_KEY, DATABASE_PASSWORD, OPERATOR_TOKEN, begun, everything, pay, set_up
 from proxy.config import Settings
 
 # Where each secret setting has its canary; a new setting that holds a secret fails here until it has one.
@@ -36,6 +39,34 @@ async def test_no_secret_is_shown_anywhere_by_anything(tmp_path: Path, form: str
     assert sizes["file dargah.db"] > 100_000
     assert sizes["log"] > 10_000
     assert seen.leaks() == []
+
+
+async def test_no_secret_is_shown_with_a_database_server_either(tmp_path: Path, databases: Databases) -> None:
+    async with databases.lent() as url:
+        with_password = urlsplit(url)._replace(netloc=_with_password(urlsplit(url).netloc)).geturl()
+        async with begun(tmp_path, DARGAH_DATABASE=with_password) as run:
+            await everything(run)
+        rows = await _every_row(url)
+    assert len(rows) > 10_000
+    run.seen.shown("rows", rows)
+    assert {*SETTINGS.values(), "database's password"} < run.seen.secrets.keys()
+    assert run.seen.leaks() == []
+
+
+def _with_password(netloc: str) -> str:
+    user, _, host = netloc.rpartition("@")
+    return f"{user.partition(':')[0] or 'postgres'}:{DATABASE_PASSWORD}@{host}"
+
+
+async def _every_row(url: str) -> str:
+    """All that is in the database, as text; bytes are hexadecimal there."""
+    connection = await asyncpg.connect(url)
+    try:
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        queries = [f"SELECT t::text FROM {table} t" for (table,) in tables]  # noqa: S608  the schema's own names
+        return "\n".join([row for query in queries for (row,) in await connection.fetch(query)])
+    finally:
+        await connection.close()
 
 
 PLANTS = {
