@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 from proxy.errors import DargahError
 from proxy.ids import RandomBytes
 from proxy.tracing import CURRENT, Span, parse
-from proxy.web.callers import CLIENT, Callers
+from proxy.web.callers import Call, Callers
 from proxy.web.headers import RATE_LIMIT
 from proxy.web.parsing import MAX_BODY_BYTES
 from proxy.web.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
@@ -66,35 +66,36 @@ def observe(
         trace = _trace(request, random_bytes)
         # aiohttp runs each request in a task of its own, and so in a context, which the log lines of its work show.
         bind_contextvars(request_id=trace.request_id)
+        call = callers.call(request)
         if spans is None:
-            response = await _answer(request, handler, render_error, trace, callers)
+            response = await _answer(request, handler, render_error, trace, callers, call)
         else:
-            answer = partial(_answer, request, handler, render_error, trace, callers)
+            answer = partial(_answer, request, handler, render_error, trace, callers, call)
             response, trace = await _in_span(spans, request, trace, answer)
         response.headers["X-Request-Id"] = trace.request_id
         if trace.traceparent is not None:
             response.headers["traceparent"] = trace.traceparent
-        if (nearing := callers.headers(request)) is not None and RATE_LIMIT not in response.headers:
+        if (nearing := call.headers()) is not None and RATE_LIMIT not in response.headers:
             response.headers.update(nearing)
         if hsts is not None:
             response.headers["Strict-Transport-Security"] = hsts
         seconds = time.perf_counter() - started
         answered(response.status, seconds)
         if logged:
-            _log(request, response.status, trace, seconds)
+            _log(request, response.status, trace, seconds, call.client)
         return response
 
     return observed
 
 
 async def _answer(
-    request: web.Request, handler: Handler, render_error: RenderError, trace: Trace, callers: Callers
+    request: web.Request, handler: Handler, render_error: RenderError, trace: Trace, callers: Callers, call: Call
 ) -> web.StreamResponse:
     try:
-        callers.enter(request)
+        callers.enter(request, call)
         return await handler(request)
     except DargahError as error:
-        callers.failed(request, error)
+        callers.failed(call, error)
         return render_error(request, error)
     except web.HTTPException as error:
         return render_error(request, _of_aiohttp(error))
@@ -155,7 +156,7 @@ def _route(request: web.Request) -> str:
     return "unmatched" if resource is None else resource.canonical
 
 
-def _log(request: web.Request, status: int, trace: Trace, seconds: float) -> None:
+def _log(request: web.Request, status: int, trace: Trace, seconds: float, client: str | None) -> None:
     fields = {
         "request_id": trace.request_id,
         "method": _method(request),
@@ -165,8 +166,8 @@ def _log(request: web.Request, status: int, trace: Trace, seconds: float) -> Non
     }
     if trace.trace_id is not None:
         fields["trace_id"] = trace.trace_id
-    if CLIENT in request:
-        fields["client"] = request[CLIENT]
+    if client is not None:
+        fields["client"] = client
     if MERCHANT_ID in request:
         fields["merchant_id"] = request[MERCHANT_ID]
     if PAYMENT_ID in request:

@@ -12,13 +12,16 @@ from typing import Final, Literal
 
 import structlog
 from aiohttp import web
+from multidict import istr
 
 from proxy.addresses import Network, is_private, parsed
+from proxy.web.server import Connection
 
 log = structlog.get_logger()
 
-X_FORWARDED_FOR: Final = "X-Forwarded-For"
-FORWARDED: Final = "Forwarded"
+# Such strings are looked for without being folded each time.
+X_FORWARDED_FOR: Final = istr("X-Forwarded-For")
+FORWARDED: Final = istr("Forwarded")
 # More hops than any deployment has. What is not that short is not worth the time to read it.
 MAX_HOPS: Final = 16
 MAX_CHARS: Final = 1024
@@ -40,18 +43,20 @@ class Proxies:
 
     def client(self, request: web.Request) -> str | None:
         """The client's address. None when it is behind a proxy that is not configured, and so unknown."""
-        peer = request.remote or ""
+        protocol = request.protocol
+        # The connection knows it since it was made; aiohttp asks the transport for each request.
+        peer = protocol.address if isinstance(protocol, Connection) else request.remote or ""
         if not self._trusted:
-            return None if self._speaks_for_others(request, peer) else peer
+            headers = request.headers
+            silent = X_FORWARDED_FOR not in headers and FORWARDED not in headers
+            return peer if silent or not self._is_forgotten(peer) else None
         if not self.trusts(peer):
             return peer
         text = ",".join(request.headers.getall(self._header, ()))
         return self._client(peer, text) if len(text) <= MAX_CHARS else peer
 
-    def _speaks_for_others(self, request: web.Request, peer: str) -> bool:
-        """Whether the peer seems to be a proxy that the settings forgot, whose clients must not share one limit."""
-        if X_FORWARDED_FOR not in request.headers and FORWARDED not in request.headers:
-            return False
+    def _is_forgotten(self, peer: str) -> bool:
+        """Whether one who speaks for others seems a proxy that the settings forgot: its clients share no limit."""
         if not is_private(peer):
             return False
         if not self._told:
