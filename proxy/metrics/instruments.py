@@ -25,18 +25,18 @@ class Counted(Collector):
 
     def __init__(self, name: str, about: str, labels: Sequence[str] = (), known: Iterable[Key] = (ALONE,)) -> None:
         self._name, self._about, self._labels = name.removesuffix("_total"), about, labels
-        self._counts = dict.fromkeys(known, 0)
+        self._cells = {key: [0] for key in known}
 
     def add(self, key: Key = ALONE, count: int = 1) -> None:
-        self._counts[key] = self._counts.get(key, 0) + count
-
-    def value(self, key: Key = ALONE) -> int:
-        return self._counts.get(key, 0)
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = [0]
+        cell[0] += count
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(self._name, self._about, labels=self._labels)
-        for key, count in self._counts.items():
-            family.add_metric(key, count)
+        for key, cell in self._cells.items():
+            family.add_metric(key, cell[0])
         yield family
 
 
@@ -54,29 +54,27 @@ class Spread(Collector):
         self._name, self._about, self._labels = name, about, labels
         self._bounds = tuple(bounds)
         self._names = [*(str(float(bound)) for bound in bounds), "+Inf"]
-        self._counts = {key: [0] * len(self._names) for key in known}
-        self._sums = dict.fromkeys(self._counts, 0.0)
+        # How many fell into each bucket, and at the end the sum of all.
+        self._series: dict[Key, list[float]] = {key: self._empty() for key in known}
 
     def observe(self, value: float, key: Key = ALONE) -> None:
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = [0] * len(self._names)
-            self._sums[key] = 0.0
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[key] += value
-
-    def count(self, key: Key = ALONE) -> int:
-        """How many were observed."""
-        return sum(self._counts.get(key, ()))
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._empty()
+        series[bisect_left(self._bounds, value)] += 1
+        series[-1] += value
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
-        for key, counts in self._counts.items():
-            family.add_metric(key, list(self._buckets(counts)), self._sums[key])
+        for key, (*counts, total) in self._series.items():
+            family.add_metric(key, list(self._buckets(counts)), total)
         yield family
 
-    def _buckets(self, counts: Sequence[int]) -> Iterator[tuple[str, float]]:
-        total = 0
+    def _empty(self) -> list[float]:
+        return [0] * (len(self._names) + 1)
+
+    def _buckets(self, counts: Sequence[float]) -> Iterator[tuple[str, float]]:
+        total = 0.0
         for name, count in zip(self._names, counts, strict=True):
             total += count
             yield name, total

@@ -1,5 +1,6 @@
 """The instruments of a process, and what the use-cases tell them."""
 
+from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, generate_latest
@@ -31,7 +32,14 @@ STATES: Final = tuple(state.value for state in EndpointState)
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # From at once to the retries' end: what was held for a paused endpoint comes late and is none of ours.
 DELAYS: Final = (*SECONDS, 60.0, 300.0, 3600.0, 86_400.0)
-_PAID: Final = Status.PAID  # looked up once: a create passes here
+# Made once: a create passes here.
+_PAID: Final = Status.PAID
+_CREATED: Final = ("created",)
+_STATUSES: Final = {status: (status.value,) for status in Status}
+_CALLS: Final = {
+    operation: {kind: (operation, OUTCOMES[kind]) for kind in OUTCOMES if OUTCOMES[kind] in outcomes}
+    for operation, outcomes in OPERATIONS.items()
+}
 LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -141,7 +149,7 @@ class Metrics:
 
     def created(self, _payment: Payment) -> None:
         """A payment was stored."""
-        self._payments.add(("created",))
+        self._payments.add(_CREATED)
 
     def changed(self, change: Change) -> None:
         """A change was stored."""
@@ -149,7 +157,7 @@ class Metrics:
         if after is before:
             return
         if after.status is not before.status:
-            self._payments.add((after.status.value,))
+            self._payments.add(_STATUSES[after.status])
         if after.review is not before.review and after.review is not None:
             self._reviews.add(("opened" if after.review.resolution is None else "resolved",))
         if before.status is _PAID or after.status is _PAID:
@@ -162,7 +170,7 @@ class Metrics:
 
     def called(self, operation: str, fact: RequestFact | CheckFact, duration_ms: int) -> None:
         """A gateway was asked."""
-        self._calls.observe(duration_ms / SECOND, (operation, OUTCOMES[type(fact)]))
+        self._calls.observe(duration_ms / SECOND, _CALLS[operation][type(fact)])
 
     def attempted(self, claim: Claim, started: int, answer: Answer) -> None:
         """A delivery was attempted, from `started` (milliseconds since the epoch)."""
@@ -180,9 +188,15 @@ class Metrics:
         self._batch_steps.observe(batch.steps)
         self._batch_seconds.observe(batch.seconds)
 
-    def answered(self, listener: str, status: int, seconds: float) -> None:
-        """A request was answered."""
-        self._requests.observe(seconds, (listener, ANSWERS[status // 100 - 1]))
+    def answers(self, listener: str) -> Callable[[int, float], None]:
+        """What hears of each answer there: its status, and how many seconds it took."""
+        keys = [(listener, answer) for answer in ANSWERS]
+        observe = self._requests.observe
+
+        def answered(status: int, seconds: float) -> None:
+            observe(seconds, keys[status // 100 - 1])
+
+        return answered
 
     def gauge(self, name: str, about: str, labels: list[str], read: Read) -> None:
         """Adds what is read when it is scraped."""

@@ -3,7 +3,6 @@ the table of routes names for it.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -53,7 +52,7 @@ def create_admin_app(services: AdminServices) -> web.Application:
                 lambda _request, error: problem_response(error),
                 services.random_bytes,
                 services.callers,
-                answered=partial(services.metrics.answered, "admin"),
+                answered=services.metrics.answers("admin"),
                 spans=services.spans,
             )
         ],

@@ -1,7 +1,6 @@
 """The public listener: the merchant's API, the customer's way, and health, in one table."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -56,7 +55,7 @@ def create_public_app(services: Services) -> web.Application:
         services.random_bytes,
         services.callers,
         services.hsts,
-        answered=partial(services.metrics.answered, "public"),
+        answered=services.metrics.answers("public"),
         spans=services.spans,
     )
     app = web.Application(middlewares=[seen], client_max_size=MAX_BODY_BYTES)

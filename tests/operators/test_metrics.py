@@ -254,7 +254,6 @@ async def test_a_loop_that_is_held_up_shows_it() -> None:
     pulse.start()
     pulse._due -= 10
     pulse._beat()
-    assert lag.count() == 1
     [family] = lag.collect()
     assert next(s.value for s in family.samples if s.name == "lag_sum") >= 10 - PERIOD_SECONDS
     pulse.stop()
