@@ -131,6 +131,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         observe_listeners(metrics, listeners)
         stack.push_async_callback(dargah.drain.linger)
         for loop in loops:
+            loop.on_failure = metrics.loop_failed
             loop.start()
             stack.push_async_callback(loop.stop)
         stack.callback(setattr, readiness, "draining", True)

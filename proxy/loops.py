@@ -94,7 +94,8 @@ class Repeater:
     """Repeats a step: at once while woken, else when the step says that the next work is due.
 
     `step` gives the time of the next work in milliseconds since the epoch, or None when nothing is planned. An error
-    of a step is logged and the step repeated after a pause that doubles: a loop does not die.
+    of a step is logged and the step repeated after a pause that doubles: a loop does not die. `on_failure` then hears
+    its name.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Repeater:
         self._stopping = asyncio.Event()
         self._due: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self.on_failure: Callable[[str], None] = lambda _name: None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=self._name)
@@ -137,6 +139,7 @@ class Repeater:
                 pause = FIRST_PAUSE_SECONDS
             except Exception:
                 log.exception("loop_step_failed", loop=self._name)
+                self.on_failure(self._name)
                 await _set_within(self._stopping, pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue

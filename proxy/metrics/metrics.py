@@ -29,6 +29,7 @@ ATTEMPTS: Final = (
 LISTENERS: Final = ("public", "admin")
 ANSWERS: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 STATES: Final = tuple(state.value for state in EndpointState)
+LOOPS: Final = ("watch", "deliver", "forget", "audit", "last_used")
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # From at once to the retries' end: what was held for a paused endpoint comes late and is none of ours.
 DELAYS: Final = (*SECONDS, 60.0, 300.0, 3600.0, 86_400.0)
@@ -137,6 +138,14 @@ class Metrics:
             )
         )
         self.loop_lag = self._add(Spread("dargah_loop_lag_seconds", "How late the event loop runs what is due.", LAGS))
+        self._loop_failures = self._add(
+            Counted(
+                "dargah_loop_failures_total",
+                "Steps of background loops that failed; each is tried again.",
+                ["loop"],
+                [(name,) for name in LOOPS],
+            )
+        )
         self._amount_jumps = self._add(
             Counted(
                 "dargah_amount_jumps_total",
@@ -146,6 +155,10 @@ class Metrics:
 
     def amounts_jumped(self) -> None:
         self._amount_jumps.add()
+
+    def loop_failed(self, name: str) -> None:
+        """A step of a loop failed."""
+        self._loop_failures.add((name,))
 
     def created(self, _payment: Payment) -> None:
         """A payment was stored."""

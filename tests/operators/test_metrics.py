@@ -14,8 +14,10 @@ from proxy.app import Dargah
 from proxy.clock import DAY, HOUR, MINUTE
 from proxy.figures import COUNTED, Audited, DueFigures, OpenFigures
 from proxy.invariants import INVARIANTS, PAID_AMOUNT
+from proxy.loops import Repeater
 from proxy.metrics import Metrics
 from proxy.metrics.instruments import Counted, Spread
+from proxy.metrics.metrics import LOOPS
 from proxy.metrics.pulse import PERIOD_SECONDS, Pulse
 from proxy.metrics.stock import KEEP_SECONDS, WAIT_SECONDS, Auditor, Stock
 
@@ -24,8 +26,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @pytest.fixture
-async def played(tmp_path: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
-    async with playground(tmp_path) as (shop, dargah):
+async def played(folder: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
+    async with playground(folder) as (shop, dargah):
         yield shop, dargah
 
 
@@ -89,6 +91,31 @@ async def test_what_is_open_and_what_waits_is_read_from_the_store(played: tuple[
     assert value(found, "dargah_webhook_endpoints", state="enabled") == 1
     assert value(found, "dargah_webhook_endpoints", state="disabled") == 0
     assert value(found, "dargah_figures_age_seconds") < KEEP_SECONDS
+
+
+async def test_a_loop_that_fails_is_counted_by_its_name() -> None:
+    metrics, failed = Metrics(), asyncio.Event()
+
+    async def step() -> int | None:
+        raise ZeroDivisionError
+
+    def told(name: str) -> None:
+        metrics.loop_failed(name)
+        failed.set()
+
+    repeater = Repeater("watch", step, lambda: 0)
+    repeater.on_failure = told
+    repeater.start()
+    await failed.wait()
+    await repeater.stop()
+    found = samples((await metrics.text()).decode())
+    assert value(found, "dargah_loop_failures_total", loop="watch") == 1
+    assert value(found, "dargah_loop_failures_total", loop="deliver") == 0
+
+
+async def test_the_loops_that_are_known_are_those_that_run(played: tuple[Shop, Dargah]) -> None:
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    assert set(LOOPS) <= names
 
 
 async def test_an_open_review_is_counted_until_it_is_resolved(played: tuple[Shop, Dargah]) -> None:
