@@ -9,6 +9,7 @@ from typing import Protocol
 
 from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventPage, EventSpan, Requeued, Swept
 from proxy.figures import Figures
+from proxy.lookups import Lookups
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Mode, Terminal, Token
 from proxy.operator_ports import AuditChains, OperatorRows, TokenUses
 from proxy.payment import Payment
@@ -35,6 +36,7 @@ from proxy.records import (
     StoredEvent,
     Unsettled,
 )
+from proxy.session_records import SessionRows
 from proxy.tracing import Traces
 from proxy.watch import Watch
 from proxy.webhook import Event
@@ -286,6 +288,8 @@ class Store(
     AuditChains,
     OperatorRows,
     TokenUses,
+    SessionRows,
+    Lookups,
     Protocol,
 ):
     async def ping(self) -> None:

@@ -3,12 +3,14 @@
 from proxy.adapters.store.audit import StoreAudit
 from proxy.adapters.store.deliveries import StoreDeliveries
 from proxy.adapters.store.figures import StoreFigures
+from proxy.adapters.store.lookups import StoreLookups
 from proxy.adapters.store.operators import StoreOperators
 from proxy.adapters.store.payments import StorePayments
 from proxy.adapters.store.redelivery import StoreRedelivery
 from proxy.adapters.store.registry import StoreRegistry
 from proxy.adapters.store.retention import StoreRetention
 from proxy.adapters.store.secrets import StoreSecrets
+from proxy.adapters.store.sessions import StoreSessions
 from proxy.adapters.store.traces import StoreTraces
 
 
@@ -23,6 +25,8 @@ class WholeStore(
     StoreTraces,
     StoreAudit,
     StoreOperators,
+    StoreSessions,
+    StoreLookups,
 ):
     """Implements proxy.ports.Store but for `close`, which each database does in its own way."""
 

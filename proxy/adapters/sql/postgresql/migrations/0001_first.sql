@@ -120,6 +120,20 @@ $$;
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
     FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 
+-- Browsers' sessions. What a browser holds is not stored, only its digest.
+CREATE TABLE sessions (
+    merchant_id text COLLATE "C" NOT NULL,
+    digest bytea NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    subject text COLLATE "C" NOT NULL,
+    embed_origin text COLLATE "C",
+    created_at bigint NOT NULL,
+    seen_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    PRIMARY KEY (merchant_id, digest)
+);
+CREATE INDEX sessions_that_end ON sessions (merchant_id, expires_at);
+
 -- The intent of the create and its reply live in the payment's row: a create is then one insert, a replay one read.
 CREATE TABLE payments (
     merchant_id text COLLATE "C" NOT NULL,

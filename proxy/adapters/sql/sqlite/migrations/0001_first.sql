@@ -113,6 +113,20 @@ CREATE TABLE operators (
     last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Browsers' sessions. What a browser holds is not stored, only its digest.
+CREATE TABLE sessions (
+    merchant_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    embed_origin TEXT,
+    created_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (merchant_id, digest)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sessions_that_end ON sessions (merchant_id, expires_at);
+
 -- The intent of the create and its reply live in the payment's row: a create is then one insert, a replay one read.
 CREATE TABLE payments (
     merchant_id TEXT NOT NULL,
