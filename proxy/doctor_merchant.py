@@ -35,6 +35,13 @@ class MerchantCheckUp(Base):
         found += await each(endpoints, self._endpoint)
         return found
 
+    async def terminal(self, merchant_id: str, terminal_id: str) -> list[Finding]:
+        """One terminal's key, clock and way back. Raises NotFound."""
+        merchant = await self._store.merchant(merchant_id)
+        terminal = await self._store.terminal(merchant_id, terminal_id)
+        failed = PaymentFilter(status=Status.FAILED, limit=RECENT_FAILURES)
+        return await self._terminal(merchant, terminal, await self._store.list_payments(merchant_id, failed))
+
     async def _terminal(self, merchant: Merchant, terminal: Terminal, failures: Iterable[Payment]) -> list[Finding]:
         subject = f"{terminal.id} ({terminal.name})"
         if not terminal.enabled:

@@ -93,6 +93,10 @@ class Gate:
         )
         return Load(self._in_flight, self._waiting, spared)
 
+    def failing(self) -> dict[str, int]:
+        """How many unclear answers in a row each terminal's gateway gave, where there was one."""
+        return {name: terminal.failures for name, terminal in self._terminals.items() if terminal.failures}
+
     def has_room(self, terminal_id: str) -> bool:
         """Whether a call could start now without waiting."""
         return self._free(self._terminals.setdefault(terminal_id, _Terminal()))

@@ -64,8 +64,10 @@ class Lookups(Protocol):
     async def payments_of_ids(self, ids: Sequence[str]) -> list[Payment]:
         """Those that there are, in the order given; at most 1000."""
 
-    async def find_ids(self, number: Number, text: str, after: str | None, merchants: int) -> Stretch:
-        """The payments with this number of the next merchants after an id; at most 50 of a stretch."""
+    async def find_ids(
+        self, merchant_id: str | None, after: str | None, number: Number, text: str, merchants: int
+    ) -> Stretch:
+        """The payments with this number of the next merchants after an id, or of one; at most 50 of a stretch."""
 
     async def day_rows(self, merchant_id: str, after: str, limit: int) -> list[DayRow]:
         """A merchant's payments after an id, in id order."""

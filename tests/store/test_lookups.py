@@ -92,7 +92,7 @@ async def found(store: Lookups, number: Number, text: str, merchants: int = 2) -
     ids: set[str] = set()
     after: str | None = None
     while True:
-        stretch = await store.find_ids(number, text, after, merchants)
+        stretch = await store.find_ids(None, after, number, text, merchants)
         ids |= set(stretch.ids)
         after = stretch.reached
         if after is None:
@@ -110,6 +110,8 @@ async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: St
     assert await found(shops, Number.ORDER_ID, "order-17") == {one.id, other.id}
     for number in Number:
         assert await found(shops, number, "bank-1") == set()
+    own = await shops.find_ids(MERCHANTS[1], None, Number.ORDER_ID, "order-17", 1)
+    assert (list(own.ids), own.reached) == ([other.id], None)
 
 
 async def test_money_that_came_otherwise_than_asked_is_found_by_its_bank_code(shops: Store) -> None:

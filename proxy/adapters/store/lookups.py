@@ -36,14 +36,16 @@ class StoreLookups(StoreParts):
 
         return await self._read.do(step)
 
-    async def find_ids(self, number: Number, text: str, after: str | None, merchants: int) -> Stretch:
+    async def find_ids(
+        self, merchant_id: str | None, after: str | None, number: Number, text: str, merchants: int
+    ) -> Stretch:
         async def step(transaction: Transaction) -> Stretch:
-            names = await _merchants(transaction, after, merchants)
+            names = [merchant_id] if merchant_id is not None else await _merchants(transaction, after, merchants)
             if not names:
                 return Stretch((), None)
-            span = (after or "", names[-1], text, FOUND_AT_MOST)
-            rows = await transaction.rows(f"ids_of_{number.value}", span)
-            return Stretch([row[0] for row in rows], names[-1] if len(names) == merchants else None)
+            rows = await transaction.rows(f"ids_of_{number.value}", (names[0], names[-1], text, FOUND_AT_MOST))
+            reached = names[-1] if merchant_id is None and len(names) == merchants else None
+            return Stretch([row[0] for row in rows], reached)
 
         return await self._read.do(step)
 
