@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEPLOY_READY := $(VENV)/.ready-deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture test-clients test-image check format bench bench-webhooks lock clean
+.PHONY: help demo run test torture test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -14,6 +15,10 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(DEPLOY_READY): requirements-deploy.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.txt
 	@touch $@
 
 demo: $(READY)  ## one whole payment, end to end, over real HTTP
@@ -28,16 +33,31 @@ test: $(READY)  ## every test, on real HTTP and real files
 test-clients: $(READY)  ## webhooks verified by other languages' libraries; needs node and npm's registry
 	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_webhook_clients.py
 
+test-deploy: $(DEPLOY_READY)  ## deploy/ held against the real tools, all of them; needs apt and root for those of Debian
+	.ci/tools
+	DARGAH_TEST_DEPLOY=required $(BIN)/python -m pytest -n 2 tests/deploy tests/supply
+
 test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start what it makes; needs root, apt and PyPI
 	DARGAH_TEST_IMAGE=required $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
 torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minutes
 	$(BIN)/python -m tests.torture
 
-check: $(READY)  ## format, lint and types
+check: $(READY)  ## format, lint, types, security rules and licences
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy proxy tests
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml proxy
+	$(BIN)/python -m tests.supply.licences
+
+audit: $(DEPLOY_READY)  ## known vulnerabilities of what the locks name; needs the network
+	$(BIN)/pip-audit --require-hashes --disable-pip --no-deps -r requirements.txt
+
+sbom: $(READY)  ## dist/dargah.cdx.json, what a release is made of (CycloneDX)
+	$(BIN)/python -m tests.supply.sbom dist/dargah.cdx.json
+
+docs: $(READY)  ## write the generated parts of docs/ again
+	$(BIN)/python -m tests.deploy.settings_table
 
 format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .

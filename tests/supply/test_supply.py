@@ -1,0 +1,91 @@
+"""What a release is made of: hash-locked, of known licences, written down in the form that scanners read."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from supply.licences import ALLOWED, allowed, objections
+from supply.lock import REPOSITORY, Locked, locked
+from supply.sbom import OURSELVES, bill
+
+WORKFLOW = REPOSITORY / ".github" / "workflows" / "ci.yml"
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-deploy.txt", "requirements-build.txt"]
+)
+def test_every_requirement_is_locked_by_its_hashes(name: str) -> None:
+    entries = list(locked((REPOSITORY / name).read_text("utf-8")))
+    assert entries
+    assert not [each.name for each in entries if not each.hashes]
+    assert len(entries) == len(re.findall(r"^[a-z0-9].*==", (REPOSITORY / name).read_text("utf-8"), re.MULTILINE))
+
+
+def test_the_locks_agree_with_each_other() -> None:
+    run = {each.name: each.version for each in locked()}
+    for name in ("requirements-dev.txt", "requirements-deploy.txt"):
+        there = {each.name: each.version for each in locked((REPOSITORY / name).read_text("utf-8"))}
+        assert {library: there.get(library) for library in run} == run, name
+
+
+def test_the_lock_has_every_dependency_that_the_project_names() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    named = {re.split(r"[><=\[;~! ]", each)[0] for each in project["dependencies"]}
+    assert named == {each.name for each in locked() if "dargah" in each.wanted_by}
+
+
+def test_the_licences_are_allowed_ones() -> None:
+    assert list(objections(locked())) == []
+
+
+def test_what_is_not_allowed_is_found() -> None:
+    assert allowed("MPL-2.0 AND (Apache-2.0 OR GPL-3.0-only)")
+    assert not allowed("MIT AND GPL-3.0-only")
+    assert not allowed("AGPL-3.0-only")
+    assert not {licence for licence in ALLOWED if "GPL" in licence}
+    absent = Locked("no-such-library-here", "1", (), ())
+    assert list(objections([absent])) == ["no-such-library-here is not installed, so its licence is not known"]
+
+
+def test_the_bill_of_materials_is_whole_and_the_same_each_time() -> None:
+    made = bill()
+    assert made == bill()
+    assert {each["name"] for each in made["components"]} == {each.name for each in locked()}
+    assert set(_reached(made["dependencies"], OURSELVES)) == {each["bom-ref"] for each in made["components"]}
+
+
+def _reached(dependencies: list[dict[str, list[str]]], start: str) -> Iterator[str]:
+    edges = {str(each["ref"]): each["dependsOn"] for each in dependencies}
+    seen, waiting = {start}, [start]
+    while waiting:
+        for reference in edges[waiting.pop()]:
+            if reference not in seen:
+                seen.add(reference)
+                waiting.append(reference)
+                yield reference
+
+
+def test_the_bill_of_materials_is_valid_by_cyclonedx_own_schema() -> None:
+    validation = pytest.importorskip(
+        "cyclonedx.validation.json",
+        reason="NOT RUN: cyclonedx-python-lib is not installed (`make test-deploy` installs it)",
+    )
+    schema = pytest.importorskip("cyclonedx.schema")
+    validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
+    assert validator.validate_str(json.dumps(bill())) is None
+    assert validator.validate_str(json.dumps(bill() | {"components": [{"type": "library"}]})) is not None
+
+
+def test_the_workflow_runs_what_ci_runs_and_may_only_read() -> None:
+
+    workflow = yaml.safe_load(WORKFLOW.read_text("utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
+    for step in steps:
+        if "uses" in step:
+            assert re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", step["uses"])
