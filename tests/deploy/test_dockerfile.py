@@ -1,6 +1,7 @@
 """What can be said of the Dockerfile without following it."""
 
 import re
+import tomllib
 from pathlib import PurePosixPath
 
 import yaml
@@ -62,6 +63,22 @@ def test_the_builder_gets_what_is_copied_and_nothing_that_is_private() -> None:
         "proxy/__pycache__/x.pyc",
     ):
         assert ignored(PurePosixPath(private), RULES), private
+
+
+def test_the_wheel_takes_every_file_of_the_package() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
+    patterns_of_wheel = project["tool"]["setuptools"]["package-data"]["proxy"]
+    package = REPOSITORY / "proxy"
+    files_of_it = [
+        path.relative_to(package) for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    left = [
+        path
+        for path in files_of_it
+        if path.suffix not in {".py", ".db"}
+        and not any(path.match(each.removeprefix("**/")) for each in patterns_of_wheel)
+    ]
+    assert not left
 
 
 def test_compose_and_kubernetes_run_the_image_s_user() -> None:
