@@ -11,17 +11,19 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
 from bench import load
-from bench.create import Server, dargah, pin, request_of, start
+from bench.create import Server, cpu_seconds, dargah, pin, request_of, start
 
 SLOW = 1000
 RATE, SECONDS, ROUNDS = 100, 12, 3
 WARM_UP = 500
+SPREAD_SECONDS = 5.0
 WANTED = 1.5
 # All of them come from one address here, which would get no more than its share.
 SETTINGS = {"DARGAH_MAX_ADDRESS_CONNECTIONS": "0"}
@@ -34,9 +36,11 @@ async def crowd(url: str) -> None:
     parts = urlsplit(url)
     up = asyncio.Semaphore(0)
 
-    async def one(beginning: bytes) -> None:
+    async def one(number: int, beginning: bytes) -> None:
+        # Spread, as strangers are: in step with each other they would be a burst each second rather than slow.
+        await asyncio.sleep(number / SLOW * SPREAD_SECONDS)
         while True:
-            with suppress(OSError):
+            with suppress(OSError, RuntimeError):  # uvloop has RuntimeErrors where asyncio has OSErrors
                 _, writer = await asyncio.open_connection(parts.hostname, parts.port)
                 writer.write(beginning)
                 up.release()
@@ -46,15 +50,26 @@ async def crowd(url: str) -> None:
                     await writer.drain()
             await asyncio.sleep(0.1)
 
-    ones = [asyncio.create_task(one(BODY if number % 2 else HEAD)) for number in range(SLOW)]
+    ones = [asyncio.create_task(one(number, BODY if number % 2 else HEAD)) for number in range(SLOW)]
     for _ in ones:
         await up.acquire()
     print("ready", flush=True)
     await asyncio.gather(*ones)
 
 
-async def paced(server: Server, run_id: str) -> list[float]:
-    """Milliseconds from when each create was due until its answer, in order."""
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Milliseconds from when a create was due until its answer, and how much of its core Dargah was busy."""
+
+    p50: float
+    p99: float
+    busy: float
+
+    def __str__(self) -> str:
+        return f"{self.p50:8.2f} {self.p99:8.2f} {self.busy:7.1%}"
+
+
+async def paced(server: Server, run_id: str) -> Waits:
     parts = urlsplit(server.url)
     make, taken = request_of(server, run_id), list[float]()
     began = time.perf_counter() + 0.1
@@ -72,21 +87,23 @@ async def paced(server: Server, run_id: str) -> list[float]:
             taken.append((time.perf_counter() - due) * 1000)
         writer.close()
 
+    stat = Path(f"/proc/{server.pid}/stat")
+    spent = cpu_seconds(stat)
     await asyncio.gather(*(shop(range(start, RATE * SECONDS, 4)) for start in range(4)))
-    return sorted(taken)
+    taken.sort()
+    return Waits(taken[len(taken) // 2], taken[len(taken) * 99 // 100], (cpu_seconds(stat) - spent) / SECONDS)
 
 
-async def main() -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-1:])
-    upstream_process, upstream = start("bench/upstream.py")
+async def in_turns(core: int, upstream: str) -> list[float]:
+    """The quotients of the p99s of each turn."""
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
         stage, server = await dargah(Path(folder), upstream, SETTINGS)
         try:
-            pin(server.pid, cores[0])
+            pin(server.pid, core)
             await load.run(server.url, request_of(server, "warm"), WARM_UP, 4, 201)
-            print(f"{RATE} creates a second for {SECONDS} s, in turns; p50 and p99 in ms, alone and beside {SLOW} slow")
+            print(f"{RATE} creates a second for {SECONDS} s: p50 and p99 in ms and the core's use, alone and beside "
+                  f"{SLOW} slow")  # fmt: skip
             for turn in range(ROUNDS):
                 alone = await paced(server, f"alone{turn}")
                 slow, _ = start("-m", "bench.slow_clients", server.url)
@@ -95,13 +112,22 @@ async def main() -> None:
                 finally:
                     slow.terminate()
                     slow.wait()
-                (a50, a99), (b50, b99) = ((p[len(p) // 2], p[len(p) * 99 // 100]) for p in (alone, beside))
-                ratios.append(b99 / a99)
-                print(f"{a50:8.2f} {a99:8.2f}   {b50:8.2f} {b99:8.2f}   {ratios[-1]:.2f} times")
+                ratios.append(beside.p99 / alone.p99)
+                print(f"{alone}   {beside}   {ratios[-1]:.2f} times")
         finally:
             await stage.stop()
-            upstream_process.terminate()
-            upstream_process.wait()
+    return ratios
+
+
+async def main() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-1:])
+    upstream_process, upstream = start("bench/upstream.py")
+    try:
+        ratios = await in_turns(cores[0], upstream)
+    finally:
+        upstream_process.terminate()
+        upstream_process.wait()
     ratio = statistics.median(ratios)
     print(f"p99 beside the slow ones: {ratio:.2f} times (wanted: {WANTED} at most)")
     if ratio > WANTED:
