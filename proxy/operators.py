@@ -2,7 +2,7 @@
 
 The tokens of DARGAH_ADMIN_TOKEN are owners that need no database row: the way in at the start, and when all else is
 lost. The others are kept as digests, for the commands and the console alike. A change is honoured at once by the
-process that made it and within MAX_AGE_SECONDS by every other.
+process that made it and within the directory's MAX_AGE_SECONDS by every other.
 """
 
 import hmac
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from proxy.audit_chain import INSTALLATION
 from proxy.clock import DAY, SECOND
+from proxy.directory import MAX_AGE_SECONDS
 from proxy.errors import Conflict, Unauthenticated, invalid
 from proxy.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
 from proxy.merchant import AuditEntry
@@ -20,7 +21,6 @@ from proxy.operator_ports import AuditChains, OperatorRows
 from proxy.operator_records import Operator, Role
 from proxy.ports import Now
 
-MAX_AGE_SECONDS: Final = 2
 MAX_OPERATORS: Final = 200
 MAX_KEPT: Final = 1000
 DEFAULT_OVERLAP_SECONDS: Final = DAY // SECOND

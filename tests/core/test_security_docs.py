@@ -10,7 +10,6 @@ from proxy.directory import MAX_AGE_SECONDS
 from proxy.ids import TOKEN_PATTERN
 from proxy.merchant import Scope
 from proxy.operator_records import Role
-from proxy.operators import MAX_AGE_SECONDS as OPERATORS_MAX_AGE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -72,7 +71,7 @@ def test_tokens_and_roles_are_as_in_the_code() -> None:
     assert scopes == {*Scope, "terminal:ID"}
     assert [cells[0].strip("`") for cells in rows("Operators")] == list(Role)
     assert f"at most {MAX_AGE_SECONDS} seconds" in section("Tokens")
-    assert f"within {OPERATORS_MAX_AGE_SECONDS} seconds" in section("Operators")
+    assert f"within {MAX_AGE_SECONDS} seconds" in section("Operators")
 
 
 def test_how_to_report_is_told() -> None:

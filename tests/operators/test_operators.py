@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from databases.places import AnyStore
 from e2e.playground import eventually
 
 from operators.command import Cli
@@ -14,13 +15,13 @@ from operators.conftest import OPERATORS, Admin
 from operators.desk import Desk, desk
 from operators.test_admin_api import HOOK, MERCHANT, everything, rows
 from operators.test_tokens import Still
-from proxy.adapters.sqlite import SqliteStore
 from proxy.clock import MINUTE, SECOND
+from proxy.directory import MAX_AGE_SECONDS
 from proxy.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from proxy.ids import Ids, digest, merchant_key
 from proxy.last_used import LastUsed
 from proxy.operator_records import Role
-from proxy.operators import MAX_AGE_SECONDS, Operators
+from proxy.operators import Operators
 from proxy.web import admin as admin_routes
 from proxy.web.admin import BASE, METRICS, create_admin_app
 from proxy.web.admin_services import AdminServices
@@ -31,11 +32,11 @@ OPEN: frozenset[Route] = frozenset({("GET", METRICS)})
 
 
 @pytest.fixture
-def operators(store: SqliteStore) -> Operators:
+def operators(store: AnyStore) -> Operators:
     return operators_of(store, Still(1_900_000_000_000))
 
 
-def operators_of(store: SqliteStore, now: Callable[[], int]) -> Operators:
+def operators_of(store: AnyStore, now: Callable[[], int]) -> Operators:
     return Operators(store, Ids(os.urandom), now, OPERATORS)
 
 
@@ -51,8 +52,8 @@ def unruled(app: web.Application) -> set[Route]:
 
 
 @pytest.fixture
-async def desk_of_everything(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desk(tmp_path) as made:
+async def desk_of_everything(folder: Path) -> AsyncIterator[Desk]:
+    async with desk(folder) as made:
         yield made
 
 
@@ -74,7 +75,7 @@ async def test_a_route_without_a_role_is_noticed(services: AdminServices) -> Non
 
 @pytest.mark.parametrize("role", [Role.READ, Role.OPERATE])
 async def test_what_a_role_does_not_cover_is_forbidden_and_changes_nothing(
-    admin: Admin, store: SqliteStore, role: Role
+    admin: Admin, store: AnyStore, role: Role
 ) -> None:
     ids = await everything(admin)
     made = await admin.made("/operators", {"name": "limited", "role": role})
@@ -127,9 +128,7 @@ async def test_a_merchants_token_is_no_operators(admin: Admin) -> None:
         assert (await admin.call(method, real(path, ids, "opr_1"), {}, token=merchants))[0] == 401
 
 
-async def test_one_merchants_path_with_anothers_record_is_not_found_on_any_route(
-    admin: Admin, store: SqliteStore
-) -> None:
+async def test_one_merchants_path_with_anothers_record_is_not_found_on_any_route(admin: Admin, store: AnyStore) -> None:
     mine, theirs = await everything(admin), await everything(admin)
     before = await rows(store)
     tried = 0
@@ -214,7 +213,7 @@ async def test_the_settings_tokens_are_owners_by_name_and_in_no_list(admin: Admi
     assert (status, problem["code"]) == (409, "conflict")
 
 
-async def test_an_operators_token_is_shown_once_and_kept_as_a_digest(admin: Admin, store: SqliteStore) -> None:
+async def test_an_operators_token_is_shown_once_and_kept_as_a_digest(admin: Admin, store: AnyStore) -> None:
     made = await admin.made("/operators", {"name": "new", "role": "operate", "expires_at": "2090-01-01T00:00:00Z"})
     text = made.pop("token")
     assert text.startswith(made["prefix"])
@@ -245,7 +244,7 @@ async def test_a_wrong_field_of_an_operator_is_named(admin: Admin, body: Any, fi
     assert (await admin.call("GET", "/operators"))[1]["data"] == []
 
 
-async def test_a_name_is_one_persons_until_the_token_is_over(operators: Operators, store: SqliteStore) -> None:
+async def test_a_name_is_one_persons_until_the_token_is_over(operators: Operators, store: AnyStore) -> None:
     first, _ = await operators.add("new", Role.READ, actor="sara")
     with pytest.raises(Conflict):
         await operators.add("new", Role.OWNER, actor="sara")
@@ -264,7 +263,7 @@ async def test_there_are_no_more_operators_than_the_limit(
         await operators.add("two", Role.READ, actor="sara")
 
 
-async def test_a_rotated_operator_has_two_tokens_for_the_overlap_and_then_one(store: SqliteStore) -> None:
+async def test_a_rotated_operator_has_two_tokens_for_the_overlap_and_then_one(store: AnyStore) -> None:
     clock = Still(1_900_000_000_000)
     operators = operators_of(store, clock)
     before, old = await operators.add("new", Role.OPERATE, actor="sara")
@@ -279,7 +278,7 @@ async def test_a_rotated_operator_has_two_tokens_for_the_overlap_and_then_one(st
         await operators.rotate(before.id, actor="sara")
 
 
-async def test_a_revoked_operator_is_out_at_once_here_and_within_two_seconds_elsewhere(store: SqliteStore) -> None:
+async def test_a_revoked_operator_is_out_at_once_here_and_within_two_seconds_elsewhere(store: AnyStore) -> None:
     clock = Still(1_900_000_000_000)
     here, elsewhere = operators_of(store, clock), operators_of(store, clock)
     operator, text = await here.add("new", Role.OWNER, actor="sara")
@@ -306,7 +305,7 @@ async def test_an_earlier_end_of_an_operator_stands(operators: Operators) -> Non
         await operators.revoke("opr_nobody", actor="sara")
 
 
-async def test_an_operators_last_use_is_noted_beside_the_requests(store: SqliteStore) -> None:
+async def test_an_operators_last_use_is_noted_beside_the_requests(store: AnyStore) -> None:
     clock = Still(1_900_000_000_000)
     operators, last_used = operators_of(store, clock), LastUsed(store.note_uses, clock)
     operators.on_use = last_used.operator_used

@@ -40,8 +40,16 @@ ORDER BY number LIMIT $3;
 SELECT number, hash FROM audit_heads WHERE merchant_id = $1;
 
 -- name: audit_merchants
--- Whoever has a chain, or must have one, in order.
+-- Whoever has a chain, or must have one, in order: the first of each table by its index.
 SELECT merchant_id FROM (
-    SELECT id AS merchant_id FROM merchants UNION SELECT merchant_id FROM audit_heads UNION SELECT merchant_id FROM audit
+    SELECT merchant_id FROM (
+        SELECT id AS merchant_id FROM merchants WHERE id > $1 ORDER BY id LIMIT $2
+    ) AS of_merchants
+    UNION SELECT merchant_id FROM (
+        SELECT merchant_id FROM audit_heads WHERE merchant_id > $1 ORDER BY merchant_id LIMIT $2
+    ) AS of_heads
+    UNION SELECT merchant_id FROM (
+        SELECT DISTINCT merchant_id FROM audit WHERE merchant_id > $1 ORDER BY merchant_id LIMIT $2
+    ) AS of_entries
 ) AS chains
-WHERE merchant_id > $1 ORDER BY merchant_id LIMIT $2;
+ORDER BY merchant_id LIMIT $2;
