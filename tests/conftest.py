@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from databases.places import served
 from databases.server import ENVIRONMENT, Databases, server_of_run
 
 
@@ -15,6 +17,18 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     yield made
     if ENVIRONMENT in os.environ:
         asyncio.run(made.drop())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def folder(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
+    """A folder for a Dargah, whose database `places.database_in` names: a file in it, or one of the server."""
+    if request.param == "sqlite":
+        yield tmp_path
+        return
+    databases: Databases = request.getfixturevalue("databases")
+    async with databases.lent() as url:
+        with served(tmp_path, url):
+            yield tmp_path
 
 
 @pytest.fixture

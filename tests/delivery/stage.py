@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxy.adapters.sqlite import SqliteStore, open_store
+from databases.places import AnyStore, store_in
+
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.delivery import Delivery
 from proxy.directory import Directory
@@ -59,7 +60,7 @@ class FakeSender:
 class Engine:
     """One life of the process."""
 
-    store: SqliteStore
+    store: AnyStore
     delivery: Delivery
     setup: Setup
     sender: FakeSender
@@ -88,7 +89,7 @@ class Engine:
         return endpoint
 
 
-Wrap = Callable[[SqliteStore], Store]
+Wrap = Callable[[AnyStore], Store]
 
 
 @asynccontextmanager
@@ -96,7 +97,7 @@ async def life(
     folder: Path, clock: HandClock, sender: FakeSender, wrap: Wrap = lambda store: store, **more: int
 ) -> AsyncIterator[Engine]:
     """The process from its start to its end; what runs at its end is cut off, as by a kill."""
-    store = await open_store(folder / "dargah.db", now=clock)
+    store = await store_in(folder, clock)
     vault = RingVault(RING)
     directory = Directory(store, vault, clock)
     ids = Ids(RANDOM.randbytes)
@@ -116,7 +117,7 @@ async def life(
 class Stuck:
     """A store that dies when an attempt is to be recorded: before the commit, or after it."""
 
-    def __init__(self, store: SqliteStore, *, committed: bool) -> None:
+    def __init__(self, store: AnyStore, *, committed: bool) -> None:
         self._store = store
         self._committed = committed
         self.reached = asyncio.Event()

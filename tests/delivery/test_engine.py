@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from databases.places import database_in, rows_in
 
 from delivery.stage import Engine, FakeSender, HandClock, Stuck, life
 from proxy.clock import SECOND
@@ -14,7 +15,7 @@ from proxy.delivery_records import DeliveryFilter
 from proxy.merchant import EndpointState
 from proxy.outgoing import content_digest
 from proxy.records import Answer, EventFilter
-from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
+from proxy.verdict import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
 from proxy.webhook import DeliveryStatus, sign
 
 SLOW = Answer(None, "timeout", 20_000)
@@ -31,8 +32,8 @@ def sender() -> FakeSender:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path, clock: HandClock, sender: FakeSender) -> AsyncIterator[Engine]:
-    async with life(tmp_path, clock, sender) as made:
+async def engine(folder: Path, clock: HandClock, sender: FakeSender) -> AsyncIterator[Engine]:
+    async with life(folder, clock, sender) as made:
         yield made
 
 
@@ -102,8 +103,8 @@ async def test_a_backlog_drains_with_a_few_in_flight_at_a_time(engine: Engine) -
     assert sorted(engine.sender.ids) == sorted(made)
 
 
-async def test_only_what_can_start_now_is_claimed(tmp_path: Path, clock: HandClock, sender: FakeSender) -> None:
-    async with life(tmp_path, clock, sender, max_in_flight=3) as engine:
+async def test_only_what_can_start_now_is_claimed(folder: Path, clock: HandClock, sender: FakeSender) -> None:
+    async with life(folder, clock, sender, max_in_flight=3) as engine:
         merchant_id = await merchant_of(engine)
         for _ in range(4):
             await engine.endpoint(merchant_id)
@@ -112,10 +113,8 @@ async def test_only_what_can_start_now_is_claimed(tmp_path: Path, clock: HandClo
         await engine.delivery.step()
         await engine.delivery.step()
         assert len(engine.delivery.tasks) == 3
-        claimed = await engine.store._database.run(
-            lambda connection: connection.execute("SELECT count(*) FROM turns WHERE in_flight <> '{}'").fetchone()[0]
-        )
-        assert claimed == 3
+        in_flight = [row[-1] for row in rows_in(folder)["turns"]]
+        assert len(in_flight) - in_flight.count("{}") == 3
         sender.hold.set()
         await engine.run()
     assert len(sender.sent) == 4
@@ -168,7 +167,8 @@ async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_
     engine.sender.usual = SLOW
     await engine.run()
     tried = len(engine.sender.sent)
-    assert tried <= IN_FLIGHT_PER_ENDPOINT
+    # The first of its failures may be recorded before the others, and bring another attempt along.
+    assert tried < IN_FLIGHT_PER_ENDPOINT + FAILURES_TO_PROBE
     for _ in range(5):
         engine.clock.now += 61 * SECOND
         before = len(engine.sender.sent)
@@ -204,7 +204,7 @@ KILLS = ["claimed", "arrived", "answered", "recorded"]
 
 @pytest.mark.parametrize("step", KILLS)
 async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
-    tmp_path: Path, clock: HandClock, step: str
+    folder: Path, clock: HandClock, step: str
 ) -> None:
     sender = FakeSender(hold=asyncio.Event() if step in {"claimed", "arrived"} else None, lose=step == "claimed")
     stuck: list[Stuck] = []
@@ -213,7 +213,7 @@ async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
         stuck.append(Stuck(store, committed=step == "recorded"))
         return cast("Any", stuck[0])
 
-    async with life(tmp_path, clock, sender, wrap) as engine:
+    async with life(folder, clock, sender, wrap) as engine:
         merchant_id = await merchant_of(engine)
         endpoint = await engine.endpoint(merchant_id)
         [event_id] = await engine.happen(merchant_id)
@@ -225,7 +225,9 @@ async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
             assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None)]]
 
     again = FakeSender()
-    async with life(tmp_path, clock, again) as engine:
+    if not isinstance(database_in(folder), Path):
+        clock.now += LEASE  # others may live there: a dead one's claims run out
+    async with life(folder, clock, again) as engine:
         await engine.run()
         log = await logs(engine, merchant_id, endpoint.id)
         [delivery] = await engine.store.list_endpoint_deliveries(merchant_id, endpoint.id, DeliveryFilter())

@@ -7,6 +7,6 @@ from e2e.playground import Shop, playground
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    async with playground(tmp_path) as (made, _):
+async def shop(folder: Path) -> AsyncIterator[Shop]:
+    async with playground(folder) as (made, _):
         yield made

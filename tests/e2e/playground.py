@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import aiohttp
 import orjson
 from aiohttp import web
+from databases.places import database_in
 from standardwebhooks import Webhook
 
 from proxy.app import Dargah, Outside, running
@@ -143,7 +144,7 @@ def settings(folder: Path, **more: Any) -> Settings:
     """A development Dargah on free ports, with its database in `folder`."""
     values: dict[str, Any] = {
         "environment": "development",
-        "database": folder / "dargah.db",
+        "database": database_in(folder),
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
         "admin_token": OPERATOR_TOKEN,

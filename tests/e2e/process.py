@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from databases.places import database_in
+
 from e2e.playground import KEY_RING, OPERATOR_TOKEN
 from proxy.demo.stage import free_port
 
@@ -24,7 +26,7 @@ class Process:
         self.log = folder / "dargah.log"
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")} | {
             "DARGAH_ENVIRONMENT": "development",
-            "DARGAH_DATABASE": str(folder / "dargah.db"),
+            "DARGAH_DATABASE": str(database_in(folder)),
             "DARGAH_LISTEN": self.url.removeprefix("http://"),
             "DARGAH_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
             "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,

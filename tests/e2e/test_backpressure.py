@@ -69,10 +69,10 @@ async def nothing_of(shop: Shop, order_id: str) -> bool:
 
 @pytest.mark.parametrize("limit", ["gateway_calls_per_terminal", "gateway_calls_total"])
 async def test_over_the_calls_in_flight_and_those_that_may_wait_a_create_is_503_and_not_stored(
-    tmp_path: Path, limit: str
+    folder: Path, limit: str
 ) -> None:
     limits: dict[str, Any] = {limit: 1, "waiting_limit": 2, "request_timeout_seconds": LONG, "drain_seconds": 0.5}
-    async with playground(tmp_path, **limits) as (shop, dargah), held(shop, dargah):
+    async with playground(folder, **limits) as (shop, dargah), held(shop, dargah):
         patient = [asyncio.create_task(shop.create(key=f"p{n}", order_id=f"p{n}")) for n in range(2)]
         await eventually(lambda: when(waiting(dargah) == 2))
 
@@ -87,8 +87,8 @@ async def test_over_the_calls_in_flight_and_those_that_may_wait_a_create_is_503_
             task.cancel()
 
 
-async def test_what_waited_goes_on_when_a_call_has_ended_and_a_refused_key_can_be_used_again(tmp_path: Path) -> None:
-    async with playground(tmp_path, gateway_calls_per_terminal=1, waiting_limit=1) as (shop, dargah):
+async def test_what_waited_goes_on_when_a_call_has_ended_and_a_refused_key_can_be_used_again(folder: Path) -> None:
+    async with playground(folder, gateway_calls_per_terminal=1, waiting_limit=1) as (shop, dargah):
         await shop.fault("request", "delay", seconds=1, processed=True, times=1)
         first = asyncio.create_task(shop.create())
         await eventually(lambda: when(in_flight(dargah) == 1))
@@ -101,9 +101,9 @@ async def test_what_waited_goes_on_when_a_call_has_ended_and_a_refused_key_can_b
         assert (in_flight(dargah), waiting(dargah)) == (0, 0)
 
 
-async def test_one_terminals_full_house_does_not_hold_another_up(tmp_path: Path) -> None:
+async def test_one_terminals_full_house_does_not_hold_another_up(folder: Path) -> None:
     async with playground(
-        tmp_path, gateway_calls_per_terminal=1, waiting_limit=1, request_timeout_seconds=LONG, drain_seconds=0.5
+        folder, gateway_calls_per_terminal=1, waiting_limit=1, request_timeout_seconds=LONG, drain_seconds=0.5
     ) as (shop, dargah):
         setup = dargah.services.setup
         other = await setup.add_terminal(shop.merchant_id, "other", shop.gateway_url, API_KEY, Mode.LIVE, actor="test")
@@ -135,8 +135,8 @@ async def clock() -> ShiftedClock:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, clock: ShiftedClock) -> AsyncIterator[Shop]:
-    async with playground(tmp_path, outside=Outside(now=clock)) as (made, _):
+async def shop(folder: Path, clock: ShiftedClock) -> AsyncIterator[Shop]:
+    async with playground(folder, outside=Outside(now=clock)) as (made, _):
         yield made
 
 

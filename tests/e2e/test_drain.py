@@ -84,8 +84,8 @@ async def asked(session: aiohttp.ClientSession, gateway_url: str) -> None:
     await eventually(look)
 
 
-async def test_a_process_that_is_told_to_end_is_unready_at_once_serves_on_and_ends_what_is_open(tmp_path: Path) -> None:
-    async with desk(tmp_path, DARGAH_UNREADY_SECONDS="2", DARGAH_DRAIN_SECONDS="20") as (shop, process, gateway_url):
+async def test_a_process_that_is_told_to_end_is_unready_at_once_serves_on_and_ends_what_is_open(folder: Path) -> None:
+    async with desk(folder, DARGAH_UNREADY_SECONDS="2", DARGAH_DRAIN_SECONDS="20") as (shop, process, gateway_url):
         assert (await shop.readiness())[0] == 200
         await hold(shop.session, gateway_url, 2.5)
         slow = asyncio.create_task(shop.create("slow"))
@@ -100,8 +100,8 @@ async def test_a_process_that_is_told_to_end_is_unready_at_once_serves_on_and_en
         assert asyncio.get_running_loop().time() - began < 2.5 + SLACK_SECONDS
 
 
-async def test_what_does_not_end_is_cut_off_in_time(tmp_path: Path) -> None:
-    async with desk(tmp_path, DARGAH_UNREADY_SECONDS="0", DARGAH_DRAIN_SECONDS="1") as (shop, process, gateway_url):
+async def test_what_does_not_end_is_cut_off_in_time(folder: Path) -> None:
+    async with desk(folder, DARGAH_UNREADY_SECONDS="0", DARGAH_DRAIN_SECONDS="1") as (shop, process, gateway_url):
         await hold(shop.session, gateway_url, 600)
         stuck = asyncio.create_task(shop.create("stuck"))
         await asked(shop.session, gateway_url)
@@ -113,9 +113,9 @@ async def test_what_does_not_end_is_cut_off_in_time(tmp_path: Path) -> None:
 
 
 async def test_a_webhook_that_does_not_end_is_not_waited_for_longer_than_all_of_the_end_may_take(
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
-    async with playground(tmp_path, drain_seconds=1) as (shop, dargah):
+    async with playground(folder, drain_seconds=1) as (shop, dargah):
         shop.receiver.hold = (asyncio.Event(), asyncio.Event())
         await shop.call("POST", "/v1/events/test", {"type": "ping"})
         await shop.receiver.hold[0].wait()

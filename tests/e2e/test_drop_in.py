@@ -68,8 +68,8 @@ async def pay(client: Client, shop: Shop, said: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[tuple[Shop, str]]:
-    async with playground(tmp_path) as (shop, dargah):
+async def live(folder: Path) -> AsyncIterator[tuple[Shop, str]]:
+    async with playground(folder) as (shop, dargah):
         yield shop, await facade_token(dargah, shop.merchant_id)
 
 

@@ -54,11 +54,11 @@ class Time:
 
 
 @pytest.fixture(params=[-1.0, 0.0, 1.0], ids=["early", "on time", "late"])
-async def time(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Time]:
+async def time(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Time]:
     """Once with each extreme of the jitter."""
     clock = HandClock()
     outside = Outside(now=clock, jitter=lambda: request.param)
-    async with playground(tmp_path, outside=outside) as (shop, dargah):
+    async with playground(folder, outside=outside) as (shop, dargah):
         shop.receiver.any_time = True
         yield Time(shop, dargah, clock)
 

@@ -25,9 +25,9 @@ async def ledger_of(shop: Shop, payment: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", [ReturnMethod.GET, ReturnMethod.POST])
 async def test_a_payment_paid_and_returned_is_told_with_the_ledgers_amount_and_bank_code(
-    tmp_path: Path, method: ReturnMethod
+    folder: Path, method: ReturnMethod
 ) -> None:
-    async with playground(tmp_path, method) as (shop, _):
+    async with playground(folder, method) as (shop, _):
         payment = await shop.created(amount=15_000, currency="IRT", return_url=THANKS)
         assert (payment["status"], payment["amount_rials"], payment["amount_toman"]) == ("pending", 150_000, 15_000)
 

@@ -21,13 +21,13 @@ async def once_stopping(dargah: Dargah, until: asyncio.Event) -> None:
     until.set()
 
 
-async def test_a_drain_ends_what_is_on_its_way_and_begins_nothing(tmp_path: Path) -> None:
+async def test_a_drain_ends_what_is_on_its_way_and_begins_nothing(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway())
         made = await stack.enter_async_context(receiver())
         session = await stack.enter_async_context(aiohttp.ClientSession())
         made.hold = (asyncio.Event(), asyncio.Event())
-        async with running(settings(tmp_path)) as dargah:
+        async with running(settings(folder)) as dargah:
             shop = await open_shop(dargah, gateway_url, made, session)
             for _ in range(BACKLOG):
                 await shop.call("POST", "/v1/events/test", {"type": "ping"})
@@ -40,7 +40,7 @@ async def test_a_drain_ends_what_is_on_its_way_and_begins_nothing(tmp_path: Path
         await let_go
         assert len(made.requests) == IN_FLIGHT_PER_ENDPOINT
         made.hold = None
-        async with running(settings(tmp_path)):
+        async with running(settings(folder)):
             await made.told(BACKLOG)
     ids = [headers["webhook-id"] for headers, _ in made.requests]
     assert len(ids) == len(set(ids)) == BACKLOG

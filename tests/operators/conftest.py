@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from databases.places import AnyStore, store_in
 from web import openapi_check
 
 from proxy.adapters.prober import HttpProber
-from proxy.adapters.sqlite import SqliteStore, open_store
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.checkout import Checkout
 from proxy.directory import Directory
@@ -86,7 +86,7 @@ class NoReceiver:
         raise NotImplementedError
 
 
-def services_of(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock) -> AdminServices:
+def services_of(setup: Setup, store: AnyStore, vault: RingVault, clock: Clock) -> AdminServices:
     ids = Ids(os.urandom)
     settlement = Settlement(store, ids, clock, lambda: 0.0)
     gate, directory = Gate(GateLimits(), clock), Directory(store, vault, clock)
@@ -119,8 +119,8 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(database: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
-    store = await open_store(database, now=clock)
+async def store(folder: Path, clock: Clock) -> AsyncIterator[AnyStore]:
+    store = await store_in(folder, clock)
     yield store
     await store.close()
 
@@ -142,17 +142,17 @@ def changes() -> list[int]:
 
 
 @pytest.fixture
-def setup(store: SqliteStore, vault: RingVault, clock: Clock, changes: list[int]) -> Setup:
+def setup(store: AnyStore, vault: RingVault, clock: Clock, changes: list[int]) -> Setup:
     return Setup(store, vault, clock, changed=lambda: changes.append(clock.now))
 
 
 @pytest.fixture
-def services(setup: Setup, store: SqliteStore, vault: RingVault, clock: Clock) -> AdminServices:
+def services(setup: Setup, store: AnyStore, vault: RingVault, clock: Clock) -> AdminServices:
     return services_of(setup, store, vault, clock)
 
 
 @pytest.fixture
-async def serve_admin(store: SqliteStore, vault: RingVault, clock: Clock) -> AsyncIterator[Callable[[Setup], Any]]:
+async def serve_admin(store: AnyStore, vault: RingVault, clock: Clock) -> AsyncIterator[Callable[[Setup], Any]]:
     runners: list[web.AppRunner] = []
     async with ClientSession() as session:
 
@@ -175,6 +175,6 @@ async def admin(serve_admin: Callable[[Setup], Any], setup: Setup) -> Admin:
 
 
 @pytest.fixture
-def development(store: SqliteStore, vault: RingVault, clock: Clock) -> Setup:
+def development(store: AnyStore, vault: RingVault, clock: Clock) -> Setup:
     http = HttpPolicy(loopback=True, targets=frozenset({"shop:3000"}))
     return Setup(store, vault, clock, random.Random(7).randbytes, http=http)

@@ -20,6 +20,12 @@ from proxy.setup import Setup
 Tampering = Callable[[sqlite3.Connection, str, list[Link]], object]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The file, and no database server: what tampers with it here speaks SQLite's SQL."""
+    return tmp_path
+
+
 @contextmanager
 def opened(database: Path) -> Iterator[sqlite3.Connection]:
     """The file as somebody with a shell on the machine opens it; the triggers do not hold them up."""

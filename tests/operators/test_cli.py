@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from databases.places import AnyStore
 
 from operators.command import DEADLINE_SECONDS, Cli, Ran
 from operators.conftest import OPERATORS, Admin, Clock
-from proxy.adapters.sqlite import SqliteStore
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.cli.api import ApiError, admin_token, admin_url
 from proxy.ids import digest
@@ -33,7 +33,7 @@ def cli(admin: Admin, tmp_path: Path) -> Cli:
     return Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path)
 
 
-async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: SqliteStore, vault: RingVault) -> None:
+async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vault: RingVault) -> None:
     merchant = await cli.json("merchant", "create", "--name", "فروشگاه", "--return-origin", "https://shop.ir")
     owner = ("--merchant", merchant["id"])
     terminal = await cli.json(
@@ -129,7 +129,7 @@ async def test_an_api_key_is_shown_by_no_command(cli: Cli) -> None:
     assert not any(API_KEY in ran.out + ran.error for ran in shown)
 
 
-async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: SqliteStore, vault: RingVault) -> None:
+async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: AnyStore, vault: RingVault) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -248,7 +248,7 @@ async def test_generated_keys_are_lines_for_the_ring(nowhere: Cli) -> None:
 
 
 async def test_keys_are_rotated_through_the_running_server(
-    serve_admin: Callable[[Setup], Any], cli: Cli, store: SqliteStore, key_line: str, clock: Clock
+    serve_admin: Callable[[Setup], Any], cli: Cli, store: AnyStore, key_line: str, clock: Clock
 ) -> None:
     for _ in range(3):
         await cli.json("merchant", "create", "--name", "Shop")
@@ -262,7 +262,7 @@ async def test_keys_are_rotated_through_the_running_server(
 
 
 async def test_a_rotation_that_could_not_open_something_says_so_and_fails(
-    serve_admin: Callable[[Setup], Any], cli: Cli, store: SqliteStore, clock: Clock
+    serve_admin: Callable[[Setup], Any], cli: Cli, store: AnyStore, clock: Clock
 ) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     vault = RingVault(KeyRing.parse(generate_line("k2")))  # the old key was thrown away too early

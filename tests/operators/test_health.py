@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases.places import AnyStore
 from e2e.playground import Shop, playground
 
-from proxy.adapters.sqlite import SqliteStore
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.app import Dargah, Outside
 from proxy.errors import Overloaded, StoreUnavailable, VaultError
@@ -115,8 +115,8 @@ async def test_a_store_that_hangs_holds_no_probe_up(
 
 
 @pytest.fixture
-async def played(tmp_path: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
-    async with playground(tmp_path) as (shop, dargah):
+async def played(folder: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
+    async with playground(folder) as (shop, dargah):
         yield shop, dargah
 
 
@@ -157,10 +157,10 @@ async def test_a_store_that_is_stuck_leaves_the_process_alive(
     shop, _ = played
     stuck = asyncio.Event()
 
-    async def ping(_store: SqliteStore) -> None:
+    async def ping(_store: AnyStore) -> None:
         await stuck.wait()
 
-    monkeypatch.setattr(SqliteStore, "ping", ping)
+    monkeypatch.setattr(AnyStore, "ping", ping)
     monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.05)
     unready, alive = await asyncio.gather(get(shop, "/readyz"), get(shop, "/healthz"))
     assert (unready[0], alive[0]) == (503, 200)

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.app import Dargah
 from proxy.clock import DAY, HOUR, MINUTE
 from proxy.figures import COUNTED, Audited, DueFigures, OpenFigures
+from proxy.gate import FAILURES_TO_OPEN
 from proxy.invariants import INVARIANTS, PAID_AMOUNT
 from proxy.loops import Repeater
 from proxy.metrics import Metrics
@@ -127,6 +128,18 @@ async def test_an_open_review_is_counted_until_it_is_resolved(played: tuple[Shop
     found = samples(await scrape(dargah))
     assert value(found, "dargah_payments_open", status="needs_review") == 1
     assert value(found, "dargah_reviews_total", act="opened") == 1
+
+
+async def test_a_gateway_that_gives_no_clear_answer_is_seen_and_then_spared(played: tuple[Shop, Dargah]) -> None:
+    shop, dargah = played
+    await shop.fault("request", "http_500")
+    for number in range(FAILURES_TO_OPEN):
+        await shop.create(key=f"k{number}")
+    found = samples(await scrape(dargah))
+    assert value(found, "dargah_gateway_call_seconds_count", operation="request", outcome="unknown") == FAILURES_TO_OPEN
+    assert value(found, "dargah_gateway_circuits_open") == 1
+    assert value(found, "dargah_gateway_calls_in_flight") == 0
+    assert value(found, "dargah_http_request_seconds_count", listener="public", status="5xx") == FAILURES_TO_OPEN
 
 
 async def test_no_label_names_anybody(played: tuple[Shop, Dargah]) -> None:

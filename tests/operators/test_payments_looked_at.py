@@ -11,8 +11,8 @@ from proxy.cli.payments import told
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desk(tmp_path) as made:
+async def office(folder: Path) -> AsyncIterator[Desk]:
+    async with desk(folder) as made:
         yield made
 
 

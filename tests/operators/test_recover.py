@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases.places import AnyStore
 from store import records
 
 from operators.command import Cli
 from operators.conftest import OPERATORS, Admin, Clock
 from operators.desk import Desk, desk
-from proxy.adapters.sqlite import SqliteStore
 from proxy.checkout import Checkup
 from proxy.clock import DAY, HOUR, MINUTE, SECOND, rfc3339, system_now
 from proxy.errors import InvalidInput, Overloaded
@@ -22,8 +22,8 @@ from proxy.recovery import AT_ONCE, LONGEST_STEP, Recovery
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desk(tmp_path) as made:
+async def office(folder: Path) -> AsyncIterator[Desk]:
+    async with desk(folder) as made:
         yield made
 
 
@@ -154,7 +154,7 @@ async def test_a_wrong_field_is_named(admin: Admin, body: dict[str, Any], field:
     assert (status, {error["field"]: error["code"] for error in problem["errors"]}) == (422, {field: code})
 
 
-async def test_a_cursor_belongs_to_its_since(admin: Admin, store: SqliteStore) -> None:
+async def test_a_cursor_belongs_to_its_since(admin: Admin, store: AnyStore) -> None:
     merchant = await records.add_merchant(store)
     for number in range(2):
         # Asking fails, as there is no such terminal: that is unclear, and the walk goes on.
@@ -206,9 +206,7 @@ class SlowCheckout:
         return Checkup(payment, NotPaid(payment.invoice_key or ""))
 
 
-async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(
-    store: SqliteStore, clock: Clock
-) -> None:
+async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(store: AnyStore, clock: Clock) -> None:
     merchant = await records.add_merchant(store)
     begin = clock.now
     ids = [
@@ -229,7 +227,7 @@ async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(
     assert checkout.most_running <= AT_ONCE
 
 
-async def test_thirty_days_back_is_the_furthest(store: SqliteStore, clock: Clock) -> None:
+async def test_thirty_days_back_is_the_furthest(store: AnyStore, clock: Clock) -> None:
     recovery = Recovery(store, SlowCheckout(clock), clock)  # type: ignore[arg-type]  # nothing is checked
     assert (await recovery.step(clock.now - 30 * DAY, None, 10)).checked == 0
     with pytest.raises(InvalidInput):

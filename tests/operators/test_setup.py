@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from databases.places import AnyStore
 
 from operators.conftest import Clock
 from proxy import webhook
-from proxy.adapters.sqlite import SqliteStore
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.clock import DAY, SECOND
 from proxy.errors import Conflict, InvalidInput, NotFound
@@ -28,7 +28,7 @@ async def a_terminal(setup: Setup, merchant: Merchant, mode: Mode = Mode.LIVE) -
     return await setup.add_terminal(merchant.id, "main", GATEWAY, "canary-key", mode, actor="sara")
 
 
-async def secrets_of(store: SqliteStore, vault: RingVault, merchant_id: str, owner_id: str) -> dict[str, str]:
+async def secrets_of(store: AnyStore, vault: RingVault, merchant_id: str, owner_id: str) -> dict[str, str]:
     return {sealed.name: vault.open(sealed) for sealed in await store.secrets(merchant_id, owner_id)}
 
 
@@ -38,7 +38,7 @@ def fields_of(caught: pytest.ExceptionInfo[InvalidInput]) -> dict[str, str]:
 
 
 async def test_a_merchant_gets_a_return_secret_that_is_kept_sealed(
-    setup: Setup, store: SqliteStore, vault: RingVault
+    setup: Setup, store: AnyStore, vault: RingVault
 ) -> None:
     merchant, secret = await setup.create_merchant("  فروشگاه‌ها ", ["HTTPS://Shop.ir:443/"], actor="sara")
     assert await store.merchant(merchant.id) == merchant
@@ -48,14 +48,14 @@ async def test_a_merchant_gets_a_return_secret_that_is_kept_sealed(
     assert len(secret) > 40
 
 
-async def test_a_rotated_return_secret_replaces_the_old_one(setup: Setup, store: SqliteStore, vault: RingVault) -> None:
+async def test_a_rotated_return_secret_replaces_the_old_one(setup: Setup, store: AnyStore, vault: RingVault) -> None:
     merchant, old = await setup.create_merchant("Shop", [], actor="sara")
     new = await setup.rotate_return_secret(merchant.id, actor="omid")
     assert new != old
     assert await secrets_of(store, vault, merchant.id, merchant.id) == {"return_secret": new}
 
 
-async def test_everything_that_is_wrong_with_a_merchant_is_told_at_once(setup: Setup, store: SqliteStore) -> None:
+async def test_everything_that_is_wrong_with_a_merchant_is_told_at_once(setup: Setup, store: AnyStore) -> None:
     with pytest.raises(InvalidInput) as caught:
         await setup.create_merchant("a\nb", ["https://shop.ir/thanks", "ftp://shop.ir", "https://ok.ir"], actor="sara")
     assert [error.field for error in caught.value.errors] == ["name", "return_origins", "return_origins"]
@@ -63,7 +63,7 @@ async def test_everything_that_is_wrong_with_a_merchant_is_told_at_once(setup: S
     assert await store.list_audit(None, None, 10) == []
 
 
-async def test_what_is_absent_from_a_change_stays(setup: Setup, store: SqliteStore, changes: list[int]) -> None:
+async def test_what_is_absent_from_a_change_stays(setup: Setup, store: AnyStore, changes: list[int]) -> None:
     merchant = await a_merchant(setup)
     before = len(changes)
     changed = await setup.change_merchant(merchant.id, name="Other", actor="sara")
@@ -73,7 +73,7 @@ async def test_what_is_absent_from_a_change_stays(setup: Setup, store: SqliteSto
     assert len(changes) > before
 
 
-async def test_an_api_key_is_sealed_under_its_terminal(setup: Setup, store: SqliteStore, vault: RingVault) -> None:
+async def test_an_api_key_is_sealed_under_its_terminal(setup: Setup, store: AnyStore, vault: RingVault) -> None:
     merchant = await a_merchant(setup)
     terminal = await setup.add_terminal(
         merchant.id, "main", "https://pay.example.ir/gw/", "canary-key", Mode.TEST, "https://pay.shop.ir/", actor="sara"
@@ -84,7 +84,7 @@ async def test_an_api_key_is_sealed_under_its_terminal(setup: Setup, store: Sqli
     assert await secrets_of(store, vault, merchant.id, terminal.id) == {"api_key": "canary-key"}
 
 
-async def test_a_terminal_changes_its_key_and_nothing_else(setup: Setup, store: SqliteStore, vault: RingVault) -> None:
+async def test_a_terminal_changes_its_key_and_nothing_else(setup: Setup, store: AnyStore, vault: RingVault) -> None:
     merchant = await a_merchant(setup)
     terminal = await a_terminal(setup, merchant)
     changed = await setup.change_terminal(merchant.id, terminal.id, api_key="other-key", actor="sara")
@@ -117,7 +117,7 @@ async def test_a_terminal_is_switched_off_and_loses_its_return_base(setup: Setup
     ],
 )
 async def test_a_terminal_with_a_wrong_field_is_refused_by_name(
-    setup: Setup, store: SqliteStore, wrong: dict[str, Any], fields: dict[str, str]
+    setup: Setup, store: AnyStore, wrong: dict[str, Any], fields: dict[str, str]
 ) -> None:
     merchant = await a_merchant(setup)
     right = {"name": "main", "gateway_url": GATEWAY, "api_key": "k", "mode": Mode.LIVE}
@@ -133,7 +133,7 @@ async def test_a_terminal_of_nobody_is_not_found(setup: Setup) -> None:
         await setup.add_terminal("mer_00000000", "main", GATEWAY, "k", Mode.LIVE, actor="sara")
 
 
-async def test_a_token_is_shown_once_and_kept_as_a_digest(setup: Setup, store: SqliteStore, clock: Clock) -> None:
+async def test_a_token_is_shown_once_and_kept_as_a_digest(setup: Setup, store: AnyStore, clock: Clock) -> None:
     merchant = await a_merchant(setup)
     token, text = await setup.issue_token(merchant.id, "web", Mode.TEST, [Scope.PAYMENTS_READ], actor="sara")
     assert text.startswith("dg_test_")
@@ -162,7 +162,7 @@ async def test_a_token_is_not_bound_to_another_merchants_terminal(setup: Setup) 
     assert fields_of(caught) == {"terminal_id": "terminal_unknown"}
 
 
-async def test_a_token_with_wrong_fields_is_refused(setup: Setup, store: SqliteStore, clock: Clock) -> None:
+async def test_a_token_with_wrong_fields_is_refused(setup: Setup, store: AnyStore, clock: Clock) -> None:
     merchant = await a_merchant(setup)
     with pytest.raises(InvalidInput) as caught:
         await setup.issue_token(merchant.id, "Web Shop", scopes=[], expires_at=clock.now, actor="sara")
@@ -174,7 +174,7 @@ async def test_a_token_with_wrong_fields_is_refused(setup: Setup, store: SqliteS
     assert await store.list_tokens(merchant.id) == []
 
 
-async def test_a_revoked_token_is_dead_at_once(setup: Setup, store: SqliteStore, clock: Clock) -> None:
+async def test_a_revoked_token_is_dead_at_once(setup: Setup, store: AnyStore, clock: Clock) -> None:
     merchant = await a_merchant(setup)
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     await setup.revoke_token(merchant.id, token.id, actor="omid")
@@ -201,7 +201,7 @@ async def test_an_overlap_has_bounds(setup: Setup, after_seconds: int) -> None:
     assert fields_of(caught) == {"after_seconds": "out_of_range"}
 
 
-async def test_an_endpoint_has_both_signing_keys_sealed(setup: Setup, store: SqliteStore, vault: RingVault) -> None:
+async def test_an_endpoint_has_both_signing_keys_sealed(setup: Setup, store: AnyStore, vault: RingVault) -> None:
     merchant = await a_merchant(setup)
     endpoint, secret = await setup.add_endpoint(merchant.id, HOOK, actor="token:tok_1")
     keys = await secrets_of(store, vault, merchant.id, endpoint.id)
@@ -254,7 +254,7 @@ async def test_an_endpoint_keeps_what_it_is_given(setup: Setup) -> None:
     ],
 )
 async def test_an_endpoint_with_a_wrong_field_is_refused_by_name(
-    setup: Setup, store: SqliteStore, wrong: dict[str, Any], fields: dict[str, str]
+    setup: Setup, store: AnyStore, wrong: dict[str, Any], fields: dict[str, str]
 ) -> None:
     merchant = await a_merchant(setup)
     with pytest.raises(InvalidInput) as caught:
@@ -269,9 +269,7 @@ async def test_an_endpoint_with_a_wrong_field_is_refused_by_name(
     assert await store.endpoint(merchant.id, endpoint.id) == endpoint
 
 
-async def test_an_endpoint_is_paused_and_resumed_and_a_disabled_one_comes_back(
-    setup: Setup, store: SqliteStore
-) -> None:
+async def test_an_endpoint_is_paused_and_resumed_and_a_disabled_one_comes_back(setup: Setup, store: AnyStore) -> None:
     merchant = await a_merchant(setup)
     endpoint, _ = await setup.add_endpoint(merchant.id, HOOK, actor="sara")
     paused = await setup.change_endpoint(merchant.id, endpoint.id, paused=True, actor="sara")
@@ -286,7 +284,7 @@ async def test_an_endpoint_is_paused_and_resumed_and_a_disabled_one_comes_back(
     assert (resumed.state, resumed.state_reason) == (EndpointState.ENABLED, None)
 
 
-async def test_a_deleted_endpoint_leaves_no_secret(setup: Setup, store: SqliteStore) -> None:
+async def test_a_deleted_endpoint_leaves_no_secret(setup: Setup, store: AnyStore) -> None:
     merchant = await a_merchant(setup)
     endpoint, _ = await setup.add_endpoint(merchant.id, HOOK, actor="sara")
     await setup.delete_endpoint(merchant.id, endpoint.id, actor="sara")
@@ -328,7 +326,7 @@ async def test_a_merchant_has_no_more_tokens_than_the_limit(setup: Setup, monkey
         await setup.issue_token(merchant.id, actor="sara")
 
 
-async def test_every_write_is_in_the_audit_log_with_who_did_it_and_no_secret(setup: Setup, store: SqliteStore) -> None:
+async def test_every_write_is_in_the_audit_log_with_who_did_it_and_no_secret(setup: Setup, store: AnyStore) -> None:
     merchant, secret = await setup.create_merchant("Shop", [], actor="sara")
     await setup.change_merchant(merchant.id, name="Other", actor="omid")
     await setup.rotate_return_secret(merchant.id, actor="omid")
@@ -359,7 +357,7 @@ async def test_every_write_is_in_the_audit_log_with_who_did_it_and_no_secret(set
 
 
 async def test_rotation_moves_every_secret_to_the_first_key_in_batches(
-    setup: Setup, store: SqliteStore, key_line: str, clock: Clock
+    setup: Setup, store: AnyStore, key_line: str, clock: Clock
 ) -> None:
     for _ in range(3):
         merchant = await a_merchant(setup)
@@ -380,7 +378,7 @@ async def test_rotation_moves_every_secret_to_the_first_key_in_batches(
     assert {entry.actor for entry in log} == {"sara"}
 
 
-async def test_rotation_of_what_is_under_the_first_key_already_does_nothing(setup: Setup, store: SqliteStore) -> None:
+async def test_rotation_of_what_is_under_the_first_key_already_does_nothing(setup: Setup, store: AnyStore) -> None:
     await a_merchant(setup)
     before = await store.list_audit(None, None, 100)
     rotated = await setup.rotate(actor="sara")
@@ -389,7 +387,7 @@ async def test_rotation_of_what_is_under_the_first_key_already_does_nothing(setu
 
 
 async def test_rotation_names_what_it_cannot_open_and_ends(
-    setup: Setup, store: SqliteStore, key_line: str, clock: Clock
+    setup: Setup, store: AnyStore, key_line: str, clock: Clock
 ) -> None:
     merchant = await a_merchant(setup)
     [sealed] = await store.secrets(merchant.id, merchant.id)

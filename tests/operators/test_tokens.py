@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from databases.places import AnyStore
 
 from operators.command import Cli
 from operators.conftest import OPERATORS, Admin, Clock
-from proxy.adapters.sqlite import SqliteStore
 from proxy.adapters.vault import RingVault
 from proxy.clock import MINUTE, SECOND
 from proxy.directory import MAX_AGE_SECONDS, Directory
@@ -38,7 +38,7 @@ async def merchant(setup: Setup) -> Merchant:
 
 
 async def test_a_rotated_token_may_do_the_same_and_the_old_one_ends_after_the_overlap(
-    setup: Setup, store: SqliteStore, merchant: Merchant, changes: list[int]
+    setup: Setup, store: AnyStore, merchant: Merchant, changes: list[int]
 ) -> None:
     terminal = await setup.add_terminal(merchant.id, "t", "https://g.ir", "key", Mode.TEST, actor="sara")
     before, text = await setup.issue_token(
@@ -75,7 +75,7 @@ async def test_a_rotated_token_may_do_the_same_and_the_old_one_ends_after_the_ov
 
 
 async def test_a_rotation_does_not_lengthen_the_life_of_a_token_that_was_ending(
-    setup: Setup, store: SqliteStore, merchant: Merchant
+    setup: Setup, store: AnyStore, merchant: Merchant
 ) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     ending = await setup.revoke_token(merchant.id, token.id, 5, actor="sara")
@@ -83,7 +83,7 @@ async def test_a_rotation_does_not_lengthen_the_life_of_a_token_that_was_ending(
     assert (await store.token(merchant.id, token.id)).revoked_at == ending.revoked_at
 
 
-async def test_a_token_that_is_over_is_not_rotated(setup: Setup, store: SqliteStore, merchant: Merchant) -> None:
+async def test_a_token_that_is_over_is_not_rotated(setup: Setup, store: AnyStore, merchant: Merchant) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     await setup.revoke_token(merchant.id, token.id, actor="sara")
     before = await store.list_tokens(merchant.id)
@@ -95,9 +95,7 @@ async def test_a_token_that_is_over_is_not_rotated(setup: Setup, store: SqliteSt
     assert await store.list_tokens(merchant.id) == before
 
 
-async def test_two_revocations_at_once_leave_the_earlier_end(
-    setup: Setup, store: SqliteStore, merchant: Merchant
-) -> None:
+async def test_two_revocations_at_once_leave_the_earlier_end(setup: Setup, store: AnyStore, merchant: Merchant) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     ends = [setup.revoke_token(merchant.id, token.id, seconds, actor="sara") for seconds in (0, 600)]
     now, later = await asyncio.gather(*ends)
@@ -108,7 +106,7 @@ async def test_two_revocations_at_once_leave_the_earlier_end(
 
 
 async def test_a_revocation_is_honoured_at_once_here_and_within_two_seconds_elsewhere(
-    store: SqliteStore, vault: RingVault
+    store: AnyStore, vault: RingVault
 ) -> None:
     clock = Still(1_800_000_000_000)
     here, elsewhere = Directory(store, vault, clock), Directory(store, vault, clock)
@@ -127,7 +125,7 @@ async def test_a_revocation_is_honoured_at_once_here_and_within_two_seconds_else
     assert MAX_AGE_SECONDS <= 2  # what the documents say
 
 
-async def test_an_expiry_needs_no_store_to_be_honoured(store: SqliteStore, vault: RingVault) -> None:
+async def test_an_expiry_needs_no_store_to_be_honoured(store: AnyStore, vault: RingVault) -> None:
     clock = Still(1_800_000_000_000)
     setup, directory = Setup(store, vault, clock), Directory(store, vault, clock)
     merchant, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
@@ -141,7 +139,7 @@ async def test_an_expiry_needs_no_store_to_be_honoured(store: SqliteStore, vault
 class Watched:
     """A store that counts what it is asked by digest."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: AnyStore) -> None:
         self._store = store
         self.asked = 0
 
@@ -154,7 +152,7 @@ class Watched:
 
 
 async def test_a_wrong_checksum_is_refused_before_the_store_is_asked(
-    setup: Setup, store: SqliteStore, vault: RingVault, merchant: Merchant, clock: Clock
+    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant, clock: Clock
 ) -> None:
     watched = Watched(store)
     directory = Directory(watched, vault, clock)  # type: ignore[arg-type]  # the rest is the store's
@@ -193,7 +191,7 @@ async def test_the_command_knows_a_token_by_its_form_and_never_shows_it(tmp_path
 
 
 async def test_a_tokens_last_use_is_shown_and_is_written_beside_the_requests(
-    setup: Setup, store: SqliteStore, vault: RingVault, merchant: Merchant, admin: Admin
+    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant, admin: Admin
 ) -> None:
     clock = Still(1_900_000_000_000)
     token, text = await setup.issue_token(merchant.id, actor="sara")
@@ -210,7 +208,7 @@ async def test_a_tokens_last_use_is_shown_and_is_written_beside_the_requests(
 
 
 async def test_a_use_is_written_once_a_minute_at_most_by_all_replicas_together(
-    setup: Setup, store: SqliteStore, vault: RingVault, merchant: Merchant
+    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant
 ) -> None:
     clock = Still(1_900_000_000_000)
     token, text = await setup.issue_token(merchant.id, actor="sara")
@@ -237,7 +235,7 @@ async def test_a_use_is_written_once_a_minute_at_most_by_all_replicas_together(
 
 
 async def test_a_token_that_is_refused_is_not_noted_as_used(
-    setup: Setup, store: SqliteStore, vault: RingVault, merchant: Merchant
+    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant
 ) -> None:
     clock = Still(1_900_000_000_000)
     used: list[Token] = []

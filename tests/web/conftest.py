@@ -5,6 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from databases.places import database_in
 
 from proxy.app import Outside, running
 from proxy.config import Settings
@@ -22,11 +23,11 @@ def more_settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def lab(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[Lab]:
+async def lab(folder: Path, more_settings: dict[str, Any]) -> AsyncIterator[Lab]:
     clock = HandClock()
     settings = Settings(
         environment="development",
-        database=tmp_path / "dargah.db",
+        database=database_in(folder),
         listen="127.0.0.1:0",
         admin_listen="127.0.0.1:0",
         admin_token="operator-token-of-the-tests",
@@ -40,6 +41,6 @@ async def lab(tmp_path: Path, more_settings: dict[str, Any]) -> AsyncIterator[La
         running(settings, outside) as dargah,
         aiohttp.ClientSession() as session,
     ):
-        made = Lab(dargah, str(gateway.make_url("")).rstrip("/"), session, clock, tmp_path / "dargah.db")
+        made = Lab(dargah, str(gateway.make_url("")).rstrip("/"), session, clock, folder)
         await made.set_up()
         yield made

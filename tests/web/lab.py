@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from databases.places import Rows, rows_in
 from yarl import URL
 
 from proxy.app import Dargah
@@ -77,7 +77,7 @@ class Lab:
     gateway_url: str
     session: aiohttp.ClientSession
     clock: HandClock
-    database: Path
+    folder: Path
     merchant_id: str = ""
     terminal_id: str = ""
     test_terminal_id: str = ""
@@ -171,13 +171,9 @@ class Lab:
         answered = (await self.control("GET", "stats"))["answered"]
         return sum(count for name, count in answered.items() if name.startswith("check:"))
 
-    def rows(self) -> dict[str, list[Any]]:
+    def rows(self) -> Rows:
         """Every row of every table, to see whether anything changed."""
-        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
-            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            dump = {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}  # noqa: S608
-        connection.close()
-        return dump
+        return rows_in(self.folder)
 
     async def _terminal(self, mode: Mode, api_key: str) -> str:
         terminal = await self.dargah.services.setup.add_terminal(

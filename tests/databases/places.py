@@ -1,0 +1,64 @@
+"""Where the database of a folder is: a file in it, or, for a test that runs on PostgreSQL, one of the run's server."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from proxy.adapters import postgresql, sqlite
+from proxy.ports import Now
+
+AnyStore = sqlite.SqliteStore | postgresql.PostgresqlStore
+Rows = dict[str, list[Any]]
+_SERVED: dict[Path, str] = {}
+
+
+@contextmanager
+def served(folder: Path, url: str) -> Iterator[None]:
+    """The folder's database is at `url`."""
+    _SERVED[folder] = url
+    try:
+        yield
+    finally:
+        del _SERVED[folder]
+
+
+def database_in(folder: Path) -> Path | str:
+    """What DARGAH_DATABASE is for a Dargah that lives in `folder`."""
+    return _SERVED.get(folder, folder / "dargah.db")
+
+
+async def store_in(folder: Path, now: Now) -> AnyStore:
+    """The store of that database; close it."""
+    database = database_in(folder)
+    if isinstance(database, str):
+        return await postgresql.open_store(database, now=now)
+    return await sqlite.open_store(database, now=now)
+
+
+def rows_in(folder: Path) -> Rows:
+    """Every row of every table of that database."""
+    database = database_in(folder)
+    if isinstance(database, str):
+        # A test asks between two awaits of its own: the driver has a loop of its own for it.
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(asyncio.run, _rows_of_server(database)).result()
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}  # noqa: S608
+
+
+async def _rows_of_server(url: str) -> Rows:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            found = {name: await connection.fetch(f"SELECT * FROM {name}") for (name,) in tables}  # noqa: S608
+        return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
+    finally:
+        await connection.close()
