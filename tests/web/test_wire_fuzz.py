@@ -4,6 +4,7 @@ Each case is made from its number and the seed alone; `DARGAH_TEST_SEED` tries o
 """
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -234,7 +235,9 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("listener", ["public", "admin"])
-async def test_nothing_malformed_gets_a_5xx_or_an_echo_or_leaves_anything_behind(lab: Lab, listener: str) -> None:
+async def test_nothing_malformed_gets_a_5xx_or_an_echo_or_leaves_anything_behind(
+    lab: Lab, listener: str, caplog: pytest.LogCaptureFixture
+) -> None:
     url = lab.dargah.url if listener == "public" else lab.dargah.admin_url
     await answers_to(url, HEALTHY)  # what is made once is made
     tasks, files = len(asyncio.all_tasks()), descriptors()
@@ -252,6 +255,7 @@ async def test_nothing_malformed_gets_a_5xx_or_an_echo_or_leaves_anything_behind
     with capture_logs() as logged:
         await asyncio.gather(*(one(number) for number in range(CASES)))
     assert [line for line in logged if line["log_level"] not in {"info", "warning"}] == []
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     # They were answers of every sort, or the cases would show nothing.
     assert {400, 401, 404, 431} <= set(told), told
     await settled(lambda: len(asyncio.all_tasks()) <= tasks and descriptors() <= files)
