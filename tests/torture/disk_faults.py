@@ -24,8 +24,8 @@ from .disk_faults_store import StoreFaults
 
 # A payment takes about sixty statements; those of an outage and of the loops that go on meanwhile come on top.
 MOST_STATEMENTS: Final = 200
-# A group of creates has some fifty, each for many of them: its authorizations, its intents, its invoices.
-GROUP_STATEMENTS: Final = 60
+# A group of creates that come together has nine, each for all of them: the intents, and the invoices. Some come late.
+GROUP_STATEMENTS: Final = 16
 
 
 async def store_faults(folder: Path, *, short: bool) -> Counter[str]:
@@ -65,7 +65,7 @@ async def group_faults(folder: Path, *, short: bool) -> Counter[str]:
     """Faults under many creates at once."""
     codes = itertools.cycle(CODES)
     async with scene(folder) as played:
-        for at in range(0, GROUP_STATEMENTS, 6 if short else 2):
+        for at in range(GROUP_STATEMENTS):
             for code in CODES if not short else [next(codes)]:
                 played.counts["groups"] += await group_with_fault(played, f"group-{code}-{at}", at, code)
         return played.counts
