@@ -75,7 +75,7 @@ def test_the_wheel_takes_every_file_of_the_package() -> None:
     left = [
         path
         for path in files_of_it
-        if path.suffix not in {".py", ".db"}
+        if path.suffix not in {".py", ".sh"}
         and not any(path.match(each.removeprefix("**/")) for each in patterns_of_wheel)
     ]
     assert not left

@@ -23,6 +23,9 @@ if os.environ.get("DARGAH_TEST_IMAGE") != "required":
         "NOT RUN: the image's own start, which needs root and registries: `make test-image`", allow_module_level=True
     )
 
+# What the interpreter writes, and what a developer makes assets with.
+UNSHIPPED = {".pyc", ".sh"}
+
 Built = tuple[Stage, image.Root]
 
 
@@ -144,9 +147,11 @@ async def test_nobody_inside_can_write_or_build(started: Running) -> None:
 async def test_what_runs_is_the_built_package_with_all_its_files(built: Built) -> None:
     _, root = built
     [package] = root.inside("/opt/dargah/lib").glob("python3.*/site-packages/proxy")
-    there = {path.relative_to(package) for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    there = {
+        path.relative_to(package) for path in package.rglob("*") if path.is_file() and path.suffix not in UNSHIPPED
+    }
     source = root.path.with_name("0") / "src" / "proxy"  # what the first stage was given
-    meant = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    meant = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix not in UNSHIPPED}
     assert there == meant
 
 
