@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from e2e.playground import OPERATOR_TOKEN, Shop, playground, server
 
 from deploy import tools
 from deploy.dockerfile import REPOSITORY
+from proxy.adapters.vault import KeyRing
 from proxy.config import Settings
+from proxy.config_values import parse_admin_tokens
 from proxy.simulator.app import create_app
 from proxy.simulator.ledger import Terminal
 
@@ -78,6 +81,24 @@ def test_the_example_names_every_variable() -> None:
     example = set(re.findall(r"^(\w+)=", (FILE.parent / ".env.example").read_text("utf-8"), re.MULTILINE))
     assert example - names == {"COMPOSE_PROJECT_NAME"}
     assert names <= example
+
+
+def test_the_secrets_are_made_once_for_one_user_alone(tmp_path: Path) -> None:
+    maker = COMPOSE["x-key-maker"]
+    [script] = maker["command"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def make() -> dict[str, str]:
+        command = [*maker["entrypoint"], script.replace("/etc/dargah", str(tmp_path))]
+        subprocess.run(command, check=True, env={"PATH": path}, timeout=60)
+        return {file.name: file.read_text() for file in tmp_path.iterdir()}
+
+    made = make()
+    assert set(made) == {"dargah_keys", "dargah_admin_token"}
+    KeyRing.parse(made["dargah_keys"]).check([])
+    assert parse_admin_tokens(made["dargah_admin_token"])
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert make() == made
 
 
 async def test_the_playground_s_script_leads_to_a_payment_that_can_be_paid(tmp_path: Path) -> None:
