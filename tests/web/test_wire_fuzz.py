@@ -6,24 +6,22 @@ Each case is made from its number and the seed alone; `DARGAH_TEST_SEED` tries o
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from web.lab import Lab
+from web.raw_answers import answers_to, statuses
 
 SEED = int(os.environ.get("DARGAH_TEST_SEED", "20261124"))
 CASES = 2_500  # on each of the two listeners
 AT_ONCE = 150
 HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-MAX_ANSWER_BYTES = 10_000_000
 CANARY = b"CANARY-7f31"
 
 
@@ -195,27 +193,6 @@ MAKERS: tuple[Callable[[Random], bytes], ...] = (smuggling, chunks, request_line
 def case(number: int) -> bytes:
     dice = Random(f"{SEED}|{number}")
     return MAKERS[number % len(MAKERS)](dice)
-
-
-async def answers_to(url: str, data: bytes) -> bytes:
-    """All that is answered before the server closes, or until we do, having said all."""
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    answered = b""
-    try:
-        writer.write(data)
-        async with asyncio.timeout(10):
-            while len(answered) < MAX_ANSWER_BYTES and (more := await reader.read(65536)):
-                answered += more
-    except ConnectionError:
-        pass  # what came before the reset counts
-    finally:
-        writer.close()
-    return answered
-
-
-def statuses(answered: bytes) -> list[int]:
-    return [int(number) for number in re.findall(rb"HTTP/1\.[01] (\d{3}) ", answered)]
 
 
 def descriptors() -> int:
