@@ -1,6 +1,7 @@
 """Whose address counts: the proxies that the settings name are believed, and nobody else, in nothing."""
 
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -16,6 +17,12 @@ from web.lab import Lab
 
 PROXY, INNER, CLIENT = "10.0.0.1", "10.0.0.2", "203.0.113.7"
 TRUSTED = (ip_network("10.0.0.0/24"), ip_network("fd00::/64"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
 
 
 def request_from(peer: str, *headers: tuple[str, str]) -> web.Request:

@@ -12,6 +12,12 @@ from web.lab import Lab
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
+
+
+@pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path, "bank")
 

@@ -1,6 +1,7 @@
 """What browsers are held to: every answer of every route that a customer's browser may come to, and of the APIs."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ PAGES = {
     if path.startswith(public.CUSTOMER_PATHS) or path == facade.PAY
 }
 UNKNOWN = "0" * 37
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
 
 
 def assert_is_kept_in(answer: Answer) -> None:

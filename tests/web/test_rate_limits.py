@@ -1,6 +1,7 @@
 """How often somebody may, as callers see it: by token, by address, by the payment's own link."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ from web.lab import RETURN_URL, Answer, Lab, link_of
 
 MINUTE = 60_000
 CLIENT, NEIGHBOUR = "203.0.113.7", "203.0.113.8"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 import pytest
@@ -20,6 +21,12 @@ from web.lab import Lab
 HEAD_SECONDS = 0.15
 IDLE_SECONDS = 0.3
 LARGE = 30_000_000  # more than loopback's buffers take
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
 
 
 @dataclass
@@ -148,11 +155,11 @@ async def test_the_next_head_of_a_connection_has_no_more_time_than_the_first() -
 
 
 async def test_an_idle_connection_is_closed_in_its_time_and_not_before() -> None:
-    async with ground(head_seconds=0.05, idle_seconds=0.5) as place:
+    async with ground(head_seconds=0.2, idle_seconds=1) as place:
         client = await Client.connect(place.port)
         for _ in range(3):
             assert await client.ask() == b"HTTP/1.1 200 OK hello"
-            await asyncio.sleep(0.12)  # longer than a head may take: an idle connection is not one that is slow
+            await asyncio.sleep(0.3)  # longer than a head may take: an idle connection is not one that is slow
         assert await client.rest() == b""
         client.close()
 
@@ -253,7 +260,7 @@ async def test_a_full_house_shows_out_who_waits_and_takes_who_asks() -> None:
 
 
 async def test_where_all_are_being_served_a_newcomer_is_told_to_come_again() -> None:
-    async with ground(Door(16)) as place:
+    async with ground(Door(16), head_seconds=60, idle_seconds=60) as place:
         served = [await Client.connect(place.port) for _ in range(16)]
         for client in served:
             await client.say(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")

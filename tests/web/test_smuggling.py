@@ -1,5 +1,6 @@
 """Requests that two servers in a row could read differently, by raw sockets: refused, and the connection with them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,12 @@ AMBIGUOUS: tuple[bytes, ...] = (
     b"X: y\r" + CHUNKED,
 )
 NEXT = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
 
 
 @pytest.fixture

@@ -200,6 +200,12 @@ def descriptors() -> int:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
+
+
+@pytest.fixture
 def more_settings() -> dict[str, Any]:
     """Who says only half of something is soon sent away; and nobody is sent away for failing often."""
     return {"head_timeout_seconds": 0.2, "idle_timeout_seconds": 0.4, "address_auth_failures_per_minute": 0}
