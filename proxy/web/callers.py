@@ -90,6 +90,9 @@ class Callers:
     def cover(self, route: AbstractRoute, kind: Kind) -> None:
         self._rules[route] = self._of_kind[kind]
 
+    def covers(self, route: AbstractRoute) -> bool:
+        return route in self._rules
+
     def call(self, request: web.Request) -> Call:
         """Who calls for what; `enter` counts it."""
         rules = self._rules.get(request.match_info.route)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from proxy.merchant import Scope
+from proxy.web.public import create_public_app
 from web.lab import RETURN_URL, Answer, Lab, link_of
 
 MINUTE = 60_000
@@ -176,6 +177,13 @@ async def test_customers_behind_one_address_are_not_counted_together(lab: Lab) -
     assert [guess.status for guess in guesses] == [404, 404, 404, 429]
     for link in links:
         assert (await lab.call("GET", f"/return/{link}", token="", headers=of(CLIENT))).status in {200, 303}
+
+
+async def test_every_route_is_limited_but_those_that_cost_nothing(lab: Lab) -> None:
+    services = lab.dargah.services
+    routes = list(create_public_app(services).router.routes())
+    free = {route.resource.canonical for route in routes if route.resource and not services.callers.covers(route)}
+    assert {path for path in free if not path.startswith("/assets/")} == {"/healthz", "/readyz"}
 
 
 async def test_health_is_not_limited(lab: Lab) -> None:
