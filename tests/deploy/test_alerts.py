@@ -82,6 +82,7 @@ CASES = {
     "DargahLoopLate": Case(
         buckets("dargah_loop_lag_seconds", "0.1", "1.0", 'instance="a:8081",'), True, {"instance": "a:8081"}
     ),
+    "DargahLoopFailing": Case({'dargah_loop_failures_total{loop="watch"}': (0, 1)}, True, {"loop": "watch"}),
     "DargahFiguresOld": Case({'dargah_figures_age_seconds{instance="a:8081"}': (5, 90)}, labels={"instance": "a:8081"}),
     "DargahRestarting": Case({f"process_start_time_seconds{INSIDE}": (0, 1)}, True, ONE),
     "DargahFilesRunningOut": Case(
