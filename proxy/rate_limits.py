@@ -53,7 +53,7 @@ class RateLimit:
             return None
         now *= per_minute
         end = now + self._window
-        full_at = self._full_at(key)
+        full_at = self._lately.get(key) or self._before.get(key, 0)
         # Further ahead than a window only where the clock was set back: that is nobody's fault.
         full_at = (full_at if now <= full_at <= end else now) + MINUTE
         left = end - full_at
@@ -66,14 +66,10 @@ class RateLimit:
 
     def check(self, key: str, now: int) -> None:
         """Raises RateLimited where `spend` would; counts nothing."""
-        full_at = self._full_at(key)
+        full_at = self._lately.get(key) or self._before.get(key, 0)
         end = now * self.per_minute + self._window
         if full_at and full_at <= end < full_at + MINUTE:
             raise self._refusal(end - full_at - MINUTE)
-
-    def _full_at(self, key: str) -> int:
-        full_at = self._lately.get(key)
-        return self._before.get(key, 0) if full_at is None else full_at
 
     def _refusal(self, left: int) -> RateLimited:
         return RateLimited(self.name, self.per_minute, self._seconds(-left))
