@@ -98,7 +98,7 @@ async def test_a_newer_database_is_refused_and_the_lock_given_back(tmp_path: Pat
     path = tmp_path / "dargah.db"
     await (await open_store(path, now=lambda: NOW)).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("INSERT INTO schema_versions VALUES (9999, 'later', 0)")
+        connection.execute("INSERT INTO schema_versions VALUES (9999, 'later', 0, 9999)")
     connection.close()
     for _ in range(2):
         with pytest.raises(StoreTooNew, match="9999"):

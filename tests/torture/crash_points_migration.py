@@ -59,7 +59,7 @@ def _make_old(path: Path, version: int) -> None:
     connection.execute(_VERSIONS)
     for number, name, script in load_migrations("sqlite")[:version]:
         connection.executescript(script)
-        connection.execute("INSERT INTO schema_versions VALUES (?, ?, ?)", (number, name, EPOCH))
+        connection.execute("INSERT INTO schema_versions VALUES (?, ?, ?, ?)", (number, name, EPOCH, number))
     connection.close()
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from proxy.adapters.queries import load_migrations
-from proxy.adapters.store.versions import StoreTooNew
+from proxy.adapters.store.versions import COLUMNS, NEWER, StoreTooNew, oldest_code
 
 OLDEST_SERVER: Final = 14
 # The locks of this application's own; a merchant's are hashes of its id, so these two never meet but by chance.
@@ -15,9 +15,12 @@ _VERSIONS: Final = """
 CREATE TABLE IF NOT EXISTS schema_versions (
     version bigint PRIMARY KEY,
     name text NOT NULL,
-    applied_at bigint NOT NULL
+    applied_at bigint NOT NULL,
+    oldest_code bigint NOT NULL
 )
 """
+
+_RECORD: Final = f"INSERT INTO schema_versions ({COLUMNS}) VALUES ($1, $2, $3, $4)"  # noqa: S608  names of ours
 
 
 class ServerTooOld(Exception):
@@ -42,15 +45,13 @@ async def _apply_next(connection: Any, migrations: tuple[tuple[int, str, str], .
     async with connection.transaction():
         await connection.execute(_LOCK)
         await connection.execute(_VERSIONS)
+        newer = await connection.fetchrow(NEWER.format(known=len(migrations)))
+        if newer is not None:
+            raise StoreTooNew(newer[0], newer[1], len(migrations))
         version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_versions")
-        if version > len(migrations):
-            raise StoreTooNew(
-                f"the database is at schema version {version} and this Dargah knows {len(migrations)}: "
-                "start the newer Dargah that migrated it"
-            )
-        if version == len(migrations):
+        if version >= len(migrations):
             return False
         number, name, script = migrations[version]
         await connection.execute(script)
-        await connection.execute("INSERT INTO schema_versions VALUES ($1, $2, $3)", number, name, now)
+        await connection.execute(_RECORD, number, name, now, oldest_code(number, script))
         return True

@@ -1,5 +1,33 @@
-"""What a database's migrations may say no to."""
+"""Which schema versions a Dargah works with: its own, and newer ones whose migrations only added to it.
+
+A migration says in a comment of its own line, such as `-- oldest code: 1`, which schema version the oldest code knows
+that works beside it. Without the line that is the migration's own version: older code then refuses the database.
+"""
+
+import re
+from typing import Final
+
+COLUMNS: Final = "version, name, applied_at, oldest_code"
+NEWER: Final = """
+SELECT version, name FROM schema_versions WHERE version > {known} AND oldest_code > {known}
+ORDER BY version DESC LIMIT 1
+"""
+"""The newest migration, if any, beside which code that knows `known` versions does not work."""
+
+_OLDEST_CODE: Final = re.compile(r"^-- oldest code: ([0-9]+)$", re.MULTILINE)
 
 
 class StoreTooNew(Exception):
-    """The database was migrated by a newer Dargah than this one."""
+    """The database was migrated by a newer Dargah than this one, in a way that this one does not work with."""
+
+    def __init__(self, version: int, name: str, known: int) -> None:
+        super().__init__(
+            f"the database is at schema version {version} ({name}) and this Dargah knows {known}: "
+            "start the newer Dargah that migrated it"
+        )
+
+
+def oldest_code(number: int, script: str) -> int:
+    """The schema version of the oldest code that works once this migration is applied."""
+    said = _OLDEST_CODE.search(script)
+    return number if said is None else int(said[1])
