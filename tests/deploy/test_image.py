@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from e2e.playground import API_KEY, KEY_RING, OPERATOR_TOKEN, RETURN_ORIGIN, Rec
 
 from deploy import container, image
 from deploy.container import START_SECONDS, Container
-from deploy.dockerfile import Stage
+from deploy.dockerfile import REPOSITORY, Stage
+from deploy.image import run
 from proxy.demo.stage import free_port
 
-pytestmark = [pytest.mark.timeout(60, func_only=True), pytest.mark.xdist_group("image")]
+pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("image")]
 # `make test-image` sets it.
 if os.environ.get("DARGAH_TEST_IMAGE") != "required":
     pytest.skip(
@@ -33,7 +35,7 @@ Built = tuple[Stage, image.Root]
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     folder = tmp_path_factory.mktemp("image")
     yield image.build(folder / "roots")
-    image.run("rm", "-rf", folder)
+    run("rm", "-rf", folder)
 
 
 @dataclass(frozen=True)
@@ -169,3 +171,24 @@ def test_the_user_owns_nothing_but_its_data_and_its_secrets(built: Built) -> Non
     uid = int(root.user.partition(":")[0])
     owned_paths = [path for path in root.path.rglob("*") if not path.is_symlink() and path.stat().st_uid == uid]
     assert {str(path.relative_to(root.path)) for path in owned_paths} == {"data", "etc/dargah"}
+
+
+def test_the_page_s_steps_on_a_server_install_it(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "operations.md").read_text("utf-8").partition("## On a server")[2]
+    [steps, *_] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    # Debian's packages are in the root already, and no systemd runs in it.
+    lines = [line for line in steps.splitlines() if not line.startswith(("apt-get ", "systemctl "))]
+    root = image.Root.empty(tmp_path / "server", image.base_tar("bookworm"))
+    root.workdir = "/src"
+    checkout = root.inside(".")
+    run("git", "clone", "-q", REPOSITORY, checkout)
+    root.inside("/etc/systemd/system").mkdir(parents=True, exist_ok=True)
+    try:
+        root.run(["sh", "-euc", "\n".join(lines)])
+        serve = ". /etc/dargah/settings; DARGAH_PUBLIC_URL=$DARGAH_PUBLIC_URL /opt/dargah/bin/dargah config"
+        root.run(["sh", "-euc", f"export DARGAH_SECRETS_DIR=/etc/dargah/secrets; {serve}"])
+        modes = {path.name: path.stat().st_mode & 0o777 for path in root.inside("/etc/dargah/secrets").iterdir()}
+        assert modes == {"dargah_keys": 0o600, "dargah_admin_token": 0o600}
+        assert root.inside("/etc/systemd/system/dargah.service").is_file()
+    finally:
+        run("rm", "-rf", root.path)
