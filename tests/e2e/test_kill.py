@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,19 @@ Killable = tuple[Shop, Process]
 
 @pytest.fixture
 async def killable(folder: Path) -> AsyncIterator[Killable]:
+    async with in_folder(folder) as made:
+        yield made
+
+
+@pytest.fixture
+async def killable_alone(tmp_path: Path) -> AsyncIterator[Killable]:
+    """On a file, where whoever starts knows that the one before is dead; on a server its leases run out first."""
+    async with in_folder(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def in_folder(folder: Path) -> AsyncIterator[Killable]:
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway())
         made = await stack.enter_async_context(receiver())
@@ -32,8 +45,8 @@ async def killable(folder: Path) -> AsyncIterator[Killable]:
         yield replace(shop, url=process.url), process
 
 
-async def test_killed_after_the_invoice_was_asked_for(killable: Killable) -> None:
-    shop, process = killable
+async def test_killed_after_the_invoice_was_asked_for(killable_alone: Killable) -> None:
+    shop, process = killable_alone
     await shop.fault("request", "delay", seconds=3, processed=True, times=1)
     asking = asyncio.create_task(shop.create(key="cut", order_id="cut"))
 
@@ -70,8 +83,8 @@ async def test_killed_after_the_customer_paid(killable: Killable) -> None:
     assert (event["type"], event["data"]["id"]) == ("payment.paid", payment["id"])
 
 
-async def test_killed_between_check_and_webhook(killable: Killable) -> None:
-    shop, process = killable
+async def test_killed_between_check_and_webhook(killable_alone: Killable) -> None:
+    shop, process = killable_alone
     shop.receiver.status = 500
     payment = await shop.created()
     await shop.come_back(await shop.act(payment, "pay"))
@@ -85,8 +98,8 @@ async def test_killed_between_check_and_webhook(killable: Killable) -> None:
     assert len({headers["webhook-id"] for headers, _ in shop.receiver.requests}) == 1
 
 
-async def test_killed_while_the_webhook_is_on_its_way(killable: Killable) -> None:
-    shop, process = killable
+async def test_killed_while_the_webhook_is_on_its_way(killable_alone: Killable) -> None:
+    shop, process = killable_alone
     arrived, hold = asyncio.Event(), asyncio.Event()
     shop.receiver.hold = (arrived, hold)
     payment = await shop.created()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from e2e.playground import API_KEY, Shop, eventually, playground
@@ -110,7 +111,7 @@ async def test_a_gateway_that_is_away_for_a_day_loses_nothing(time: Time) -> Non
 
     statuses = [(await shop.payment(payment["id"]))["status"] for payment in everyone]
     assert statuses == ["paid"] * 3 + ["expired"] * 2 + ["canceled"]
-    events = await shop.receiver.told(2 + len(everyone))
+    events = await eventually(lambda: told_once(shop, 2 + len(everyone)))
     credited = {event["data"]["id"]: event["data"] for event in events if event["type"] == "payment.paid"}
     assert credited.keys() == {payment["id"] for payment in paid_before}
     captured = [invoice for invoice in await time.ledger() if invoice["state"] == "captured"]
@@ -142,6 +143,14 @@ async def test_money_taken_on_the_last_minute_of_the_watch_is_credited_after_a_d
 
     assert await eventually(told)
     assert await time.dargah.services.store.watch(time.shop.merchant_id, payment["id"]) is None
+
+
+async def told_once(shop: Shop, count: int) -> list[dict[str, Any]] | None:
+    """What was told, each event once, when that is so much. A clock that jumps while a webhook of Dargah's own loops is
+    on its way ends its lease, and the same event is sent again.
+    """
+    bodies = {headers["webhook-id"]: orjson.loads(body) for headers, body in shop.receiver.requests}
+    return list(bodies.values()) if len(bodies) >= count else None
 
 
 def _return_url(payment: dict[str, Any], ledger: list[dict[str, Any]]) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from databases.places import AnyStore
 from e2e.playground import Shop, playground
 
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
@@ -154,13 +153,13 @@ async def test_a_full_disk_is_not_ready_but_alive(tmp_path: Path) -> None:
 async def test_a_store_that_is_stuck_leaves_the_process_alive(
     played: tuple[Shop, Dargah], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop, _ = played
+    shop, dargah = played
     stuck = asyncio.Event()
 
-    async def ping(_store: AnyStore) -> None:
+    async def ping() -> None:
         await stuck.wait()
 
-    monkeypatch.setattr(AnyStore, "ping", ping)
+    monkeypatch.setattr(dargah.services.store, "ping", ping)
     monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.05)
     unready, alive = await asyncio.gather(get(shop, "/readyz"), get(shop, "/healthz"))
     assert (unready[0], alive[0]) == (503, 200)
