@@ -13,6 +13,7 @@ from proxy.errors import (
     GatewayUnclear,
     IdempotencyKeyReused,
     LeaseLost,
+    NotFound,
     PaymentClosed,
     RequestInProgress,
     Unavailable,
@@ -142,6 +143,10 @@ class Checkout:
         await self._store.transition(Change(payment, payment, entries=(noted,), watch=plan, watch_read=read))
         return await self.check(payment, read=plan, plan=plan)
 
+    def gateway_is_down(self, payment: Payment) -> bool:
+        """Whether the payment's gateway has not been answering lately, and is being spared."""
+        return self._gate.spares(payment.terminal_id)
+
     async def gateway_pay_url(self, payment: Payment) -> str:
         """Where the customer of a pending payment pays."""
         terminal = await self._directory.terminal(payment.merchant_id, payment.terminal_id)
@@ -210,7 +215,10 @@ class Checkout:
         return Checkup(payment, calls[-1][0])
 
     async def _by_link(self, link: str) -> Payment:
-        return await self._store.payment_by_link(merchant_of_link(link) or "", link)
+        merchant_id = merchant_of_link(link)
+        if merchant_id is None:
+            raise NotFound("payment")
+        return await self._store.payment_by_link(merchant_id, link)
 
     def _new_payment(self, token: Token, terminal: Terminal, order: Order, now: int) -> Payment:
         return Payment(

@@ -101,6 +101,11 @@ class Gate:
         """Whether a call could start now without waiting."""
         return self._free(self._terminals.setdefault(terminal_id, _Terminal()))
 
+    def spares(self, terminal_id: str) -> bool:
+        """Whether this terminal's gateway is being spared now; to look takes nobody's turn as the probe."""
+        terminal = self._terminals.get(terminal_id)
+        return terminal is not None and terminal.failures >= FAILURES_TO_OPEN and terminal.closed_until > self._now()
+
     def refuse_when_open(self, terminal_id: str) -> None:
         """Raises CircuitOpen while this terminal's gateway is being spared."""
         wait = self.spared_for(terminal_id)

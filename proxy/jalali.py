@@ -1,7 +1,7 @@
 """Dates of the Iranian calendar (Jalali), and the time of day in Tehran.
 
-A year is a leap year where (25y + 11) mod 33 < 8. From 1244 to 1503 (1865 to 2124) that is the official calendar, as ICU
-and the University of Tehran have it; the cycle of 2820 years that many libraries use is a day off in 1404.
+A year is a leap year where (25y + 11) mod 33 < 8. From 1244 to 1503 (1865 to 2124) that is the official calendar, as
+ICU and the University of Tehran have it; the cycle of 2820 years that many libraries use is a day off in 1404.
 """
 
 import re

@@ -44,9 +44,28 @@ class ReturnMethod(StrEnum):
     POST = "post"
 
 
+class Language(StrEnum):
+    """What customers are shown their pages in."""
+
+    PERSIAN = "fa"
+    ENGLISH = "en"
+
+
 TERMINAL_SCOPE = "terminal:"
 ALL_SCOPES = frozenset(Scope)
 DEFAULT_SCOPES = frozenset({Scope.PAYMENTS_WRITE, Scope.PAYMENTS_READ, Scope.WEBHOOKS})
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How a merchant's customers see it: a Persian name beside its name, `#rrggbb`, one language for all of them, and
+    the logo's digest, by which its picture is kept.
+    """
+
+    name_fa: str | None = None
+    colour: str | None = None
+    language: Language | None = None
+    logo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,11 @@ class Merchant:
     return_origins: tuple[str, ...]
     created_at: int
     updated_at: int
+    looks: Looks = Looks()
+
+    def called(self, language: Language) -> str:
+        """Its name in a language."""
+        return (self.looks.name_fa if language is Language.PERSIAN else None) or self.name
 
 
 @dataclass(frozen=True, slots=True)

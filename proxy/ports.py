@@ -226,9 +226,18 @@ class Retention(Protocol):
 class Registry(Protocol):
     """What the operator and the merchant set up. Every write of the operator's carries its audit entry."""
 
-    async def add_merchant(self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry) -> None: ...
-    async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
-        """Also replaces the secrets given. Raises NotFound."""
+    async def add_merchant(
+        self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry, logo: bytes | None = None
+    ) -> None: ...
+    async def save_merchant(
+        self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = (), logo: bytes | None = None
+    ) -> None:
+        """Also replaces the secrets given, and the logo: by a new one, or by none where its digest is gone. Raises
+        NotFound.
+        """
+
+    async def logo(self, merchant_id: str, digest: str) -> bytes:
+        """The picture of this digest. Raises NotFound when it is not the merchant's present one."""
 
     async def merchant(self, merchant_id: str) -> Merchant:
         """Raises NotFound."""

@@ -1,5 +1,10 @@
 """`dargah merchant`."""
 
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import click
 
 from proxy.cli.api import Api
@@ -15,6 +20,34 @@ _origins = click.option(
 )
 
 
+_Command = Callable[..., Any]
+
+
+def _looks(command: _Command) -> _Command:
+    """The options of how customers see a merchant. An empty one takes away what was set."""
+    for option in (
+        click.option("--logo", metavar="FILE", help="A PNG file of at most 20 kB and 512 pixels."),
+        click.option("--language", metavar="fa|en", help="The pages' language. Without it the browser's decides."),
+        click.option("--colour", metavar="#RRGGBB", help="The buttons' colour."),
+        click.option("--name-fa", metavar="NAME", help="The name on Persian pages."),
+    ):
+        command = option(command)
+    return command
+
+
+def _given_looks(name_fa: str | None, colour: str | None, language: str | None, logo: str | None) -> dict[str, Any]:
+    image = None if not logo else base64.b64encode(_read(Path(logo))).decode()
+    texts = given(name_fa=name_fa, colour=colour, language=language, logo=image if logo else logo)
+    return {name: text or None for name, text in texts.items()}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from None
+
+
 @click.group()
 def merchant() -> None:
     """Who sells: a name, and the origins that customers may be sent back to."""
@@ -23,10 +56,11 @@ def merchant() -> None:
 @merchant.command()
 @click.option("--name", required=True, help="What people call it.")
 @_origins
+@_looks
 @operator_command
-def create(*, api: Api, out: Output, name: str, return_origins: tuple[str, ...]) -> None:
+def create(*, api: Api, out: Output, name: str, return_origins: tuple[str, ...], **looks: Any) -> None:
     """Add a merchant, and show the secret that signs its customers' way back."""
-    made = api.post("/merchants", {"name": name, "return_origins": list(return_origins)})
+    made = api.post("/merchants", {"name": name, "return_origins": list(return_origins), **_given_looks(**looks)})
     out.record(made, shown_once="return_secret")
 
 
@@ -50,10 +84,14 @@ def show(*, api: Api, out: Output, merchant_id: str) -> None:
 @click.argument("merchant_id")
 @click.option("--name", help="A new name.")
 @_origins
+@_looks
 @operator_command
-def update(*, api: Api, out: Output, merchant_id: str, name: str | None, return_origins: tuple[str, ...]) -> None:
-    """Change a merchant. The origins given replace the old ones."""
-    out.record(api.patch(merchant_path(merchant_id), given(name=name, return_origins=return_origins)))
+def update(
+    *, api: Api, out: Output, merchant_id: str, name: str | None, return_origins: tuple[str, ...], **looks: Any
+) -> None:
+    """Change a merchant. The origins given replace the old ones, and an empty option takes away what was set."""
+    changes = given(name=name, return_origins=return_origins) | _given_looks(**looks)
+    out.record(api.patch(merchant_path(merchant_id), changes))
 
 
 @merchant.command("rotate-return-secret")

@@ -7,7 +7,7 @@ returned once, by the call that makes it. Methods raise InvalidInput, NotFound, 
 
 from proxy.setup.endpoints import EndpointChanges, Endpoints
 from proxy.setup.fields import EVENT_TYPES, HttpPolicy
-from proxy.setup.merchants import MerchantChanges, Merchants
+from proxy.setup.merchants import MerchantChanges, MerchantLooks, Merchants
 from proxy.setup.rotation import Rotated, Rotation
 from proxy.setup.terminals import TerminalChanges, Terminals
 from proxy.setup.tokens import Tokens
@@ -17,6 +17,7 @@ __all__ = [
     "EndpointChanges",
     "HttpPolicy",
     "MerchantChanges",
+    "MerchantLooks",
     "Rotated",
     "Setup",
     "TerminalChanges",

@@ -9,12 +9,17 @@ from proxy.clock import rfc3339
 from proxy.findings import Finding, Level
 from proxy.merchant import AuditEntry, Merchant, Terminal, Token
 from proxy.setup import Rotated
+from proxy.web.logos import logo_path
 
 
 def merchant_object(merchant: Merchant) -> dict[str, Any]:
     return {
         "id": merchant.id,
         "name": merchant.name,
+        "name_fa": merchant.looks.name_fa,
+        "colour": merchant.looks.colour,
+        "language": merchant.looks.language,
+        "logo_path": logo_path(merchant),
         "return_origins": list(merchant.return_origins),
         "created_at": rfc3339(merchant.created_at),
         "updated_at": rfc3339(merchant.updated_at),

@@ -1,5 +1,6 @@
 """The bodies and queries of the operator's API: shapes only; what a field may mean is the set-up's to say."""
 
+import base64
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -8,11 +9,13 @@ from proxy.audit_chain import INSTALLATION
 from proxy.clock import parse_rfc3339
 from proxy.facts import Decision
 from proxy.ids import merchant_of_id
+from proxy.images import MAX_BYTES
 from proxy.merchant import (
     DEFAULT_SCOPES,
     DEFAULT_STOREFRONT,
     TERMINAL_SCOPE,
     AmountUnit,
+    Language,
     Mode,
     ReturnMethod,
     Scope,
@@ -24,6 +27,7 @@ from proxy.web.schemas import Cursor, Input, PageQuery, PaymentQuery, Url, free_
 
 MAX_ORIGINS: Final = 50
 _MAX_DIGITS: Final = 9
+_LOOKS: Final = ("name_fa", "colour", "language", "logo")
 
 
 def _time(value: str) -> str:
@@ -63,11 +67,23 @@ def _is_terminal_scope(scope: Any) -> bool:
     return isinstance(scope, str) and scope.startswith(TERMINAL_SCOPE)
 
 
+def _from_base64(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError:
+        raise refuse("not_base64", "must be a PNG file in base64", "باید فایل PNG به‌صورت base64 باشد") from None
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Secret = Annotated[str, Field(min_length=1, max_length=1000)]
 Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
 ModeName = Annotated[Mode, Field(strict=False)]
 ScopeName = Annotated[Scope, Field(strict=False)]
+LanguageName = Annotated[Language, Field(strict=False)]
+Colour = Annotated[str, Field(max_length=10)]
+Image = Annotated[bytes, BeforeValidator(_from_base64), Field(max_length=MAX_BYTES)]
 RoleName = Annotated[Role, Field(strict=False)]
 MerchantId = Annotated[str, AfterValidator(_merchant_id)]
 Chain = Annotated[str, AfterValidator(_chain)]
@@ -93,11 +109,22 @@ class Changes(Input):
 class NewMerchant(Input):
     name: Text
     return_origins: Origins = Field(default_factory=list)
+    name_fa: Text | None = None
+    colour: Colour | None = None
+    language: LanguageName | None = None
+    logo: Image | None = Field(default=None, repr=False)
+
+    def looks(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _LOOKS if name in self.model_fields_set}
 
 
 class ChangedMerchant(Changes):
     name: Text = ""
     return_origins: Origins = Field(default_factory=list)
+    name_fa: Text | None = None
+    colour: Colour | None = None
+    language: LanguageName | None = None
+    logo: Image | None = Field(default=None, repr=False)
 
 
 class NewTerminal(Input):

@@ -7,7 +7,7 @@ from aiohttp import web
 from proxy.errors import NotFound
 from proxy.ids import merchant_of_id
 from proxy.operators import Caller
-from proxy.setup import EndpointChanges, MerchantChanges, TerminalChanges
+from proxy.setup import EndpointChanges, MerchantChanges, MerchantLooks, TerminalChanges
 from proxy.web.admin_objects import merchant_object, terminal_object, token_object
 from proxy.web.admin_schemas import (
     ChangedMerchant,
@@ -40,7 +40,8 @@ class AdminSetup:
 
     async def create_merchant(self, request: web.Request, caller: Caller) -> web.Response:
         body = validated(NewMerchant, await read_object(request))
-        merchant, secret = await self._setup.create_merchant(body.name, body.return_origins, actor=caller.name)
+        looks = cast("MerchantLooks", body.looks())
+        merchant, secret = await self._setup.create_merchant(body.name, body.return_origins, actor=caller.name, **looks)
         request[MERCHANT_ID] = merchant.id
         return json_answer(merchant_object(merchant) | {"return_secret": secret}, CREATED)
 

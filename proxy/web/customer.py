@@ -15,8 +15,10 @@ from proxy.payment import Payment, Status
 from proxy.way_back import way_back_url
 from proxy.web.callers import link_of
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
-from proxy.web.pages import PAGE_HEADERS, WayBack, payment_page, way_back_page
+from proxy.web.page_look import PAGE_HEADERS
+from proxy.web.pages import Frame, WayBack, gateway_down_page, invitation_page, payment_page, way_back_page
 from proxy.web.parsing import read_body
+from proxy.web.previews import is_ahead, is_preview
 from proxy.web.problems import BodyTooLarge, BodyTooSlow, MalformedBody
 from proxy.web.services import SERVICES, Services
 from proxy.wire import location
@@ -29,14 +31,20 @@ OPEN: Final = (Status.CREATED, Status.PENDING)
 
 
 async def pay(request: web.Request) -> web.Response:
-    """To the gateway while the payment can be paid; otherwise a page that says what became of it."""
+    """To the gateway while the payment can be paid; otherwise a page that says what became of it.
+
+    While the gateway is not answering, the customer is told so and may `go` there all the same.
+    """
     services = request.app[SERVICES]
-    if request.method == hdrs.METH_HEAD:
+    going = "go" in request.query
+    if request.method == hdrs.METH_HEAD or (not going and is_preview(request)):
         return await _glance(request)
     payment = _seen(request, await services.tasks.run(services.checkout.opened(link_of(request))))
-    if payment.status is Status.PENDING and services.now() < payment.expires_at:
-        return _see_other(await services.checkout.gateway_pay_url(payment))
-    return await _page(request, payment)
+    if not _can_be_paid(services, payment):
+        return await _page(request, payment)
+    if not going and services.checkout.gateway_is_down(payment):
+        return gateway_down_page(*await _framed(request, payment))
+    return _see_other(await services.checkout.gateway_pay_url(payment))
 
 
 async def come_back(request: web.Request) -> web.Response:
@@ -46,14 +54,14 @@ async def come_back(request: web.Request) -> web.Response:
     costs the gateway nothing.
     """
     services = request.app[SERVICES]
-    if request.method == hdrs.METH_HEAD:
+    if request.method == hdrs.METH_HEAD or (request.method == hdrs.METH_GET and is_preview(request)):
         return await _glance(request)
     checkup = await _checkup(request, services)
     payment = _seen(request, checkup.payment)
     # "Not paid yet" is an answer, and the shop can show it; only an outcome that is unknown is waited for here.
     known = payment.status not in OPEN or isinstance(checkup.fact, NotPaid)
     if known and payment.return_url is not None:
-        return await _send_home(services, payment, payment.return_url)
+        return await _send_home(request, payment, payment.return_url)
     return await _page(request, payment)
 
 
@@ -65,26 +73,45 @@ async def _checkup(request: web.Request, services: Services) -> Checkup:
 
 
 async def _glance(request: web.Request) -> web.Response:
-    """HEAD is for previews and scanners, who are nobody's customers: it asks and records nothing."""
-    _seen(request, await _by_link(request.app[SERVICES], link_of(request)))
-    return web.Response(headers=PAGE_HEADERS)
+    """Previews and scanners are nobody's customers: nothing is asked or recorded for them, and nothing redirects."""
+    services = request.app[SERVICES]
+    payment = _seen(request, await _by_link(services, link_of(request)))
+    if request.method == hdrs.METH_HEAD:
+        return web.Response(headers=PAGE_HEADERS)
+    if _can_be_paid(services, payment):
+        frame, _, _ = await _framed(request, payment)
+        page = invitation_page(frame, payment)
+    else:
+        page = await _page(request, payment)
+    if is_ahead(request):
+        # What was fetched ahead is thrown away, and the customer who does come asks anew.
+        page.set_status(503)
+    return page
+
+
+def _can_be_paid(services: Services, payment: Payment) -> bool:
+    return payment.status is Status.PENDING and services.now() < payment.expires_at
 
 
 async def _page(request: web.Request, payment: Payment) -> web.Response:
-    services = request.app[SERVICES]
-    merchant = await services.directory.merchant(payment.merchant_id)
-    url = payment.return_url
-    way_back = None if url is None else await _way_back(services, payment, url)
+    frame, payment, way_back = await _framed(request, payment)
     again = _again(request) if payment.status in OPEN else None
-    return payment_page(payment, merchant.name, way_back, again=again, now=services.now())
+    return payment_page(frame, payment, way_back, again=again, now=request.app[SERVICES].now())
 
 
-async def _send_home(services: Services, payment: Payment, return_url: str) -> web.Response:
+async def _framed(request: web.Request, payment: Payment) -> tuple[Frame, Payment, WayBack | None]:
+    services, url = request.app[SERVICES], payment.return_url
+    merchant = await services.directory.merchant(payment.merchant_id)
+    return Frame.of(request, merchant), payment, None if url is None else await _way_back(services, payment, url)
+
+
+async def _send_home(request: web.Request, payment: Payment, return_url: str) -> web.Response:
+    services = request.app[SERVICES]
     way_back = await _way_back(services, payment, return_url)
     if way_back.fields is None:
         return _see_other(way_back.url)
     merchant = await services.directory.merchant(payment.merchant_id)
-    return way_back_page(merchant.name, way_back)
+    return way_back_page(Frame.of(request, merchant), way_back)
 
 
 async def _way_back(services: Services, payment: Payment, return_url: str) -> WayBack:

@@ -50,7 +50,7 @@ async def create_payment(request: web.Request) -> web.Response:
 
 async def get_payment(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_READ)
-    payment = await _own_payment(request, token)
+    payment = await own_payment(request, token)
     return json_answer(payment_object(request.app[SERVICES], payment))
 
 
@@ -76,14 +76,14 @@ async def check_payment(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_WRITE)
     services = request.app[SERVICES]
     await read_body(request)
-    payment = await _own_payment(request, token)
+    payment = await own_payment(request, token)
     checkup = await services.tasks.run(services.checkout.check(payment))
     return json_answer(payment_object(services, checkup.payment) | {"check": _check_object(checkup)})
 
 
 async def get_timeline(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_READ)
-    payment = await _own_payment(request, token)
+    payment = await own_payment(request, token)
     return json_answer(timeline_object(await read_history(request.app[SERVICES].store, payment)))
 
 
@@ -101,7 +101,7 @@ def created_reply(services: Services, payment: Payment) -> Reply:
     return Reply(201, orjson.dumps(payment_object(services, payment)))
 
 
-async def _own_payment(request: web.Request, token: Token) -> Payment:
+async def own_payment(request: web.Request, token: Token) -> Payment:
     """The payment of the path. Raises NotFound when it is not one that this token sees."""
     payment_id = request.match_info["payment_id"]
     if merchant_of_id(payment_id) != token.merchant_id:

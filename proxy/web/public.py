@@ -6,11 +6,12 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.console import routes as console
 from proxy.errors import DargahError
-from proxy.web import customer, deliveries, endpoints, events, facade, health, payments
+from proxy.web import assets, customer, deliveries, endpoints, events, facade, health, logos, payments, portal_links, qr
 from proxy.web.callers import Kind
 from proxy.web.middleware import observe
-from proxy.web.pages import error_page
+from proxy.web.pages import Frame, error_page
 from proxy.web.parsing import MAX_BODY_BYTES
 from proxy.web.problems import problem_response
 from proxy.web.services import SERVICES, Services
@@ -22,6 +23,7 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/v1/payments/{payment_id}", payments.get_payment),
     ("POST", "/v1/payments/{payment_id}/check", payments.check_payment),
     ("GET", "/v1/payments/{payment_id}/timeline", payments.get_timeline),
+    ("GET", "/v1/payments/{payment_id}/qr.svg", qr.get_qr),
     ("POST", "/v1/webhook-endpoints", endpoints.create_endpoint),
     ("GET", "/v1/webhook-endpoints", endpoints.list_endpoints),
     ("GET", "/v1/webhook-endpoints/{endpoint_id}", endpoints.get_endpoint),
@@ -35,12 +37,15 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/v1/webhook-endpoints/{endpoint_id}/stats", deliveries.get_stats),
     ("GET", "/v1/deliveries/{delivery_id}", deliveries.get_delivery),
     ("POST", "/v1/deliveries/{delivery_id}/retry", deliveries.retry_delivery),
+    ("POST", "/v1/portal-links", portal_links.create_portal_link),
     ("POST", "/v1/events/test", events.trigger),
     ("GET", "/v1/events", events.list_events),
     ("GET", "/v1/events/{event_id}", events.get_event),
     ("GET", "/pay/{link}", customer.pay),
     ("GET", "/return/{link}", customer.come_back),
     ("POST", "/return/{link}", customer.come_back),
+    ("GET", assets.ASSET, assets.get_asset),
+    ("GET", logos.LOGO, logos.get_logo),
     ("GET", "/healthz", health.healthz),
     ("GET", "/readyz", health.readyz),
 )
@@ -74,7 +79,7 @@ def _kind(method: str, path: str) -> Kind | None:
     """What a route is limited as; health checks are not."""
     if path.startswith(CUSTOMER_PATHS):
         return Kind.PAGE
-    if not path.startswith("/v1/"):
+    if not path.startswith(("/v1/", "/logos/")):
         return None
     return Kind.CREATE if (method, path) == ("POST", "/v1/payments") else Kind.CALL
 
@@ -88,6 +93,8 @@ def operations() -> Iterator[tuple[str, str]]:
 def _render_error(request: web.Request, error: DargahError) -> web.StreamResponse:
     if facade.answers(request.path):
         return facade.error_response(error)
+    if console.hangs(request.path):
+        return console.render_error(request, error)
     if request.path.startswith(CUSTOMER_PATHS) or facade.pays(request.path):
-        return error_page(error, returning=request.path.startswith(RETURN_PATH))
+        return error_page(error, Frame.of(request), returning=request.path.startswith(RETURN_PATH))
     return problem_response(error)

@@ -1,56 +1,198 @@
-"""The pages themselves: a word for every status, and every error."""
+"""The pages themselves: words for every status and error, in both languages."""
+
+import re
+from dataclasses import fields, replace
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from core.payments import PENDING
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.errors import NotFound, Overloaded, StoreUnavailable
+from proxy.merchant import Language, Looks, Merchant
 from proxy.payment import Status
 from proxy.web import pages
-from proxy.web.pages import OUTCOMES, error_page, persian_number, persian_toman
+from proxy.web.colours import luminance, text_on
+from proxy.web.languages import SPEECHES, accepted
+from proxy.web.page_words import Speech, Words
+from proxy.web.pages import Frame, error_page, invitation_page, payment_page
+from proxy.web.previews import is_ahead, is_preview
 from proxy.web.problems import InternalError
 
-
-def text(response: object) -> str:
-    body = getattr(response, "body", b"")
-    assert isinstance(body, bytes)
-    return body.decode()
+EVERY_LANGUAGE = pytest.mark.parametrize("speech", SPEECHES.values(), ids=SPEECHES)
+BAD_WORDS = ("ناموفق", "لغو", "نشد", "شکست", "fail", "cancel", "declin", "unsuccess")
+MERCHANT = Merchant("mer_00000001", "Shop", (), 0, 0, Looks(name_fa="فروشگاه"))
 
 
-def test_every_status_has_its_words() -> None:
-    assert set(OUTCOMES) == set(Status)
-    assert len({words.title for words in OUTCOMES.values()}) == len(Status)
+def frame(language: Language = Language.PERSIAN, merchant: Merchant | None = None) -> Frame:
+    return Frame(SPEECHES[language], None, merchant, "")
 
 
+def text(response: web.Response) -> str:
+    assert isinstance(response.body, bytes)
+    return response.body.decode()
+
+
+def said(words: Words) -> str:
+    return f"{words.title} {words.text} {words.more}"
+
+
+@EVERY_LANGUAGE
+def test_every_status_has_its_words(speech: Speech) -> None:
+    assert set(speech.outcomes) == set(Status)
+    assert len({words.title for words in speech.outcomes.values()}) == len(Status)
+
+
+@EVERY_LANGUAGE
 @pytest.mark.parametrize("status", [Status.CREATED, Status.PENDING, Status.NEEDS_REVIEW, Status.PAID])
-def test_what_may_be_paid_is_not_called_failed(status: Status) -> None:
-    words = OUTCOMES[status]
-    assert not any(bad in f"{words.title} {words.text} {words.more}" for bad in ("ناموفق", "لغو", "نشد", "شکست"))
+def test_what_may_be_paid_is_not_called_failed(speech: Speech, status: Status) -> None:
+    assert not any(bad in said(speech.outcomes[status]).lower() for bad in BAD_WORDS)
 
 
-def test_numbers_are_persian() -> None:
-    assert persian_number(9_007_199_254_740_991) == "۹٬۰۰۷٬۱۹۹٬۲۵۴٬۷۴۰٬۹۹۱"
-    assert (persian_toman(150_000), persian_toman(12_345)) == ("۱۵٬۰۰۰", "۱٬۲۳۴٫۵")
+@EVERY_LANGUAGE
+def test_what_is_put_off_is_not_called_failed(speech: Speech) -> None:
+    for words in (speech.busy, speech.gateway_down, speech.time_is_up, speech.homeward):
+        assert not any(bad in said(words).lower() for bad in BAD_WORDS)
+
+
+@EVERY_LANGUAGE
+def test_every_label_says_something(speech: Speech) -> None:
+    empty = {field.name for field in fields(speech.labels) if not getattr(speech.labels, field.name)}
+    assert empty <= {"tehran"}, "Persian times need not say that they are Tehran's"
+    assert "{amount}" in speech.labels.to_pay
+    assert "{shop}" in speech.labels.to_pay
 
 
 def test_an_overload_asks_the_customer_to_wait_and_comes_back_by_itself() -> None:
     for error in (Overloaded(7), StoreUnavailable(1)):
-        page = error_page(error)
+        page = error_page(error, frame())
         assert page.status == 503
         assert page.headers["Retry-After"] == str(error.retry_after_seconds)
         assert f'content="{max(3, error.retry_after_seconds)}"' in text(page)
+        assert f'data-seconds="{max(3, error.retry_after_seconds)}"' in text(page)
         assert "لازم نیست دوباره پرداخت کنید" in text(page)
 
 
 def test_what_nobody_foresaw_shows_nothing_of_itself() -> None:
-    page = error_page(InternalError())
+    page = error_page(InternalError(), frame())
     assert page.status == 500
     assert "Traceback" not in text(page)
 
 
 def test_an_unknown_link_is_not_found() -> None:
-    assert error_page(NotFound("payment")).status == 404
+    assert error_page(NotFound("payment"), frame()).status == 404
 
 
 def test_polling_slows_down_and_never_stops() -> None:
     delays = [pages.Refresh.after(again).seconds for again in (0, 4, 9, 10, 99)]
     assert delays == [3, 5, 30, 30, 30]
     assert pages.Refresh.after(99).query == "?again=10"
+
+
+def test_a_page_that_waits_keeps_the_language_that_was_chosen() -> None:
+    assert pages.Refresh.after(1, Language.ENGLISH).query == "?again=2&lang=en"
+
+
+def test_each_language_writes_its_own_numbers_dates_and_direction() -> None:
+    payment = replace(PENDING, amount_rials=1_234_565, created_at=1_795_512_600_000)
+    persian, english = (
+        text(payment_page(frame(language, MERCHANT), payment, None, again=None, now=0)) for language in Language
+    )
+    assert '<html lang="fa" dir="rtl">' in persian
+    assert '<html lang="en" dir="ltr">' in english
+    for shown in ("۱۲۳٬۴۵۶٫۵ <i>تومان</i>", "۱٬۲۳۴٬۵۶۵ ریال", "سه‌شنبه ۳ آذر ۱۴۰۵، ساعت ۱۳:۰۰", "فروشگاه"):
+        assert shown in persian
+    for shown in ("123,456.5 <i>toman</i>", "1,234,565 rial", "24 November 2026, 13:00", "Tehran time", "Shop"):
+        assert shown in english
+    assert not re.search("[۰-۹]", english)
+    assert '<time datetime="2026-11-24T09:30:00.000Z">' in persian
+
+
+def test_a_preview_tells_who_asks_for_how_much_and_nothing_that_is_the_customers() -> None:
+    payment = replace(PENDING, amount_rials=150_000, order_id="secret-order", description="secret", link="L" * 30)
+    page = text(invitation_page(frame(merchant=MERCHANT), payment))
+    graph = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]*)">', page))
+    assert graph["title"] == "پرداخت ۱۵٬۰۰۰ تومان به فروشگاه"
+    assert graph["site_name"] == "فروشگاه"
+    assert graph["locale"] == "fa_IR"
+    assert not any("secret" in value or payment.link in value for value in graph.values())
+    assert payment.link not in page
+
+
+def test_a_colour_is_the_buttons_and_the_policy_lets_it_in() -> None:
+    merchant = replace(MERCHANT, looks=Looks(colour="#ffcc00"))
+    page = invitation_page(frame(merchant=merchant), PENDING)
+    plain = invitation_page(frame(merchant=MERCHANT), PENDING)
+    assert "<style>:root{--brand:#ffcc00;--on-brand:#000}</style>" in text(page)
+    assert page.headers["Content-Security-Policy"].count("'sha256-") == 3
+    assert plain.headers["Content-Security-Policy"].count("'sha256-") == 2
+
+
+@given(st.integers(0, 0xFFFFFF))
+def test_what_is_written_on_any_colour_can_be_read(number: int) -> None:
+    colour = f"#{number:06x}"
+    lighter, darker = sorted((luminance(colour), {"#000": 0.0, "#fff": 1.0}[text_on(colour)]), reverse=True)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", None),
+        ("en-US,en;q=0.9", "en"),
+        ("fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7", "fa"),
+        ("de-DE, en;q=0.8, fa;q=0.9", "fa"),
+        ("EN", "en"),
+        ("fa;q=0, en;q=0.1", "en"),
+        ("en;q=0", None),
+        ("de", None),
+        ("*", None),
+        ("en;q=x,fa;q=0.1", "fa"),
+        ("en;q=nan", None),
+        (",;;,=", None),
+        ("x," * 10_000 + "en", None),
+    ],
+)
+def test_the_browsers_language_is_the_one_it_likes_best(header: str, language: str | None) -> None:
+    assert accepted(header) == language
+
+
+# As they were seen in servers' logs.
+READERS = (
+    "TelegramBot (like TwitterBot)",
+    "WhatsApp/2.23.20.0",
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+    "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+    "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5 skype-url-preview@microsoft.com",
+    "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
+)
+CUSTOMERS = (
+    "",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 9; CUBOT X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Mobile",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Instagram 300.0",
+    "curl/8.5.0",
+    "Python/3.11 aiohttp/3.14",
+)
+
+
+@pytest.mark.parametrize("agent", READERS)
+def test_messengers_and_crawlers_are_known(agent: str) -> None:
+    assert is_preview(make_mocked_request("GET", "/", headers={"User-Agent": agent}))
+
+
+@pytest.mark.parametrize("agent", CUSTOMERS)
+def test_customers_are_not_taken_for_them(agent: str) -> None:
+    assert not is_preview(make_mocked_request("GET", "/", headers={"User-Agent": agent}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Sec-Purpose", "prefetch;prerender"), ("Purpose", "prefetch"), ("X-Moz", "prefetch"), ("X-Purpose", "preview")],
+)
+def test_what_is_fetched_ahead_of_its_user_is_known(name: str, value: str) -> None:
+    assert is_ahead(make_mocked_request("GET", "/", headers={name: value}))

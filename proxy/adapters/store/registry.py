@@ -27,19 +27,25 @@ _BEFORE_ALL_IDS = ""
 
 
 class StoreRegistry(StoreParts):
-    async def add_merchant(self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry) -> None:
+    async def add_merchant(
+        self, merchant: Merchant, secrets: Sequence[Sealed], audit: AuditEntry, logo: bytes | None = None
+    ) -> None:
         async def step(transaction: Transaction) -> None:
             await transaction.run("insert_merchant", merchant_row(merchant))
+            await _put_logo(transaction, merchant, logo)
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await write_audit(transaction, audit)
 
         await self._write.do(step, merchant.id)
 
-    async def save_merchant(self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = ()) -> None:
-        merchant_id, name, origins, _, updated_at = merchant_row(merchant)
+    async def save_merchant(
+        self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[Sealed] = (), logo: bytes | None = None
+    ) -> None:
+        merchant_id, name, origins, looks, _, updated_at = merchant_row(merchant)
 
         async def step(transaction: Transaction) -> None:
-            await _update(transaction, "merchant", (merchant_id, name, origins, updated_at))
+            await _update(transaction, "merchant", (merchant_id, name, origins, looks, updated_at))
+            await _put_logo(transaction, merchant, logo)
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await write_audit(transaction, audit)
 
@@ -47,6 +53,10 @@ class StoreRegistry(StoreParts):
 
     async def merchant(self, merchant_id: str) -> Merchant:
         return merchant_of(await self._one("merchant", (merchant_id,)))
+
+    async def logo(self, merchant_id: str, digest: str) -> bytes:
+        [image] = await self._one("logo", (merchant_id, digest))
+        return bytes(image)
 
     async def list_merchants(self, after: str | None, limit: int) -> list[Merchant]:
         return [merchant_of(row) for row in await self._rows("list_merchants", (after or _BEFORE_ALL_IDS, limit))]
@@ -170,6 +180,15 @@ async def _update(transaction: Transaction, what: str, changes: Row) -> None:
 async def _note(transaction: Transaction, audit: AuditEntry | None) -> None:
     if audit is not None:
         await write_audit(transaction, audit)
+
+
+async def _put_logo(transaction: Transaction, merchant: Merchant, image: bytes | None) -> None:
+    """The new image, if there is one; none is kept of a merchant whose looks name none."""
+    digest = merchant.looks.logo
+    if digest is None:
+        await transaction.run("delete_logo", (merchant.id,))
+    elif image is not None:
+        await transaction.run("put_logo", (merchant.id, digest, image))
 
 
 async def _require_merchant(transaction: Transaction, merchant_id: str) -> None:

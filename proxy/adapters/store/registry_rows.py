@@ -1,5 +1,6 @@
 """Merchants, terminals, tokens, endpoints, secrets and audit entries as rows of `sql/common/registry.sql`."""
 
+from dataclasses import asdict
 from functools import lru_cache
 
 import orjson
@@ -11,6 +12,8 @@ from proxy.merchant import (
     AuditEntry,
     Endpoint,
     EndpointState,
+    Language,
+    Looks,
     Merchant,
     Mode,
     ReturnMethod,
@@ -22,13 +25,19 @@ from proxy.records import Sealed
 
 
 def merchant_of(row: Row) -> Merchant:
-    merchant_id, name, origins, created_at, updated_at = row
-    return Merchant(merchant_id, name, tuple(orjson.loads(origins)), created_at, updated_at)
+    merchant_id, name, origins, looks, created_at, updated_at = row
+    return Merchant(merchant_id, name, tuple(orjson.loads(origins)), created_at, updated_at, _looks_of(looks))
 
 
 def merchant_row(merchant: Merchant) -> Row:
-    origins = json_text(merchant.return_origins)
-    return (merchant.id, merchant.name, origins, merchant.created_at, merchant.updated_at)
+    origins, looks = json_text(merchant.return_origins), json_text(asdict(merchant.looks))
+    return (merchant.id, merchant.name, origins, looks, merchant.created_at, merchant.updated_at)
+
+
+def _looks_of(text: str) -> Looks:
+    members = orjson.loads(text)
+    language = members.pop("language")
+    return Looks(**members, language=None if language is None else Language(language))
 
 
 def terminal_row(terminal: Terminal) -> Row:

@@ -1,18 +1,31 @@
 -- name: insert_merchant
 -- A new merchant.
-INSERT INTO merchants (id, name, return_origins, created_at, updated_at) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO merchants (id, name, return_origins, looks, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: update_merchant
 -- What may change of a merchant.
-UPDATE merchants SET name = $2, return_origins = $3, updated_at = $4 WHERE id = $1;
+UPDATE merchants SET name = $2, return_origins = $3, looks = $4, updated_at = $5 WHERE id = $1;
 
 -- name: merchant
 -- One merchant.
-SELECT id, name, return_origins, created_at, updated_at FROM merchants WHERE id = $1;
+SELECT id, name, return_origins, looks, created_at, updated_at FROM merchants WHERE id = $1;
 
 -- name: list_merchants
 -- Merchants in id order.
-SELECT id, name, return_origins, created_at, updated_at FROM merchants WHERE id > $1 ORDER BY id LIMIT $2;
+SELECT id, name, return_origins, looks, created_at, updated_at FROM merchants WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: put_logo
+-- A merchant's picture, in the place of the one before it.
+INSERT INTO logos (merchant_id, digest, image) VALUES ($1, $2, $3)
+ON CONFLICT (merchant_id) DO UPDATE SET digest = excluded.digest, image = excluded.image;
+
+-- name: delete_logo
+-- A merchant has no picture any more.
+DELETE FROM logos WHERE merchant_id = $1;
+
+-- name: logo
+-- A merchant's picture, while it is still the one of this digest.
+SELECT image FROM logos WHERE merchant_id = $1 AND digest = $2;
 
 -- name: insert_terminal
 -- A new terminal.

@@ -8,8 +8,16 @@ CREATE TABLE merchants (
     id text COLLATE "C" PRIMARY KEY,
     name text COLLATE "C" NOT NULL,
     return_origins text COLLATE "C" NOT NULL,
+    looks text COLLATE "C" NOT NULL,
     created_at bigint NOT NULL,
     updated_at bigint NOT NULL
+);
+
+-- Apart from its merchant, whose row every create reads.
+CREATE TABLE logos (
+    merchant_id text COLLATE "C" PRIMARY KEY,
+    digest text COLLATE "C" NOT NULL,
+    image bytea NOT NULL
 );
 
 CREATE TABLE terminals (

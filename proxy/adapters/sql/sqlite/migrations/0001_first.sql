@@ -7,9 +7,17 @@ CREATE TABLE merchants (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     return_origins TEXT NOT NULL,
+    looks TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Apart from its merchant, whose row every create reads.
+CREATE TABLE logos (
+    merchant_id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    image BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE terminals (
     merchant_id TEXT NOT NULL,
