@@ -5,21 +5,17 @@ their handlers, work that goes on by itself ends, clients close, the database la
 """
 
 import asyncio
-import gc
 import os
 import random
-import signal
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import click
 import structlog
-import uvloop
 
-from proxy import __version__, logs
+from proxy import __version__
 from proxy.adapters.connector import tls_context
 from proxy.adapters.gateway import HttpGateway
 from proxy.adapters.guard import Guard
@@ -30,6 +26,8 @@ from proxy.adapters.vault import KeyRing, RingVault
 from proxy.bell import Bell
 from proxy.clock import MINUTE, system_now
 from proxy.config import Settings, SettingsError
+from proxy.console.opening import console_of, with_pages
+from proxy.console.services import ConsoleServices
 from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.doctor import Doctor
@@ -38,7 +36,7 @@ from proxy.drain import Drain
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Helpings, Ids, RandomBytes
 from proxy.last_used import LastUsed
-from proxy.listeners import bind, doors, serve, url_of
+from proxy.listeners import listen, open_sockets
 from proxy.loops import Repeater, Tasks
 from proxy.metrics import Metrics
 from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, observe_store, observe_work
@@ -49,6 +47,7 @@ from proxy.recovery import Recovery
 from proxy.redelivery import Redelivery
 from proxy.retention import Retention
 from proxy.reviews import Reviews
+from proxy.roles import Role
 from proxy.seen import Seen, open_tracer
 from proxy.settlement import Settlement
 from proxy.setup import Setup
@@ -63,13 +62,12 @@ from proxy.web.callers import Callers
 from proxy.web.proxies import Proxies
 from proxy.web.public import create_public_app
 from proxy.web.services import Services
+from proxy.web.worker import create_worker_app
 
 log = structlog.get_logger()
 
 # Requests whose work goes on when their caller hangs up; over it a create is told 503.
 MAX_TASKS: Final = 5000
-# Nearly all garbage goes by its reference count; looking for cycles at CPython's 700 objects is 3 % of a create.
-GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
     outside = outside or Outside()
     async with AsyncExitStack() as stack:
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
-        public, admin = (bind(address, stack) for address in (settings.listen, settings.admin_listen))
+        sockets = open_sockets(settings, stack)
         metrics = Metrics()
         storage = await open_storage(settings, outside.now, metrics.committed, outside.fault)
         store, outside = storage.store, replace(outside, now=storage.now)
@@ -119,15 +117,15 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         if tracer is not None:
             stack.push_async_callback(tracer.close)
         seen = Seen(metrics, readiness, tracer)
-        dargah, operators, loops = _wire(
-            settings, outside, storage, vault, seen, (url_of(public), url_of(admin)), stack
+        dargah, operators, console, loops = _wire(
+            settings, outside, storage, vault, seen, sockets.urls(settings), stack
         )
         stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
-        admin_door, door = doors(settings, dargah.services.callers.proxies)
-        listeners = {
-            "admin": await serve(create_admin_app(operators), admin, admin_door, settings, dargah.drain, stack),
-            "public": await serve(create_public_app(dargah.services), public, door, settings, dargah.drain, stack),
-        }
+        services = dargah.services
+        apps = with_pages(console, create_admin_app(operators), create_public_app(services), services.callers)
+        if Role.API not in settings.roles:
+            apps = create_worker_app(services), apps[1]
+        listeners = await listen(*apps, sockets, settings, services.callers.proxies, dargah.drain, stack)
         observe_listeners(metrics, listeners)
         stack.push_async_callback(dargah.drain.linger)
         for loop in loops:
@@ -138,7 +136,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         stack.callback(dargah.services.bell.close)
         stack.callback(dargah.delivery.stop)
         stack.callback(dargah.drain.begin)
-        log.info("started", version=__version__, url=dargah.url, **storage.about)
+        log.info("started", version=__version__, url=dargah.url, roles=",".join(settings.roles), **storage.about)
         yield dargah
 
 
@@ -150,7 +148,7 @@ def _wire(
     seen: Seen,
     urls: tuple[str, str],
     stack: AsyncExitStack,
-) -> tuple[Dargah, AdminServices, list[Repeater]]:
+) -> tuple[Dargah, AdminServices, ConsoleServices, list[Repeater]]:
     store, now, ids = storage.store, outside.now, Ids(outside.random_bytes)
     metrics, (url, admin_url) = seen.metrics, urls
     public_url = (settings.public_url or url).rstrip("/")
@@ -227,11 +225,15 @@ def _wire(
         services.callers,
         services.spans,
     )
+    console = console_of(settings, services, operators, gate)
+    stack.push_async_callback(console.day.stop)
     audit = observe_store(metrics, store, now, stack)
     drain = Drain(settings.drain_seconds, asyncio.get_running_loop().time)
     dargah = Dargah(url, admin_url, services, watcher, delivery, drain)
     observe_work(metrics, gate, dict(zip(KINDS, _works(dargah), strict=True)))
-    return dargah, operators, [watch, deliver, forget, audit, Repeater("last_used", last_used.step, now)]
+    kinds = {Role.WATCH: (watch, audit), Role.DELIVER: (deliver, forget)}
+    loops = [loop for role in settings.roles for loop in kinds.get(role, ())]
+    return dargah, operators, console, [*loops, Repeater("last_used", last_used.step, now)]
 
 
 def _works(dargah: Dargah) -> tuple[Tasks, ...]:
@@ -260,35 +262,3 @@ def _retention(settings: Settings, store: Store, now: Now) -> Retention:
     return Retention(
         store, now, events_keep_days=settings.events_keep_days, attempts_keep_days=settings.attempts_keep_days
     )
-
-
-async def _until_signal() -> signal.Signals:
-    """The signal that came: SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    came: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def stop(number: signal.Signals) -> None:
-        if not came.done():
-            came.set_result(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    return await came
-
-
-def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Raises what `running` raises."""
-    logs.configure(settings.log_level, settings.log_format)
-
-    async def serving() -> None:
-        async with running(settings) as dargah:
-            # What lives until the end need not be looked at by every collection.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
-            click.echo(f"dargah ready on {dargah.url}")
-            # Who presses Ctrl-C has no load balancer that must be told first.
-            if await _until_signal() is signal.SIGTERM:
-                dargah.drain.linger_seconds = settings.unready_seconds
-
-    uvloop.run(serving())

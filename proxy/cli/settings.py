@@ -1,17 +1,12 @@
 """`dargah config`."""
 
-from collections.abc import Iterator
-from enum import Enum
-from typing import Any
+from dataclasses import asdict
 
 import click
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 
 from proxy.cli.output import Output
-from proxy.config import PREFIX, SECRETS_DIR, Settings, SettingsError, load
-
-_SECRET = "(set)"  # noqa: S105  what is shown instead of one
+from proxy.config import SECRETS_DIR, SettingsError, load
+from proxy.settings_shown import setting_lines
 
 
 @click.command()
@@ -22,7 +17,7 @@ def config(*, as_json: bool) -> None:
         settings, error = load(), None
     except SettingsError as refused:
         settings, error = None, refused
-    rows = list(_rows(settings))
+    rows = [asdict(line) for line in setting_lines(settings)]
     if as_json:
         Output(as_json=True).table(rows, ())
     else:
@@ -32,29 +27,3 @@ def config(*, as_json: bool) -> None:
             click.echo(f"    {row['description']}\n    Default: {row['default']}\n")
     if error is not None:
         raise click.ClickException(str(error))
-
-
-def _rows(settings: Settings | None) -> Iterator[dict[str, str | None]]:
-    for name, field in Settings.by_weight().items():
-        yield {
-            "name": f"{PREFIX}{name}".upper(),
-            "description": field.description,
-            "default": _shown(_default(field)),
-            "value": None if settings is None else _shown(getattr(settings, name)),
-        }
-
-
-def _default(field: FieldInfo) -> Any:
-    return field.get_default(call_default_factory=False)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return _SECRET
-    if value is None or value == ():
-        return "(none)"
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.errors import Forbidden, Unauthenticated
+from proxy.console import routes as console
+from proxy.errors import DargahError, Forbidden, Unauthenticated
 from proxy.metrics import CONTENT_TYPE
 from proxy.operator_records import Role
 from proxy.operators import Caller
@@ -49,7 +50,7 @@ def create_admin_app(services: AdminServices) -> web.Application:
     app = web.Application(
         middlewares=[
             observe(
-                lambda _request, error: problem_response(error),
+                _render_error,
                 services.random_bytes,
                 services.callers,
                 answered=services.metrics.answers("admin"),
@@ -65,6 +66,10 @@ def create_admin_app(services: AdminServices) -> web.Application:
             services.callers.cover(app.router.add_route(verb, BASE + path, guarded), Kind.OPERATE)
     app.router.add_get(METRICS, _metrics(services))
     return app
+
+
+def _render_error(request: web.Request, error: DargahError) -> web.StreamResponse:
+    return console.render_error(request, error) if console.hangs(request.path) else problem_response(error)
 
 
 def operations() -> Iterator[tuple[str, str]]:

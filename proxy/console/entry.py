@@ -1,0 +1,106 @@
+"""The ways in and out: the operator's login by token, the merchant's by a link, and logging out."""
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from proxy.audit_chain import INSTALLATION
+from proxy.console.cookies import is_secure, session_cookie
+from proxy.console.guard import read_form, viewer_of, words_of
+from proxy.console.pages import bare_page
+from proxy.console.services import ConsoleServices
+from proxy.console.visit import Side, Visit
+from proxy.errors import NotFound, RateLimited, Unauthenticated
+from proxy.ids import digest
+from proxy.session_records import SessionKind
+from proxy.web.problems import status_of
+
+
+class LinkUnknown(Unauthenticated):
+    """A link to the portal that is over, or that nobody made: it counts against its address as a wrong token does."""
+
+
+def login_page(services: ConsoleServices) -> Handler:
+    async def show(request: web.Request) -> web.StreamResponse:
+        wanted = _own_path(request.query.get("next", ""))
+        if await viewer_of(services, Side.CONSOLE, request) is not None:
+            return web.Response(status=303, headers={hdrs.LOCATION: wanted})
+        # A browser that follows a link of another site does not send the cookie; from here it does.
+        came = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        return bare_page("login.html", words_of(request), Side.CONSOLE, wanted=wanted, came=came, error=None)
+
+    return show
+
+
+def login(services: ConsoleServices) -> Handler:
+    async def enter(request: web.Request) -> web.StreamResponse:
+        form = await read_form(request)
+        token = form.get("token", "").strip()
+        caller = await services.operators.authenticate(token)
+        opening = services.sessions.open(SessionKind.OPERATOR, INSTALLATION, digest(token).hex())
+        secret, _ = await services.tasks.run(opening)
+        await services.operators.noted(caller.name, "console.login", {"role": caller.role.value})
+        response = web.Response(status=303, headers={hdrs.LOCATION: _own_path(form.get("next", ""))})
+        cookie = session_cookie(Side.CONSOLE, secret, secure=is_secure(request), embedded=False)
+        response.headers.add(hdrs.SET_COOKIE, cookie)
+        return response
+
+    return enter
+
+
+def refused_page(request: web.Request, error: Unauthenticated | RateLimited) -> web.Response:
+    """The login again, for a token that is not one or after too many of them."""
+    words = words_of(request)
+    said = words.t("این توکن شناخته نیست، پایان یافته یا باطل شده است.", "This token is unknown, over or revoked.")
+    if isinstance(error, RateLimited):
+        said = words.t(error.detail_fa, error.detail)
+    wanted = Side.CONSOLE.value
+    return bare_page("login.html", words, Side.CONSOLE, status=status_of(error), wanted=wanted, came=False, error=said)
+
+
+async def logout(visit: Visit) -> web.StreamResponse:
+    """Ends the session in the store, whoever else holds the cookie."""
+    await visit.services.sessions.close(visit.viewer.secret)
+    response = bare_page("closed.html", visit.words, visit.side)
+    if visit.side is Side.CONSOLE:
+        response = web.Response(status=303, headers={hdrs.LOCATION: visit.url("/login")})
+    for secure in (True, False):
+        response.headers.add(
+            hdrs.SET_COOKIE,
+            session_cookie(visit.side, "", secure=secure, embedded=visit.viewer.embed_origin is not None),
+        )
+    return response
+
+
+def enter_portal(services: ConsoleServices) -> Handler:
+    """Opens a merchant's session by the link that its token asked for.
+
+    The answer is a page and no redirect: a browser that came from another site would not send the new cookie along.
+    """
+
+    async def enter(request: web.Request) -> web.StreamResponse:
+        link = await services.sessions.find(request.match_info["link"], SessionKind.LINK)
+        if link is None:
+            raise LinkUnknown
+        try:
+            token = await services.store.token(link.merchant_id, link.subject)
+        except NotFound:
+            raise LinkUnknown from None
+        if not token.alive(services.now()):
+            raise LinkUnknown
+        opening = services.sessions.open(SessionKind.PORTAL, link.merchant_id, token.id, link.embed_origin)
+        secret, session = await services.tasks.run(opening)
+        embedded = session.embed_origin is not None
+        response = bare_page(
+            "entered.html", words_of(request), Side.PORTAL, refresh=f"{Side.PORTAL}/", embed_origin=session.embed_origin
+        )
+        secure = services.public_url.startswith("https://") or embedded
+        response.headers.add(hdrs.SET_COOKIE, session_cookie(Side.PORTAL, secret, secure=secure, embedded=embedded))
+        return response
+
+    return enter
+
+
+def _own_path(wanted: str) -> str:
+    """`wanted` where it is a page of the console: nobody is sent anywhere else by a link to the login."""
+    inside = wanted.startswith(f"{Side.CONSOLE}/") and wanted.isprintable() and "\\" not in wanted
+    return wanted if inside else f"{Side.CONSOLE}/"

@@ -1,0 +1,140 @@
+"""In which language a page is, and how it shows numbers, money and times in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import orjson
+
+from proxy.clock import rfc3339
+from proxy.jalali import english_time, jalali_time, persian_time
+from proxy.merchant import EndpointState, Mode
+from proxy.payment import Status
+from proxy.persian import latin_toman, persian_digits, persian_toman
+from proxy.records import Entry
+from proxy.webhook import DeliveryStatus
+
+Pair = tuple[str, str]
+"""Persian, English."""
+
+
+class Language(StrEnum):
+    FA = "fa"
+    EN = "en"
+
+
+# A word for each state, and its tone: ok, wait, bad or off.
+STATUSES: Final[Mapping[str, tuple[str, str, str]]] = {
+    Status.CREATED: ("ساخته شد", "Created", "wait"),
+    Status.PENDING: ("در انتظار پرداخت", "Pending", "wait"),
+    Status.PAID: ("پرداخت شد", "Paid", "ok"),
+    Status.FAILED: ("آغاز نشد", "Failed", "bad"),
+    Status.CANCELED: ("لغو شد", "Canceled", "off"),
+    Status.EXPIRED: ("مهلت گذشت", "Expired", "off"),
+    Status.NEEDS_REVIEW: ("نیازمند بررسی", "Needs review", "bad"),
+}
+DELIVERIES: Final[Mapping[str, tuple[str, str, str]]] = {
+    DeliveryStatus.PENDING: ("در راه", "On its way", "wait"),
+    DeliveryStatus.DELIVERED: ("رسید", "Delivered", "ok"),
+    DeliveryStatus.FAILED: ("نرسید", "Failed", "bad"),
+    DeliveryStatus.DROPPED: ("کنار گذاشته شد", "Dropped", "off"),
+}
+ENDPOINTS: Final[Mapping[str, tuple[str, str, str]]] = {
+    EndpointState.ENABLED: ("روشن", "Enabled", "ok"),
+    EndpointState.PAUSED: ("نگه‌داشته", "Paused", "off"),
+    EndpointState.DISABLED: ("از کار افتاده", "Disabled", "bad"),
+}
+OUTCOMES: Final[Mapping[str, tuple[str, str, str]]] = {
+    "delivered": ("رسید", "Delivered", "ok"),
+    "failed": ("نرسید", "Failed", "bad"),
+    "unknown": ("نامعلوم", "Unknown", "off"),
+}
+MODES: Final[Mapping[str, tuple[str, str, str]]] = {
+    Mode.LIVE: ("واقعی", "Live", "ok"),
+    Mode.TEST: ("آزمایشی", "Test", "wait"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the templates write with."""
+
+    language: Language
+
+    @property
+    def persian(self) -> bool:
+        return self.language is Language.FA
+
+    @property
+    def direction(self) -> str:
+        return "rtl" if self.persian else "ltr"
+
+    def t(self, persian: str, english: str) -> str:
+        return persian if self.persian else english
+
+    def pair(self, pair: Pair) -> str:
+        return pair[0] if self.persian else pair[1]
+
+    def number(self, number: float) -> str:
+        """A number grouped by thousands."""
+        return self.digits(f"{number:,}")
+
+    def digits(self, text: object) -> str:
+        """Digits as the language writes them; for what nobody copies."""
+        return persian_digits(str(text)) if self.persian else str(text)
+
+    def toman(self, rials: int) -> str:
+        return persian_toman(rials) if self.persian else latin_toman(rials)
+
+    def rate(self, part: int, whole: int) -> str:
+        """A share in per cent; a dash of nothing."""
+        if whole == 0:
+            return "—"
+        shown = f"{100 * part / whole:.1f}".removesuffix(".0")
+        return f"{persian_digits(shown).replace('.', '٫')}٪" if self.persian else f"{shown}%"
+
+    def time(self, at: int) -> str:
+        """Date and time of day in Tehran, short."""
+        return persian_digits(jalali_time(at)) if self.persian else english_time(at)
+
+    def iso(self, at: int) -> str:
+        return rfc3339(at)
+
+    def json(self, value: Any) -> str:
+        """Facts as they are stored, to be read by people."""
+        return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2).decode()
+
+    def raw(self, entry: Entry) -> str:
+        """All that is kept of a line of a timeline."""
+        return self.json({"kind": entry.kind, "duration_ms": entry.duration_ms, **entry.data})
+
+    def pretty(self, body: bytes) -> str:
+        """A body of JSON of our own making."""
+        return self.json(orjson.loads(body))
+
+    def text(self, excerpt: bytes) -> str:
+        """A receiver's bytes: what is not UTF-8 is replaced."""
+        return excerpt.decode("utf-8", "replace")
+
+    def long_time(self, at: int) -> str:
+        return persian_time(at) if self.persian else english_time(at)
+
+    def ago(self, milliseconds: int) -> str:
+        """How long a time is, in its largest unit."""
+        seconds = max(0, milliseconds) // 1000
+        for size, persian, english in ((86_400, "روز", "d"), (3600, "ساعت", "h"), (60, "دقیقه", "min")):
+            if seconds >= size:
+                return self.t(f"{persian_digits(str(seconds // size))} {persian}", f"{seconds // size} {english}")
+        return self.t(f"{persian_digits(str(seconds))} ثانیه", f"{seconds} s")
+
+    def duration(self, milliseconds: int) -> str:
+        return self.t(f"{persian_digits(f'{milliseconds:,}')} میلی‌ثانیه", f"{milliseconds:,} ms")
+
+
+def language_of(chosen: str | None, accepted: str) -> Language:
+    """The one that was chosen; else English where a browser asks for it and not for Persian."""
+    if chosen in set(Language):
+        return Language(chosen)
+    wanted = accepted.lower()
+    return Language.EN if "en" in wanted and "fa" not in wanted else Language.FA

@@ -1,0 +1,58 @@
+"""`/v1/portal-links`: a short-lived way into the merchant's own pages, for whoever holds its API token."""
+
+from typing import Final
+
+from aiohttp import web
+
+from proxy.clock import rfc3339
+from proxy.errors import invalid
+from proxy.ids import Ids
+from proxy.merchant import Merchant, Scope, origin_of
+from proxy.session_records import SessionKind
+from proxy.sessions import Sessions
+from proxy.web.answers import json_answer
+from proxy.web.auth import authorize
+from proxy.web.parsing import read_optional_object, validated
+from proxy.web.schemas import Input, Url
+from proxy.web.services import SERVICES
+
+PATH: Final = "/portal/enter/"
+CREATED: Final = 201
+
+
+class CreatePortalLink(Input):
+    """`embed_origin` is the page that may frame the portal: one of the merchant's registered origins."""
+
+    embed_origin: Url | None = None
+
+
+async def create_portal_link(request: web.Request) -> web.Response:
+    """201 with the link. Whoever opens it sees what this token sees, until the session ends or the token does."""
+    token = await authorize(request, Scope.PAYMENTS_READ)
+    services = request.app[SERVICES]
+    body = validated(CreatePortalLink, await read_optional_object(request))
+    embed_origin = _registered(body.embed_origin, await services.directory.merchant(token.merchant_id))
+    sessions = Sessions(services.store, Ids(services.random_bytes), services.now)
+    opening = sessions.open(SessionKind.LINK, token.merchant_id, token.id, embed_origin)
+    secret, link = await services.tasks.run(opening)
+    url = f"{services.public_url().rstrip('/')}{PATH}{secret}"
+    shown = {"url": url, "embed_origin": embed_origin, "expires_at": rfc3339(link.expires_at)}
+    return json_answer(shown, CREATED)
+
+
+def _registered(url: str | None, merchant: Merchant) -> str | None:
+    """The origin, as a browser writes it. Raises InvalidInput when it is none of the merchant's."""
+    if url is None:
+        return None
+    try:
+        origin = origin_of(url)
+    except ValueError as error:
+        raise invalid("embed_origin", "origin_invalid", str(error), "مبدأ معتبر نیست") from error
+    if origin not in merchant.return_origins:
+        raise invalid(
+            "embed_origin",
+            "origin_not_registered",
+            f"the origin {origin} is not registered for this merchant; an operator can add it",
+            f"مبدأ {origin} برای این پذیرنده ثبت نشده است؛ از گردانندهٔ سامانه بخواهید آن را بیفزاید",
+        )
+    return origin
