@@ -138,3 +138,14 @@ def build(folder: Path) -> tuple[Stage, Root]:
             follow(root, step, built)
         built[stage.name] = root
     return plan[-1], root
+
+
+def fetch() -> None:
+    """All that a build takes from registries, but for tini."""
+    for stage in stages(DOCKERFILE.read_text("utf-8")):
+        base_tar(stage.base.rpartition("-")[2])
+    fetch_wheels()
+
+
+if __name__ == "__main__":
+    fetch()
