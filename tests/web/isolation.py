@@ -66,6 +66,10 @@ CASES: dict[Route, Case] = {
     ("GET", f"{HOOK}/stats"): Case(HOOKS, NOT_THERE, MERCHANT),
     ("GET", "/v1/deliveries/{delivery_id}"): Case(HOOKS, NOT_THERE, MERCHANT),
     ("POST", "/v1/deliveries/{delivery_id}/retry"): Case(HOOKS, (Try(404, body={}),), MERCHANT),
+    # What a link opens is walked in test_console_isolation.
+    ("POST", "/v1/portal-links"): Case(
+        READ, (Try(201), Try(422, body={"embed_origin": "https://canary-return-b6.example.ir"}))
+    ),
     ("POST", "/v1/events/test"): Case(HOOKS, (Try(201, body={"type": "payment.paid"}),), MERCHANT),
     ("GET", "/v1/events"): Case(
         READ,
