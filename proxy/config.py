@@ -25,6 +25,7 @@ from proxy.config_values import (
     parse_webhook_allow,
 )
 from proxy.config_wire import WireSettings
+from proxy.roles import ALL, Role, check_alone, parse_roles
 from proxy.secret_files import SecretFileError, read_secret_file, secret_files
 from proxy.setup import HttpPolicy
 
@@ -67,6 +68,11 @@ class Settings(DatabaseSettings, WireSettings):
     admin_listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
         Address("127.0.0.1", 8081),
         description="host:port for the operator's API. Keep it on loopback or a private network.",
+    )
+    roles: Annotated[tuple[Role, ...], BeforeValidator(parse_roles), NoDecode] = Field(
+        ALL,
+        description="What this process does, comma separated: api (listeners), watch (checks), deliver (webhooks). "
+        "A part needs PostgreSQL.",
     )
     public_url: str | None = Field(
         None,
@@ -158,6 +164,8 @@ class Settings(DatabaseSettings, WireSettings):
     def _whole(self) -> "Settings":
         if self.keys is not None and self.keys_file is not None:
             raise ValueError("set DARGAH_KEYS or DARGAH_KEYS_FILE, not both")
+        if isinstance(self.database, Path):
+            check_alone(self.roles)
         if self.public_url is not None:
             parse_public_url(self.public_url, plain_http=self.development)
         if self.hsts_seconds and not (self.public_url or "").startswith("https://"):

@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from aiohttp import web
 from proxy.config import Settings
 from proxy.config_values import Address
 from proxy.drain import CUT_SECONDS, Drain
+from proxy.roles import Role
 from proxy.web.door import Door
 from proxy.web.proxies import Proxies
 from proxy.web.server import Runner, room_for
@@ -25,6 +27,24 @@ def bind(address: Address, stack: AsyncExitStack) -> socket.socket:
     return listener
 
 
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Where a process listens. There is no public one where it has not the role `api`."""
+
+    admin: socket.socket
+    public: socket.socket | None
+
+    def urls(self, settings: Settings) -> tuple[str, str]:
+        """The public and the admin one's; the public one's is where others of its kind listen, where it has none."""
+        return settings.listen.url if self.public is None else url_of(self.public), url_of(self.admin)
+
+
+def open_sockets(settings: Settings, stack: AsyncExitStack) -> Sockets:
+    """Raises OSError when a port is taken."""
+    public = bind(settings.listen, stack) if Role.API in settings.roles else None
+    return Sockets(bind(settings.admin_listen, stack), public)
+
+
 def doors(settings: Settings, proxies: Proxies) -> tuple[Door, Door]:
     """The operator's and the public one's."""
     most = room_for(settings.max_connections)
@@ -35,6 +55,23 @@ def url_of(listener: socket.socket) -> str:
     """Where it listens."""
     host, port = listener.getsockname()[:2]
     return Address(host, port).url
+
+
+async def listen(
+    admin_app: web.Application,
+    public_app: web.Application,
+    sockets: Sockets,
+    settings: Settings,
+    proxies: Proxies,
+    drain: Drain,
+    stack: AsyncExitStack,
+) -> dict[str, web.Server]:
+    """Serves both until the stack's end, by their names; the public one where it has a socket."""
+    admin_door, door = doors(settings, proxies)
+    served = {"admin": await serve(admin_app, sockets.admin, admin_door, settings, drain, stack)}
+    if sockets.public is not None:
+        served["public"] = await serve(public_app, sockets.public, door, settings, drain, stack)
+    return served
 
 
 async def serve(

@@ -13,11 +13,16 @@ _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  listene
 @click.command()
 @click.option("--ready", is_flag=True, help="Ask whether it may be sent work, too: the store can be written.")
 def health(*, ready: bool) -> None:
-    """Whether the process that listens at DARGAH_LISTEN is alive; exits 1 when not. For HEALTHCHECK and scripts."""
+    """Whether the process that listens at DARGAH_LISTEN is alive; exits 1 when not. For HEALTHCHECK and scripts.
+
+    Where DARGAH_ROLES has no api, that is asked at DARGAH_ADMIN_LISTEN.
+    """
     from proxy.config import SettingsError, load  # noqa: PLC0415  the other commands start without it
+    from proxy.roles import Role  # noqa: PLC0415
 
     try:
-        address = load().listen
+        settings = load()
+        address = settings.listen if Role.API in settings.roles else settings.admin_listen
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     path = "/readyz" if ready else "/healthz"

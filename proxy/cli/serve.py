@@ -8,17 +8,20 @@ import click
 
 
 @click.command()
-def serve() -> None:
+@click.option(
+    "--roles", metavar="ROLES", help="What this process does: api,watch,deliver, all by default. [env: DARGAH_ROLES]"
+)
+def serve(roles: str | None) -> None:
     """Run the payment proxy. The settings are those that `dargah config` shows."""
     from proxy.config import SettingsError, load  # noqa: PLC0415  the other commands start without it
     from proxy.errors import VaultError  # noqa: PLC0415
 
     try:
-        settings = load()
+        settings = load() if roles is None else load(roles=roles)
         settings.check_serving()
         # structlog imports it where it is installed, for tracebacks that are not ours: 3 MB for nothing.
         sys.modules.setdefault("rich", cast("ModuleType", None))
-        from proxy.app import run  # noqa: PLC0415  only with settings that are right
+        from proxy.process import run  # noqa: PLC0415  only with settings that are right
 
         run(settings)
     except (SettingsError, VaultError) as error:
