@@ -51,6 +51,7 @@ CASES: dict[Route, Case] = {
     ("GET", "/v1/payments/{payment_id}"): Case(READ, NOT_THERE),
     ("POST", "/v1/payments/{payment_id}/check"): Case(WRITE, (Try(404, body={}),)),
     ("GET", "/v1/payments/{payment_id}/timeline"): Case(READ, NOT_THERE),
+    ("GET", "/v1/payments/{payment_id}/qr.svg"): Case(READ, NOT_THERE),
     ("POST", "/v1/webhook-endpoints"): Case(
         HOOKS, (Try(201, body={"url": URL, "storefront": "{storefront}"}),), MERCHANT
     ),
@@ -88,6 +89,9 @@ CASES: dict[Route, Case] = {
     ("POST", "/return/{link}"): Case(None, (Try(404),)),
     ("GET", "/invoice/pay/{invoice_key}"): Case(None, NOT_THERE),
     ("POST", "/invoice/pay/{invoice_key}"): Case(None, NOT_THERE),
+    # Open to all: files of Dargah's own, and logos for whoever has their digest.
+    ("GET", "/assets/{name}"): Case(None, NOT_THERE),
+    ("GET", "/logos/{merchant_id}/{digest}.png"): Case(None, NOT_THERE),
     # The drop-in's token stands in the body, and every answer of it is a 200.
     ("*", "/invoice/request"): Case(Scope.FACADE, (Try(200, body={"api_key": "{token}", "amount": 15_000}),)),
     ("*", "/invoice/check/{invoice_key}"): Case(Scope.FACADE, (Try(200, body={"api_key": "{token}"}),)),

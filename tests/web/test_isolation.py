@@ -76,6 +76,8 @@ async def victim_of(lab: Lab, merchant_id: str, token: str, terminal_id: str) ->
         "storefront": paid["storefront"],
         "idempotency_key": "canary-idempotency-key",
         "link": payment["id"],
+        "name": payment["id"],
+        "digest": "0" * 64,
     }
     shown = {*CANARIES.values(), token, hook.json["secret"], paid["invoice_key"], paid["bank_code"], link_of(payment)}
     return Victim(merchant_id, ids, frozenset(shown))
