@@ -20,7 +20,7 @@ from web.lab import Lab
 
 HEAD_SECONDS = 0.15
 IDLE_SECONDS = 0.3
-LARGE = 30_000_000  # more than loopback's buffers take
+LARGE = 16_000_000  # more than loopback's buffers take
 
 
 @pytest.fixture
