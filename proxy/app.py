@@ -43,6 +43,7 @@ from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, o
 from proxy.operators import Operators
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.readiness import Readiness
+from proxy.rechecks import Rechecker
 from proxy.recovery import Recovery
 from proxy.redelivery import Redelivery
 from proxy.retention import Retention
@@ -209,13 +210,14 @@ def _wire(
         hsts=settings.hsts,
         spans=seen.spans(store),
     )
+    recovery = Recovery(store, checkout, now)
     people, last_used = Operators(store, ids, now, settings.admin_tokens()), LastUsed(store.note_uses, now)
     directory.on_use, people.on_use = last_used.token_used, last_used.operator_used
     stack.push_async_callback(last_used.end)
     operators = AdminServices(
         services.setup,
         Reviews(store, settlement, ids, now),
-        Recovery(store, checkout, now),
+        recovery,
         Doctor(store, directory, gateway, trial, HttpProber(), ids, now, _surroundings(settings, vault, public_url)),
         store,
         services.tasks,
@@ -231,7 +233,8 @@ def _wire(
     drain = Drain(settings.drain_seconds, asyncio.get_running_loop().time)
     dargah = Dargah(url, admin_url, services, watcher, delivery, drain)
     observe_work(metrics, gate, dict(zip(KINDS, _works(dargah), strict=True)))
-    kinds = {Role.WATCH: (watch, audit), Role.DELIVER: (deliver, forget)}
+    recheck = Repeater("recheck", Rechecker(store, recovery, now).step, now)
+    kinds = {Role.WATCH: (watch, audit, recheck), Role.DELIVER: (deliver, forget)}
     loops = [loop for role in settings.roles for loop in kinds.get(role, ())]
     return dargah, operators, console, [*loops, Repeater("last_used", last_used.step, now)]
 

@@ -13,6 +13,7 @@ from proxy.lookups import Lookups
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Mode, Terminal, Token
 from proxy.operator_ports import AuditChains, OperatorRows, TokenUses
 from proxy.payment import Payment
+from proxy.recheck_records import Rechecks
 from proxy.records import (
     Account,
     Answer,
@@ -299,6 +300,7 @@ class Store(
     TokenUses,
     SessionRows,
     Lookups,
+    Rechecks,
     Protocol,
 ):
     async def ping(self) -> None:

@@ -29,7 +29,7 @@ ATTEMPTS: Final = (
 LISTENERS: Final = ("public", "admin")
 ANSWERS: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
 STATES: Final = tuple(state.value for state in EndpointState)
-LOOPS: Final = ("watch", "deliver", "forget", "audit", "last_used")
+LOOPS: Final = ("watch", "deliver", "forget", "audit", "recheck", "last_used")
 BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # From at once to the retries' end: what was held for a paused endpoint comes late and is none of ours.
 DELAYS: Final = (*SECONDS, 60.0, 300.0, 3600.0, 86_400.0)

@@ -79,7 +79,7 @@ async def looks_like_a_worker(session: aiohttp.ClientSession, admin: str, worker
 
 @pytest.mark.parametrize("role", ALL)
 async def test_a_process_runs_only_the_loops_of_its_role(shared: Path, role: Role) -> None:
-    loops = {Role.API: set(), Role.WATCH: {"watch", "audit"}, Role.DELIVER: {"deliver", "forget"}}
+    loops = {Role.API: set(), Role.WATCH: {"watch", "audit", "recheck"}, Role.DELIVER: {"deliver", "forget"}}
     async with running(settings(shared, roles=role.value)):
         names = {task.get_name() for task in asyncio.all_tasks()}
     assert names & {name for each in loops.values() for name in each} == loops[role]

@@ -6,6 +6,7 @@ from proxy.adapters.store.figures import StoreFigures
 from proxy.adapters.store.lookups import StoreLookups
 from proxy.adapters.store.operators import StoreOperators
 from proxy.adapters.store.payments import StorePayments
+from proxy.adapters.store.rechecks import StoreRechecks
 from proxy.adapters.store.redelivery import StoreRedelivery
 from proxy.adapters.store.registry import StoreRegistry
 from proxy.adapters.store.retention import StoreRetention
@@ -27,6 +28,7 @@ class WholeStore(
     StoreOperators,
     StoreSessions,
     StoreLookups,
+    StoreRechecks,
 ):
     """Implements proxy.ports.Store but for `close`, which each database does in its own way."""
 

@@ -348,3 +348,12 @@ CREATE TABLE heartbeat (
     fillfactor = 10
 );
 INSERT INTO heartbeat VALUES (1, 0);
+
+-- What restores leave to be done: to ask once more about what may have been paid since the moment that was gone back to.
+CREATE TABLE rechecks (
+    noted_at bigint PRIMARY KEY,
+    moment bigint NOT NULL,
+    due_at bigint NOT NULL,
+    reached text COLLATE "C",
+    unclear bigint NOT NULL
+);

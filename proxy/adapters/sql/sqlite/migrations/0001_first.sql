@@ -314,3 +314,12 @@ CREATE TABLE heartbeat (
     at INTEGER NOT NULL
 ) STRICT;
 INSERT INTO heartbeat VALUES (1, 0);
+
+-- What restores leave to be done: to ask once more about what may have been paid since the moment that was gone back to.
+CREATE TABLE rechecks (
+    noted_at INTEGER PRIMARY KEY,
+    moment INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    reached TEXT,
+    unclear INTEGER NOT NULL
+) STRICT;
