@@ -94,6 +94,8 @@ class Hints:
                 await connection.add_listener(CHANNEL, self._heard)
             while not self._closing.is_set():
                 await self._gather()
+                if connection.is_closed():
+                    raise ConnectionResetError
                 await self._tell(connection)
                 await self._look_again(connection)
         finally:

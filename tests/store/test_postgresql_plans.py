@@ -1,0 +1,187 @@
+"""The plans of PostgreSQL's queries, on tables that have rows: by indexes, and no page is sorted out of everything."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from proxy.adapters.postgresql.connections import SETTINGS
+from proxy.adapters.queries import load_queries
+
+ROWS = 12_000
+GROWING = {
+    "payments",
+    "invoice_keys",
+    "bank_codes",
+    "paid_orders",
+    "timeline",
+    "watches",
+    "events",
+    "deliveries",
+    "attempts",
+}
+# Asked by an operator, or once at the start. Where they read a whole table, it has a few rows for each merchant.
+SELDOM = {
+    "kek_ids",
+    "audit_merchants",
+    "sealed_otherwise",
+    "living_operators",
+    "list_operators",
+    "count_watches",
+    "count_deliveries",
+    "skip_sequence_numbers",
+}
+VALUES = {
+    "merchant_id": "'mer_' || n % 5",
+    "status": "(ARRAY['created', 'pending', 'paid', 'failed', 'canceled', 'expired', 'delivered', 'dropped'])"
+    "[1 + n / 5 % 8]",
+    "mode": "(ARRAY['live', 'test'])[1 + n / 5 % 2]",
+    "in_flight": "'{}'",
+    "storefront": "'shop_' || n % 3",
+    "type": "(ARRAY['payment.paid', 'payment.failed', 'payment.expired'])[1 + n / 5 % 3]",
+    "endpoint_id": "'ep_' || n % 20",
+    "terminal_id": "'trm_' || n % 10",
+    "kek_id": "'k' || n % 2",
+    "held": "0",
+}
+ONE_OF_A_MERCHANT = {"audit_heads", "event_sequences", "logos"}
+OWN_KINDS = {"held": "bigint"}
+BY_TYPE = {
+    "text": "'{column}_' || lpad(n::text, 9, '0')",
+    "bigint": "n",
+    "bytea": "decode(lpad(to_hex(n), 16, '0'), 'hex')",
+}
+
+
+@pytest.fixture
+async def filled(postgresql_url: str) -> AsyncIterator[Any]:
+    """A connection to a database whose every table has rows that the planner knows of."""
+    connection = await asyncpg.connect(postgresql_url, server_settings=dict(SETTINGS))
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in await connection.fetch(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+    ):
+        columns.setdefault(table, {})[column] = kind
+    for table, kinds in columns.items():
+        if table not in {"schema_versions", "heartbeat"}:
+            await connection.execute(_fill(table, kinds))
+    await connection.execute("ANALYZE")
+    yield connection
+    await connection.close()
+
+
+def _fill(table: str, kinds: dict[str, str]) -> str:
+    own = VALUES if table != "turns" else VALUES | {"endpoint_id": "'ep_' || n"}
+    if table in ONE_OF_A_MERCHANT:
+        own = {}
+    elif table not in GROWING:
+        own = own | {"merchant_id": "'mer_' || n % 200"}
+    values = [
+        own[column]
+        if column in own and kind in {"text", OWN_KINDS.get(column)}
+        else BY_TYPE[kind].format(column=column)
+        for column, kind in kinds.items()
+    ]
+    names, taken = ", ".join(kinds), ", ".join(values)
+    return f"INSERT INTO {table} ({names}) SELECT {taken} FROM generate_series(1, {ROWS}) AS n ON CONFLICT DO NOTHING"  # noqa: S608  names of the schema
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+async def plan_of(connection: Any, sql: str) -> list[dict[str, Any]]:
+    """The generic plan, which is the one that the store's connections use for each call."""
+    count = max((int(number) for number in re.findall(r"\$(\d+)", sql)), default=0)
+    parameters = f"({', '.join(['NULL'] * count)})" if count else ""
+    await connection.execute(f"PREPARE asked AS {sql}")
+    plan = await connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE asked{parameters}")
+    await connection.execute("DEALLOCATE asked")
+    return list(nodes(json.loads(plan)[0]["Plan"]))
+
+
+async def test_no_query_reads_a_whole_table(filled: Any) -> None:
+    bad = {}
+    for name, sql in load_queries("postgresql").items():
+        read = [node["Relation Name"] for node in await plan_of(filled, sql) if node["Node Type"] == "Seq Scan"]
+        if [table for table in read if table != "heartbeat"] and name not in SELDOM:
+            bad[name] = read
+    assert bad == {}
+
+
+# Of what grows with the payments nothing is sorted, which would be to read all of a merchant's for a page, but what is
+# few: the rows of one event, delivery or payment, of a bounded stretch, of one number of a bank; and the events of no
+# payment, which PostgreSQL does not find in order (IS NULL is no equality to its planner).
+ONE_OF_A_FEW = {
+    "list_deliveries",
+    "list_attempts",
+    "list_events_of_payment",
+    "list_events_by_delivery",
+    "ids_of_bank_code",
+    "list_events_of_storefront",
+}
+
+
+async def test_no_list_sorts_more_than_its_page(filled: Any) -> None:
+    bad = {}
+    for name, sql in load_queries("postgresql").items():
+        for node in await plan_of(filled, sql):
+            below = [each for child in node.get("Plans", ()) for each in nodes(child)]
+            if node["Node Type"] == "Sort" and not any(each["Node Type"] == "Limit" for each in below):
+                tables = {each.get("Relation Name") for each in below}
+                if tables & GROWING and name not in ONE_OF_A_FEW:
+                    bad[name] = tables
+    assert bad == {}
+
+
+CLAIMS = {
+    "due_turns": "turns_due",
+    "due_watches": "watches_due",
+    "next_delivery_at": "turns_due",
+    "next_watch_at": "watches_due",
+    "oldest_deliveries": "deliveries_due",
+    "oldest_due_at": "deliveries_due",
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+async def test_a_claim_begins_at_what_is_due(filled: Any, name: str) -> None:
+    plan = await plan_of(filled, load_queries("postgresql")[name])
+    assert CLAIMS[name] in {node.get("Index Name") for node in plan}, plan
+    assert "Sort" not in {node["Node Type"] for node in plan}, plan
+
+
+async def test_both_databases_have_the_same_tables_columns_and_keys(filled: Any) -> None:
+    """A migration of one dialect without the other's would else show in production."""
+    from importlib.resources import files  # noqa: PLC0415  only here
+
+    text = (files("proxy.adapters") / "sql" / "sqlite" / "migrations" / "0001_first.sql").read_text("utf-8")
+    expected = {
+        (table, line.split()[0], "NOT NULL" in line or "PRIMARY KEY" in line)
+        for table, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\)", text, re.DOTALL)
+        for line in map(str.strip, body.splitlines())
+        if line and line.split()[0].islower()
+    }
+    rows = await filled.fetch(
+        "SELECT table_name, column_name, is_nullable FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name <> 'schema_versions'"
+    )
+    assert {(table, column, nullable == "NO") for table, column, nullable in rows} == expected
+
+
+async def test_a_merchants_rows_can_be_kept_apart_by_every_key(filled: Any) -> None:
+    """merchant_id comes first in every primary key and unique constraint, but for what is the installation's own."""
+    rows = await filled.fetch(
+        "SELECT c.conrelid::regclass::text, a.attname FROM pg_constraint c"
+        " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] WHERE c.contype IN ('p', 'u')"
+        " AND c.connamespace = 'public'::regnamespace"
+    )
+    others = {(table, column) for table, column in rows if column != "merchant_id"}
+    installation = {("operators", "id"), ("operators", "digest"), ("heartbeat", "id"), ("schema_versions", "version")}
+    installation.add(("rechecks", "noted_at"))
+    assert others == installation | {("merchants", "id")}
