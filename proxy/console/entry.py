@@ -12,7 +12,7 @@ from proxy.console.visit import Side, Visit
 from proxy.errors import NotFound, RateLimited, Unauthenticated
 from proxy.ids import digest
 from proxy.session_records import SessionKind
-from proxy.web.problems import status_of
+from proxy.web.problems import problem_of
 
 
 class LinkUnknown(Unauthenticated):
@@ -53,8 +53,18 @@ def refused_page(request: web.Request, error: Unauthenticated | RateLimited) -> 
     said = words.t("این توکن شناخته نیست، پایان یافته یا باطل شده است.", "This token is unknown, over or revoked.")
     if isinstance(error, RateLimited):
         said = words.t(error.detail_fa, error.detail)
-    wanted = Side.CONSOLE.value
-    return bare_page("login.html", words, Side.CONSOLE, status=status_of(error), wanted=wanted, came=False, error=said)
+    problem = problem_of(error)
+    page = bare_page(
+        "login.html",
+        words,
+        Side.CONSOLE,
+        status=problem.status,
+        wanted=f"{Side.CONSOLE}/",
+        came=False,
+        error=said,
+    )
+    page.headers.update({name: value for name, value in problem.headers.items() if name != hdrs.WWW_AUTHENTICATE})
+    return page
 
 
 async def logout(visit: Visit) -> web.StreamResponse:
