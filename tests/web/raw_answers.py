@@ -14,7 +14,7 @@ async def answers_to(url: str, data: bytes) -> bytes:
     answered = b""
     try:
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(answered) < MAX_ANSWER_BYTES and (more := await reader.read(65536)):
                 answered += more
     except ConnectionError:
