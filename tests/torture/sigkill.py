@@ -18,6 +18,7 @@ from typing import Final
 
 import click
 import uvloop
+from e2e.process import Process
 
 from proxy import logs
 
@@ -70,20 +71,22 @@ async def _kill_again_and_again(made: Stage, plan: Plan) -> Counter[str]:
     """Starts and kills Dargah; the last one is left running."""
     random = Random(f"{plan.seed}|kills")
     counts: Counter[str] = Counter()
+    process = made.process
+    assert isinstance(process, Process), "this campaign has one"
     for _ in range(plan.kills):
-        await made.process.launch()
+        await process.launch()
         if random.random() < 0.15:
             await asyncio.sleep(random.uniform(0, 1))
             counts["kills at the start"] += 1
         else:
-            await made.process.ready()
+            await process.ready()
             await asyncio.sleep(random.uniform(0, plan.longest_life_seconds))
             if random.random() < 0.5:
                 moment = random.choice(MOMENTS)
                 counts[f"kills at {moment}"] += await made.moments.next(moment, MOMENT_SECONDS)
-        await made.process.kill()
+        await process.kill()
         counts["kills"] += 1
-    await made.process.start()
+    await process.start()
     return counts
 
 

@@ -41,7 +41,7 @@ async def audit(stage: Stage, load: Load, alone_since: int) -> Findings:
     `alone_since` is from when nobody but the watcher asked the gateway.
     """
     findings = Findings(Counter({"lost": 0, "wrongly paid": 0, "webhooks missing": 0, "duplicates by id": 0}))
-    findings.violations += load.violations + stage.receiver.violations
+    findings.violations += load.violations
     invoices = await ledger(stage)
     payments: dict[str, dict[str, Any]] = {}
     events: dict[str, dict[str, Any]] = {}
@@ -58,7 +58,9 @@ async def audit(stage: Stage, load: Load, alone_since: int) -> Findings:
     )
     _compare_answers(load, payments, stage.receiver.paid(), findings)
     _compare_events(payments, events.values(), findings)
-    _compare_webhooks(stage.receiver, events.values(), findings)
+    for receiver in stage.receivers:
+        findings.violations += receiver.violations
+        _compare_webhooks(receiver, events.values(), findings)
     _read_log(stage.process.log, findings)
     return findings
 
@@ -149,8 +151,8 @@ def _compare_webhooks(receiver: Receiver, events: Iterable[dict[str, Any]], find
         findings.counts["webhooks due"] += 1
         if event["id"] not in receiver.accepted:
             findings.broken("webhooks missing", f"{event['id']} {event['type']} of {event['payment_id']}")
-    findings.counts["webhooks arrived"] = receiver.arrivals.total()
-    findings.counts["duplicates by id"] = receiver.arrivals.total() - len(receiver.arrivals)
+    findings.counts["webhooks arrived"] += receiver.arrivals.total()
+    findings.counts["duplicates by id"] += receiver.arrivals.total() - len(receiver.arrivals)
 
 
 def _read_log(log: Path, findings: Findings) -> None:

@@ -179,12 +179,13 @@ class Load:
 
     async def _come_back(self, shown: Shown, trip: dict[str, Any], random: Random) -> None:
         origin, _, path = trip["return_url"].partition("/return/")
-        if origin != self.stage.process.url:
+        if origin != self.stage.public_url:
             self.violations.append(f"{shown.id} returns to {origin}")
         for _ in range(CUSTOMER_TRIES):
             self.stage.moments.tell("returning")
             form = trip["params"] if trip["return_method"] == "post" else None
-            status, _ = await self._browse("GET" if form is None else "POST", f"{origin}/return/{path}", form)
+            url = f"{self.stage.process.url}/return/{path}"
+            status, _ = await self._browse("GET" if form is None else "POST", url, form)
             self.stage.moments.tell("returned")
             if status in _ANSWERED:
                 return

@@ -3,11 +3,11 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from e2e.playground import RETURN_ORIGIN, server, settings
@@ -25,6 +25,12 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 CHECK_TIMEOUT_SECONDS: Final = 1.5
 DELAY_SECONDS: Final = 2.5
 LATE_SECONDS: Final = 3.0
+SETTINGS: Final = {
+    "DARGAH_REQUEST_TIMEOUT_SECONDS": str(REQUEST_TIMEOUT_SECONDS),
+    "DARGAH_CHECK_TIMEOUT_SECONDS": str(CHECK_TIMEOUT_SECONDS),
+    "DARGAH_GATEWAY_CALLS_PER_TERMINAL": "64",
+    "DARGAH_LOG_LEVEL": "warning",
+}
 RETURN_METHODS: Final = (ReturnMethod.GET, ReturnMethod.POST, ReturnMethod.GET)
 
 
@@ -37,15 +43,36 @@ class Storefront:
     api_key: str
 
 
+class Served(Protocol):
+    """A Dargah of one process, or of several behind one address. `url` is where the next call goes."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def log(self) -> Path: ...
+
+    async def start(self) -> None: ...
+
+    async def kill(self) -> object: ...
+
+
 @dataclass(slots=True)
 class Stage:
+    """`public_url` is where Dargah believes that customers reach it; each merchant has an endpoint at each receiver."""
+
     folder: Path
-    process: Process
+    process: Served
+    public_url: str
     gateway_url: str
     storefronts: list[Storefront]
-    receiver: Receiver
+    receivers: list[Receiver]
     moments: Moments
     session: aiohttp.ClientSession
+
+    @property
+    def receiver(self) -> Receiver:
+        return self.receivers[0]
 
     async def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A call to the simulator's control API: the customer's hands, and the oracle."""
@@ -59,7 +86,8 @@ class Stage:
     async def end_faults(self) -> None:
         """From here on the gateway and the receiver do as they should."""
         await self.control("DELETE", "/faults")
-        self.receiver.fault_rate = 0.0
+        for receiver in self.receivers:
+            receiver.fault_rate = 0.0
 
 
 @asynccontextmanager
@@ -69,27 +97,24 @@ async def stage(folder: Path, seed: int, receiver_fault_rate: float) -> AsyncIte
         moments = Moments()
         receiver = Receiver(seed, moments, receiver_fault_rate)
         receiver.url = await stack.enter_async_context(server(receiver.app()))
-        gateway_url = await stack.enter_async_context(_simulator(folder / "ledger.db", seed))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=500),
-                timeout=aiohttp.ClientTimeout(total=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        )
-        storefronts = await _open_shops(folder, gateway_url, receiver)
-        process = Process(
-            folder,
-            DARGAH_REQUEST_TIMEOUT_SECONDS=str(REQUEST_TIMEOUT_SECONDS),
-            DARGAH_CHECK_TIMEOUT_SECONDS=str(CHECK_TIMEOUT_SECONDS),
-            DARGAH_GATEWAY_CALLS_PER_TERMINAL="64",
-            DARGAH_LOG_LEVEL="warning",
-        )
+        gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
+        session = await stack.enter_async_context(client(30))
+        storefronts = await open_shops(folder, gateway_url, [receiver])
+        process = Process(folder, **SETTINGS)
         stack.push_async_callback(process.kill)
-        yield Stage(folder, process, gateway_url, storefronts, receiver, moments, session)
+        yield Stage(folder, process, process.url, gateway_url, storefronts, [receiver], moments, session)
 
 
-async def _open_shops(folder: Path, gateway_url: str, receiver: Receiver) -> list[Storefront]:
+def client(timeout_seconds: float) -> aiohttp.ClientSession:
+    """What customers and storefronts call with."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=500),
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def open_shops(folder: Path, gateway_url: str, receivers: Sequence[Receiver]) -> list[Storefront]:
     storefronts = []
     async with running(settings(folder)) as dargah:
         setup = dargah.services.setup
@@ -98,8 +123,9 @@ async def _open_shops(folder: Path, gateway_url: str, receiver: Receiver) -> lis
             api_key = _api_key(number)
             await setup.add_terminal(merchant.id, "main", gateway_url, api_key, mode=Mode.LIVE, actor="test")
             _, token = await setup.issue_token(merchant.id, "main", actor="test")
-            _, secret = await setup.add_endpoint(merchant.id, f"{receiver.url}/hook/{merchant.id}", actor="test")
-            receiver.secrets[merchant.id] = secret
+            for receiver in receivers:
+                _, secret = await setup.add_endpoint(merchant.id, f"{receiver.url}/hook/{merchant.id}", actor="test")
+                receiver.secrets[merchant.id] = secret
             storefronts.append(Storefront(merchant.id, token, api_key))
     return storefronts
 
@@ -109,7 +135,7 @@ def _api_key(number: int) -> str:
 
 
 @asynccontextmanager
-async def _simulator(ledger: Path, seed: int) -> AsyncIterator[str]:
+async def simulator(ledger: Path, seed: int) -> AsyncIterator[str]:
     """The base URL of a gateway with a ledger that lasts. With `--chaos` its invoice_keys follow the seed too."""
     terminals = [
         word
