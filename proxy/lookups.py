@@ -69,6 +69,11 @@ class Lookups(Protocol):
     ) -> Stretch:
         """The payments with this number of the next merchants after an id, or of one; at most 50 of a stretch."""
 
+    async def ids_of_amount(
+        self, merchant_id: str | None, after: str | None, amount: int, rows: int, merchants: int
+    ) -> Stretch:
+        """Of the newest `rows` payments of each of the next merchants, or of one, those of so many rials or toman."""
+
     async def day_rows(self, merchant_id: str, after: str, limit: int) -> list[DayRow]:
         """A merchant's payments after an id, in id order."""
 

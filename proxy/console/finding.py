@@ -9,6 +9,7 @@ from proxy.errors import NotFound
 from proxy.ids import PAYMENT, merchant_of_id, merchant_of_link
 from proxy.jalali import Jalali, tehran_midnight
 from proxy.lookups import FIRST_PLACE, PLACE_CHARS, Number, Wanted, place_at, place_of
+from proxy.money import MAX_RIALS
 from proxy.payment import Payment, Status
 from proxy.persian import latin_digits, parse_number
 from proxy.records import PaymentFilter
@@ -17,9 +18,9 @@ PAGE: Final = 25
 # One step reads so many merchants' indexes, a few milliseconds of the store's time.
 MERCHANTS_AT_ONCE: Final = 100
 MAX_MERCHANTS: Final = 5000
-WALKED_AT_ONCE: Final = 500
-WALKED: Final = 2000
-"""How many of the newest payments are looked through for an amount, which no index holds."""
+# An amount is in no index: so many of each merchant's newest payments are looked through, for so many merchants.
+ROWS_OF_ALL, ROWS_OF_ONE = 300, 5000
+MERCHANTS_OF_AMOUNT, MAX_MERCHANTS_OF_AMOUNT = 10, 100
 MAX_TEXT_CHARS: Final = 100
 # The operator's number may be any of these, asked for in this order.
 _NUMBERS: Final = (Number.BANK_CODE, Number.INVOICE_KEY, Number.ORDER_ID)
@@ -171,13 +172,15 @@ async def _with_amount(visit: Visit, text: str) -> list[Payment]:
         amount = parse_number(text)
     except ValueError:
         return []
-    found: list[Payment] = []
-    before, walked = FIRST_PLACE, 0
-    while walked < WALKED:
-        page = await read_page(visit, Filters(before=before), WALKED_AT_ONCE)
-        found += [each for each in page.payments if each.amount_rials in {amount, 10 * amount}]
-        walked += WALKED_AT_ONCE
-        if page.following is None or len(found) >= PAGE:
+    if not 0 < amount <= MAX_RIALS:
+        return []
+    merchant_id = None if visit.token is None else visit.token.merchant_id
+    rows, merchants = (ROWS_OF_ALL, MERCHANTS_OF_AMOUNT) if merchant_id is None else (ROWS_OF_ONE, 1)
+    store, after, ids, seen = visit.services.store, None, list[str](), 0
+    while True:
+        stretch = await store.ids_of_amount(merchant_id, after, amount, rows, merchants)
+        ids, after, seen = [*ids, *stretch.ids], stretch.reached, seen + merchants
+        if after is None or seen >= MAX_MERCHANTS_OF_AMOUNT:
             break
-        before = page.following
-    return found[:PAGE]
+    newest = sorted(ids, key=place_of, reverse=True)
+    return [payment for payment in await store.payments_of_ids(newest[: 4 * PAGE]) if visit.sees(payment)][:PAGE]

@@ -114,6 +114,17 @@ async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: St
     assert (list(own.ids), own.reached) == ([other.id], None)
 
 
+async def test_an_amount_is_found_in_rials_and_in_toman_among_the_newest(shops: Store) -> None:
+    await every_payment(shops)
+    dear = await create(shops, new_payment("dear", merchant_id=MERCHANTS[2], amount_rials=990_010, at=NOW + 100))
+    for amount in (990_010, 99_001):
+        stretch = await shops.ids_of_amount(None, None, amount, 100, 100)
+        assert (list(stretch.ids), stretch.reached) == ([dear.id], None)
+    assert (await shops.ids_of_amount(MERCHANTS[1], None, 990_010, 100, 1)).ids == []
+    await create(shops, new_payment("newer", merchant_id=MERCHANTS[2], at=NOW + 200))
+    assert (await shops.ids_of_amount(MERCHANTS[2], None, 990_010, 1, 1)).ids == []
+
+
 async def test_money_that_came_otherwise_than_asked_is_found_by_its_bank_code(shops: Store) -> None:
     before = await pending(shops, "odd", merchant_id=MERCHANTS[4])
     odd = Captured(before.invoice_key or "", before.amount_rials + 1, "bank-odd")

@@ -10,6 +10,7 @@ from proxy.adapters.store.transaction import Transaction
 from proxy.ids import merchant_of_id
 from proxy.lookups import DayRow, Number, Stretch, Wanted, id_at, place_of
 from proxy.merchant import Mode
+from proxy.money import MAX_RIALS, RIALS_PER_TOMAN
 from proxy.payment import Payment, Status
 
 FOUND_AT_MOST: Final = 50
@@ -46,6 +47,20 @@ class StoreLookups(StoreParts):
             rows = await transaction.rows(f"ids_of_{number.value}", (names[0], names[-1], text, FOUND_AT_MOST))
             reached = names[-1] if merchant_id is None and len(names) == merchants else None
             return Stretch([row[0] for row in rows], reached)
+
+        return await self._read.do(step)
+
+    async def ids_of_amount(
+        self, merchant_id: str | None, after: str | None, amount: int, rows: int, merchants: int
+    ) -> Stretch:
+        async def step(transaction: Transaction) -> Stretch:
+            names = [merchant_id] if merchant_id is not None else await _merchants(transaction, after, merchants)
+            found: list[str] = []
+            for name in names:
+                amounts = (name, rows, amount, min(amount * RIALS_PER_TOMAN, MAX_RIALS))
+                found += [row[0] for row in await transaction.rows("newest_of_amounts", amounts)]
+            reached = names[-1] if merchant_id is None and len(names) == merchants else None
+            return Stretch(heapq.nlargest(FOUND_AT_MOST, found, key=place_of), reached)
 
         return await self._read.do(step)
 

@@ -8,26 +8,40 @@ SELECT id FROM payments WHERE merchant_id = $1 AND status = $5 AND id >= $2 AND 
 
 -- name: ids_of_bank_code
 -- The payment that has a bank's tracking number, of a stretch of merchants; and of their payments that need review, those
--- that came with it.
-SELECT b.payment_id FROM (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AS m
-JOIN bank_codes AS b ON b.merchant_id = m.id AND b.bank_code = $3
+-- that came with it. Each is looked for in its merchant's part of an index: planners would rather read all of them.
+SELECT id FROM (
+    SELECT (
+        SELECT b.payment_id FROM bank_codes AS b WHERE b.merchant_id = m.id AND b.bank_code = $3
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS claimed WHERE id IS NOT NULL
 UNION
-SELECT p.id FROM (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AS m
-JOIN payments AS p ON p.merchant_id = m.id AND p.status = 'needs_review' AND p.bank_code = $3
+SELECT p.id FROM payments AS p
+WHERE p.merchant_id IN (SELECT id FROM merchants WHERE id >= $1 AND id <= $2)
+    AND p.status = 'needs_review' AND p.bank_code = $3
 LIMIT $4;
 
 -- name: ids_of_invoice_key
--- The payment whose invoice it is, of a stretch of merchants.
-SELECT k.payment_id FROM (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AS m
-JOIN terminals AS t ON t.merchant_id = m.id
-JOIN invoice_keys AS k ON k.merchant_id = t.merchant_id AND k.terminal_id = t.id AND k.invoice_key = $3
+-- The payment whose invoice it is, of a stretch of merchants, by each of their terminals.
+SELECT id FROM (
+    SELECT (
+        SELECT k.payment_id FROM invoice_keys AS k
+        WHERE k.merchant_id = t.merchant_id AND k.terminal_id = t.id AND k.invoice_key = $3
+    ) AS id FROM terminals AS t WHERE t.merchant_id >= $1 AND t.merchant_id <= $2
+) AS claimed WHERE id IS NOT NULL
 LIMIT $4;
 
 -- name: ids_of_order_id
 -- The payments of an order, of a stretch of merchants.
-SELECT p.id FROM (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AS m
-JOIN payments AS p ON p.merchant_id = m.id AND p.order_id = $3
+SELECT p.id FROM payments AS p
+WHERE p.merchant_id IN (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AND p.order_id = $3
 LIMIT $4;
+
+-- name: newest_of_amounts
+-- Of a merchant's newest payments, those of one of two amounts.
+SELECT id FROM (
+    SELECT id, amount_rials FROM payments WHERE merchant_id = $1 ORDER BY id DESC LIMIT $2
+) AS newest
+WHERE amount_rials = $3 OR amount_rials = $4;
 
 -- name: day_rows
 -- What a day's sums need of a merchant's payments after an id.
