@@ -14,18 +14,22 @@ from proxy.adapters.postgresql.lanes import WriteLane
 from proxy.errors import LeaseLost, OrderPaidByAnother, StaleVersion
 from proxy.facts import InvoiceIssued
 from proxy.payment import Status
-from proxy.records import Change, Entry, EventFilter
+from proxy.records import Attempt, Change, Claim, Entry, EventFilter, Finished, Lease
+from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
 from proxy.watch import begin
 from store.records import (
     LEASE,
     MERCHANT_ID,
     NOW,
+    add_endpoint,
+    add_merchant,
     captured,
     change,
     create,
     create_with,
     new_payment,
     new_watch,
+    paid,
     pending,
 )
 
@@ -253,3 +257,68 @@ async def test_replicas_without_a_clock_of_their_own_agree_on_the_time(postgresq
     assert abs(stores[0].now() - stores[1].now()) < 1000
     await connection.close()
     await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_an_endpoints_limit_holds_over_replicas_and_each_delivery_goes_out_once(pair: Pair) -> None:
+    await add_merchant(pair[0])
+    endpoint = await add_endpoint(pair[0])
+    for number in range(30):
+        await paid(pair[0], f"order-{number}")
+    on_the_way: set[str] = set()
+    sent: list[str] = []
+    most = 0
+
+    async def attempt(store: postgresql.PostgresqlStore, claim: Claim | None, token: str) -> None:
+        nonlocal most
+        while claim is not None:
+            assert claim.delivery_id not in on_the_way
+            on_the_way.add(claim.delivery_id)
+            most = max(most, len(on_the_way))
+            sent.append(claim.delivery_id)
+            done = Finished(claim, Attempt(claim.attempt, NOW, 5, "delivered", 204, None, b""), None, NOW, 0.0)
+            await asyncio.sleep(0)  # the others of the same claim begin
+            on_the_way.discard(claim.delivery_id)
+            claim = (await store.record_attempt(done, Lease(LEASE, token))).following
+
+    async def replica(number: int) -> None:
+        store, lease = pair[number % 2], Lease(LEASE, f"t{number}")
+        while len(sent) < 30:
+            claims = await store.claim_deliveries(NOW, lease, 5)
+            await asyncio.gather(*(attempt(store, claim, lease.token) for claim in claims))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(replica, range(4)))
+    assert len(sent) == len(set(sent)) == 30
+    assert 1 < most <= IN_FLIGHT_PER_ENDPOINT
+    figures = await pair[1].endpoint_figures(MERCHANT_ID, endpoint.id, 0)
+    assert (figures.backlog, figures.in_flight, len(figures.attempts)) == (0, 0, 30)
+
+
+async def test_what_an_outlived_claim_says_of_its_delivery_counts_no_more(pair: Pair) -> None:
+    await add_merchant(pair[0])
+    await add_endpoint(pair[0])
+    await paid(pair[0])
+    [late] = await pair[0].claim_deliveries(NOW, Lease(NOW + 10, "late"), 5)
+    assert await pair[1].claim_deliveries(NOW + 9, Lease(LEASE, "soon"), 5) == []
+    [again] = await pair[1].claim_deliveries(NOW + 11, Lease(LEASE, "again"), 5)
+    assert (again.delivery_id, again.attempt) == (late.delivery_id, late.attempt + 1)
+    done = Attempt(late.attempt, NOW, 5, "delivered", 204, None, b"")
+    for store in pair:
+        with pytest.raises(LeaseLost):
+            await store.record_attempt(Finished(late, done, None, NOW + 12, 0.0), None)
+    done = Attempt(again.attempt, NOW, 5, "delivered", 204, None, b"")
+    await pair[0].record_attempt(Finished(again, done, None, NOW + 13, 0.0), None)
+    delivery, log = await pair[1].delivery_log(MERCHANT_ID, late.delivery_id)
+    assert (delivery.status, [attempt.outcome for attempt in log]) == ("delivered", ["unknown", "delivered"])
+
+
+async def test_an_endpoint_that_goes_while_events_happen_leaves_nothing_to_deliver(pair: Pair) -> None:
+    await add_merchant(pair[0])
+    for number in range(8):
+        endpoint = await add_endpoint(pair[0])
+        payments = [await pending(pair[0], f"order-{number}-{each}") for each in range(4)]
+        await asyncio.gather(
+            *(pair[place % 2].transition(change(each, captured(each))) for place, each in enumerate(payments)),
+            pair[1].delete_endpoint(MERCHANT_ID, endpoint.id),
+        )
+        assert (await pair[0].endpoint_figures(MERCHANT_ID, endpoint.id, 0)).backlog == 0

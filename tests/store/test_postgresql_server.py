@@ -10,7 +10,7 @@ from proxy.adapters import postgresql
 from proxy.adapters.postgresql.hints import Hints
 from proxy.adapters.postgresql.migrations import OLDEST_SERVER, migrate
 from proxy.adapters.store.versions import StoreTooNew
-from proxy.errors import StoreUnavailable
+from proxy.errors import NotFound, StoreUnavailable
 from proxy.records import EventFilter
 from store.forgetful import pooler
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_payment, paid
@@ -51,6 +51,14 @@ async def test_an_old_server_is_refused() -> None:
 
     with pytest.raises(postgresql.ServerTooOld, match=f"needs {OLDEST_SERVER}"):
         await migrate(Old(), NOW)
+
+
+async def test_what_text_cannot_hold_is_not_found(postgresql_url: str) -> None:
+    store = await postgresql.open_store(postgresql_url, now=lambda: NOW)
+    for look in (store.event(MERCHANT_ID, "evt_\0"), store.retry_delivery(MERCHANT_ID, "dlv_\0")):
+        with pytest.raises(NotFound):
+            await look
+    await store.close()
 
 
 async def test_the_audit_log_takes_no_change(postgresql_url: str) -> None:

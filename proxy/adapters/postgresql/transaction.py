@@ -27,11 +27,15 @@ class PostgresqlTransaction:
         self.writes = 0
 
     async def row(self, query: str, parameters: Row = ()) -> Row | None:
+        if _is_nowhere(parameters):
+            return None
         self.writes += query not in _READS
         row: Row | None = await self._connection.fetchrow(SQL[query], *parameters)
         return row
 
     async def rows(self, query: str, parameters: Row = ()) -> Sequence[Row]:
+        if _is_nowhere(parameters):
+            return []
         self.writes += query not in _READS
         rows: Sequence[Row] = await self._connection.fetch(SQL[query], *parameters)
         return rows
@@ -46,3 +50,8 @@ class PostgresqlTransaction:
             return await self.run(query, rows[0]) if rows else 0
         self.writes += 1
         return len(await self._connection.fetchmany(_COUNTED[query], rows))
+
+
+def _is_nowhere(parameters: Row) -> bool:
+    """Whether no row can have what is looked for: PostgreSQL's text holds no zero, and an id in a URL may have one."""
+    return any(type(each) is str and "\0" in each for each in parameters)
