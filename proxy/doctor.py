@@ -14,6 +14,11 @@ from proxy.errors import StoreUnavailable
 from proxy.findings import Finding, Level, fine, problem, warning
 
 LEAST_FREE_BYTES: Final = 2**30
+_DISK: Final = ("Look at the disk: space, permissions, health.", "دیسک را ببینید: جا، دسترسی، سلامت.")
+_SERVER: Final = (
+    "Look at the database server: is it up, is it the primary, does it have room.",
+    "سرور پایگاه داده را ببینید: آیا روشن و نسخهٔ اصلی است و جا دارد.",
+)
 
 
 class Doctor(MerchantCheckUp):
@@ -82,7 +87,7 @@ class Doctor(MerchantCheckUp):
                 "database",
                 name,
                 ("it cannot be written", "نمی‌توان در آن نوشت"),
-                ("Look at the disk: space, permissions, health.", "دیسک را ببینید: جا، دسترسی، سلامت."),
+                _DISK if isinstance(self._around.database, Path) else _SERVER,
             )
         return fine("database", name, "it can be written", "می‌توان در آن نوشت")
 
