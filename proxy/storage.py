@@ -9,6 +9,7 @@ from typing import Final
 from proxy.adapters import postgresql, sqlite
 from proxy.adapters.postgresql.hints import Hints
 from proxy.adapters.store.steps import Batch
+from proxy.adapters.store.versions import StoreTooNew
 from proxy.clock import SECOND, system_now
 from proxy.config import Settings, SettingsError
 from proxy.loops import LONGEST_IDLE, Rhythm
@@ -52,6 +53,6 @@ async def open_storage(
             connections=settings.database_connections,
             on_batch=on_batch,
         )
-    except (postgresql.CannotConnect, postgresql.ServerTooOld) as error:
+    except (postgresql.CannotConnect, postgresql.ServerTooOld, StoreTooNew) as error:
         raise SettingsError(f"DARGAH_DATABASE ({settings.database}): {error}") from error
     return Storage(server, server.now, _SHARED, {"database": str(settings.database)}, server.hints)
