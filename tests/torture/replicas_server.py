@@ -1,4 +1,4 @@
-"""The PostgreSQL server of the replicas' campaign: as durable as in production, and stopped, crashed and cut off."""
+"""A PostgreSQL server that is as durable as in production, to be stopped, crashed and cut off."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ class Server:
     folder: Path
     programs: Path
     as_user: dict[str, Any]
+    settings: Sequence[str]
     # Not asyncio's: uvloop cannot start a process as another user.
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -35,13 +36,20 @@ class Server:
     def url(self) -> str:
         return f"postgresql://dargah@/postgres?host={self.folder}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that starts all others."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
     async def make(self) -> None:
         made = self._run("initdb", "-U", "dargah", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
         assert await asyncio.to_thread(made.wait) == 0, "initdb failed"
 
     async def start(self) -> None:
         """Returns when it takes connections."""
-        self._process = self._run("postgres", "-k", str(self.folder), "-h", "")
+        settings = [word for setting in self.settings for word in ("-c", setting)]
+        self._process = self._run("postgres", "-k", str(self.folder), "-h", "", *settings)
         await self.ready()
 
     async def ready(self) -> None:
@@ -89,8 +97,8 @@ class Server:
 
 
 @asynccontextmanager
-async def durable_server() -> AsyncIterator[Server]:
-    """One that runs, on an empty database."""
+async def durable_server(*settings: str) -> AsyncIterator[Server]:
+    """One that runs, on an empty database. `settings` are its own, such as `max_connections=200`."""
     # Not in a test's own folder: the server is another user, who is not let in there.
     folder = Path(tempfile.mkdtemp(prefix="dargah-postgresql-"))
     try:
@@ -98,7 +106,7 @@ async def durable_server() -> AsyncIterator[Server]:
         if as_user:
             os.chown(folder, as_user["user"], as_user["group"])
             folder.chmod(0o755)
-        server = Server(folder, serving.programs(folder, as_user), as_user)
+        server = Server(folder, serving.programs(folder, as_user), as_user, settings)
         await server.make()
         try:
             await server.start()
