@@ -1,4 +1,4 @@
-"""The files that pages need beside themselves, served by Dargah: one font, with its licence.
+"""The files that pages need beside themselves, served by Dargah: one font, with its licence, and an icon.
 
 Their names change with what is in them, so that browsers keep them for good.
 """
@@ -19,6 +19,8 @@ LASTING_HEADERS: Final = {
     **SECURITY_HEADERS,
     "Cache-Control": "public, max-age=31536000, immutable",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # Opened by itself a picture is a document of our origin, and may do nothing.
+    "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 
 
@@ -32,10 +34,17 @@ def _read(name: str) -> bytes:
     return files("proxy.web").joinpath("static", name).read_bytes()
 
 
+def _named(name: str, body: bytes, suffix: str) -> str:
+    return f"{name}.{hashlib.sha256(body).hexdigest()[:12]}.{suffix}"
+
+
 _FONT: Final = _read("vazirmatn.woff2")
-FONT_NAME: Final = f"vazirmatn.{hashlib.sha256(_FONT).hexdigest()[:12]}.woff2"
+_ICON: Final = _read("icon.svg")
+FONT_NAME: Final = _named("vazirmatn", _FONT, "woff2")
+ICON_NAME: Final = _named("icon", _ICON, "svg")
 ASSETS: Final[Mapping[str, Asset]] = {
     FONT_NAME: Asset(_FONT, "font/woff2"),
+    ICON_NAME: Asset(_ICON, "image/svg+xml"),
     "OFL.txt": Asset(_read("OFL.txt"), "text/plain; charset=utf-8"),
 }
 

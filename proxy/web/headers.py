@@ -16,7 +16,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 _NOT_NEEDED: Final = (
     "accelerometer", "autoplay", "camera", "clipboard-read", "clipboard-write", "display-capture", "encrypted-media",
     "fullscreen", "geolocation", "gyroscope", "hid", "idle-detection", "magnetometer", "microphone", "midi", "payment",
-    "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "web-share", "xr-spatial-tracking",
+    "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip
 
 # What a browser holds any page of ours to; each has a Content-Security-Policy of its own beside it.

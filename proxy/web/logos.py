@@ -9,12 +9,7 @@ from proxy.web.assets import LASTING_HEADERS
 from proxy.web.services import SERVICES
 
 LOGO: Final = "/logos/{merchant_id}/{digest}.png"
-# Opened by itself it is a document of our origin, and may do nothing.
-_HEADERS: Final = {
-    **LASTING_HEADERS,
-    "Content-Type": "image/png",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-}
+_HEADERS: Final = {**LASTING_HEADERS, "Content-Type": "image/png"}
 
 
 def logo_path(merchant: Merchant) -> str | None:

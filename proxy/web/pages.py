@@ -14,6 +14,7 @@ from markupsafe import Markup
 from proxy.errors import DargahError, NotFound, RateLimited, Unavailable
 from proxy.merchant import Language, Merchant, Mode
 from proxy.payment import Payment, Status
+from proxy.web.assets import ICON_NAME
 from proxy.web.colours import brand_style
 from proxy.web.headers import OPENER_POLICY
 from proxy.web.languages import CHOICE, SPEECHES, chosen, language_of
@@ -149,6 +150,7 @@ def _page(
         test=payment is not None and payment.mode is Mode.TEST,
         shop=frame.shop,
         logo=logo and frame.base + logo,
+        icon=f"{frame.base}/assets/{ICON_NAME}",
         way_back=way_back,
         refresh=refresh,
         pay=pay,

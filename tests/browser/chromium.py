@@ -1,0 +1,116 @@
+"""Debian's Chromium, and a reader who notices everything that a browser complains of."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_playwright
+
+# The tests that share a browser share its loop.
+ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
+PHONE = {"width": 360, "height": 740}
+PATIENCE_MILLISECONDS = 10_000
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The levels that WCAG 2.2 AA is made of, and what axe holds to be good beside them.
+AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+_AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+# Told by the page itself, since a policy's reports go to no server of ours.
+_LISTEN = """
+window.violations = [];
+addEventListener("securitypolicyviolation", event => window.violations.push(
+    `${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
+"""
+
+
+@cache
+def path() -> str | None:
+    """Where Chromium is; None when this machine has none."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A running Chromium. Its sandbox needs rights that a container lacks, and it opens nothing but loopback."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path(), args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Reader:
+    """One page of a browser. `complaints` are what its console and the policy said, and scripts that failed; `answers`
+    are all that it loaded.
+    """
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    answers: list[Response] = field(default_factory=list)
+
+    def expect(self, *parts: str) -> None:
+        """Takes complaints with these words for what a test did itself, such as cutting the connection."""
+        self.complaints = [text for text in self.complaints if not any(part in text for part in parts)]
+
+    async def open(self, url: str) -> None:
+        await self.page.goto(url)
+
+    async def text(self) -> str:
+        return await self.page.inner_text("main")
+
+    async def state(self) -> str | None:
+        return await self.page.get_attribute("main", "data-state")
+
+    async def becomes(self, state: str) -> None:
+        """Waits until the page shows a state, whether it was loaded again or not."""
+        await self.page.wait_for_selector(f'main[data-state="{state}"]', timeout=PATIENCE_MILLISECONDS)
+
+    async def flaws(self) -> list[str]:
+        """What axe-core finds wrong with the page, with the element and why."""
+        # Through the debugger, to which the page's policy does not apply.
+        await self.page.evaluate(_AXE.read_text("utf-8"))
+        options = {"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]}
+        found: dict[str, Any] = await self.page.evaluate("options => axe.run(document, options)", options)
+        return [
+            f"{violation['id']}: {node['html'][:120]}: {node['failureSummary']}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+
+    async def loaded(self) -> dict[str, int]:
+        """How many bytes each thing was that the page loaded, its font too, as they came over the wire."""
+        await self.page.evaluate("document.fonts.ready.then(() => true)")
+        return {answer.url: (await answer.request.sizes())["responseBodySize"] for answer in self.answers}
+
+    async def violations(self) -> list[str]:
+        found: list[str] = await self.page.evaluate("window.violations || []")
+        return found
+
+
+@asynccontextmanager
+async def reading(browser: Browser, **options: Any) -> AsyncIterator[Reader]:
+    """A fresh page in a context of its own: a phone with a Persian reader, unless the `options` say otherwise."""
+    context = await browser.new_context(**({"viewport": PHONE, "locale": "fa-IR"} | options))
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    try:
+        await context.add_init_script(_LISTEN)
+        page = await context.new_page()
+        reader = Reader(page)
+
+        def heard(message: ConsoleMessage) -> None:
+            if message.type in {"error", "warning"}:
+                reader.complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+        page.on("console", heard)
+        page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+        page.on("response", lambda answer: reader.answers.append(answer))  # noqa: PLW0108  it marks what it is given
+        yield reader
+    finally:
+        await context.close()

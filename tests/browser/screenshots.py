@@ -1,0 +1,93 @@
+"""`make screenshots`: every page in Persian and English, light and dark, as docs/images/*.png."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from playwright.async_api import Browser, Page
+
+from browser.chromium import PHONE, chromium, path, reading
+from browser.stage import Stage, staged
+from browser.states import STATES, State
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+LANGUAGES = {"fa": "fa-IR", "en": "en-US"}
+SCHEMES = ("light", "dark")
+Shoot = Callable[[Stage, Browser, str, str], AbstractAsyncContextManager[Page]]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A page to be pictured: `open_page(stage, browser, language, scheme)` gives it as it is to be seen."""
+
+    name: str
+    open_page: Shoot
+
+
+def customer_shot(state: State) -> Shot:
+    """One of the customer's pages, on a phone."""
+
+    @asynccontextmanager
+    async def open_page(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
+        options = {"user_agent": state.agent} if state.agent else {}
+        url = await state.make(stage)
+        async with reading(
+            browser,
+            locale=LANGUAGES[language],
+            color_scheme=scheme,
+            device_scale_factor=1.5,
+            viewport=PHONE | {"height": 640},
+            reduced_motion="reduce",
+            **options,
+        ) as reader:
+            await reader.open(url)
+            await reader.page.evaluate("document.fonts.ready.then(() => true)")
+            yield reader.page
+
+    return Shot(f"page-{state.name}", open_page)
+
+
+# Whoever has pages adds them here.
+SHOTS: tuple[Shot, ...] = (*map(customer_shot, STATES),)
+
+
+async def main(wanted: list[str]) -> None:
+    """Takes the pictures whose names have one of `wanted` in them; all when none is given."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    async with chromium() as browser:
+        for shot in SHOTS:
+            if wanted and not any(part in shot.name for part in wanted):
+                continue
+            for language in LANGUAGES:
+                for scheme in SCHEMES:
+                    with tempfile.TemporaryDirectory() as folder:
+                        async with (
+                            staged(Path(folder)) as stage,
+                            shot.open_page(stage, browser, language, scheme) as page,
+                        ):
+                            picture = IMAGES / f"{shot.name}-{language}-{scheme}.png"
+                            await page.screenshot(path=picture, full_page=True, animations="disabled")
+    _shrink(sorted(IMAGES.glob("*.png")))
+
+
+def _shrink(pictures: list[Path]) -> None:
+    """256 colours are enough for pages, and half the bytes."""
+    tool = shutil.which("pngquant")
+    if tool is None:
+        click.echo("pngquant is not installed, so the pictures are larger than they need be", err=True)
+        return
+    for picture in pictures:
+        subprocess.run([tool, "--force", "--skip-if-larger", "--strip", "--ext", ".png", "64", picture], check=False)
+
+
+if __name__ == "__main__":
+    if path() is None:
+        sys.exit("Chromium is not installed: apt-get install chromium")
+    asyncio.run(main(sys.argv[1:]))

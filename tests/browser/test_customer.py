@@ -1,0 +1,218 @@
+"""A customer on a phone: pays, cancels, comes back twice, loses the connection, with and without scripts."""
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser
+from web.drop_in import drop_in
+
+from browser.chromium import ONE_LOOP, PHONE, Reader, reading
+from browser.stage import Stage
+from browser.states import link, ordered
+from proxy.merchant import ReturnMethod
+
+pytestmark = ONE_LOOP
+SCRIPTS = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+
+
+async def press(reader: Reader, action: str) -> None:
+    """A button of the bank's page."""
+    await reader.page.click(f'button[value="{action}"]')
+
+
+def assert_fine(reader: Reader) -> None:
+    assert reader.complaints == []
+
+
+@SCRIPTS
+@pytest.mark.parametrize(("act", "status"), [("pay", "paid"), ("cancel", "canceled")])
+async def test_a_customer_goes_to_the_bank_and_comes_home(
+    stage: Stage, browser: Browser, script: bool, act: str, status: str
+) -> None:
+    payment = await ordered(stage)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        await press(reader, act)
+        await reader.becomes("shop")
+        [visit] = stage.visits
+        assert (visit["payment_id"], visit["status"]) == (payment["id"], status)
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == status
+        await reader.page.click("a.button")
+        await reader.becomes("shop")
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_a_customer_who_comes_back_twice_sees_the_same(stage: Stage, browser: Browser, script: bool) -> None:
+    payment = await ordered(stage, return_url=None)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        await press(reader, "pay")
+        await reader.becomes("paid")
+        first = await reader.text()
+        await reader.page.reload()
+        assert await reader.text() == first
+        await reader.page.go_back()
+        await press(reader, "back")
+        await reader.becomes("paid")
+        assert await reader.text() == first
+        events = (await stage.lab.call("GET", f"/v1/events?payment_id={payment['id']}")).json["data"]
+        assert [event["type"] for event in events] == ["payment.paid"]
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_who_waits_sees_the_outcome_come(stage: Stage, browser: Browser, script: bool) -> None:
+    payment = await ordered(stage, return_url=None)
+    await stage.lab.fault("check", "http_500")
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        await press(reader, "pay")
+        assert await reader.state() == "pending"
+        assert "در حال تأیید" in await reader.text()
+        await settle(stage, payment)
+        await reader.becomes("paid")
+        assert (await stage.lab.payment(payment["id"]))["bank_code"] in await reader.text()
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_who_waits_is_taken_home_once_it_is_known(stage: Stage, browser: Browser, script: bool) -> None:
+    payment = await ordered(stage)
+    await stage.lab.fault("check", "http_500")
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(await stage.lab.act(payment, "pay"))
+        assert await reader.state() == "pending"
+        await settle(stage, payment)
+        await reader.becomes("shop")
+        assert [visit["status"] for visit in stage.visits] == ["paid"]
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_a_connection_lost_during_the_return_loses_nothing(stage: Stage, browser: Browser, script: bool) -> None:
+    payment = await ordered(stage, return_url=None)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        # The bank takes the money and sends the customer back, whose phone has no connection by then.
+        back = await stage.lab.act(payment, "pay")
+        await reader.page.context.set_offline(True)
+        with pytest.raises(Exception, match="ERR_INTERNET_DISCONNECTED"):
+            await reader.open(back)
+        await reader.page.context.set_offline(False)
+        await reader.open(back)
+        await reader.becomes("paid")
+
+
+async def test_a_connection_lost_while_waiting_keeps_the_page_and_goes_on(stage: Stage, browser: Browser) -> None:
+    payment = await ordered(stage, return_url=None)
+    await stage.lab.fault("check", "http_500")
+    async with reading(browser) as reader:
+        await reader.open(await stage.lab.act(payment, "pay"))
+        await reader.page.context.set_offline(True)
+        await reader.page.wait_for_selector("#offline:not([hidden])")
+        assert "در حال تأیید" in await reader.text()
+        await settle(stage, payment)
+        await reader.page.context.set_offline(False)
+        await reader.becomes("paid")
+        assert await reader.page.is_hidden("#offline")
+        reader.expect("ERR_INTERNET_DISCONNECTED")
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_while_the_gateway_is_down_the_customer_may_wait_or_go(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
+    payment = await ordered(stage)
+    await stage.lab.fault("check", "http_500")
+    for _ in range(5):
+        await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == "gateway_down"
+        await reader.page.click("a.button:not(.quiet)")
+        await press(reader, "cancel")
+        assert_fine(reader)
+
+
+@pytest.mark.parametrize("locale", ["fa-IR", "en-GB"])
+async def test_the_reader_may_choose_the_other_language_while_waiting(
+    stage: Stage, browser: Browser, locale: str
+) -> None:
+    payment = await ordered(stage)
+    await stage.lab.fault("check", "http_500")
+    ours, other = ("fa", "en") if locale.startswith("fa") else ("en", "fa")
+    async with reading(browser, locale=locale) as reader:
+        await reader.open(await stage.lab.act(payment, "pay"))
+        assert await reader.page.get_attribute("html", "lang") == ours
+        await reader.page.click(".languages a")
+        assert await reader.page.get_attribute("html", "lang") == other
+        asked = await stage.lab.checks()
+        async with reader.page.expect_response(lambda response: "again=2" in response.url) as looked:
+            await reader.page.wait_for_timeout(0)
+        assert f'lang="{other}"' in await (await looked.value).text()
+        assert await stage.lab.checks() == asked
+        assert_fine(reader)
+
+
+async def test_the_bank_code_is_copied_by_a_press_and_selected_whole_by_a_click(stage: Stage, browser: Browser) -> None:
+    payment = await ordered(stage, return_url=None)
+    async with reading(browser) as reader:
+        await reader.open(await stage.lab.act(payment, "pay"))
+        code = (await stage.lab.payment(payment["id"]))["bank_code"]
+        await reader.page.click(".copy")
+        assert await reader.page.inner_text(".copy") == "رونوشت شد"
+        await reader.page.context.grant_permissions(["clipboard-read"])
+        # Pasted by hand: the page itself may not read the clipboard.
+        await reader.page.evaluate(
+            "document.body.append(Object.assign(document.createElement('textarea'), {id: 'pad'}))"
+        )
+        await reader.page.focus("#pad")
+        await reader.page.keyboard.press("Control+V")
+        assert await reader.page.input_value("#pad") == code
+        assert_fine(reader)
+    async with reading(browser, java_script_enabled=False) as reader:
+        await reader.open(link(stage, payment))
+        assert await reader.page.is_hidden(".copy")
+        await reader.page.click(".code")
+        assert_fine(reader)
+
+
+@SCRIPTS
+async def test_a_drop_in_shop_gets_its_post(stage: Stage, browser: Browser, script: bool) -> None:
+    shop = await drop_in(stage.lab, method=ReturnMethod.POST)
+    key = await shop.invoice(return_url=stage.return_url)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(f"{stage.lab.dargah.url}/invoice/pay/{key}")
+        await press(reader, "pay")
+        if not script:
+            await reader.becomes("homeward")
+            await reader.page.click("form .button")
+        await reader.becomes("shop")
+        assert stage.visits == [{"invoice_key": key}]
+        assert_fine(reader)
+
+
+@SCRIPTS
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_is_wider_than_the_phone(stage: Stage, browser: Browser, script: bool, scheme: Any) -> None:
+    await stage.services.setup.change_merchant(stage.lab.merchant_id, actor="test", name_fa="فروشگاه" * 14)
+    payment = await ordered(stage, order_id="x" * 64, amount=900_719_925_474_099, return_url=None)
+    await stage.lab.act(payment, "pay")
+    async with reading(browser, java_script_enabled=script, color_scheme=scheme, viewport=PHONE) as reader:
+        await reader.open(link(stage, payment))
+        assert await reader.state() == "paid"
+        if script:
+            assert await reader.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        box = await reader.page.locator(".card").bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+
+
+async def settle(stage: Stage, payment: dict[str, Any]) -> None:
+    """The gateway answers again, and somebody asks it."""
+    await stage.lab.control("DELETE", "faults")
+    await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")
