@@ -226,6 +226,7 @@ def _wire(
         people,
         services.callers,
         services.spans,
+        storage.backups,
     )
     console = console_of(settings, services, operators, gate)
     stack.push_async_callback(console.day.stop)

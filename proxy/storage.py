@@ -10,6 +10,7 @@ from proxy.adapters import postgresql, sqlite
 from proxy.adapters.postgresql.hints import Hints
 from proxy.adapters.store.steps import Batch
 from proxy.adapters.store.versions import StoreTooNew
+from proxy.backups import Backups
 from proxy.clock import SECOND, system_now
 from proxy.config import Settings, SettingsError
 from proxy.loops import LONGEST_IDLE, Rhythm
@@ -22,13 +23,17 @@ _ALONE: Final = Rhythm(longest_idle=LONGEST_IDLE)
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """`now` is the clock of all who use this store, `rhythm` is how its loops look for work, `about` is for the log."""
+    """`now` is the clock of all who use this store, `rhythm` is how its loops look for work, `about` is for the log.
+
+    `backups` is there where the store is a file.
+    """
 
     store: Store
     now: Now
     rhythm: Rhythm
     about: Mapping[str, str]
     hints: Hints | None = None
+    backups: Backups | None = None
 
 
 async def open_storage(
@@ -44,7 +49,9 @@ async def open_storage(
     """
     if isinstance(settings.database, Path):
         file = await sqlite.open_store(settings.database, now=now, on_batch=on_batch, fault=fault)
-        return Storage(file, now, _ALONE, {"sqlite_version": sqlite3.sqlite_version})
+        return Storage(
+            file, now, _ALONE, {"sqlite_version": sqlite3.sqlite_version}, backups=Backups(file, settings.database)
+        )
     try:
         server = await postgresql.open_store(
             settings.database.text,

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -108,14 +109,34 @@ class Api:
             with connection.getresponse() as answer:
                 return self._read(answer)
         except (OSError, HTTPException) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise ApiError(
-                f"{self._side.name} at {self._url} cannot be reached ({why}): is `dargah serve` running there? "
-                f"{self._side.url} says where it is",
-                passing=True,
-            ) from None
+            raise self._unreachable(error) from None
         finally:
             connection.close()
+
+    @contextmanager
+    def reading(self, path: str, timeout_seconds: float) -> Iterator[HTTPResponse]:
+        """What a POST answers, to be read as it comes; a silence longer than the time ends it."""
+        connection = self._kind(self._netloc, timeout=timeout_seconds)
+        try:
+            connection.request(
+                "POST", f"{self._base}{path}", b"{}", self._headers | {"Content-Type": "application/json"}
+            )
+            with connection.getresponse() as answer:
+                if answer.status >= 300:  # noqa: PLR2004  the HTTP class
+                    self._read(answer)
+                yield answer
+        except (OSError, HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+
+    def _unreachable(self, error: Exception) -> ApiError:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return ApiError(
+            f"{self._side.name} at {self._url} cannot be reached ({why}): is `dargah serve` running there? "
+            f"{self._side.url} says where it is",
+            passing=True,
+        )
 
     def _read(self, answer: HTTPResponse) -> Any:
         body = answer.read(MAX_ANSWER_BYTES)

@@ -17,6 +17,13 @@ _COMMANDS: Final = {
     "endpoint": ("proxy.cli.endpoints", "endpoint", "Where a merchant's webhooks go."),
     "payment": ("proxy.cli.payments", "payment", "Look at payments, and decide about those that need review."),
     "recover": ("proxy.cli.recover", "recover", "Ask the gateways again about what may have been paid."),
+    "backup": ("proxy.cli.backup", "backup", "Copy a SQLite database to a file, while it is used or stopped."),
+    "restore": (
+        "proxy.cli.restore",
+        "restore",
+        "Put a backup in the database's place, and ask gateways what came after it.",
+    ),
+    "reconcile": ("proxy.cli.reconcile", "reconcile", "Hold a bank's file against a merchant's payments."),
     "webhook": ("proxy.cli.webhooks", "webhook", "What became of a shop's webhooks, and sending them again."),
     "event": ("proxy.cli.events", "event", "What happened to a shop's payments."),
     "trigger": ("proxy.cli.events", "trigger", "A test event, delivered like a real one."),

@@ -13,9 +13,11 @@ from proxy.errors import DargahError, Forbidden, Unauthenticated
 from proxy.metrics import CONTENT_TYPE
 from proxy.operator_records import Role
 from proxy.operators import Caller
+from proxy.web.admin_backup import AdminBackup
 from proxy.web.admin_objects import findings_object, rotated_object
 from proxy.web.admin_operators import AdminOperators
 from proxy.web.admin_payments import AdminPayments
+from proxy.web.admin_reconcile import AdminReconcile
 from proxy.web.admin_schemas import CheckUp, Rotate
 from proxy.web.admin_services import AdminServices
 from proxy.web.admin_setup import AdminSetup
@@ -86,11 +88,11 @@ def _metrics(services: AdminServices) -> Handler:
     return metrics
 
 
-class Admin(AdminSetup, AdminPayments, AdminOperators):
+class Admin(AdminSetup, AdminPayments, AdminReconcile, AdminOperators, AdminBackup):
     """The handlers. Each gets the operator who calls, and cannot be reached without one."""
 
     def __init__(self, services: AdminServices) -> None:
-        for part in (AdminSetup, AdminPayments, AdminOperators):
+        for part in (AdminSetup, AdminPayments, AdminReconcile, AdminOperators, AdminBackup):
             part.__init__(self, services)
         self._doctor = services.doctor
 
@@ -125,7 +127,7 @@ class Admin(AdminSetup, AdminPayments, AdminOperators):
         return json_answer(rotated_object(rotated))
 
 
-AdminHandler = Callable[[Admin, web.Request, Caller], Awaitable[web.Response]]
+AdminHandler = Callable[[Admin, web.Request, Caller], Awaitable[web.StreamResponse]]
 
 READ, OPERATE, OWNER = Role.READ, Role.OPERATE, Role.OWNER
 _ONE: Final = "/merchants/{merchant_id}"
@@ -158,6 +160,8 @@ ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("PATCH", f"{_ONE}/endpoints/{{endpoint_id}}", OWNER, Admin.change_endpoint),
     ("DELETE", f"{_ONE}/endpoints/{{endpoint_id}}", OWNER, Admin.delete_endpoint),
     ("POST", f"{_ONE}/endpoints/{{endpoint_id}}/rotate-secret", OWNER, Admin.rotate_endpoint_secret),
+    ("POST", f"{_ONE}/reconcile", READ, Admin.compare_rows),
+    ("GET", f"{_ONE}/paid", READ, Admin.list_paid),
     ("GET", "/payments", READ, Admin.list_payments),
     ("GET", "/payments/{payment_id}", READ, Admin.get_payment),
     ("GET", "/payments/{payment_id}/timeline", READ, Admin.get_payment_timeline),
@@ -167,4 +171,5 @@ ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("GET", "/audit/verify", READ, Admin.verify_audit),
     ("POST", "/keys/rotate", OPERATE, Admin.rotate_keys),
     ("POST", "/doctor", OPERATE, Admin.check_up),
+    ("POST", "/backup", OWNER, Admin.take_backup),
 )

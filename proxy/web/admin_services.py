@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from proxy.backups import Backups
 from proxy.doctor import Doctor
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
@@ -30,3 +31,4 @@ class AdminServices:
     operators: Operators
     callers: Callers = field(default_factory=unlimited)
     spans: RequestSpans | None = None
+    backups: Backups | None = None

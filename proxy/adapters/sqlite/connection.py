@@ -73,6 +73,8 @@ async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
         isolation_level=None,
         timeout=BUSY_TIMEOUT_SECONDS,
         cached_statements=CACHED_STATEMENTS,
+        # A copy's thread has turns with it, while its own waits: never two at once.
+        check_same_thread=False,
         factory=_connection_class(fault),
     )
     # A process whose main thread failed would otherwise wait for this one for ever, and hold the lock.

@@ -1,11 +1,12 @@
 """The whole Store on SQLite: one file, one process, one connection, group commit."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Final
 
 from proxy.adapters.sqlite.connection import Database, Fault
+from proxy.adapters.sqlite.copying import Copied, copying
 from proxy.adapters.sqlite.group_commit import commit_together, read_together
 from proxy.adapters.sqlite.lane import Lane
 from proxy.adapters.sqlite.lock import FileLock
@@ -31,6 +32,10 @@ class SqliteStore(WholeStore):
         self._now = now
         self._write, self._read = self._lanes = write, read
         self._records = Together(write, record)
+
+    def copying(self, target: Path) -> AsyncGenerator[Copied, None]:
+        """Copies the database, while it is used, into the empty file `target`: see `copying.copying`."""
+        return copying(self._database, target)
 
     async def close(self) -> None:
         try:
