@@ -39,7 +39,7 @@ class Replica(Process):
             await self.launch()
             try:
                 await self.ready()
-            except AssertionError:
+            except (AssertionError, TimeoutError):
                 if tries == START_TRIES:
                     raise
                 await self.kill()

@@ -83,17 +83,17 @@ class Server:
             await connection.close()
         return len(chosen)
 
-    async def crash(self, random: Random) -> int:
-        """Kills the process of one of Dargah's connections: the server ends all of them and recovers from its log."""
+    async def crash(self, random: Random) -> bool:
+        """Kills the process of one of Dargah's connections, if it has any: the server ends all of them and recovers."""
         connection = await asyncpg.connect(self.url)
         try:
             pids = [pid for (pid,) in await connection.fetch(_CLIENTS)]
             if not pids:
-                return 0
+                return False
             os.kill(random.choice(pids), signal.SIGKILL)
         finally:
             connection.terminate()
-        return 1
+        return True
 
 
 @asynccontextmanager

@@ -58,11 +58,9 @@ class Storms:
     async def one(self, kind: str) -> None:
         """Has that happen; one of those that `_kinds` names."""
         try:
-            await self._kinds()[kind][1]()
+            self.counts[kind] += await self._kinds()[kind][1]()
         except NOT_THERE:
             self.counts["the database was away already"] += 1
-            return
-        self.counts[kind] += 1
         self._look_for_deaths()
 
     async def _end(self) -> None:
@@ -75,8 +73,8 @@ class Storms:
         await self.made.fleet.start()
         self._look_for_deaths()
 
-    def _kinds(self) -> dict[str, tuple[int, Callable[[], Awaitable[None]]]]:
-        """How often each happens, by weight."""
+    def _kinds(self) -> dict[str, tuple[int, Callable[[], Awaitable[bool]]]]:
+        """How often each happens, by weight; each gives whether it could."""
         return {
             "kills of one": (40, self._kill_one),
             "kills of all": (4, self._kill_all),
@@ -88,7 +86,7 @@ class Storms:
             "absences of a shop": (8, self._shop_away),
         }
 
-    async def _kill_one(self) -> None:
+    async def _kill_one(self) -> bool:
         running = self.made.fleet.running
         # Mostly one that is not asleep: that one is to wake up late.
         some = running if running and self._random.random() < 0.9 else self.made.fleet.replicas
@@ -100,26 +98,33 @@ class Storms:
         await replica.kill()
         await asyncio.sleep(self._random.uniform(0, LONGEST_DOWN_SECONDS))
         await self._up(replica)
+        return True
 
-    async def _kill_all(self) -> None:
+    async def _kill_all(self) -> bool:
         await self.made.fleet.kill()
         await asyncio.gather(*(self._up(replica) for replica in self.made.fleet.replicas))
+        return True
 
-    async def _pause_past_leases(self) -> None:
+    async def _pause_past_leases(self) -> bool:
         if self._asleep is not None and not self._asleep.done():
-            return
-        running = self.made.fleet.running
-        if running:
-            seconds = self.past_leases_seconds + self._random.uniform(0, 3)
-            self._asleep = asyncio.create_task(self._oversleep(self._random.choice(running), seconds))
+            return False
+        self._asleep = asyncio.create_task(self._oversleep(self.past_leases_seconds + self._random.uniform(0, 3)))
+        return True
 
-    async def _oversleep(self, replica: Replica, seconds: float) -> None:
-        self.counts["woken past the leases"] += await self._sleep(replica, seconds)
+    async def _oversleep(self, seconds: float) -> None:
+        self.counts["woken past the leases"] += await self._sleep(seconds)
 
-    async def _sleep(self, replica: Replica, seconds: float) -> bool:
-        """Whether it is the same process that woke up."""
+    async def _nap(self) -> bool:
+        return await self._sleep(self._random.uniform(0.2, LONGEST_NAP_SECONDS))
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Pauses one that runs; gives whether it is the same process that woke up."""
         if self._random.random() < 0.5:
             await self.made.stage.moments.next(self._random.choice(MOMENTS), MOMENT_SECONDS)
+        running = self.made.fleet.running
+        if not running:
+            return False
+        replica = self._random.choice(running)
         replica.pause()
         try:
             await asyncio.sleep(seconds)
@@ -127,28 +132,28 @@ class Storms:
         finally:
             replica.resume()
 
-    async def _nap(self) -> None:
-        running = self.made.fleet.running
-        if running:
-            await self._sleep(self._random.choice(running), self._random.uniform(0.2, LONGEST_NAP_SECONDS))
-
-    async def _cut(self) -> None:
+    async def _cut(self) -> bool:
         share = self._random.choice((0.3, 0.6, 1.0))
-        self.counts["connections cut"] += await self.made.server.cut(self._random, share)
+        cut = await self.made.server.cut(self._random, share)
+        self.counts["connections cut"] += cut
+        return cut > 0
 
-    async def _crash(self) -> None:
-        await self.made.server.crash(self._random)
+    async def _crash(self) -> bool:
+        return await self.made.server.crash(self._random)
 
-    async def _restart(self) -> None:
+    async def _restart(self) -> bool:
         how = self._random.choice((signal.SIGINT, signal.SIGQUIT))
         self.counts[f"restarts after {how.name}"] += 1
         await self.made.server.stop(how)
         await asyncio.sleep(self._random.uniform(0, LONGEST_DOWN_SECONDS))
         await self.made.server.start()
+        return True
 
-    async def _shop_away(self) -> None:
-        if self._away is None or self._away.done():
-            self._away = asyncio.create_task(self._be_away(self._random.uniform(*AWAY_SECONDS)))
+    async def _shop_away(self) -> bool:
+        if self._away is not None and not self._away.done():
+            return False
+        self._away = asyncio.create_task(self._be_away(self._random.uniform(*AWAY_SECONDS)))
+        return True
 
     async def _be_away(self, seconds: float) -> None:
         self.made.slow.away = True

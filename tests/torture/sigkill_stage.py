@@ -25,6 +25,8 @@ REQUEST_TIMEOUT_SECONDS: Final = 2.0
 CHECK_TIMEOUT_SECONDS: Final = 1.5
 DELAY_SECONDS: Final = 2.5
 LATE_SECONDS: Final = 3.0
+# The campaign's own hand: however slow the machine is, what it asks for must be known to have been done.
+CONTROL_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 SETTINGS: Final = {
     "DARGAH_REQUEST_TIMEOUT_SECONDS": str(REQUEST_TIMEOUT_SECONDS),
     "DARGAH_CHECK_TIMEOUT_SECONDS": str(CHECK_TIMEOUT_SECONDS),
@@ -76,7 +78,8 @@ class Stage:
 
     async def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A call to the simulator's control API: the customer's hands, and the oracle."""
-        async with self.session.request(method, f"{self.gateway_url}/control{path}", json=body) as answer:
+        url = f"{self.gateway_url}/control{path}"
+        async with self.session.request(method, url, json=body, timeout=CONTROL_TIMEOUT) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def start_chaos(self, seed: int, rate: float) -> None:
