@@ -1,0 +1,135 @@
+"""Every page of the console and the portal with something on it, and how to come there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from web.lab import eventually
+
+from browser.chromium import Reader
+from browser.stage import OPERATOR_TOKEN, Stage
+from proxy.clock import MINUTE
+from proxy.webhook import DeliveryStatus
+
+WIDE = {"width": 1280, "height": 900}
+
+
+@dataclass
+class Office:
+    """A shop's morning: payments in every state, a webhook that fails, and a review. `answers` is the shop's status."""
+
+    stage: Stage
+    answers: dict[str, int]
+    complaint: dict[str, Any]
+    delivery_id: str
+    endpoint_id: str
+    review: dict[str, Any]
+    pending: dict[str, Any]
+
+    @property
+    def console(self) -> str:
+        return f"{self.stage.lab.dargah.admin_url}/console"
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """`path` is of an office's page, below the console."""
+
+    name: str
+    path: Callable[[Office], str]
+    status: int = 200
+
+
+@asynccontextmanager
+async def office(stage: Stage) -> AsyncIterator[Office]:
+    """The stage after its morning, with the shop's receiver answering as `answers` says."""
+    answers = {"status": 204}
+    async with TestServer(_receiver(answers)) as shop:
+        url = str(shop.make_url("/webhooks"))
+        endpoint, _ = await stage.services.setup.add_endpoint(stage.lab.merchant_id, url, actor="sara")
+        for number in range(9):
+            stage.lab.clock.forward(11 * MINUTE)
+            await _settled(stage, "cancel" if number == 4 else "pay", f"A-{10470 + number}", 185_000 + 67_000 * number)
+        await _told(stage, 9)
+        answers["status"] = 500
+        complaint = await _settled(stage, "pay", "A-10482", 1_250_000)
+        delivery_id = await _failed(stage, complaint["id"])
+        answers["status"] = 204
+        await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
+        review = await _settled(stage, "pay", "A-10483", 240_000)
+        pending = await stage.lab.created(amount=95_000, order_id="A-10484")
+        yield Office(stage, answers, complaint, delivery_id, endpoint.id, review, pending)
+
+
+def _receiver(answers: dict[str, int]) -> web.Application:
+    async def handle(_request: web.Request) -> web.Response:
+        body = "Fatal error: Allowed memory size of 134217728 bytes exhausted" if answers["status"] == 500 else "ok"
+        return web.Response(status=answers["status"], text=body if answers["status"] != 204 else None)
+
+    app = web.Application()
+    app.router.add_post("/webhooks", handle)
+    return app
+
+
+async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
+    payment = await stage.lab.created(amount=amount, order_id=order_id)
+    await stage.lab.act(payment, act)
+    checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
+    return checked
+
+
+async def _told(stage: Stage, count: int) -> None:
+    async def look() -> bool | None:
+        due = await stage.services.store.due_figures()
+        return due.deliveries == 0 or None
+
+    await asyncio.sleep(0)
+    assert await eventually(look), count
+
+
+async def _failed(stage: Stage, payment_id: str) -> str:
+    """The delivery of the payment's event once it was tried in vain."""
+
+    async def look() -> str | None:
+        events = (await stage.lab.call("GET", f"/v1/events?payment_id={payment_id}")).json["data"]
+        for delivery in await stage.services.store.list_deliveries(stage.lab.merchant_id, events[0]["id"]):
+            if delivery.attempts and delivery.status is DeliveryStatus.PENDING:
+                found: str = delivery.id
+                return found
+        return None
+
+    return await eventually(look)
+
+
+PAGES: tuple[ConsolePage, ...] = (
+    ConsolePage("today", lambda _: "/"),
+    ConsolePage("payments", lambda _: "/payments"),
+    ConsolePage("payment", lambda made: f"/payments/{made.complaint['id']}"),
+    ConsolePage("review", lambda made: f"/payments/{made.review['id']}"),
+    ConsolePage("reviews", lambda _: "/reviews"),
+    ConsolePage("webhooks", lambda _: "/endpoints"),
+    ConsolePage("webhook", lambda made: f"/endpoints/{made.endpoint_id}"),
+    ConsolePage("delivery", lambda made: f"/deliveries/{made.delivery_id}"),
+    ConsolePage("merchants", lambda _: "/merchants"),
+    ConsolePage("merchant", lambda made: f"/merchants/{made.stage.lab.merchant_id}"),
+    ConsolePage("guide", lambda _: "/merchants/new"),
+    ConsolePage("audit", lambda _: "/audit"),
+    ConsolePage("settings", lambda _: "/settings"),
+    ConsolePage("nothing-found", lambda _: "/search?q=nothing"),
+    ConsolePage("no-payments", lambda _: "/payments?status=failed"),
+    ConsolePage("not-found", lambda _: "/payments/pay_x", 404),
+)
+
+Opened = Callable[[Reader], Awaitable[None]]
+
+
+async def log_in(reader: Reader, made: Office) -> None:
+    """Through the form, as an operator does."""
+    await reader.open(f"{made.console}/")
+    await reader.page.fill("#token", OPERATOR_TOKEN)
+    await reader.page.click("main button")
+    await reader.page.wait_for_selector("nav")

@@ -1,0 +1,209 @@
+"""An operator's and a merchant's day in a real browser: what they came for is done, and no page has a flaw."""
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import BaseTestServer, TestServer
+from playwright.async_api import Browser
+from web.lab import TEST_API_KEY
+
+from browser.chromium import ONE_LOOP, PATIENCE_MILLISECONDS, PHONE, Reader, reading
+from browser.console_pages import PAGES, WIDE, log_in, office
+from browser.stage import Stage
+from proxy.clock import DAY
+
+pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
+LOOKS = tuple(itertools.product(("fa-IR", "en-US"), ("light", "dark")))
+
+
+async def assert_is_without_flaws(reader: Reader, where: str) -> None:
+    assert await reader.flaws() == [], where
+    assert await reader.violations() == [], where
+    assert reader.complaints == [], where
+
+
+@pytest.mark.parametrize(("locale", "scheme"), LOOKS)
+async def test_every_page_of_the_console_is_without_flaws(
+    stage: Stage, browser: Browser, locale: str, scheme: str
+) -> None:
+    options: dict[str, Any] = {"viewport": WIDE, "locale": locale, "color_scheme": scheme, "java_script_enabled": True}
+    async with office(stage) as made, reading(browser, **options) as reader:
+        await reader.open(f"{made.console}/")
+        await assert_is_without_flaws(reader, "login")
+        await log_in(reader, made)
+        for page in PAGES:
+            await reader.open(made.console + page.path(made))
+            reader.expect(f"status of {page.status}")
+            await assert_is_without_flaws(reader, page.name)
+            direction = await reader.page.get_attribute("html", "dir")
+            assert direction == ("rtl" if locale == "fa-IR" else "ltr")
+        assert all(answer.url.startswith(made.console) for answer in reader.answers), "something comes from outside"
+
+
+async def test_every_page_fits_a_phone(stage: Stage, browser: Browser) -> None:
+    async with office(stage) as made, reading(browser) as reader:
+        await log_in(reader, made)
+        for page in PAGES:
+            await reader.open(made.console + page.path(made))
+            wide = await reader.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= PHONE["width"], page.name
+            reader.expect(f"status of {page.status}")
+            await assert_is_without_flaws(reader, page.name)
+
+
+async def test_yesterdays_complaint_is_found_by_its_bank_code_in_three_clicks_and_its_webhook_sent_again(
+    stage: Stage, browser: Browser
+) -> None:
+    async with office(stage) as made, reading(browser, viewport=WIDE, java_script_enabled=False) as reader:
+        made.answers["status"] = 500
+        stage.lab.clock.forward(DAY)
+        await log_in(reader, made)
+        page = reader.page
+        await page.fill("#q", str(made.complaint["bank_code"]))
+        await page.click("form.find button")  # the first click
+        await page.wait_for_url(f"**/payments/{made.complaint['id']}")
+        said = await page.inner_text("main")
+        assert "A-10482" in said
+        assert "پاسخ HTTP 500" in said
+
+        made.answers["status"] = 200
+        await page.click("text=دوباره بفرست")  # the second
+        await page.wait_for_selector(".note.ok", timeout=PATIENCE_MILLISECONDS)
+        said = await page.inner_text("main")
+        assert "فروشگاه پذیرفت: HTTP 200" in said
+        assert "ok" in await page.inner_text("pre.raw >> nth=0")
+        assert "Allowed memory size" in await page.inner_html("main")
+        assert reader.complaints == []
+
+
+async def test_an_owner_adds_a_merchant_with_everything_and_tries_a_payment_without_reading_docs(
+    stage: Stage, browser: Browser
+) -> None:
+    lab = stage.lab
+    async with office(stage) as made, reading(browser, viewport=WIDE, locale="en-US") as reader:
+        await log_in(reader, made)
+        page = reader.page
+        await page.click("nav >> text=Merchants")
+        await page.click("main >> text=Add a merchant")
+        await page.fill("text=Merchant's name", "Tea House")
+        await page.fill("text=The shop's address", stage.shop_url)
+        await page.fill("text=Gateway's address", lab.gateway_url)
+        await page.fill("text=Gateway's api_key", TEST_API_KEY)
+        await page.fill("text=Webhook URL", f"{stage.shop_url}/hook")
+        await page.click("text=Add it all")
+        token = await page.input_value("text=API token")
+        assert re.fullmatch(r"dg_test_\w{36}", token)
+        await assert_is_without_flaws(reader, "secrets")
+        async with page.context.expect_page() as opening:
+            await page.click("text=Make a test payment")
+        payment = await opening.value
+        await payment.wait_for_selector("text=The customer can pay by this link")
+        async with payment.context.expect_page() as opening:
+            await payment.click("main .note a.code")
+        gateway = await opening.value
+        assert "/invoice/pay/" in gateway.url or "/pay/" in gateway.url
+
+        shown = (await lab.call("GET", "/v1/payments", token=token)).json["data"]
+        await lab.call("GET", await lab.act(shown[0], "pay"))
+        await payment.wait_for_selector(".head .tag.ok", timeout=PATIENCE_MILLISECONDS)
+        assert "1,000" in await payment.inner_text("main")
+
+
+async def test_a_refused_guide_keeps_what_was_written_and_says_what_is_wrong_where_it_is(
+    stage: Stage, browser: Browser
+) -> None:
+    async with office(stage) as made, reading(browser, viewport=WIDE) as reader:
+        await log_in(reader, made)
+        await reader.open(f"{made.console}/merchants/new")
+        page = reader.page
+        await page.fill("#f-name", "چای‌خانه")
+        await page.fill("#f-return_origins", "shop")
+        await page.fill("#f-gateway_url", stage.lab.gateway_url)
+        await page.fill("#f-api_key", "key")
+        await page.click("main form button")
+        await page.wait_for_selector("[role=alert]")
+        reader.expect("status of 422")
+        assert await page.input_value("#f-name") == "چای‌خانه"
+        assert await page.get_attribute("#f-return_origins", "aria-invalid") == "true"
+        assert await page.input_value("#f-api_key") == ""
+        await assert_is_without_flaws(reader, "guide")
+
+
+async def test_a_review_is_resolved_with_the_keyboard_alone(stage: Stage, browser: Browser) -> None:
+    async with office(stage) as made, reading(browser, viewport=WIDE, locale="en-US") as reader:
+        await log_in(reader, made)
+        await reader.open(f"{made.console}/payments/{made.review['id']}")
+        page = reader.page
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.className") == "skip"
+        await page.keyboard.press("Enter")
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("document.activeElement.name") == "decision":
+                break
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("back to the customer's card")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("text=Your decision is stored")
+        assert "Refunded" in await page.inner_text("#review")
+
+
+async def test_the_portal_opens_in_the_shops_own_page_and_in_no_other(stage: Stage, browser: Browser) -> None:
+    async with office(stage) as made, _framing() as shop, _framing() as stranger:
+        origin = _as_another_site(shop)
+        setup = stage.services.setup
+        await setup.change_merchant(stage.lab.merchant_id, actor="test", return_origins=[stage.shop_url, origin])
+        links = []
+        for _ in range(2):
+            answer = await stage.lab.call("POST", "/v1/portal-links", json={"embed_origin": origin})
+            links.append(answer.json["url"])
+        async with reading(browser, viewport=WIDE) as reader:
+            await reader.open(f"{origin}/?link={links[0]}")
+            frame = reader.page.frame_locator("iframe")
+            await frame.locator("text=A-10482").first.click(timeout=PATIENCE_MILLISECONDS)
+            await frame.locator(f"dd >> text={made.complaint['bank_code']}").wait_for()
+            await frame.locator("text=دوباره بفرست").first.click()
+            await frame.locator(".note.ok").first.wait_for(timeout=PATIENCE_MILLISECONDS)
+            assert reader.complaints == []
+        async with reading(browser, viewport=WIDE) as reader:
+            await reader.open(f"{_as_another_site(stranger)}/?link={links[1]}")
+            await reader.page.wait_for_timeout(300)
+            assert any("frame-ancestors" in complaint for complaint in reader.complaints)
+            assert await reader.page.frame_locator("iframe").locator("text=A-10482").count() == 0
+
+
+async def test_the_portal_is_opened_by_a_link_in_another_sites_page(stage: Stage, browser: Browser) -> None:
+    async with office(stage), _framing() as shop, reading(browser, viewport=WIDE) as reader:
+        link = (await stage.lab.call("POST", "/v1/portal-links", json={})).json["url"]
+        await reader.open(f"{_as_another_site(shop)}/?go={link}")
+        await reader.page.click("a")
+        await reader.page.wait_for_selector("text=A-10482", timeout=PATIENCE_MILLISECONDS)
+        await assert_is_without_flaws(reader, "portal")
+        assert "تنظیمات" not in await reader.page.inner_text("nav")
+
+
+def _framing() -> TestServer:
+    """A shop's panel with the portal in a frame, or a link to it."""
+
+    async def panel(request: web.Request) -> web.Response:
+        link, go = request.query.get("link", ""), request.query.get("go", "")
+        body = f'<iframe src="{link}" width=1200 height=800></iframe>' if link else f'<a href="{go}">payments</a>'
+        return web.Response(text=f"<!DOCTYPE html><title>panel</title>{body}", content_type="text/html")
+
+    async def nothing(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_get("/", panel)
+    app.router.add_get("/favicon.ico", nothing)
+    return TestServer(app)
+
+
+def _as_another_site(server: BaseTestServer) -> str:
+    """The name is another site than the address, at which Dargah listens."""
+    return str(server.make_url("")).rstrip("/").replace("127.0.0.1", "localhost")
