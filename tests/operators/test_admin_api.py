@@ -214,9 +214,9 @@ async def test_a_wrong_field_is_named_in_two_languages_and_changes_nothing(
 async def test_a_body_that_is_no_json_or_too_large_is_refused(
     admin: Admin, store: AnyStore, options: dict[str, Any], status: int, code: str
 ) -> None:
-    headers = options.pop("headers") | {"Authorization": f"Bearer {OPERATORS['sara']}"}
+    headers = options["headers"] | {"Authorization": f"Bearer {OPERATORS['sara']}"}
     url = f"{admin.url}/admin/v1/merchants"
-    async with admin.session.post(url, headers=headers, **options) as answer:
+    async with admin.session.post(url, data=options["data"], headers=headers) as answer:
         assert (answer.status, (await answer.json(content_type=None))["code"]) == (status, code)
     assert await store.list_merchants(None, 1) == []
 
