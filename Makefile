@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks lock clean
+.PHONY: help demo run test torture test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks screenshots font lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,6 +68,12 @@ bench: $(READY)  ## creates per second beside the floor, in one run
 
 bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad neighbours, claims beside a backlog
 	$(BIN)/python -m bench.webhooks
+
+screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
+	$(BIN)/python -m tests.browser.screenshots
+
+font:  ## make the pages' font anew from npm's Vazirmatn (needs npm and both registries)
+	proxy/web/static/subset.sh
 
 lock:  ## write the hash-locked requirements again (needs uv and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt

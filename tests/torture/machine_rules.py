@@ -194,6 +194,10 @@ class Trade(Market):
         said = self.ground.call("GET", f"/pay/{sale.link}")
         if self.now >= sale.expires_at and sale.status == "pending":
             self.model.settle(sale, self.now)
+        if said.status == 200 and sale.status == "pending":
+            # A gateway that has not been answering is told of; who wants may go there all the same.
+            assert b'data-state="gateway_down"' in said.body, said
+            said = self.ground.call("GET", f"/pay/{sale.link}?go=1")
         if sale.status == "pending":
             assert (said.status, said.headers["Location"].rsplit("/", 1)[-1]) == (303, sale.invoice_key)
         else:
