@@ -14,6 +14,7 @@ import click
 from playwright.async_api import Browser, Page
 
 from browser.chromium import PHONE, chromium, path, reading
+from browser.console_pages import PAGES, WIDE, ConsolePage, log_in, office
 from browser.stage import Stage, staged
 from browser.states import STATES, State
 
@@ -54,8 +55,23 @@ def customer_shot(state: State) -> Shot:
     return Shot(f"page-{state.name}", open_page)
 
 
+def console_shot(console_page: ConsolePage) -> Shot:
+    """One of the console's pages, on a desk."""
+
+    @asynccontextmanager
+    async def open_page(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
+        options = {"locale": LANGUAGES[language], "color_scheme": scheme, "viewport": WIDE}
+        async with office(stage) as made, reading(browser, **options) as reader:
+            await log_in(reader, made)
+            await reader.open(made.console + console_page.path(made))
+            await reader.page.evaluate("document.fonts.ready.then(() => true)")
+            yield reader.page
+
+    return Shot(f"console-{console_page.name}", open_page)
+
+
 # Whoever has pages adds them here.
-SHOTS: tuple[Shot, ...] = (*map(customer_shot, STATES),)
+SHOTS: tuple[Shot, ...] = (*map(customer_shot, STATES), *map(console_shot, PAGES))
 
 
 async def main(wanted: list[str]) -> None:
