@@ -19,6 +19,7 @@ from proxy.simulator.gateway import Act, Gateway, Visit
 from proxy.simulator.journal import Journal
 from proxy.simulator.ledger import State, Terminal
 from proxy.simulator.orders import ChaosOrder, ListOrder, RuleOrder, TerminalOrder
+from proxy.simulator.statement import statement
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -43,6 +44,7 @@ class Control:
             ("DELETE", "/control/faults", self.clear_faults),
             ("POST", "/control/chaos", self.start_chaos),
             ("GET", "/control/stats", self.stats),
+            ("GET", "/control/statement.csv", self.statement),
         ):
             router.add_route(method, path, _guarded(handler))
 
@@ -104,6 +106,11 @@ class Control:
         return await self._json(
             {"invoices": by_state, "captured_rials": captured_rials, "answered": answered, "faults": struck}
         )
+
+    async def statement(self, _: web.Request) -> web.Response:
+        """What was captured, as a bank's file, for reconciling."""
+        await self._journal.settled()
+        return web.Response(text=statement(self._gateway.bank.invoices()), content_type="text/csv", charset="utf-8")
 
     async def _json(self, value: Any) -> web.Response:
         await self._journal.settled()

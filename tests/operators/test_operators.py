@@ -169,6 +169,12 @@ ACTS: tuple[tuple[str, str, Any, str], ...] = (
     ("DELETE", "/merchants/{merchant_id}/endpoints/{endpoint_id}", None, "endpoint.delete"),
     ("POST", "/payments/{payment_id}/resolve", {"decision": "refunded", "note": "n"}, "payment.resolve"),
     ("POST", "/recover", {"since": "2026-11-24T00:00:00Z"}, "payments.recover"),
+    (
+        "POST",
+        "/merchants/{merchant_id}/reconcile",
+        {"rows": [{"bank_code": "1", "amount_rials": 1000}]},
+        "payments.reconcile",
+    ),
     ("POST", "/keys/rotate", {}, "keys.reseal"),
     ("POST", "/doctor", {}, "doctor.check_up"),
 )

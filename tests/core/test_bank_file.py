@@ -1,0 +1,173 @@
+"""Banks' files as banks, spreadsheets and people write them."""
+
+import csv
+import io
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.bank_cells import read_amount, read_code, read_time
+from proxy.bank_file import BadFile, BadRow, Layout, Row, Skipped, read_rows
+from proxy.jalali import Jalali, jalali_time, tehran_midnight
+from proxy.money import Currency
+from proxy.persian import persian_digits, persian_number
+
+RIALS = Layout(currency=Currency.IRR)
+AT = tehran_midnight(date(2026, 11, 24))
+PERSIAN = "کد پیگیری;مبلغ (ریال);تاریخ\n۱۲۳۴۵۶;۱۵۰٬۰۰۰;۱۴۰۵/۰۹/۰۳\n"
+
+
+def rows(text: str | bytes, layout: Layout = RIALS) -> list[Row | BadRow | Skipped]:
+    return list(read_rows(io.BytesIO(text if isinstance(text, bytes) else text.encode()), layout))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "windows-1256", "utf-16"])
+def test_a_file_of_a_persian_bank_is_read_in_any_encoding_it_may_have(encoding: str) -> None:
+    # The code page has no Persian digits, and writes the Arabic letters.
+    text = PERSIAN if encoding != "windows-1256" else "كد پيگيري;مبلغ (ريال);تاريخ\n123456;150,000;1405/09/03\n"
+    assert rows(text.encode(encoding), Layout()) == [Row(2, "123456", 150_000, AT)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(delimiter: str) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows([["bank_code", "amount"], ["77", "1,500,000"]])
+    assert rows(text.getvalue()) == [Row(2, "77", 1_500_000, None)]
+
+
+def test_what_stands_above_and_below_the_table_is_no_row() -> None:
+    text = "بانک آزمایش\n\nاز تاریخ,1405/09/01\nشماره مرجع,مبلغ,تاریخ\n5,1000,1405/9/3\n,-500,1405/9/3\nجمع,1000,\n"
+    assert rows(text) == [
+        Row(5, "5", 1000, AT),
+        Skipped(6),
+        BadRow(7, "'' is not a date such as 1405/09/03 or 2026-11-24"),
+    ]
+
+
+def test_a_total_is_no_money() -> None:
+    assert rows("نوع,شماره مرجع,مبلغ\nخرید,5,1000\nجمع,,1000\n") == [Row(2, "5", 1000, None), Skipped(3)]
+
+
+def test_columns_may_be_named_or_numbered_and_a_file_may_have_no_headings() -> None:
+    named = Layout("Ref A", "Paid", currency=Currency.IRT)
+    assert rows("ref a,paid\n9,150\n", named) == [Row(2, "9", 1500, None)]
+    numbered = Layout("3", "1", "2", currency=Currency.IRR)
+    assert rows("150000,2026-11-24,9\n", numbered) == [Row(1, "9", 150_000, AT)]
+    assert rows("how much,when,what\n150000,2026-11-24,9\n", numbered) == [Row(2, "9", 150_000, AT)]
+
+
+@pytest.mark.parametrize(
+    ("text", "layout", "why"),
+    [
+        ("bank_code,amount\n1,2\n", Layout(), "rials or tomans"),
+        ("bank_code,مبلغ (تومان)\n1,2\n", RIALS, "another unit"),
+        ("rrn,tracking code,amount\n1,2,3\n", RIALS, "several columns"),
+        ("a,b\n1,2\n", RIALS, "no row has headings"),
+        ("", RIALS, "no row has headings"),
+        (b"bank_code,amount\n\xff\xfe,2\n", Layout(currency=Currency.IRR, encoding="utf-8"), "not all utf-8"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(text: str | bytes, layout: Layout, why: str) -> None:
+    with pytest.raises(BadFile, match=why):
+        rows(text, layout)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("6.04E+11,1000", "rounded by a spreadsheet"),
+        ("7,ten", "is not a number"),
+        ("7,1.5", "no whole number of rials"),
+        (",1000", "no code"),
+        ("7,99999999999999999999", "too large"),
+    ],
+)
+def test_a_bad_row_tells_its_number_and_why(line: str, why: str) -> None:
+    [row] = rows(f"bank_code,amount\n{line}\n")
+    assert isinstance(row, BadRow)
+    assert row.number == 2
+    assert why in row.why
+
+
+@pytest.mark.parametrize("cell", ["123", "۱۲۳", "١٢٣", "'123", '="123"', "123.0", " \u200f123\u200e "])
+def test_a_code_is_the_same_however_a_spreadsheet_wrote_it(cell: str) -> None:
+    assert read_code(cell) == "123"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1405/09/03 13:30", "۱۴۰۵/۰۹/۰۳ ۱۳:۳۰", "2026-11-24T10:00:00Z", "2026-11-24 15:00+0500", "20261124, 13:30:00"],
+)
+def test_a_moment_is_the_same_in_any_calendar_and_zone(cell: str) -> None:
+    assert read_time(cell) == AT + 13 * 3_600_000 + 30 * 60_000
+
+
+@pytest.mark.parametrize("clock", ["13:30", "13:30:00", "133000", "۱۳:۳۰"])
+def test_the_time_of_day_may_stand_apart(clock: str) -> None:
+    assert read_time("1405/09/03", clock) == AT + 13 * 3_600_000 + 30 * 60_000
+
+
+@pytest.mark.parametrize(
+    "cell", ["24/11/2026", "1405123", "1405/13/01", "05/09/03", "1405/12/30", "2026-02-29", "1405/09/03 25:00"]
+)
+def test_a_day_that_may_be_two_or_is_none_is_refused(cell: str) -> None:
+    with pytest.raises(ValueError, match=r"day|date|time"):
+        read_time(cell)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9 * 10**14), st.sampled_from(["", " ریال", "\u00a0", " rial"]))
+def test_any_amount_survives_being_written_in_persian_or_grouped(rials: int, end: str) -> None:
+    for text in (str(rials), f"{rials:,}", persian_number(rials), persian_digits(str(rials)), f"{rials}.00"):
+        assert read_amount(text + end, Currency.IRR) == rials
+        assert read_amount(text + end.replace("ریال", "تومان").replace("rial", "toman"), Currency.IRT) == (10 * rials)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(
+        tehran_midnight(Jalali(1390, 1, 1).gregorian) // 60_000, tehran_midnight(Jalali(1420, 1, 1).gregorian) // 60_000
+    )
+)
+def test_any_minute_survives_being_written_as_a_jalali_date(minute: int) -> None:
+    # In an hour that summer time repeated, the text itself names two moments.
+    assert jalali_time(read_time(jalali_time(minute * 60_000))) == jalali_time(minute * 60_000)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400))
+def test_no_bytes_do_anything_but_give_rows_or_say_what_is_wrong(data: bytes) -> None:
+    try:
+        found = rows(data)
+    except BadFile:
+        return
+    assert all(row.number >= 1 for row in found)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.sampled_from("0123456789ABCxyz-"), min_size=1, max_size=20).filter(
+                lambda code: not code.endswith(".0")
+            ),
+            st.integers(1, 10**12),
+        ),
+        max_size=20,
+    ),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.booleans(),
+)
+def test_whatever_was_written_is_read_back(
+    lines: list[tuple[str, int]], delimiter: str, encoding: str, persian: bool
+) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter)
+    writer.writerow(["کد رهگیری", "مبلغ ریال"])
+    for code, rials in lines:
+        writer.writerow([persian_digits(code), persian_number(rials)] if persian else [code, rials])
+    found = rows(text.getvalue().encode(encoding), Layout(delimiter=delimiter))
+    assert found == [Row(number, code, rials, None) for number, (code, rials) in enumerate(lines, 2)]
