@@ -60,7 +60,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         server = subprocess.Popen(
             [found / "postgres", "-D", data, "-k", folder, "-h", "", *settings], stdout=log, stderr=log, **as_user
         )
-    _await_ready(found, folder, server)
+    try:
+        _await_ready(found, folder, server)
+    except BaseException:
+        server.kill()
+        server.wait()
+        raise
     return server
 
 
