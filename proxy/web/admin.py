@@ -160,7 +160,7 @@ ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("PATCH", f"{_ONE}/endpoints/{{endpoint_id}}", OWNER, Admin.change_endpoint),
     ("DELETE", f"{_ONE}/endpoints/{{endpoint_id}}", OWNER, Admin.delete_endpoint),
     ("POST", f"{_ONE}/endpoints/{{endpoint_id}}/rotate-secret", OWNER, Admin.rotate_endpoint_secret),
-    ("POST", f"{_ONE}/reconcile", READ, Admin.compare_rows),
+    ("POST", f"{_ONE}/reconcile", OPERATE, Admin.compare_rows),
     ("GET", f"{_ONE}/paid", READ, Admin.list_paid),
     ("GET", "/payments", READ, Admin.list_payments),
     ("GET", "/payments/{payment_id}", READ, Admin.get_payment),
