@@ -24,6 +24,7 @@ _COMMANDS: Final = {
         "Put a backup in the database's place, and ask gateways what came after it.",
     ),
     "reconcile": ("proxy.cli.reconcile", "reconcile", "Hold a bank's file against a merchant's payments."),
+    "migrate-store": ("proxy.cli.migrate_store", "migrate_store", "Move everything from SQLite to PostgreSQL."),
     "webhook": ("proxy.cli.webhooks", "webhook", "What became of a shop's webhooks, and sending them again."),
     "event": ("proxy.cli.events", "event", "What happened to a shop's payments."),
     "trigger": ("proxy.cli.events", "trigger", "A test event, delivered like a real one."),

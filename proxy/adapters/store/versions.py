@@ -14,6 +14,9 @@ ORDER BY version DESC LIMIT 1
 """
 """The newest migration, if any, beside which code that knows `known` versions does not work."""
 
+MOVING: Final = 1_000_000
+"""The version that stands in a database which a store is being moved into, so that no Dargah starts on a part of it."""
+
 _OLDEST_CODE: Final = re.compile(r"^-- oldest code: ([0-9]+)$", re.MULTILINE)
 
 
@@ -21,6 +24,11 @@ class StoreTooNew(Exception):
     """The database was migrated by a newer Dargah than this one, in a way that this one does not work with."""
 
     def __init__(self, version: int, name: str, known: int) -> None:
+        if version == MOVING:
+            super().__init__(
+                "a store is being moved into the database: let `dargah migrate-store` come to its end first"
+            )
+            return
         super().__init__(
             f"the database is at schema version {version} ({name}) and this Dargah knows {known}: "
             "start the newer Dargah that migrated it"
