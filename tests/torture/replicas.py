@@ -34,8 +34,8 @@ PAYMENTS: Final = 20_000
 RATE: Final = 36.0
 CALM_SECONDS: Final = 4.0
 CHAOS_RATE: Final = 0.08
-# Every so many payments, one is left to the watcher: nobody asks for a check of it at the end.
-LEFT_TO_THE_WATCHER: Final = 4
+# Of every so many payments, a storefront asks for a check of one at the end; the others are the watcher's.
+CHECKED_ONE_OF: Final = 4
 PAST_LEASES_SECONDS: Final = max(DELIVERY_LEASE, WATCH_LEASE) / 1000 + 1
 # Each thing that can happen is to happen, however the seed draws.
 AT_LEAST_ONCE: Final = ("pauses past the leases", "kills of one", "cuts of connections", "restarts of the database")
@@ -65,7 +65,7 @@ async def campaign(folder: Path, plan: Plan) -> Findings:
         await _weather(load, storms, plan.payments)
         await made.stage.end_faults()
         await late_money_has_landed(made.stage)
-        await check_by_api(load, [shown for shown in load.shown.values() if not _left(shown)])
+        await check_by_api(load, [shown for shown in load.shown.values() if _asked(shown)])
         await made.fleet.kill()
         alone_since = await come_to_rest(made.stage, load)
         await made.fleet.start()
@@ -96,8 +96,8 @@ async def _first_each(storms: Storms, over: asyncio.Event) -> None:
     await storms.run(over)
 
 
-def _left(shown: Shown) -> bool:
-    return shown.number % LEFT_TO_THE_WATCHER == 0
+def _asked(shown: Shown) -> bool:
+    return shown.number % CHECKED_ONE_OF == 0
 
 
 @click.command()
