@@ -4,10 +4,9 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from proxy.adapters import postgresql, sqlite
-from proxy.adapters.postgresql.hints import Hints
+from proxy.adapters import sqlite
 from proxy.adapters.store.steps import Batch
 from proxy.adapters.store.versions import StoreTooNew
 from proxy.backups import Backups
@@ -15,6 +14,9 @@ from proxy.clock import SECOND, system_now
 from proxy.config import Settings, SettingsError
 from proxy.loops import LONGEST_IDLE, Rhythm
 from proxy.ports import Now, Store
+
+if TYPE_CHECKING:
+    from proxy.adapters.postgresql.hints import Hints
 
 # With other processes about, work comes without anybody here knowing of it: looking is the truth, hints are quicker.
 _SHARED: Final = Rhythm(longest_idle=1 * SECOND, shortest_idle=20)
@@ -32,7 +34,7 @@ class Storage:
     now: Now
     rhythm: Rhythm
     about: Mapping[str, str]
-    hints: Hints | None = None
+    hints: "Hints | None" = None
     backups: Backups | None = None
 
 
@@ -52,6 +54,8 @@ async def open_storage(
         return Storage(
             file, now, _ALONE, {"sqlite_version": sqlite3.sqlite_version}, backups=Backups(file, settings.database)
         )
+    from proxy.adapters import postgresql  # noqa: PLC0415  its driver is 3 MB that a process on a file does without
+
     try:
         server = await postgresql.open_store(
             settings.database.text,
