@@ -6,12 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, chdir
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, FloatRect, Page
 
 from browser.chromium import PHONE, chromium, path, reading
 from browser.console_pages import PAGES, WIDE, ConsolePage, log_in, office
@@ -21,6 +21,7 @@ from browser.states import STATES, State
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LANGUAGES = {"fa": "fa-IR", "en": "en-US"}
 SCHEMES = ("light", "dark")
+MAX_HEIGHT = 1000
 Shoot = Callable[[Stage, Browser, str, str], AbstractAsyncContextManager[Page]]
 
 
@@ -83,14 +84,21 @@ async def main(wanted: list[str]) -> None:
                 continue
             for language in LANGUAGES:
                 for scheme in SCHEMES:
-                    with tempfile.TemporaryDirectory() as folder:
+                    with tempfile.TemporaryDirectory() as folder, chdir(folder):
                         async with (
-                            staged(Path(folder)) as stage,
+                            staged(Path()) as stage,
                             shot.open_page(stage, browser, language, scheme) as page,
                         ):
                             picture = IMAGES / f"{shot.name}-{language}-{scheme}.png"
-                            await page.screenshot(path=picture, full_page=True, animations="disabled")
+                            await _take(page, picture)
     _shrink(sorted(IMAGES.glob("*.png")))
+
+
+async def _take(page: Page, picture: Path) -> None:
+    """The page from its top, as far as a reader of the docs would scroll."""
+    width, height = await page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+    clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(height, MAX_HEIGHT)}
+    await page.screenshot(path=picture, full_page=True, clip=clip, animations="disabled")
 
 
 def _shrink(pictures: list[Path]) -> None:
