@@ -10,14 +10,15 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_ticks(pid) for pid in pids) / os.sysconf("SC_CLK_TCK")
 
 
-def with_children(pid: int) -> list[int]:
-    """A process and those that it has started."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+def with_children(pid: int) -> float:
+    """The same of a process and of those that it has started, also those that have ended."""
+    started = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return cpu_seconds([pid, *started]) + _ticks(pid, 13) / os.sysconf("SC_CLK_TCK")
 
 
-def _ticks(pid: int) -> int:
+def _ticks(pid: int, at: int = 11) -> int:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
         return 0
-    return int(fields[11]) + int(fields[12])
+    return int(fields[at]) + int(fields[at + 1])

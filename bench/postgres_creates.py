@@ -90,8 +90,8 @@ def _request(tokens: Sequence[str]) -> Callable[[int], bytes]:
 
 
 def cpu_of(server: Server | None) -> float:
-    """Seconds of all the server's processes that are there now."""
-    return 0.0 if server is None else cpu_seconds(with_children(server.pid))
+    """Seconds of all the server's processes so far."""
+    return 0.0 if server is None else with_children(server.pid)
 
 
 @contextmanager

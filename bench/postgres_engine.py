@@ -12,6 +12,7 @@ import uvloop
 
 from bench.postgres_dargahs import KEYS
 from bench.webhooks_sender import settle_memory
+from proxy import logs
 from proxy.adapters import postgresql
 from proxy.adapters.guard import Guard
 from proxy.adapters.sender import HttpSender
@@ -46,6 +47,7 @@ async def send_all(url: str) -> dict[str, Any]:
 
 
 async def main() -> None:
+    logs.configure("warning", "json")
     loop = asyncio.get_running_loop()
     print(json.dumps({}), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
