@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks screenshots font lock clean
+.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres screenshots font lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start
 torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minutes
 	$(BIN)/python -m tests.torture
 
+torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 minutes
+	$(BIN)/python -m tests.torture.replicas
+
 check: $(READY)  ## format, lint, types, security rules and licences
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -68,6 +71,9 @@ bench: $(READY)  ## creates per second beside the floor, in one run
 
 bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad neighbours, claims beside a backlog
 	$(BIN)/python -m bench.webhooks
+
+bench-postgres: $(READY)  ## one to three replicas beside SQLite and the floor; claims and payments in a large database
+	$(BIN)/python -m bench.postgres
 
 screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
 	$(BIN)/python -m tests.browser.screenshots
