@@ -28,6 +28,8 @@ log = structlog.get_logger()
 
 # The longest attempt and five seconds more: a shorter lease would have two workers send.
 LEASE: Final = 25 * SECOND
+# What begins later after its claim might outlast its lease: the process was paused, or waited for the store.
+LATEST_START: Final = 5 * SECOND
 MAX_IN_FLIGHT: Final = 512
 # What an endpoint that answers is sent on one place before the place goes to another that waits for it. One alone
 # would double the store's work under load; more would make the others wait.
@@ -102,6 +104,10 @@ class Delivery:
             started = self._now()
             event = claim.event
             message = await outgoing(self._directory, claim.endpoint, event.id, event.body, started, event.traceparent)
+            if self._now() - claim.claimed_at > LATEST_START:
+                log.warning("delivery_begun_late", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
+                await self._store.release_deliveries([claim])
+                return None
             answer = await self._sender.send(message)
             self.on_attempt(claim, started, answer)
             return await self._record(claim, started, answer, number)

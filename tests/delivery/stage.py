@@ -15,7 +15,7 @@ from proxy.directory import Directory
 from proxy.ids import EVENT, Ids
 from proxy.merchant import Endpoint
 from proxy.ports import Store
-from proxy.records import Answer, Finished, Judged, Lease, Outgoing
+from proxy.records import Answer, Claim, Finished, Judged, Lease, Outgoing
 from proxy.setup import HttpPolicy, Setup
 from proxy.webhook import Event
 
@@ -131,3 +131,21 @@ class Stuck:
         self.reached.set()
         await asyncio.Event().wait()
         raise AssertionError("it was killed")
+
+
+class Paused:
+    """A store whose claims are brought to a process that was paused meanwhile, once."""
+
+    def __init__(self, store: AnyStore, clock: HandClock, milliseconds: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._milliseconds = milliseconds
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
+        claims = await self._store.claim_deliveries(now, lease, limit)
+        self._clock.now += self._milliseconds
+        self._milliseconds = 0
+        return claims

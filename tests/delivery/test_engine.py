@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from databases.places import database_in, rows_in
+from databases.places import AnyStore, database_in, rows_in
 
-from delivery.stage import Engine, FakeSender, HandClock, Stuck, life
+from delivery.stage import Engine, FakeSender, HandClock, Paused, Stuck, life
 from proxy.clock import SECOND
-from proxy.delivery import LEASE
+from proxy.delivery import LATEST_START, LEASE
 from proxy.delivery_records import DeliveryFilter
 from proxy.merchant import EndpointState
 from proxy.outgoing import content_digest
+from proxy.ports import Store
 from proxy.records import Answer, EventFilter
 from proxy.verdict import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
 from proxy.webhook import DeliveryStatus, sign
@@ -158,6 +159,25 @@ async def test_a_worker_that_comes_late_changes_nothing(engine: Engine) -> None:
     assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None), ("unknown", None)]]
     await engine.delivery._attempt(claims[0])
     assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None), ("failed", 500)]]
+
+
+@pytest.mark.parametrize("paused", [LATEST_START + 1, LEASE + 1])
+async def test_a_process_that_was_paused_after_its_claim_does_not_send_on_a_lease_that_may_end(
+    folder: Path, clock: HandClock, sender: FakeSender, paused: int
+) -> None:
+    def wrap(store: AnyStore) -> Store:
+        return cast("Store", Paused(store, clock, paused))
+
+    async with life(folder, clock, sender, wrap) as engine:
+        merchant_id = await merchant_of(engine)
+        endpoint = await engine.endpoint(merchant_id)
+        [event_id] = await engine.happen(merchant_id)
+        await engine.delivery.step()
+        await engine.delivery.tasks.drain()
+        assert sender.sent == []
+        await engine.run()
+        assert sender.ids == [event_id]
+        assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]]
 
 
 async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_want(engine: Engine) -> None:
