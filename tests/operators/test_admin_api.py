@@ -157,7 +157,7 @@ async def test_a_merchants_token_is_no_operators_token(admin: Admin) -> None:
         ("POST", "/merchants", {"name": 7}, "name", "not_text"),
         ("POST", "/merchants", {"name": ""}, "name", "too_short"),
         ("POST", "/merchants", {"name": "   "}, "name", "text_invalid"),
-        ("POST", "/merchants", {"name": "x", "colour": "red"}, "colour", "unknown_field"),
+        ("POST", "/merchants", {"name": "x", "flavour": "red"}, "flavour", "unknown_field"),
         ("POST", "/merchants", {"name": "x", "return_origins": "https://a.ir"}, "return_origins", "not_list"),
         ("POST", "/merchants", {"name": "x", "return_origins": [None]}, "return_origins.0", "not_text"),
         ("POST", "/merchants", {"name": "x", "return_origins": ["https://a.ir/p"]}, "return_origins", "origin_invalid"),
