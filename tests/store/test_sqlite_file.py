@@ -175,7 +175,7 @@ async def test_claims_look_only_at_what_is_due(sqlite_store: SqliteStore, name: 
     assert not any("TEMP B-TREE" in line or line.startswith("SCAN") for line in plan), plan
 
 
-# Asked once, at the start or by an operator. Where they walk, it is an index of just what is asked for, or a small table.
+# Asked once, at the start or by an operator. Where they walk, it is an index of what is asked for, or a small table.
 AT_THE_START = {"kek_ids", "end_request_leases", "endpoints_in_flight", "list_operators", "living_operators"}
 # For an operator who verifies the audit log or searches: they sort no more than a few pages of ids, taken by indexes.
 SORTS_A_PAGE = {"audit_merchants", "ids_of_bank_code", "ids_of_invoice_key"}
