@@ -61,6 +61,7 @@ sbom: $(READY)  ## dist/dargah.cdx.json, what a release is made of (CycloneDX)
 
 docs: $(READY)  ## write the generated parts of docs/ again
 	$(BIN)/python -m tests.deploy.settings_table
+	cd tests && ../$(BIN)/python -m reference.write
 
 format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .

@@ -208,6 +208,7 @@ def _wire(
         metrics=metrics,
         callers=Callers(settings.quotas, now, Proxies(settings.trusted_proxies, settings.forwarded_header)),
         hsts=settings.hsts,
+        api_docs=settings.api_docs,
         spans=seen.spans(store),
     )
     recovery = Recovery(store, checkout, now)

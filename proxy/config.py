@@ -97,6 +97,7 @@ class Settings(DatabaseSettings, WireSettings):
         description="Private targets that webhooks may go to, comma separated: exact host:port (also by plain http) "
         "or CIDR. For a sidecar: 127.0.0.1:3000.",
     )
+    api_docs: bool = Field(True, description="Whether /docs shows the API's reference to everybody.")
     request_timeout_seconds: Seconds = Field(20, description="How long to wait for a gateway's invoice.")
     check_timeout_seconds: Seconds = Field(10, description="How long to wait for a gateway's check.")
     payment_expiry_minutes: int = Field(

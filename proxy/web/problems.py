@@ -1,6 +1,6 @@
 """The error tree as HTTP: RFC 9457 `application/problem+json`. No other module maps an error to a status."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -189,7 +189,35 @@ class Problem:
 
 def status_of(error: DargahError) -> int:
     """The HTTP status of an error of the tree."""
-    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(kind: type[DargahError]) -> int:
+    """The HTTP status of a class of errors."""
+    return next(_STATUS[each] for each in kind.__mro__ if each in _STATUS)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """A code that a problem may have."""
+
+    code: str
+    status: int
+    title: str
+
+
+def problem_kinds() -> list[ProblemKind]:
+    """Every code with its status, in the order of the statuses."""
+    statuses = {kind.code: status_of_kind(kind) for kind in _kinds(DargahError)}
+    titles = {**_TITLES, "internal_error": "Internal error"}
+    found = [ProblemKind(code, statuses[code], title) for code, title in titles.items()]
+    return sorted(found, key=lambda kind: (kind.status, kind.code))
+
+
+def _kinds(kind: type[DargahError]) -> Iterator[type[DargahError]]:
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+    yield kind
 
 
 def problem_of(error: DargahError) -> Problem:

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.console import routes as console
 from proxy.errors import DargahError
+from proxy.reference import page as reference
 from proxy.web import assets, customer, deliveries, endpoints, events, facade, health, logos, payments, portal_links, qr
 from proxy.web.callers import Kind
 from proxy.web.middleware import observe
@@ -46,6 +47,8 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("POST", "/return/{link}", customer.come_back),
     ("GET", assets.ASSET, assets.get_asset),
     ("GET", logos.LOGO, logos.get_logo),
+    ("GET", reference.PAGE, reference.get_reference),
+    ("GET", reference.DOCUMENT, reference.get_document),
     ("GET", "/healthz", health.healthz),
     ("GET", "/readyz", health.readyz),
 )
@@ -79,7 +82,7 @@ def _kind(method: str, path: str) -> Kind | None:
     """What a route is limited as; health checks are not."""
     if path.startswith(CUSTOMER_PATHS):
         return Kind.PAGE
-    if not path.startswith(("/v1/", "/logos/")):
+    if not path.startswith(("/v1/", "/logos/", reference.PAGE)):
         return None
     return Kind.CREATE if (method, path) == ("POST", "/v1/payments") else Kind.CALL
 

@@ -44,6 +44,7 @@ class Services:
     metrics: Metrics
     callers: Callers = field(default_factory=unlimited)
     hsts: str | None = None
+    api_docs: bool = True
     spans: RequestSpans | None = None
 
 

@@ -1,0 +1,94 @@
+"""The page at `/docs` and the document at `/docs/openapi.json`; both are made once, and open to everybody."""
+
+import asyncio
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from proxy.reference.document import document, groups, read_json, schemas, webhook
+from proxy.reference.fields import kinds_of
+from proxy.web.assets import ICON_NAME
+from proxy.web.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
+from proxy.web.page_look import source
+from proxy.web.problems import RouteNotFound, problem_kinds
+from proxy.web.services import SERVICES
+
+PAGE: Final = "/docs"
+DOCUMENT: Final = "/docs/openapi.json"
+_CODE: Final = re.compile(r"`([^`]+)`")
+_STYLE: Final = files("proxy.reference").joinpath("templates/reference.css").read_text("utf-8")
+_POLICY: Final = (
+    f"default-src 'none'; style-src {source(_STYLE)}; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+async def get_reference(request: web.Request) -> web.Response:
+    """The page."""
+    _check_shown(request)
+    # Made in a thread the first time: it takes longer than others should wait.
+    body = await asyncio.to_thread(_page)
+    headers = {
+        **PAGE_SECURITY_HEADERS,
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": _POLICY,
+        OPENER_POLICY[0]: OPENER_POLICY[1],
+    }
+    return web.Response(body=body, headers=headers)
+
+
+async def get_document(request: web.Request) -> web.Response:
+    """openapi.yaml as JSON, for programs."""
+    _check_shown(request)
+    policy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    headers = {**PAGE_SECURITY_HEADERS, "Content-Type": "application/json", "Content-Security-Policy": policy}
+    return web.Response(body=_document(), headers=headers)
+
+
+def _check_shown(request: web.Request) -> None:
+    if not request.app[SERVICES].api_docs:
+        raise RouteNotFound
+
+
+@cache
+def _document() -> bytes:
+    return read_json("openapi.json")
+
+
+@cache
+def _page() -> bytes:
+    environment = Environment(
+        loader=PackageLoader("proxy.reference"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(prose=_prose, pretty=_pretty, kinds=kinds_of)
+    text = environment.get_template("reference.html").render(
+        info=document()["info"],
+        groups=groups(),
+        webhook=webhook(),
+        schemas=schemas(),
+        problems=problem_kinds(),
+        icon=f"assets/{ICON_NAME}",
+        style=Markup(_STYLE),  # noqa: S704  a file of ours
+    )
+    return text.encode()
+
+
+def _prose(text: str) -> Markup:
+    """Paragraphs, with what stands in backticks as code."""
+    written = escape(text.strip())
+    marked = _CODE.sub(r"<code>\1</code>", str(written))
+    return Markup("").join(Markup("<p>{}</p>").format(Markup(part)) for part in marked.split("\n\n") if part)  # noqa: S704  escaped above
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

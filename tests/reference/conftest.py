@@ -1,0 +1,3 @@
+from browser.conftest import browser
+
+__all__ = ["browser"]
