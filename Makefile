@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres screenshots font lock clean
+.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres demo-svg screenshots font lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad ne
 
 bench-postgres: $(READY)  ## one to three replicas beside SQLite and the floor; claims and payments in a large database
 	$(BIN)/python -m bench.postgres
+
+demo-svg: $(READY)  ## a run of the demo as docs/images/demo.svg
+	$(BIN)/python -m tests.reference.demo_svg
 
 screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
 	$(BIN)/python -m tests.browser.screenshots

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -23,14 +24,8 @@ from proxy.payment import Payment, apply
 from proxy.reconciliation import Line, Outcome, explain
 
 # Wide enough that midnight in Tehran may come while a test runs.
-PERIOD = (
-    ("--since", (datetime.now(UTC) - timedelta(days=2)).strftime("%Y-%m-%d")),
-    (
-        "--until",
-        (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d"),
-    ),
-)
-WHEN = (*PERIOD[0], *PERIOD[1])
+BEFORE, AFTER = (f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (-2, 2))
+WHEN = ("--since", BEFORE, "--until", AFTER)
 
 
 @pytest.fixture
@@ -236,3 +231,14 @@ def test_a_number_that_two_payments_have_is_explained_by_the_one_whose_money_it_
     first = captured(replace(PENDING, amount_rials=1000), "1", 1000)
     second = captured(replace(PENDING, amount_rials=2000), "1", 3000)
     assert explain(Line("1", 1000), [second, first]).payment == first
+
+
+async def test_the_pages_command_does_what_the_page_says(made: Desk) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reconciliation.md").read_text("utf-8")
+    [command] = re.findall(r"```sh\n(.*?)\n```", page)
+    await paid(made)
+    (made.cli.folder / "bank.csv").write_text(await statement(made))
+    words = command.replace("mer_…", made.shop.merchant_id).split()[1:]
+    ran = await made.cli.run(*words, *WHEN)
+    assert (ran.code, ran.error) == (0, "")
+    assert ran.out.endswith("all matched\n")
