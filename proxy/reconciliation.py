@@ -6,10 +6,12 @@ It only looks. Whatever it finds is for the operator to decide about.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
 from proxy.clock import DAY
+from proxy.jalali import tehran, tehran_midnight
 from proxy.lookups import FIRST_PLACE, Number, Stretch, Wanted, place_at, place_of
 from proxy.merchant import Mode
 from proxy.payment import Payment, Review, Status
@@ -118,6 +120,12 @@ class Reconciliation:
         ids = (await self._books.find_ids(merchant_id, None, Number.BANK_CODE, line.bank_code, 1)).ids
         payments = await self._books.payments_of_ids(ids) if ids else []
         return explain(line, [payment for payment in payments if payment.mode is mode])
+
+
+def whole_days(first_at: int, last_at: int, now: int) -> tuple[int, int]:
+    """From the beginning of the first day in Tehran to the end of the last one, and not into the future."""
+    first, last = (datetime.fromtimestamp(at / 1000, UTC).astimezone(tehran()).date() for at in (first_at, last_at))
+    return tehran_midnight(first), min(tehran_midnight(last + timedelta(days=1)), now)
 
 
 def explain(line: Line, payments: Iterable[Payment]) -> Found:

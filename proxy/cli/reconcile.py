@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +16,8 @@ from proxy.cli.output import Output
 from proxy.cli.recover import STEP_SECONDS
 from proxy.cli.sheet import Sheet
 from proxy.clock import DAY, rfc3339
-from proxy.jalali import tehran, tehran_midnight
 from proxy.money import Currency
+from proxy.reconciliation import whole_days
 
 DIFFERS: Final = 3
 _BATCH: Final = 500
@@ -182,12 +181,7 @@ def _period(sheet: Sheet, since: str | None, until: str | None) -> tuple[int, in
         raise ApiError(
             "the file has no dates: say its period with --since and --until, or --one-way to look for its rows alone"
         )
-    end = tehran_midnight(_day_of(last) + timedelta(days=1))
-    return tehran_midnight(_day_of(first)), min(end, time.time_ns() // 1_000_000)
-
-
-def _day_of(at: int) -> Any:
-    return datetime.fromtimestamp(at / 1000, UTC).astimezone(tehran()).date()
+    return whole_days(first, last, time.time_ns() // 1_000_000)
 
 
 def _said_day(text: str, option: str) -> int:

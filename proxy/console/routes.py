@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.console import audit, deliveries, entry, guide, home, merchants, payment, payments
+from proxy.console import audit, deliveries, entry, guide, home, merchants, payment, payments, reconcile
 from proxy.console.guard import Route, error_page, guarded, words_of
 from proxy.console.pages import FILES, bare_page
 from proxy.console.services import ConsoleServices
@@ -47,6 +47,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(GET, "/merchants/{merchant_id}", _READ, None, merchants.show_merchant),
     Route(POST, "/merchants/{merchant_id}", _OWNER, None, merchants.change_merchant),
     Route(POST, "/merchants/{merchant_id}/check-up", _OPERATE, None, merchants.check_up),
+    Route(GET, "/merchants/{merchant_id}/reconcile", _READ, None, reconcile.show_form),
+    Route(POST, "/merchants/{merchant_id}/reconcile", _OPERATE, None, reconcile.compare),
     Route(POST, "/merchants/{merchant_id}/terminals", _OWNER, None, merchants.add_terminal),
     Route(POST, "/merchants/{merchant_id}/tokens", _OWNER, None, merchants.add_token),
     Route(POST, "/merchants/{merchant_id}/endpoints", _OWNER, None, merchants.add_endpoint),

@@ -117,6 +117,7 @@ PAGES: tuple[ConsolePage, ...] = (
     ConsolePage("merchants", lambda _: "/merchants"),
     ConsolePage("merchant", lambda made: f"/merchants/{made.stage.lab.merchant_id}"),
     ConsolePage("guide", lambda _: "/merchants/new"),
+    ConsolePage("reconcile", lambda office: f"/merchants/{office.stage.lab.merchant_id}/reconcile"),
     ConsolePage("audit", lambda _: "/audit"),
     ConsolePage("settings", lambda _: "/settings"),
     ConsolePage("nothing-found", lambda _: "/search?q=nothing"),
