@@ -1,7 +1,7 @@
 """Keeps what was really asked and answered, one example for each operation of openapi.yaml, as strangers may see it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +31,7 @@ class Recorder:
     public_url: str
     admin_url: str
     places: Mapping[str, str]
+    tick: Callable[[], None]  # between two acts, so that the newest is the newest
     examples: dict[str, Any] = field(default_factory=dict)
 
     async def ask(
@@ -44,6 +45,7 @@ class Recorder:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """The answer's JSON, or its bytes; `where` fills the path. It must be a success, as openapi.yaml has it."""
+        self.tick()
         method, template, operation = operations()[operation_id]
         sent = dict(headers or {})
         admin = template.startswith("/admin/")

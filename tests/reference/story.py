@@ -9,7 +9,7 @@ from browser.pictures import logo
 from browser.stage import NOW, OPERATOR_TOKEN, Stage, staged
 from web.lab import API_KEY, ORIGIN, eventually
 
-from proxy.clock import DAY, rfc3339
+from proxy.clock import DAY, SECOND, rfc3339
 from proxy.merchant import DEFAULT_SCOPES, Scope
 from proxy.web.assets import FONT_NAME
 from reference.recorder import Recorder
@@ -41,7 +41,9 @@ async def recorded(folder: Path) -> dict[str, Any]:
             stage.shop_url: ORIGIN,
         }
         token = await lab.issue(scopes=DEFAULT_SCOPES | {Scope.WEBHOOKS})
-        recorder = Recorder(lab.session, token, OPERATOR_TOKEN, dargah.url, dargah.admin_url, places)
+        recorder = Recorder(
+            lab.session, token, OPERATOR_TOKEN, dargah.url, dargah.admin_url, places, lambda: lab.clock.forward(SECOND)
+        )
         await _shops(recorder, stage, hook_url)
         await _customers(recorder, stage)
         await _operators(recorder, stage, hook_url)
@@ -100,8 +102,9 @@ async def _shops(recorder: Recorder, stage: Stage, hook_url: str) -> None:
 
 async def _customers(recorder: Recorder, stage: Stage) -> None:
     ask, lab = recorder.ask, stage.lab
-    payments = [await lab.created(token=recorder.token, return_url=f"{stage.shop_url}/thanks") for _ in range(2)]
-    for payment, operation in zip(payments, ("returnByGet", "returnByPost"), strict=True):
+    for operation in ("returnByGet", "returnByPost"):
+        recorder.tick()
+        payment = await lab.created(token=recorder.token, return_url=f"{stage.shop_url}/thanks")
         link = payment["pay_url"].rpartition("/")[2]
         await ask("pay", {"link": link})
         await lab.act(payment, "pay")
