@@ -1,14 +1,15 @@
 """Endpoints and what became of their webhooks: health, deliveries, attempts, and sending again."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
 from proxy.clock import DAY, HOUR
-from proxy.console.jobs import Ended, Goes, Job, Shows
+from proxy.console.jobs import Ended, Goes, Job, Shows, Work
 from proxy.console.payment import looks_of
 from proxy.console.visit import Visit
-from proxy.delivery_records import DeliveryFilter, EventSpan
+from proxy.delivery_records import DeliveryFilter, EventSpan, Requeued
 from proxy.errors import invalid
 from proxy.ids import merchant_of_id
 from proxy.merchant import Endpoint, Merchant
@@ -99,16 +100,11 @@ async def recover(visit: Visit) -> web.StreamResponse:
     """Sends again what did not get through since a time."""
     endpoint, since = await visit.endpoint(), _since(visit)
 
-    async def work(job: Job) -> Ended:
-        after: str | None = None
-        for _ in range(MAX_BATCHES):
-            done = await visit.services.redelivery.recover(endpoint.merchant_id, endpoint.id, since, after)
-            job.count += done.count
-            if (after := done.reached) is None:
-                break
-        return Goes(f"/endpoints/{endpoint.id}?said=resent&count={job.count}")
+    def batch(after: str | None) -> Awaitable[Requeued]:
+        return visit.services.redelivery.recover(endpoint.merchant_id, endpoint.id, since, after)
 
     await visit.note("endpoint.recover", {"endpoint_id": endpoint.id, "since": since})
+    work = _in_batches(endpoint.id, batch)
     return await visit.work("فرستادن دوبارهٔ آنچه نرسیده", "Sending again what did not arrive", work)
 
 
@@ -117,17 +113,26 @@ async def replay(visit: Visit) -> web.StreamResponse:
     endpoint, since = await visit.endpoint(), _since(visit)
     span = EventSpan(since, visit.services.now(), frozenset())
 
+    def batch(after: str | None) -> Awaitable[Requeued]:
+        return visit.services.redelivery.replay(endpoint.merchant_id, endpoint.id, span, after)
+
+    await visit.note("endpoint.replay", {"endpoint_id": endpoint.id, "since": since})
+    return await visit.work("فرستادن دوبارهٔ همه", "Sending everything again", _in_batches(endpoint.id, batch))
+
+
+def _in_batches(endpoint_id: str, batch: Callable[[str | None], Awaitable[Requeued]]) -> Work:
+    """The work that sends one batch after the other again, at most MAX_BATCHES of them."""
+
     async def work(job: Job) -> Ended:
         after: str | None = None
         for _ in range(MAX_BATCHES):
-            done = await visit.services.redelivery.replay(endpoint.merchant_id, endpoint.id, span, after)
+            done = await batch(after)
             job.count += done.count
             if (after := done.reached) is None:
                 break
-        return Goes(f"/endpoints/{endpoint.id}?said=resent&count={job.count}")
+        return Goes(f"/endpoints/{endpoint_id}?said=resent&count={job.count}")
 
-    await visit.note("endpoint.replay", {"endpoint_id": endpoint.id, "since": since})
-    return await visit.work("فرستادن دوبارهٔ همه", "Sending everything again", work)
+    return work
 
 
 async def ping(visit: Visit) -> web.StreamResponse:
