@@ -43,7 +43,7 @@ test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start
 torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minutes
 	$(BIN)/python -m tests.torture
 
-torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 minutes
+torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 to 20 minutes
 	$(BIN)/python -m tests.torture.replicas
 
 check: $(READY)  ## format, lint, types, security rules and licences
