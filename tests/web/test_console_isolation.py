@@ -10,7 +10,7 @@ from proxy.merchant import Mode
 from proxy.records import EventFilter
 from web.browsing import Browser, operator, portal
 from web.lab import API_KEY, ORIGIN, TEST_API_KEY, Answer, Lab
-from web.test_isolation import CANARIES, Victim, victim_of
+from web.test_isolation import CANARIES, Victim, another_merchant, victim_of
 
 IDS = ("payment_id", "delivery_id", "endpoint_id", "merchant_id", "terminal_id", "token_id", "job_id")
 
@@ -24,12 +24,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 async def theirs(lab: Lab) -> Victim:
     """Another merchant's."""
-    setup = lab.dargah.services.setup
-    origin = f"https://{CANARIES['return']}.example.ir"
-    merchant, _ = await setup.create_merchant(CANARIES["name"], [origin], actor="test")
-    terminal = await setup.add_terminal(merchant.id, "main", lab.gateway_url, API_KEY, Mode.LIVE, actor="test")
-    token = await lab.issue("canary-shop", merchant_id=merchant.id)
-    return await victim_of(lab, merchant.id, token, terminal.id)
+    return await another_merchant(lab)
 
 
 @pytest.fixture

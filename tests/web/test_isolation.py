@@ -91,8 +91,7 @@ def more_settings() -> dict[str, Any]:
     )
 
 
-@pytest.fixture
-async def other(lab: Lab) -> Victim:
+async def another_merchant(lab: Lab) -> Victim:
     """Another merchant than the lab's."""
     setup = lab.dargah.services.setup
     origin = f"https://{CANARIES['return']}.example.ir"
@@ -100,6 +99,11 @@ async def other(lab: Lab) -> Victim:
     terminal = await setup.add_terminal(merchant.id, "main", lab.gateway_url, API_KEY, Mode.LIVE, actor="test")
     token = await lab.issue("canary-shop", merchant_id=merchant.id)
     return await victim_of(lab, merchant.id, token, terminal.id)
+
+
+@pytest.fixture
+async def other(lab: Lab) -> Victim:
+    return await another_merchant(lab)
 
 
 @pytest.fixture
