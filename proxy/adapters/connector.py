@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -68,6 +68,15 @@ def tls_context(authorities: Path | None = None) -> ssl.SSLContext:
     return context
 
 
+@cache
+def system_tls() -> ssl.SSLContext:
+    """The context of all clients that have none of their own: to read the system's authorities takes 80 ms each time.
+
+    Nobody may change it.
+    """
+    return tls_context()
+
+
 class Outbound:
     """A client session and its resolver, made once inside the running loop and closed together."""
 
@@ -86,7 +95,7 @@ class Outbound:
             keepalive_timeout=IDLE_SECONDS,
             resolver=self._resolver,
             socket_factory=_socket_factory(guard),
-            ssl=tls or tls_context(),
+            ssl=tls or system_tls(),
         )
         # There is no public way to give the pool's connections a protocol of one's own.
         connector._factory = partial(WholeAnswers, loop=asyncio.get_running_loop())  # type: ignore[assignment]  # noqa: SLF001

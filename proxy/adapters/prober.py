@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from proxy.adapters.connector import Dial, tls_context
+from proxy.adapters.connector import Dial, system_tls
 from proxy.adapters.failures import RAISED, failure_name
 from proxy.records import Seen
 
@@ -22,7 +22,7 @@ class HttpProber:
     def __init__(self, *, seconds: float = LOOK_SECONDS, tls: ssl.SSLContext | None = None) -> None:
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._seconds = seconds
-        self._tls = tls or tls_context()
+        self._tls = tls or system_tls()
 
     async def look(self, url: str, request_id: str) -> Seen:
         connector = aiohttp.TCPConnector(ssl=self._tls, force_close=True)

@@ -6,11 +6,12 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from adapters.names import Names, SilentNames
 from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
-from proxy.adapters.connector import BoundedResolver, tls_context
+from proxy.adapters.connector import BoundedResolver, system_tls, tls_context
 from proxy.adapters.guard import Guard
 from proxy.adapters.sender import EXCERPT_BYTES, MAX_BODY_BYTES, HttpSender
 from proxy.records import Answer, Outgoing
@@ -266,6 +267,15 @@ async def test_tls_is_1_2_or_newer_and_idle_connections_live_4_seconds(sender: H
     connector = sender._outbound.session.connector
     assert connector is not None
     assert (connector._keepalive_timeout, connector.limit) == (4.0, 0)
+
+
+async def test_clients_without_a_context_of_their_own_read_the_systems_authorities_once(sender: HttpSender) -> None:
+    other = HttpSender(Guard([]))
+    own, others = sender._outbound.session.connector, other._outbound.session.connector
+    assert isinstance(own, aiohttp.TCPConnector)
+    assert isinstance(others, aiohttp.TCPConnector)
+    assert own._ssl is others._ssl is system_tls() is not tls_context()
+    await other.close()
 
 
 async def test_more_than_a_hundred_at_once_do_not_wait_for_each_other() -> None:
