@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
+from databases.server import Databases
 
 from proxy.adapters.postgresql.connections import SETTINGS
 from proxy.adapters.queries import load_queries
@@ -56,10 +58,23 @@ BY_TYPE = {
 }
 
 
-@pytest.fixture
-async def filled(postgresql_url: str) -> AsyncIterator[Any]:
-    """A connection to a database whose every table has rows that the planner knows of."""
-    connection = await asyncpg.connect(postgresql_url, server_settings=dict(SETTINGS))
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def filled(databases: Databases) -> AsyncIterator[Any]:
+    """A connection to a database whose every table has rows that the planner knows of.
+
+    It is one for the module, which only reads it: to fill it takes five seconds.
+    """
+    async with databases.lent() as url:
+        connection = await asyncpg.connect(url, server_settings=dict(SETTINGS))
+        await _fill_all(connection)
+        yield connection
+        await connection.close()
+
+
+async def _fill_all(connection: Any) -> None:
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in await connection.fetch(
         "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
@@ -69,8 +84,6 @@ async def filled(postgresql_url: str) -> AsyncIterator[Any]:
         if table not in {"schema_versions", "heartbeat"}:
             await connection.execute(_fill(table, kinds))
     await connection.execute("ANALYZE")
-    yield connection
-    await connection.close()
 
 
 def _fill(table: str, kinds: dict[str, str]) -> str:
