@@ -33,7 +33,7 @@ def login_page(services: ConsoleServices) -> Handler:
 
 def login(services: ConsoleServices) -> Handler:
     async def enter(request: web.Request) -> web.StreamResponse:
-        form = await read_form(request)
+        form, _ = await read_form(request)
         token = form.get("token", "").strip()
         caller = await services.operators.authenticate(token)
         opening = services.sessions.open(SessionKind.OPERATOR, INSTALLATION, digest(token).hex())

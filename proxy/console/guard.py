@@ -12,6 +12,7 @@ from proxy.console.cookies import LANGUAGE, SESSION, is_own_form, is_secure, lan
 from proxy.console.language import Language, Words, language_of
 from proxy.console.pages import bare_page
 from proxy.console.services import ConsoleServices
+from proxy.console.uploads import UPLOAD_TYPE, read_parts
 from proxy.console.visit import Side, Viewer, Visit
 from proxy.errors import DargahError, Forbidden, InvalidInput, NotFound, Unauthenticated, invalid
 from proxy.merchant import Scope
@@ -43,13 +44,16 @@ class RightLacking(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A page or a form. `scope` is what a merchant's token needs for it; None where it is no merchant's."""
+    """A page or a form. `scope` is what a merchant's token needs for it; None where it is no merchant's. `files` is
+    whether the form may carry some.
+    """
 
     method: str
     path: str
     role: Role
     scope: Scope | None
     serve: Serve
+    files: bool = False
 
 
 def guarded(services: ConsoleServices, side: Side, route: Route) -> Handler:
@@ -62,11 +66,12 @@ def guarded(services: ConsoleServices, side: Side, route: Route) -> Handler:
         if not viewer.may(route.role, route.scope):
             raise RightLacking(route.role if viewer.token is None else str(route.scope))
         form: dict[str, str] = {}
+        files: dict[str, bytes] = {}
         if request.method == hdrs.METH_POST:
-            form = await read_form(request)
+            form, files = await read_form(request, files=route.files)
             if not is_form_token(viewer.secret, form.pop("csrf", "")):
                 raise ForeignForm
-        visit = Visit(services, request, side, words_of(request), viewer, form)
+        visit = Visit(services, request, side, words_of(request), viewer, form, files)
         response = await route.serve(visit)
         _keep_language(request, response, side, embedded=viewer.embed_origin is not None)
         return response
@@ -87,20 +92,29 @@ async def viewer_of(services: ConsoleServices, side: Side, request: web.Request)
     return viewer
 
 
-async def read_form(request: web.Request) -> dict[str, str]:
-    """A form's fields. Raises ForeignForm, UnsupportedMediaType, InvalidInput, and what reading the body raises."""
+async def read_form(request: web.Request, *, files: bool = False) -> tuple[dict[str, str], dict[str, bytes]]:
+    """A form's fields, and its files where it may have `files`.
+
+    Raises ForeignForm, UnsupportedMediaType, InvalidInput, and what reading the body raises.
+    """
     if not is_own_form(request):
         raise ForeignForm
-    if request.content_type != FORM_TYPE:
+    uploads = files and request.content_type == UPLOAD_TYPE
+    if not uploads and request.content_type != FORM_TYPE:
         raise UnsupportedMediaType
+    body = await read_body(request)
+    sent: dict[str, bytes] = {}
     try:
-        pairs = parse_qsl((await read_body(request)).decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        if uploads:
+            pairs, sent = read_parts(request.headers[hdrs.CONTENT_TYPE], body)
+        else:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise invalid("form", "malformed", "cannot be read", "خوانده نمی‌شود") from None
     form = dict(pairs)
     if len(form) != len(pairs):
         raise invalid("form", "repeated", "has a field twice", "فیلدی دو بار آمده است")
-    return form
+    return form, sent
 
 
 def words_of(request: web.Request) -> Words:

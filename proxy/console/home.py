@@ -39,13 +39,8 @@ async def show_job(visit: Visit) -> web.StreamResponse:
 
 
 async def show_settings(visit: Visit) -> web.StreamResponse:
-    """What is set, and never what is secret; and who runs this Dargah."""
-    return visit.page(
-        "settings.html",
-        lines=visit.services.settings,
-        operators=await visit.services.store.list_operators(),
-        now=visit.services.now(),
-    )
+    """What is set, and never what is secret."""
+    return visit.page("settings.html", lines=visit.services.settings)
 
 
 def _chart(words: Words, sums: Sums) -> object:

@@ -10,6 +10,7 @@ import orjson
 from proxy.clock import rfc3339
 from proxy.jalali import english_time, jalali_time, persian_time
 from proxy.merchant import EndpointState, Mode
+from proxy.operator_records import Role
 from proxy.payment import Status
 from proxy.persian import latin_toman, persian_digits, persian_toman
 from proxy.records import Entry
@@ -49,6 +50,17 @@ OUTCOMES: Final[Mapping[str, tuple[str, str, str]]] = {
     "delivered": ("رسید", "Delivered", "ok"),
     "failed": ("نرسید", "Failed", "bad"),
     "unknown": ("نامعلوم", "Unknown", "off"),
+}
+# In which language a merchant's customers are spoken to.
+LANGUAGES: Final[Mapping[str, Pair]] = {
+    "": ("زبان مرورگر مشتری؛ اگر گفته نشده باشد فارسی", "The customer's browser's; Persian where it does not say"),
+    Language.FA: ("فارسی", "Persian"),
+    Language.EN: ("انگلیسی", "English"),
+}
+ROLES: Final[Mapping[str, tuple[str, str, str]]] = {
+    Role.READ: ("بیننده", "read", "off"),
+    Role.OPERATE: ("گرداننده", "operate", "wait"),
+    Role.OWNER: ("مالک", "owner", "ok"),
 }
 MODES: Final[Mapping[str, tuple[str, str, str]]] = {
     Mode.LIVE: ("واقعی", "Live", "ok"),

@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.console.jobs import Ended, Job, Shows
+from proxy.console.language import LANGUAGES
 from proxy.console.shown import Secret, secrets_page
 from proxy.console.visit import Visit
 from proxy.errors import InvalidInput, NotFound, invalid
@@ -24,7 +25,7 @@ async def list_merchants(visit: Visit) -> web.StreamResponse:
 
 
 async def show_merchant(visit: Visit) -> web.StreamResponse:
-    return await merchant_page(visit, await _merchant(visit))
+    return await merchant_page(visit, await merchant_of_path(visit))
 
 
 async def merchant_page(visit: Visit, merchant: Merchant, error: InvalidInput | None = None) -> web.Response:
@@ -39,6 +40,7 @@ async def merchant_page(visit: Visit, merchant: Merchant, error: InvalidInput | 
         endpoints=await store.list_endpoints(merchant.id),
         event_types=sorted(EVENT_TYPES),
         scopes=sorted(Scope),
+        languages=LANGUAGES,
         errors=() if error is None else error.errors,
         form=visit.form,
         now=visit.services.now(),
@@ -46,7 +48,7 @@ async def merchant_page(visit: Visit, merchant: Merchant, error: InvalidInput | 
 
 
 async def change_merchant(visit: Visit) -> web.StreamResponse:
-    merchant = await _merchant(visit)
+    merchant = await merchant_of_path(visit)
     origins = visit.form.get("return_origins", "").split()
     try:
         await visit.services.setup.change_merchant(
@@ -57,8 +59,15 @@ async def change_merchant(visit: Visit) -> web.StreamResponse:
     return visit.go(f"/merchants/{merchant.id}?said=saved")
 
 
+async def rotate_return_secret(visit: Visit) -> web.StreamResponse:
+    """A new one, shown once. There is no overlap: the next customers come back signed with it."""
+    merchant = await merchant_of_path(visit)
+    text = await visit.services.setup.rotate_return_secret(merchant.id, actor=visit.viewer.name)
+    return secrets_page(visit, merchant, [Secret(("راز تازهٔ راه بازگشت", "New return secret"), text)])
+
+
 async def add_terminal(visit: Visit) -> web.StreamResponse:
-    merchant, form = await _merchant(visit), visit.form
+    merchant, form = await merchant_of_path(visit), visit.form
     try:
         await visit.services.setup.add_terminal(
             merchant.id,
@@ -101,7 +110,7 @@ async def test_terminal(visit: Visit) -> web.StreamResponse:
 
 async def check_up(visit: Visit) -> web.StreamResponse:
     """The doctor's look at everything that a merchant has."""
-    merchant = await _merchant(visit)
+    merchant = await merchant_of_path(visit)
 
     async def work(_job: Job) -> Ended:
         findings = await visit.services.doctor.merchant(merchant.id)
@@ -113,7 +122,7 @@ async def check_up(visit: Visit) -> web.StreamResponse:
 
 
 async def add_token(visit: Visit) -> web.StreamResponse:
-    merchant, form = await _merchant(visit), visit.form
+    merchant, form = await merchant_of_path(visit), visit.form
     try:
         token, text = await visit.services.setup.issue_token(
             merchant.id,
@@ -145,7 +154,7 @@ async def revoke_token(visit: Visit) -> web.StreamResponse:
 
 
 async def add_endpoint(visit: Visit) -> web.StreamResponse:
-    merchant, form = await _merchant(visit), visit.form
+    merchant, form = await merchant_of_path(visit), visit.form
     try:
         _, secret = await visit.services.setup.add_endpoint(
             merchant.id,
@@ -170,6 +179,13 @@ async def change_endpoint(visit: Visit) -> web.StreamResponse:
     return visit.go(f"/endpoints/{endpoint.id}?said=saved")
 
 
+async def delete_endpoint(visit: Visit) -> web.StreamResponse:
+    """Removes it with its keys; what waited for it is dropped."""
+    endpoint = await visit.endpoint()
+    await visit.services.setup.delete_endpoint(endpoint.merchant_id, endpoint.id, actor=visit.viewer.name)
+    return visit.go(f"/merchants/{endpoint.merchant_id}?said=deleted")
+
+
 async def rotate_secret(visit: Visit) -> web.StreamResponse:
     """A new secret, shown once; the one before signs too for a day."""
     endpoint = await visit.endpoint()
@@ -179,7 +195,8 @@ async def rotate_secret(visit: Visit) -> web.StreamResponse:
     return secrets_page(visit, merchant, [Secret(("راز تازهٔ وب‌هوک", "New webhook secret"), secret)])
 
 
-async def _merchant(visit: Visit) -> Merchant:
+async def merchant_of_path(visit: Visit) -> Merchant:
+    """Raises NotFound."""
     return await visit.services.store.merchant(visit.request.match_info["merchant_id"])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from proxy.console.language import DELIVERIES, ENDPOINTS, MODES, OUTCOMES, STATUSES, Words
+from proxy.console.language import DELIVERIES, ENDPOINTS, MODES, OUTCOMES, ROLES, STATUSES, Words
 from proxy.web.assets import ASSETS, FONT_NAME, Asset
 from proxy.web.headers import PAGE_SECURITY_HEADERS
 
@@ -78,5 +78,6 @@ def _environment() -> Environment:
         ENDPOINTS=ENDPOINTS,
         OUTCOMES=OUTCOMES,
         MODES=MODES,
+        ROLES=ROLES,
     )
     return environment

@@ -5,7 +5,19 @@ from typing import Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.console import audit, deliveries, entry, guide, home, merchants, payment, payments, reconcile
+from proxy.console import (
+    audit,
+    deliveries,
+    entry,
+    guide,
+    home,
+    looks,
+    merchants,
+    operators,
+    payment,
+    payments,
+    reconcile,
+)
 from proxy.console.guard import Route, error_page, guarded, words_of
 from proxy.console.pages import FILES, bare_page
 from proxy.console.services import ConsoleServices
@@ -38,6 +50,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(POST, "/endpoints/{endpoint_id}/replay", _OPERATE, _HOOKS, deliveries.replay),
     Route(POST, "/endpoints/{endpoint_id}/state", _OWNER, None, merchants.change_endpoint),
     Route(POST, "/endpoints/{endpoint_id}/rotate-secret", _OWNER, None, merchants.rotate_secret),
+    Route(POST, "/endpoints/{endpoint_id}/delete", _OWNER, None, merchants.delete_endpoint),
     Route(GET, "/deliveries/{delivery_id}", _READ, _HOOKS, deliveries.show_delivery),
     Route(POST, "/deliveries/{delivery_id}/retry", _OPERATE, _HOOKS, deliveries.retry_delivery),
     Route(GET, "/jobs/{job_id}", _READ, _SEE, home.show_job),
@@ -46,6 +59,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(POST, "/merchants/new", _OWNER, None, guide.add_all),
     Route(GET, "/merchants/{merchant_id}", _READ, None, merchants.show_merchant),
     Route(POST, "/merchants/{merchant_id}", _OWNER, None, merchants.change_merchant),
+    Route(POST, "/merchants/{merchant_id}/looks", _OWNER, None, looks.change_looks, files=True),
+    Route(GET, "/merchants/{merchant_id}/logo", _READ, None, looks.show_logo),
+    Route(POST, "/merchants/{merchant_id}/rotate-return-secret", _OWNER, None, merchants.rotate_return_secret),
     Route(POST, "/merchants/{merchant_id}/check-up", _OPERATE, None, merchants.check_up),
     Route(GET, "/merchants/{merchant_id}/reconcile", _READ, None, reconcile.show_form),
     Route(POST, "/merchants/{merchant_id}/reconcile", _OPERATE, None, reconcile.compare),
@@ -57,6 +73,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(POST, "/tokens/{token_id}/rotate", _OWNER, None, merchants.rotate_token),
     Route(POST, "/tokens/{token_id}/revoke", _OPERATE, None, merchants.revoke_token),
     Route(POST, "/tokens/{token_id}/test-payment", _OWNER, None, guide.make_test_payment),
+    Route(GET, "/operators", _READ, None, operators.list_operators),
+    Route(POST, "/operators", _OWNER, None, operators.add_operator),
+    Route(POST, "/operators/{operator_id}/rotate", _OWNER, None, operators.rotate_operator),
+    Route(POST, "/operators/{operator_id}/revoke", _OWNER, None, operators.revoke_operator),
     Route(GET, "/audit", _READ, None, audit.list_audit),
     Route(POST, "/audit/verify", _READ, None, audit.verify_audit),
     Route(GET, "/settings", _READ, None, home.show_settings),

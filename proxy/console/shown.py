@@ -8,6 +8,7 @@ from aiohttp import web
 from proxy.console.language import Pair
 from proxy.console.visit import Visit
 from proxy.merchant import Merchant, Token
+from proxy.operator_records import Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,8 @@ def secrets_page(
         fresh=fresh,
         api_url=f"{visit.services.public_url}/v1/payments",
     )
+
+
+def operator_page(visit: Visit, operator: Operator, secret: Secret) -> web.Response:
+    """The only page that has an operator's token."""
+    return visit.page("operator.html", operator=operator, secret=secret)

@@ -52,6 +52,7 @@ class Visit:
     words: Words
     viewer: Viewer
     form: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
 
     @property
     def token(self) -> Token | None:

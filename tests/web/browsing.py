@@ -31,14 +31,24 @@ class Browser:
         return await self._send("HEAD", path, None, {})
 
     async def post(
-        self, path: str, form: Mapping[str, str] | None = None, *, csrf: str | None = None, **headers: str
+        self,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        *,
+        csrf: str | None = None,
+        files: Mapping[str, bytes] | None = None,
+        **headers: str,
     ) -> Answer:
-        """A form of one of our own pages, unless `csrf` or the headers say otherwise."""
+        """A form of one of our own pages, unless `csrf` or the headers say otherwise; with `files` a multipart one."""
         token = self.csrf if csrf is None else csrf
         fields = {**(form or {}), **({"csrf": token} if token else {})}
-        return await self._send(
-            "POST", path, fields, {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} | headers
-        )
+        sent = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} | headers
+        if files is None:
+            return await self._send("POST", path, fields, sent)
+        upload = aiohttp.FormData(fields, default_to_multipart=True)
+        for name, content in files.items():
+            upload.add_field(name, content, filename="logo.png" if content else "", content_type="image/png")
+        return await self._send("POST", path, upload, sent)
 
     async def followed(self, answer: Answer) -> Answer:
         """The page that an answer ends in, over redirects and jobs that are under way."""
@@ -63,7 +73,9 @@ class Browser:
 
     _at: str = ""
 
-    async def _send(self, method: str, path: str, form: Mapping[str, str] | None, headers: Mapping[str, str]) -> Answer:
+    async def _send(
+        self, method: str, path: str, form: Mapping[str, str] | aiohttp.FormData | None, headers: Mapping[str, str]
+    ) -> Answer:
         self._at = path
         sent = dict(headers)
         if self.cookies:

@@ -37,7 +37,8 @@ def cookie_of(answer: Answer) -> str:
 def path_of(route: str, ids: Mapping[str, str] | None = None) -> str:
     """A route's path with ids that are nobody's where none are given."""
     nobody = dict.fromkeys(
-        ("payment_id", "endpoint_id", "delivery_id", "job_id", "merchant_id", "terminal_id", "token_id"), "x"
+        ("payment_id", "endpoint_id", "delivery_id", "job_id", "merchant_id", "terminal_id", "token_id", "operator_id"),
+        "x",
     )
     return route.format_map({**nobody, **(ids or {})})
 

@@ -12,7 +12,7 @@ from web.browsing import Browser, operator, portal
 from web.lab import API_KEY, ORIGIN, TEST_API_KEY, Answer, Lab
 from web.test_isolation import CANARIES, Victim, another_merchant, victim_of
 
-IDS = ("payment_id", "delivery_id", "endpoint_id", "merchant_id", "terminal_id", "token_id", "job_id")
+IDS = ("payment_id", "delivery_id", "endpoint_id", "merchant_id", "terminal_id", "token_id", "operator_id", "job_id")
 
 
 @pytest.fixture
