@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres demo-svg screenshots font lock clean
+.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres demo-svg screenshots preview font lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ demo-svg: $(READY)  ## a run of the demo as docs/images/demo.svg
 
 screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
 	$(BIN)/python -m tests.browser.screenshots
+
+preview:  ## draw the picture that messengers show beside a pay link, from proxy/web/static/preview.svg (needs chromium)
+	$(BIN)/python -m tests.browser.preview_image
 
 font:  ## make the pages' font anew from npm's Vazirmatn (needs npm and both registries)
 	proxy/web/static/subset.sh

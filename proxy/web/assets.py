@@ -1,4 +1,5 @@
-"""The files that pages need beside themselves, served by Dargah: one font, with its licence, and an icon.
+"""The files that pages need beside themselves, served by Dargah: one font, with its licence, an icon, and a picture for
+messengers.
 
 Their names change with what is in them, so that browsers keep them for good.
 """
@@ -40,11 +41,14 @@ def _named(name: str, body: bytes, suffix: str) -> str:
 
 _FONT: Final = _read("vazirmatn.woff2")
 _ICON: Final = _read("icon.svg")
+_PREVIEW: Final = _read("preview.png")
 FONT_NAME: Final = _named("vazirmatn", _FONT, "woff2")
 ICON_NAME: Final = _named("icon", _ICON, "svg")
+PREVIEW_NAME: Final = _named("preview", _PREVIEW, "png")
 ASSETS: Final[Mapping[str, Asset]] = {
     FONT_NAME: Asset(_FONT, "font/woff2"),
     ICON_NAME: Asset(_ICON, "image/svg+xml"),
+    PREVIEW_NAME: Asset(_PREVIEW, "image/png"),
     "OFL.txt": Asset(_read("OFL.txt"), "text/plain; charset=utf-8"),
 }
 

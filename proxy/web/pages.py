@@ -14,7 +14,7 @@ from markupsafe import Markup
 from proxy.errors import DargahError, NotFound, RateLimited, Unavailable
 from proxy.merchant import Language, Merchant, Mode
 from proxy.payment import Payment, Status
-from proxy.web.assets import ICON_NAME
+from proxy.web.assets import ICON_NAME, PREVIEW_NAME
 from proxy.web.colours import brand_style
 from proxy.web.headers import OPENER_POLICY
 from proxy.web.languages import CHOICE, SPEECHES, chosen, language_of
@@ -55,18 +55,22 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a page has round it: its reader's language, the merchant, and under which path Dargah is reached."""
+    """What a page has round it: its reader's language, the merchant, and the URL under which Dargah is reached."""
 
     speech: Speech
     choice: Language | None
     merchant: Merchant | None
-    base: str
+    public_url: str
 
     @classmethod
     def of(cls, request: web.Request, merchant: Merchant | None = None) -> "Frame":
-        base = urlsplit(request.app[SERVICES].public_url()).path.rstrip("/")
         speech = SPEECHES[language_of(request, merchant)]
-        return cls(speech, chosen(request), merchant, base)
+        return cls(speech, chosen(request), merchant, request.app[SERVICES].public_url().rstrip("/"))
+
+    @property
+    def base(self) -> str:
+        """The path of the public URL."""
+        return urlsplit(self.public_url).path
 
     @property
     def shop(self) -> str:
@@ -150,6 +154,7 @@ def _page(
         test=payment is not None and payment.mode is Mode.TEST,
         shop=frame.shop,
         logo=logo and frame.base + logo,
+        picture=frame.public_url + (logo or f"/assets/{PREVIEW_NAME}"),
         icon=f"{frame.base}/assets/{ICON_NAME}",
         way_back=way_back,
         refresh=refresh,

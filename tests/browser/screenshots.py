@@ -91,7 +91,7 @@ async def main(wanted: list[str]) -> None:
                         ):
                             picture = IMAGES / f"{shot.name}-{language}-{scheme}.png"
                             await _take(page, picture)
-    _shrink(sorted(IMAGES.glob("*.png")))
+    shrink(sorted(IMAGES.glob("*.png")))
 
 
 async def _take(page: Page, picture: Path) -> None:
@@ -101,7 +101,7 @@ async def _take(page: Page, picture: Path) -> None:
     await page.screenshot(path=picture, full_page=True, clip=clip, animations="disabled")
 
 
-def _shrink(pictures: list[Path]) -> None:
+def shrink(pictures: list[Path]) -> None:
     """256 colours are enough for pages, and half the bytes."""
     tool = shutil.which("pngquant")
     if tool is None:

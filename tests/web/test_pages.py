@@ -27,7 +27,7 @@ MERCHANT = Merchant("mer_00000001", "Shop", (), 0, 0, Looks(name_fa="فروشگ�
 
 
 def frame(language: Language = Language.PERSIAN, merchant: Merchant | None = None) -> Frame:
-    return Frame(SPEECHES[language], None, merchant, "")
+    return Frame(SPEECHES[language], None, merchant, "https://pay.example.ir/p")
 
 
 def text(response: web.Response) -> str:
@@ -117,8 +117,16 @@ def test_a_preview_tells_who_asks_for_how_much_and_nothing_that_is_the_customers
     assert graph["title"] == "پرداخت ۱۵٬۰۰۰ تومان به فروشگاه"
     assert graph["site_name"] == "فروشگاه"
     assert graph["locale"] == "fa_IR"
+    assert graph["image"].startswith("https://pay.example.ir/p/assets/preview.")
     assert not any("secret" in value or payment.link in value for value in graph.values())
     assert payment.link not in page
+
+
+def test_a_preview_shows_the_merchants_own_logo_where_it_has_one() -> None:
+    merchant = replace(MERCHANT, looks=Looks(logo="0" * 32))
+    page = text(invitation_page(frame(merchant=merchant), PENDING))
+    logo = f"https://pay.example.ir/p/logos/{merchant.id}/{'0' * 32}.png"
+    assert f'<meta property="og:image" content="{logo}">' in page
 
 
 def test_a_colour_is_the_buttons_and_the_policy_lets_it_in() -> None:

@@ -128,6 +128,15 @@ async def test_a_qr_code_is_the_payments_readers_only(lab: Lab) -> None:
     assert statuses == [403, 404, 401]
 
 
+async def test_the_picture_of_a_preview_is_where_the_page_says(lab: Lab) -> None:
+    payment = await lab.created()
+    page = await lab.call("GET", payment["pay_url"], headers=MESSENGER, token="")
+    [picture] = re.findall(r'<meta property="og:image" content="([^"]+)">', page.text)
+    answer = await lab.call("GET", picture, headers=MESSENGER, token="")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/png")
+    assert answer.body.startswith(b"\x89PNG")
+
+
 async def test_the_font_is_served_for_good_with_its_licence(lab: Lab) -> None:
     page = await lab.call("GET", f"/pay/{'0' * 30}", token="")
     [font] = re.findall(r'url\("([^"]+)"\)', page.text)
