@@ -19,7 +19,7 @@ _URI = "urn:dargah"
 
 @cache
 def document() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(OPENAPI.read_text("utf-8"))
+    loaded: dict[str, Any] = yaml.load(OPENAPI.read_text("utf-8"), yaml.CSafeLoader)
     return loaded
 
 
@@ -69,8 +69,12 @@ def _check_headers(pointer: str, response: Mapping[str, Any], headers: Mapping[s
 
 
 def _validate(pointer: str, value: Any) -> None:
-    validator = Draft202012Validator({"$ref": _URI + pointer}, registry=_registry(), format_checker=FormatChecker())
-    validator.validate(value)
+    _validator(pointer).validate(value)
+
+
+@cache
+def _validator(pointer: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": _URI + pointer}, registry=_registry(), format_checker=FormatChecker())
 
 
 @cache
@@ -80,10 +84,13 @@ def _registry() -> "Registry[Any]":
 
 
 def _template(path: str) -> str | None:
-    for template in document()["paths"]:
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            return str(template)
-    return None
+    return next((template for template, pattern in _patterns() if pattern.fullmatch(path)), None)
+
+
+@cache
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    """The templates of the document's paths, and what fits each."""
+    return [(path, re.compile(re.sub(r"\{\w+\}", "[^/]+", path))) for path in document()["paths"]]
 
 
 def _resolved(pointer: str) -> tuple[str, dict[str, Any]]:
