@@ -67,8 +67,8 @@ format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## creates per second beside the floor, in one run
-	$(BIN)/python -m bench.create
+bench: $(READY)  ## every benchmark of docs/performance.md, one after the other, within 20 minutes
+	$(BIN)/python -m bench
 
 bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad neighbours, claims beside a backlog
 	$(BIN)/python -m bench.webhooks

@@ -1,162 +1,167 @@
-"""Creates per second, durable and with the gateway call, beside the floor: both in one run, in turns, on one core each.
+"""Creates, durable and with the gateway's call, beside a pass-through, a naive proxy and the gateway called directly.
 
-`make bench` runs it. The server under test has core 0 to itself; the load and the gateway share the other one.
+How many a second with 64 connections, in turns; and how long one takes at a constant rate, from when it was due. The
+server under test has core 0 to itself; the load and the gateway share the other one.
 """
 
-import json
-import os
-import platform
-import secrets
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import uvloop
 
 from bench import load
-from proxy.demo.stage import Stage, free_port
+from bench.processes import Cores, child, cpu_seconds, loop_cpu_seconds, resident_mb, share_cores
+from bench.results import Cell, Result, Run, Table, Target, arguments, publish, share
+from bench.shops import Server, answered, creates, dargah, post
 
-REQUESTS = 6000
-ROUNDS = 5
-CONNECTIONS = 64
-WARM_UP = 1000
-TARGET = 0.6
-TARGET_MEMORY_MB = 80
-# The limits stand, and are counted, but above what a core can do.
-ABOVE_ALL = {"DARGAH_TOKEN_CREATES_PER_MINUTE": "1000000", "DARGAH_ADDRESS_CREATES_PER_MINUTE": "1000000"}
+PASS_THROUGH, NAIVE, DIRECT = "pass-through", "naive proxy", "the gateway, directly"
+CONNECTIONS: Final = 64
+SHARES: Final = (0.50, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of one turn: creates as fast as they go, and those at a constant rate."""
+
+    rounds: int = 5
+    requests: int = 6000
+    warm_up: int = 1000
+    per_second: int = 200
+    seconds: float = 8.0
+
+
+SHORT: Final = Counts(rounds=1, requests=200, warm_up=50, per_second=50, seconds=1.0)
 
 
 @dataclass(slots=True)
-class Server:
-    """A server under test: its address, its process, and what the rounds gave."""
+class Closed:
+    """Of one server, a figure per round."""
 
-    name: str
-    url: str
-    pid: int
-    token: str
-    rates: list[float]
-    cpu_us: list[float]
-    p50: list[float]
-    p99: list[float]
+    rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     loop_us: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
+    p99_ms: list[float] = field(default_factory=list)
 
 
-def cpu_seconds(stat: Path) -> float:
-    """User and system time so far, from a process's or a thread's `stat`."""
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """All that is asked: the three proxies, and the gateway behind them."""
+
+    proxies: Sequence[Server]
+    gateway: Server
 
 
-def resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def pin(pid: int, core: int) -> None:
-    """Keeps the process and its threads on one core."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
-
-
-def request_of(server: Server, run_id: str) -> Callable[[int], bytes]:
-    def make(number: int) -> bytes:
-        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"}' % (run_id.encode(), number)
-        return (
-            b"POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s-%d\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-            % (server.token.encode(), run_id.encode(), number, len(body), body)
-        )
-
-    return make
-
-
-async def measure(server: Server, requests: int, connections: int) -> load.Load:
-    process = Path(f"/proc/{server.pid}")
-    stats = (process / "stat", process / "task" / str(server.pid) / "stat")
-    before = [cpu_seconds(stat) for stat in stats]
-    done = await load.run(server.url, request_of(server, secrets.token_hex(4)), requests, connections, 201)
-    server.rates.append(done.rate)
-    for us, stat, began in zip((server.cpu_us, server.loop_us), stats, before, strict=True):
-        us.append((cpu_seconds(stat) - began) / requests * 1e6)
-    server.p50.append(done.percentile(0.50))
-    server.p99.append(done.percentile(0.99))
-    if done.failures:
-        raise SystemExit(f"{server.name} answered {done.failures}: not a measurement")
-    return done
-
-
-def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, process.stdout.readline().strip().rsplit(" ", 1)[-1]
-
-
-async def dargah(folder: Path, upstream: str, settings: dict[str, str] | None = None) -> tuple[Stage, Server]:
-    stage = Stage(folder, shop_port=free_port(), settings=ABOVE_ALL | (settings or {}))
-    await stage.start_dargah()
-    merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
-    await stage.json(
-        "terminal", "create", "--merchant", merchant["id"], "--name", "main", "--gateway-url", upstream,
-        "--api-key-stdin", stdin="bench-key",
-    )  # fmt: skip
-    token = await stage.json("token", "create", "--merchant", merchant["id"], "--storefront", "main")
-    return stage, Server("dargah", stage.url, stage.pids[-1], token["token"], [], [], [], [])
-
-
-async def main() -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-1:])
-    upstream_process, upstream = start("bench/upstream.py")
-    floor_process, floor_url = start("bench/floor.py", upstream)
+@asynccontextmanager
+async def ground(cores: Cores) -> AsyncIterator[Ground]:
     with tempfile.TemporaryDirectory() as folder:
-        stage, ours = await dargah(Path(folder), upstream)
-        try:
-            rest = resident_mb(ours.pid)
-            floor = Server("floor", floor_url, floor_process.pid, "none", [], [], [], [])
-            for server in (floor, ours):
-                pin(server.pid, cores[0])
-                await load.run(server.url, request_of(server, "warm"), WARM_UP, CONNECTIONS, 201)
-            for _ in range(ROUNDS):
-                await measure(floor, REQUESTS, CONNECTIONS)
-                await measure(ours, REQUESTS, CONNECTIONS)
-            report(floor, ours, rest)
-        finally:
-            await stage.stop()
-            for process in (floor_process, upstream_process):
-                process.terminate()
-                process.wait()
+        async with (
+            child(cores.rest, "bench/upstream.py") as gateway,
+            child(cores.server, "bench/floor.py", gateway.url) as floor,
+            child(cores.server, "bench/naive.py", gateway.url, "naive-token") as naive,
+            dargah(Path(folder), gateway.url, cores.server) as (_, ours),
+        ):
+            proxies = [
+                Server(PASS_THROUGH, floor.url, floor.pid),
+                ours,
+                Server(NAIVE, naive.url, naive.pid, "naive-token"),
+            ]
+            yield Ground(proxies, Server(DIRECT, gateway.url, gateway.pid))
 
 
-def share(ours: list[float], theirs: list[float]) -> float:
-    """The median of the rounds' quotients: what disturbs one round disturbs both of its servers."""
-    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+async def as_fast_as_it_goes(server: Server, counts: Counts, taken: Closed) -> None:
+    before = cpu_seconds([server.pid]), loop_cpu_seconds(server.pid)
+    make = creates(server.token)
+    done = answered(await load.closed(server.url, make, counts.requests, CONNECTIONS, 201), server.name)
+    taken.rates.append(done.rate)
+    taken.cpu_us.append((cpu_seconds([server.pid]) - before[0]) / counts.requests * 1e6)
+    taken.loop_us.append((loop_cpu_seconds(server.pid) - before[1]) / counts.requests * 1e6)
+    taken.p50_ms.append(done.percentile(0.50))
+    taken.p99_ms.append(done.percentile(0.99))
 
 
-def report(floor: Server, ours: Server, rest_mb: float) -> None:
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds of {REQUESTS} in turns, "
-          f"{CONNECTIONS} connections; medians")  # fmt: skip
-    print(f"{'':10} {'per s':>8} {'CPU us':>8} {'of it in the loop':>18} {'p50 ms':>8} {'p99 ms':>8}")
-    for server in (floor, ours):
-        columns = (server.rates, server.cpu_us, server.loop_us, server.p50, server.p99)
-        rate, cpu, loop, p50, p99 = map(statistics.median, columns)
-        print(f"{server.name:10} {rate:8.0f} {cpu:8.0f} {loop:18.0f} {p50:8.1f} {p99:8.1f}")
-    ratio = share(ours.rates, floor.rates)
-    print(f"create, durable, as a share of the floor: {ratio:.2f} (wanted: {TARGET})")
-    # Where others use these cores, rates tell of them as well; the CPU that each took tells of little else.
-    print(f"the same by the CPU that it takes: {share(floor.cpu_us, ours.cpu_us):.2f}, with a load average of "
-          f"{os.getloadavg()[0]:.1f}")  # fmt: skip
-    print(f"resident memory of Dargah at rest: {rest_mb:.0f} MB (wanted: under {TARGET_MEMORY_MB})")
-    results = Path("bench/results")
-    results.mkdir(exist_ok=True)
-    figures = {"ratio": ratio, "rest_mb": rest_mb, "floor": asdict(floor), "dargah": asdict(ours) | {"token": ""}}
-    (results / "create.json").write_text(json.dumps(figures, indent=1))
-    if ratio < TARGET or rest_mb >= TARGET_MEMORY_MB:
-        raise SystemExit("below what is wanted")
+async def at_a_rate(server: Server, counts: Counts) -> list[float]:
+    """Milliseconds from when a create was due, at each of SHARES."""
+    make = directly if server.name == DIRECT else creates(server.token)
+    expect = 200 if server.name == DIRECT else 201
+    done = await load.open_loop(server.url, make, counts.per_second, counts.seconds, expect)
+    return [answered(done, server.name).percentile(each) for each in SHARES]
+
+
+def directly(_number: int) -> bytes:
+    """What a shop's plugin sends to a gateway."""
+    body = b"api_key=bench-key&amount=150000&return_url=https%3A%2F%2Fshop.example%2Fback"
+    return post("/invoice/request", body, "application/x-www-form-urlencoded")
+
+
+async def measure(cores: Cores, counts: Counts) -> Result:
+    async with ground(cores) as made:
+        closed = {server.name: Closed() for server in made.proxies}
+        opened: dict[str, list[list[float]]] = {server.name: [] for server in (made.gateway, *made.proxies)}
+        memory = {server.name: resident_mb(server.pid) for server in made.proxies}
+        for server in made.proxies:
+            await load.closed(server.url, creates(server.token), counts.warm_up, CONNECTIONS, 201)
+        for _ in range(counts.rounds):
+            for server in made.proxies:
+                await as_fast_as_it_goes(server, counts, closed[server.name])
+            for server in (made.gateway, *made.proxies):
+                opened[server.name].append(await at_a_rate(server, counts))
+    return result(counts, closed, opened, memory)
+
+
+def result(
+    counts: Counts, closed: dict[str, Closed], opened: dict[str, list[list[float]]], memory: dict[str, float]
+) -> Result:
+    floor, ours, naive = closed[PASS_THROUGH], closed["Dargah"], closed[NAIVE]
+    added = [mine[-1] - direct[-1] for mine, direct in zip(opened["Dargah"], opened[DIRECT], strict=True)]
+    raw: dict[str, Any] = {"closed": {name: asdict(each) for name, each in closed.items()}, "open": opened}
+    return Result(
+        "create",
+        asdict(counts) | {"connections": CONNECTIONS},
+        [fast_table(counts, closed, memory), rate_table(counts, opened)],
+        [
+            Target("creates per second, as a share of pass-through", share(ours.rates, floor.rates), 0.75, True),
+            Target("CPU of a create, in times of pass-through's", share(ours.cpu_us, floor.cpu_us), 1.3, False),
+            Target("creates per second, in times of the naive proxy's", share(ours.rates, naive.rates), 4.0, True),
+            Target("p99 added to the direct call, ms", statistics.median(added), 3.0, False),
+        ],
+        raw,
+    )
+
+
+def fast_table(counts: Counts, closed: dict[str, Closed], memory: dict[str, float]) -> Table:
+    title = (
+        f"Creates as fast as they go: {CONNECTIONS} connections, medians of {counts.rounds} turns of {counts.requests}"
+    )
+    heads = ("", "per s", "of pass-through", "CPU µs", "of it in the loop", "p50 ms", "p99 ms", "MB at rest")
+    rows: list[Sequence[Cell]] = []
+    for name, each in closed.items():
+        columns = (each.rates, each.cpu_us, each.loop_us, each.p50_ms, each.p99_ms)
+        rate, *others = map(statistics.median, columns)
+        rows.append((name, rate, share(each.rates, closed[PASS_THROUGH].rates), *others, memory[name]))
+    return Table(title, heads, rows)
+
+
+def rate_table(counts: Counts, opened: dict[str, list[list[float]]]) -> Table:
+    title = (
+        f"Creates at {counts.per_second} a second for {counts.seconds:.0f} s: ms from when it was due until its answer,"
+        f" medians of {counts.rounds} turns"
+    )
+    rows: list[Sequence[Cell]] = [
+        (name, *(statistics.median(turn[at] for turn in turns) for at in range(len(SHARES))))
+        for name, turns in opened.items()
+    ]
+    return Table(title, ("", "p50", "p95", "p99"), rows)
+
+
+async def main(run: Run) -> None:
+    publish(await measure(share_cores(), SHORT if run.short else Counts()), run)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(arguments(__doc__)))

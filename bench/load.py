@@ -1,10 +1,23 @@
-"""A closed-loop load over raw connections: so cheap that the server on the other core is what is measured."""
+"""Load over raw connections, so cheap that the server on the other core is what is measured.
+
+Closed: so many connections, each of which asks again when it is answered: how much a server can do. Open: a constant
+rate that does not care how the server is doing, timed from when a request was due, so that queueing shows.
+"""
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+from bench.results import percentile
+
+Make = Callable[[int], bytes]
+LEAD_SECONDS = 0.05
+MOST_CONNECTIONS = 128
+PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,35 +26,110 @@ class Load:
 
     rate: float
     latencies_ms: list[float]
-    failures: dict[int, int]
+    failures: dict[int, int] = field(default_factory=dict)
 
     def percentile(self, share: float) -> float:
-        return self.latencies_ms[min(len(self.latencies_ms) - 1, int(len(self.latencies_ms) * share))]
+        return percentile(self.latencies_ms, share)
 
 
-async def run(url: str, make: Callable[[int], bytes], requests: int, connections: int, expect: int) -> Load:
-    """`requests` posts of what `make` gives (a whole HTTP request), over so many connections at once."""
-    parts = urlsplit(url)
+class Connection:
+    """One connection, kept alive; `ask` sends a whole HTTP request and gives status and body of the answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, url: str) -> "Connection":
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        lower = head.lower()
+        at = lower.find(b"content-length:") + 15
+        length = int(lower[at : lower.index(b"\r\n", at)]) if at >= 15 else 0
+        return int(head[9:12]), await self._reader.readexactly(length)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def closed(
+    url: str, make: Make, requests: int, connections: int, expect: int, heard: Callable[[bytes], None] | None = None
+) -> Load:
+    """`requests` of what `make` gives (a whole HTTP request), over so many connections; `heard` gets each body."""
     latencies: list[float] = []
     failures: dict[int, int] = {}
     numbers = iter(range(requests))
+    opened = [await Connection.open(url) for _ in range(connections)]
 
-    async def one_connection() -> None:
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    async def one(connection: Connection) -> None:
         for number in numbers:
             began = time.perf_counter()
-            writer.write(make(number))
-            head = await reader.readuntil(b"\r\n\r\n")
-            status = int(head[9:12])
-            lower = head.lower()
-            at = lower.index(b"content-length:") + 15
-            await reader.readexactly(int(lower[at : lower.index(b"\r\n", at)]))
+            status, body = await connection.ask(make(number))
             latencies.append((time.perf_counter() - began) * 1000)
             if status != expect:
                 failures[status] = failures.get(status, 0) + 1
-        writer.close()
+            if heard is not None:
+                heard(body)
 
     began = time.perf_counter()
-    await asyncio.gather(*(one_connection() for _ in range(connections)))
+    await asyncio.gather(*map(one, opened))
     elapsed = time.perf_counter() - began
+    for connection in opened:
+        connection.close()
     return Load(requests / elapsed, sorted(latencies), failures)
+
+
+async def paced(count: int, per_second: float, do: Callable[[int, float], Awaitable[None]]) -> None:
+    """Begins `do(number, due)` at a constant rate, however long the ones before take; ends when all have. `due` is of
+    `time.monotonic()`.
+
+    The pace is a thread's: the loop's own timers are up to a millisecond late, which is what is measured here.
+    """
+    loop, running = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+    all_begun = loop.create_future()
+    start = time.monotonic() + LEAD_SECONDS
+
+    async def one(number: int, due: float) -> None:
+        await do(number, due)
+
+    def begin(number: int) -> None:
+        running.add(loop.create_task(one(number, start + number / per_second)))
+        if number == count - 1:
+            all_begun.set_result(None)
+
+    def pace() -> None:
+        for number in range(count):
+            time.sleep(max(0.0, start + number / per_second - time.monotonic()))
+            loop.call_soon_threadsafe(begin, number)
+
+    threading.Thread(target=pace, daemon=True).start()
+    async with asyncio.timeout(count / per_second + PATIENCE_SECONDS):
+        await all_begun
+        await asyncio.gather(*running)
+
+
+async def open_loop(
+    url: str, make: Make, per_second: float, seconds: float, expect: int, connections: int = MOST_CONNECTIONS
+) -> Load:
+    """The latencies of requests at a constant rate, from when each was due; those beyond `connections` wait."""
+    free = deque([await Connection.open(url) for _ in range(connections)])
+    ready = asyncio.Semaphore(connections)
+    latencies: list[float] = []
+    failures: dict[int, int] = {}
+
+    async def one(number: int, due: float) -> None:
+        async with ready:
+            connection = free.pop()
+            status, _ = await connection.ask(make(number))
+            latencies.append((time.monotonic() - due) * 1000)
+            free.append(connection)
+        if status != expect:
+            failures[status] = failures.get(status, 0) + 1
+
+    await paced(round(per_second * seconds), per_second, one)
+    for connection in free:
+        connection.close()
+    return Load(per_second, sorted(latencies), failures)

@@ -5,12 +5,10 @@ All of it is durable, and all of it shares the machine's cores: the load, the ga
 
 import asyncio
 import secrets
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,8 +16,9 @@ from typing import Final
 import asyncpg
 
 from bench import load
-from bench.postgres_cpu import cpu_seconds, with_children
 from bench.postgres_dargahs import Dargahs, dargahs
+from bench.processes import child, cpu_seconds, cpu_seconds_with_children
+from bench.shops import creates
 from tests.torture.replicas_server import Server
 
 REQUESTS: Final = 4000
@@ -42,14 +41,17 @@ class Rounds:
 async def measure(server: Server, rounds: int) -> list[Rounds]:
     names = ["floor", "SQLite", *(f"PostgreSQL, {count}" for count in REPLICAS)]
     done = [Rounds(name) for name in names]
-    with child("bench/upstream.py") as (_, upstream), child("bench/floor.py", upstream) as (floor_pid, floor):
+    async with (
+        child(None, "bench/upstream.py") as gateway,
+        child(None, "bench/floor.py", gateway.url) as floor,
+    ):
         for _ in range(rounds):
-            await _run(done[0], Dargahs([floor], [floor_pid], ["none"]), None)
+            await _run(done[0], Dargahs([floor.url], [floor.pid], ["none"]), None)
             with tempfile.TemporaryDirectory() as folder:
-                async with dargahs(Path(folder) / "dargah.db", 1, upstream, MERCHANTS) as made:
+                async with dargahs(Path(folder) / "dargah.db", 1, gateway.url, MERCHANTS) as made:
                     await _run(done[1], made, None)
             for count, rows in zip(REPLICAS, done[2:], strict=True):
-                async with new_database(server) as url, dargahs(url, count, upstream, MERCHANTS) as made:
+                async with new_database(server) as url, dargahs(url, count, gateway.url, MERCHANTS) as made:
                     await _run(rows, made, server)
     return done
 
@@ -68,42 +70,21 @@ async def _load(made: Dargahs, requests: int) -> None:
     """An equal share of the creates for each."""
     count = len(made.urls)
     done = await asyncio.gather(
-        *(load.run(url, _request(made.tokens), requests // count, CONNECTIONS // count, 201) for url in made.urls)
+        *(load.closed(url, _request(made.tokens), requests // count, CONNECTIONS // count, 201) for url in made.urls)
     )
     failures = [each.failures for each in done if each.failures]
     if failures:
         raise SystemExit(f"creates were answered {failures}: not a measurement")
 
 
-def _request(tokens: Sequence[str]) -> Callable[[int], bytes]:
-    run_id = secrets.token_hex(4).encode()
-
-    def make(number: int) -> bytes:
-        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"}' % (run_id, number)
-        return (
-            b"POST /v1/payments HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nIdempotency-Key: %s-%d\r\n"
-            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-            % (tokens[number % len(tokens)].encode(), run_id, number, len(body), body)
-        )
-
-    return make
+def _request(tokens: Sequence[str]) -> load.Make:
+    shops = list(map(creates, tokens))
+    return lambda number: shops[number % len(shops)](number)
 
 
 def cpu_of(server: Server | None) -> float:
     """Seconds of all the server's processes so far."""
-    return 0.0 if server is None else with_children(server.pid)
-
-
-@contextmanager
-def child(*arguments: str) -> Iterator[tuple[int, str]]:
-    """A process that says where it is ready: its id and that URL."""
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield process.pid, process.stdout.readline().strip().rsplit(" ", 1)[-1]
-    finally:
-        process.terminate()
-        process.wait()
+    return 0.0 if server is None else cpu_seconds_with_children(server.pid)
 
 
 @asynccontextmanager

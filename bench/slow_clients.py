@@ -5,11 +5,9 @@ again when they are sent away. Dargah has core 0 to itself; all clients and the 
 """
 
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from urllib.parse import urlsplit
 import uvloop
 
 from bench import load
-from bench.create import Server, cpu_seconds, dargah, pin, request_of, start
+from bench.processes import Cores, child, cpu_seconds, share_cores
+from bench.shops import Server, answered, creates, dargah
 
 SLOW = 1000
 RATE, SECONDS, ROUNDS = 100, 12, 3
@@ -53,7 +52,7 @@ async def crowd(url: str) -> None:
     ones = [asyncio.create_task(one(number, BODY if number % 2 else HEAD)) for number in range(SLOW)]
     for _ in ones:
         await up.acquire()
-    print("ready", flush=True)
+    print("ready on", url, flush=True)
     await asyncio.gather(*ones)
 
 
@@ -69,66 +68,33 @@ class Waits:
         return f"{self.p50:8.2f} {self.p99:8.2f} {self.busy:7.1%}"
 
 
-async def paced(server: Server, run_id: str) -> Waits:
-    parts = urlsplit(server.url)
-    make, taken = request_of(server, run_id), list[float]()
-    began = time.perf_counter() + 0.1
-
-    async def shop(numbers: range) -> None:
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        for number in numbers:
-            due = began + number / RATE
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            writer.write(make(number))
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
-            if not head.startswith(b"http/1.1 201"):
-                raise SystemExit(f"a create was answered {head[:40]!r}: not a measurement")
-            taken.append((time.perf_counter() - due) * 1000)
-        writer.close()
-
-    stat = Path(f"/proc/{server.pid}/stat")
-    spent = cpu_seconds(stat)
-    await asyncio.gather(*(shop(range(start, RATE * SECONDS, 4)) for start in range(4)))
-    taken.sort()
-    return Waits(taken[len(taken) // 2], taken[len(taken) * 99 // 100], (cpu_seconds(stat) - spent) / SECONDS)
+async def waits(server: Server) -> Waits:
+    spent = cpu_seconds([server.pid])
+    done = answered(await load.open_loop(server.url, creates(server.token), RATE, SECONDS, 201), "Dargah")
+    return Waits(done.percentile(0.50), done.percentile(0.99), (cpu_seconds([server.pid]) - spent) / SECONDS)
 
 
-async def in_turns(core: int, upstream: str) -> list[float]:
+async def in_turns(cores: Cores, upstream: str) -> list[float]:
     """The quotients of the p99s of each turn."""
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
-        stage, server = await dargah(Path(folder), upstream, SETTINGS)
-        try:
-            pin(server.pid, core)
-            await load.run(server.url, request_of(server, "warm"), WARM_UP, 4, 201)
+        async with dargah(Path(folder), upstream, cores.server, settings=SETTINGS) as (_, server):
+            await load.closed(server.url, creates(server.token), WARM_UP, 4, 201)
             print(f"{RATE} creates a second for {SECONDS} s: p50 and p99 in ms and the core's use, alone and beside "
                   f"{SLOW} slow")  # fmt: skip
-            for turn in range(ROUNDS):
-                alone = await paced(server, f"alone{turn}")
-                slow, _ = start("-m", "bench.slow_clients", server.url)
-                try:
-                    beside = await paced(server, f"beside{turn}")
-                finally:
-                    slow.terminate()
-                    slow.wait()
+            for _ in range(ROUNDS):
+                alone = await waits(server)
+                async with child(cores.rest, "-m", "bench.slow_clients", server.url):
+                    beside = await waits(server)
                 ratios.append(beside.p99 / alone.p99)
                 print(f"{alone}   {beside}   {ratios[-1]:.2f} times")
-        finally:
-            await stage.stop()
     return ratios
 
 
 async def main() -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-1:])
-    upstream_process, upstream = start("bench/upstream.py")
-    try:
-        ratios = await in_turns(cores[0], upstream)
-    finally:
-        upstream_process.terminate()
-        upstream_process.wait()
-    ratio = statistics.median(ratios)
+    cores = share_cores()
+    async with child(cores.rest, "bench/upstream.py") as upstream:
+        ratio = statistics.median(await in_turns(cores, upstream.url))
     print(f"p99 beside the slow ones: {ratio:.2f} times (wanted: {WANTED} at most)")
     if ratio > WANTED:
         raise SystemExit("above what is wanted")

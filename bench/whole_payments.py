@@ -20,7 +20,7 @@ import asyncpg
 import uvloop
 from aiohttp import web
 
-from bench.create import cpu_seconds
+from bench.processes import cpu_seconds
 from proxy.demo.stage import Stage, free_port
 
 PAYMENTS = 1500
@@ -124,11 +124,11 @@ async def set_up(stage: Stage, made: Shop, session: aiohttp.ClientSession) -> No
 
 async def measured(database: str, folder: Path) -> Cost:
     async with shop(folder, database) as (stage, made):
-        stat = Path(f"/proc/{stage.pids[-1]}/stat")
+        pids = stage.pids[-1:]
         await made.pay_all(0, WARM_UP)
-        began, before = cpu_seconds(stat), await held(database)
+        began, before = cpu_seconds(pids), await held(database)
         await made.pay_all(WARM_UP, PAYMENTS)
-        cpu, after = cpu_seconds(stat) - began, await held(database)
+        cpu, after = cpu_seconds(pids) - began, await held(database)
     grown = {name: (after.bytes[name] - before.bytes[name]) / PAYMENTS for name in after.bytes}
     rows = {name: (after.rows[name] - before.rows[name]) / PAYMENTS for name in after.rows}
     wal = None if after.wal is None or before.wal is None else (after.wal - before.wal) / PAYMENTS

@@ -1,0 +1,41 @@
+"""Every benchmark of docs/performance.md, one after the other: `make bench`, within 20 minutes on two cores."""
+
+import asyncio
+import sys
+import time
+
+from bench.results import arguments
+
+# The seconds that each may take; one that is not done by then is ended.
+LIMITS = {
+    "create": 240,
+}
+
+
+async def run(name: str, *options: str) -> str:
+    """How it went, in a word."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", f"bench.{name}", *options)
+    try:
+        async with asyncio.timeout(LIMITS[name]):
+            return "fine" if await process.wait() == 0 else "NOT as wanted"
+    except TimeoutError:
+        process.terminate()
+        await process.wait()
+        return f"not done after {LIMITS[name]} s"
+
+
+async def main() -> None:
+    given = arguments(__doc__)
+    options = ("--results", str(given.folder), *(("--short",) if given.short else ()))
+    ends: dict[str, str] = {}
+    for name in LIMITS:
+        began = time.monotonic()
+        print(f"== {name}", flush=True)
+        ends[name] = await run(name, *options)
+        print(f"== {name}: {ends[name]}, {time.monotonic() - began:.0f} s\n", flush=True)
+    if any(end != "fine" for end in ends.values()):
+        raise SystemExit(", ".join(f"{name}: {end}" for name, end in ends.items()))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
