@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import orjson
@@ -138,6 +138,21 @@ class Shop:
 
     async def fault(self, operation: str, kind: str, **more: Any) -> None:
         await self.control("POST", "/faults", {"operation": operation, "kind": kind, **more})
+
+
+# For those who try everything from one address: they would soon be told to wait, and what is behind would go untried.
+UNLIMITED: Final[Mapping[str, int]] = dict.fromkeys(
+    (
+        "token_creates_per_minute",
+        "address_creates_per_minute",
+        "token_calls_per_minute",
+        "address_calls_per_minute",
+        "address_auth_failures_per_minute",
+        "link_visits_per_minute",
+        "address_unknown_links_per_minute",
+    ),
+    0,
+)
 
 
 def settings(folder: Path, **more: Any) -> Settings:

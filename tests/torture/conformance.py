@@ -142,6 +142,8 @@ def _make_real(case: Any, name: str, luck: Luck, made: Live) -> None:
                 case.path_parameters[parameter] = found
     if luck.good and isinstance(case.query, dict) and "merchant_id" in case.query:
         case.query = {"merchant_id": made.pick("query:merchant_id", luck.number)}
+    if isinstance(case.query, dict) and isinstance(case.query.get("wait"), int):
+        case.query["wait"] = min(case.query["wait"], 0)  # half a minute each time is the campaign's whole time
     cursors = made.cursors.get(name)
     if luck.good and cursors and isinstance(case.query, dict) and "cursor" in case.query:
         case.query = {"limit": 1, "cursor": cursors[luck.number % len(cursors)]}
@@ -170,6 +172,8 @@ def _make_good(body: dict[str, Any], name: str, number: int) -> None:
         body |= {"gateway_url": "http://127.0.0.1:9", "return_base_url": None, "api_key": "generated-key"}
     elif "return_origins" in body:
         body["return_origins"] = ["https://shop.example"]
+    elif name == "addOperator":
+        body |= {"name": f"operator-{number}", "expires_at": None}
     elif name == "createToken":
         body |= {"terminal_id": None, "expires_at": None}
 

@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from e2e.playground import API_KEY, OPERATOR_TOKEN, RETURN_ORIGIN, Shop, gateway, open_shop, receiver, settings
+from browser.pictures import logo
+from e2e.playground import (
+    API_KEY,
+    OPERATOR_TOKEN,
+    RETURN_ORIGIN,
+    UNLIMITED,
+    Shop,
+    gateway,
+    open_shop,
+    receiver,
+    settings,
+)
 
 from proxy.app import Dargah, Outside, running
 from proxy.merchant import ALL_SCOPES, Mode
+from proxy.web.assets import ASSETS
 
 START_SECONDS: Final = 30
 MAX_ENDPOINTS: Final = 60  # of 100: enough is left for those that the generated calls add
@@ -67,7 +79,7 @@ async def _serve(folder: Path, give: Callable[[Live], None], ready: Callable[[],
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway())
         hook = await stack.enter_async_context(receiver())
-        dargah = await stack.enter_async_context(running(settings(folder, drain_seconds=2), outside))
+        dargah = await stack.enter_async_context(running(settings(folder, drain_seconds=2, **UNLIMITED), outside))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         give(await _furnished(await open_shop(dargah, gateway_url, hook, session), dargah))
         ready()
@@ -104,7 +116,10 @@ async def _furnished(shop: Shop, dargah: Dargah) -> Live:
         "endpoint_id": endpoint_ids,
         # Not the one whose deliveries are asked about.
         "deleteWebhookEndpoint:endpoint_id": endpoint_ids[1:],
+        "name": [*ASSETS],
     }
+    await _logo(made, shop, dargah)
+    await _operators(made, shop)
     await _second_merchant(made, shop, dargah)
     return made
 
@@ -129,6 +144,27 @@ async def _drop_in(shop: Shop) -> str:
         said = await answer.json(content_type=None)
         assert said["status"] == 1, said
         return str(said["invoice_key"])
+
+
+async def _logo(made: Live, shop: Shop, dargah: Dargah) -> None:
+    """The address of a merchant's picture has its digest in it."""
+    merchant = await dargah.services.setup.change_merchant(shop.merchant_id, actor="test", logo=logo())
+    assert merchant.looks.logo is not None
+    made.things |= {"logo:merchant_id": [merchant.id], "digest": [merchant.looks.logo]}
+
+
+async def _operators(made: Live, shop: Shop) -> None:
+    """Some to be revoked, and others whose tokens are made anew."""
+    ids = []
+    for number in range(MAX_ENDPOINTS):
+        body = {"name": f"shift-{number}", "role": "read"}
+        url, headers = f"{made.admin_url}/admin/v1/operators", {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+        async with shop.session.post(url, json=body, headers=headers) as answer:
+            said = await answer.json()
+            assert answer.status == 201, said
+            ids.append(said["id"])
+    made.things["admin:operator_id"] = ids
+    made.things |= {"revokeOperator:operator_id": ids[::2], "rotateOperator:operator_id": ids[1::2]}
 
 
 def _nowhere(number: int) -> str:

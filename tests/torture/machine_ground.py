@@ -18,7 +18,7 @@ from unittest.mock import patch
 import aiohttp
 import orjson
 from aiohttp import web
-from e2e.playground import OPERATOR_TOKEN, RETURN_ORIGIN, server, settings
+from e2e.playground import OPERATOR_TOKEN, RETURN_ORIGIN, UNLIMITED, server, settings
 from standardwebhooks import Webhook
 from web.openapi_check import check_answer
 from yarl import URL
@@ -163,7 +163,7 @@ class Ground:
         self._session = await enter(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
         outside = Outside(now=lambda: self.now, jitter=lambda: 0.0)
         with patch.object(Repeater, "start"):
-            self.dargah = await enter(running(settings(self._folder, drain_seconds=2), outside))
+            self.dargah = await enter(running(settings(self._folder, drain_seconds=2, **UNLIMITED), outside))
 
     async def _call(
         self,

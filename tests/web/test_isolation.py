@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from e2e.playground import UNLIMITED
 
 from proxy.ids import merchant_key
 from proxy.merchant import ALL_SCOPES, DEFAULT_SCOPES, Mode, Scope
@@ -86,9 +87,7 @@ async def victim_of(lab: Lab, merchant_id: str, token: str, terminal_id: str) ->
 @pytest.fixture
 def more_settings() -> dict[str, Any]:
     """No limits: a stranger who tries everything would soon be told to wait, and what is behind would go untried."""
-    return dict.fromkeys(
-        ("address_auth_failures_per_minute", "link_visits_per_minute", "address_unknown_links_per_minute"), 0
-    )
+    return dict(UNLIMITED)
 
 
 async def another_merchant(lab: Lab) -> Victim:
