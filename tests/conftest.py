@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from databases.places import served
 from databases.server import ENVIRONMENT, Databases, server_of_run
+
+# For jsonschema's format "iri", which openapi.yaml does not have; to import it takes each process four seconds.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # None says that there is no such module
 
 
 @pytest.fixture(scope="session")
