@@ -52,8 +52,7 @@ async def child(core: int | None, *arguments: str, env: Mapping[str, str] | None
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        async with asyncio.timeout(START_SECONDS):
-            yield Child(process.pid, await _ready_url(process))
+        yield Child(process.pid, await asyncio.wait_for(_ready_url(process), START_SECONDS))
     finally:
         if process.returncode is None:
             process.terminate()
