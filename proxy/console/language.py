@@ -53,14 +53,14 @@ OUTCOMES: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 # In which language a merchant's customers are spoken to.
 LANGUAGES: Final[Mapping[str, Pair]] = {
-    "": ("زبان مرورگر مشتری؛ اگر گفته نشده باشد فارسی", "The customer's browser's; Persian where it does not say"),
+    "": ("زبان مرورگر مشتری", "As the customer's browser asks"),
     Language.FA: ("فارسی", "Persian"),
     Language.EN: ("انگلیسی", "English"),
 }
 ROLES: Final[Mapping[str, tuple[str, str, str]]] = {
-    Role.READ: ("بیننده", "read", "off"),
-    Role.OPERATE: ("گرداننده", "operate", "wait"),
-    Role.OWNER: ("مالک", "owner", "ok"),
+    Role.READ: ("بیننده", "Read", "off"),
+    Role.OPERATE: ("گرداننده", "Operate", "wait"),
+    Role.OWNER: ("مالک", "Owner", "ok"),
 }
 MODES: Final[Mapping[str, tuple[str, str, str]]] = {
     Mode.LIVE: ("واقعی", "Live", "ok"),

@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestServer
 from web.lab import eventually
 
 from browser.chromium import Reader
+from browser.pictures import logo
 from browser.stage import OPERATOR_TOKEN, Stage
 from proxy.clock import MINUTE
 from proxy.webhook import DeliveryStatus
@@ -61,6 +62,7 @@ async def office(stage: Stage) -> AsyncIterator[Office]:
         answers["status"] = 204
         await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
         review = await _settled(stage, "pay", "A-10483", 240_000)
+        await _staffed(stage)
         pending = await stage.lab.created(amount=95_000, order_id="A-10484")
         yield Office(stage, answers, complaint, delivery_id, endpoint.id, review, pending)
 
@@ -80,6 +82,19 @@ async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[s
     await stage.lab.act(payment, act)
     checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
     return checked
+
+
+async def _staffed(stage: Stage) -> None:
+    """The merchant has its own looks, and three people run its Dargah."""
+    await stage.services.setup.change_merchant(stage.lab.merchant_id, actor="sara", colour="#0f766e", logo=logo())
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    url = f"{stage.lab.dargah.admin_url}/admin/v1/operators"
+    ids = []
+    for name, role in (("sara", "owner"), ("navid", "operate"), ("accountant", "read")):
+        async with stage.lab.session.post(url, json={"name": name, "role": role}, headers=headers) as answer:
+            ids.append((await answer.json())["id"])
+    async with stage.lab.session.delete(f"{url}/{ids[-1]}", headers=headers) as answer:
+        assert answer.ok
 
 
 async def _told(stage: Stage, count: int) -> None:
@@ -118,6 +133,7 @@ PAGES: tuple[ConsolePage, ...] = (
     ConsolePage("merchant", lambda made: f"/merchants/{made.stage.lab.merchant_id}"),
     ConsolePage("guide", lambda _: "/merchants/new"),
     ConsolePage("reconcile", lambda office: f"/merchants/{office.stage.lab.merchant_id}/reconcile"),
+    ConsolePage("operators", lambda _: "/operators"),
     ConsolePage("audit", lambda _: "/audit"),
     ConsolePage("settings", lambda _: "/settings"),
     ConsolePage("nothing-found", lambda _: "/search?q=nothing"),
