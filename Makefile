@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
+BENCH_READY := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres demo-svg screenshots preview font lock clean
@@ -19,6 +20,10 @@ $(READY): requirements-dev.txt pyproject.toml
 
 $(DEPLOY_READY): requirements-deploy.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.txt
+	@touch $@
+
+$(BENCH_READY): requirements-bench.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
 
 demo: $(READY)  ## one whole payment, end to end, over real HTTP
@@ -67,11 +72,12 @@ format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## every benchmark of docs/performance.md, one after the other, within 20 minutes
+bench: $(BENCH_READY)  ## every benchmark of docs/performance.md, one after the other, within 20 minutes
 	$(BIN)/python -m bench
 
-bench-webhooks: $(READY)  ## webhooks: limit beside a bare loop, latency, bad neighbours, claims beside a backlog
+bench-webhooks: $(BENCH_READY)  ## webhooks: limit beside a bare loop and a queue library, latency, bad neighbours, claims beside a backlog
 	$(BIN)/python -m bench.webhooks
+	$(BIN)/python -m bench.webhooks_neighbours
 
 bench-postgres: $(READY)  ## one to three replicas beside SQLite and the floor; claims and payments in a large database
 	$(BIN)/python -m bench.postgres
@@ -92,6 +98,7 @@ lock:  ## write the hash-locked requirements again (needs uv and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements-dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra deploy -c requirements-dev.txt -o requirements-deploy.txt
+	echo 'pgqueuer>=1.6' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-bench.txt
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-build.txt
 
 clean:  ## remove what the other commands made

@@ -89,7 +89,7 @@ async def measure(server: Server, rounds: int) -> list[Rounds]:
 
 async def _replicas(rows: Rounds, server: Server, engines: Sequence[Child], urls: Sequence[str]) -> None:
     async with new_database(server) as database:
-        await _fill(database, urls)
+        await fill(database, urls, DELIVERIES, BODY)
         before, began = cpu_of(server), time.perf_counter()
         runs: list[dict[str, Any]] = await asyncio.gather(*(engine.ask(url=database) for engine in engines))
         seconds = max(run["ended"] for run in runs) - min(run["began"] for run in runs)
@@ -98,7 +98,8 @@ async def _replicas(rows: Rounds, server: Server, engines: Sequence[Child], urls
         rows.add(seconds, sum(run["cpu_seconds"] for run in runs), cpu_of(server) - before)
 
 
-async def _fill(database: str, urls: Sequence[str]) -> None:
+async def fill(database: str, urls: Sequence[str], number: int, body: bytes) -> None:
+    """A merchant and an endpoint for each URL, and so many events with one delivery each, which is due."""
     store = await open_database(database)
     setup = setup_of(store, HttpPolicy(loopback=True, targets=frozenset(urlsplit(url).netloc for url in urls)))
     for url in urls:
@@ -106,7 +107,7 @@ async def _fill(database: str, urls: Sequence[str]) -> None:
         await setup.add_endpoint(merchant.id, url, actor="bench")
     await store.close()
     connection = await asyncpg.connect(database)
-    await connection.execute(_EVENTS, DELIVERIES // MERCHANTS, BODY)
+    await connection.execute(_EVENTS, number // len(urls), body)
     await connection.execute(_DELIVERIES)
     await connection.execute(_TURNS)
     await connection.execute("VACUUM ANALYZE")

@@ -1,216 +1,169 @@
-"""Webhook delivery by figures: the sending limit, the latency, bad neighbours, and claims beside a backlog.
+"""How many webhooks a second one core sends: the engine beside a bare client loop and a queue library's worker.
 
-`make bench-webhooks` runs it. The engine has core 0 to itself; the receivers and this process share the other one.
+The same bodies, receivers and core for each, in turns. PostgreSQL, of which the library and the second engine are
+clients, has fsync on and the receivers' core.
 """
 
-import argparse
-import asyncio
-import json
-import os
-import platform
-import socket
 import statistics
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from typing import Any, Final
 
 import uvloop
 
-from bench import webhooks_claims
+from bench.postgres_creates import cpu_of, new_database
+from bench.postgres_webhooks import fill
+from bench.processes import Cores, share_cores
+from bench.results import Cell, Result, Run, Table, Target, arguments, publish, share
+from bench.webhooks_bare import events
 from bench.webhooks_child import Child, stop_all
+from tests.torture.replicas_server import Server, durable_server
 
-MERCHANTS = 50
-IN_FLIGHT_PER_ENDPOINT = 8
-IN_FLIGHT = MERCHANTS * IN_FLIGHT_PER_ENDPOINT
-DELIVERIES = 6000
-LATENCY_RATE, LATENCY_SECONDS = 100, 20
-NEIGHBOUR_RATE, NEIGHBOUR_SECONDS = 100, 8
-# The engine's own is 20 s; with it, each run would have to be as long.
-ATTEMPT_SECONDS = 4.0
-NEIGHBOURS = ("hang", "refuse", "dead name", "drip", "huge", "bomb")
-RESULTS = Path("bench/results")
-WANTED = {"limit": 0.7, "p50_ms": 15.0, "p99_ms": 60.0, "neighbour": 1.2, "claim": 1.3}
-
-Figures = dict[str, Any]
+IN_FLIGHT_PER_ENDPOINT: Final = 8
+# The library's worker takes 10 jobs at a time where nobody says how many. Of 10 to 1000 this was its best.
+BATCH, BEST_BATCH = 10, 200
+BARE, ENGINE, ENGINE_ON_POSTGRESQL = "bare aiohttp client loop", "engine, SQLite", "engine, PostgreSQL"
+PEER, PEER_BEST = "pgqueuer, as it comes", f"pgqueuer, batches of {BEST_BATCH}"
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """How long each payment of the 49 took until its answer, in order, and what the engine's process spent."""
-
-    taken_ms: list[float]
-    cpu_seconds: float
-
-
-class Bench:
-    """The processes, and the benchmarks over them; each returns its figures and whether they are as wanted."""
-
-    def __init__(self, engine: Child, bare: Child, shops: Child, bad: dict[str, Child], rounds: int) -> None:
-        self.engine, self.bare, self.shops, self.bad, self.rounds = engine, bare, shops, bad, rounds
-
-    async def limit(self) -> tuple[Figures, bool]:
-        urls = [f"http://127.0.0.1:{port}/hook" for port in self.shops.ready["ports"]]
-        runs: dict[str, list[Figures]] = {"bare": [], "engine": []}
-        order = {"urls": urls, "number": DELIVERIES, "connections": IN_FLIGHT}
-        for _ in range(self.rounds):
-            for name, child, do in (("bare", self.bare, "bare"), ("engine", self.engine, "limit")):
-                run = await child.ask(do=do, **order)
-                seen = await self.shops.ask()
-                if seen["requests"] != DELIVERIES:
-                    raise SystemExit(f"{name}: {seen['requests']} came of {DELIVERIES}: not a measurement")
-                runs[name].append(run | {"most_at_one": seen["most_at_one"]})
-        print(f"1. Sending limit: {self.rounds} rounds of {DELIVERIES} in turns, {MERCHANTS} endpoints, "
-              f"{IN_FLIGHT} in flight; medians")  # fmt: skip
-        print(f"{'':28} {'per s':>8} {'CPU us':>8} {'connections to one':>20}")
-        titles = {"bare": "bare aiohttp client loop", "engine": "the engine, all durable"}
-        for name, title in titles.items():
-            rate = DELIVERIES / statistics.median(run["seconds"] for run in runs[name])
-            cpu = statistics.median(run["cpu_seconds"] for run in runs[name]) / DELIVERIES * 1e6
-            print(f"{title:28} {rate:8.0f} {cpu:8.0f} {max(run['most_at_one'] for run in runs[name]):20}")
-        pairs = list(zip(runs["bare"], runs["engine"], strict=True))
-        ratio = statistics.median(bare["seconds"] / engine["seconds"] for bare, engine in pairs)
-        cpu_ratio = statistics.median(bare["cpu_seconds"] / engine["cpu_seconds"] for bare, engine in pairs)
-        limited = all(run["most_at_one"] <= IN_FLIGHT_PER_ENDPOINT for run in runs["engine"])
-        print(f"share of the bare loop: {ratio:.2f} by time, {cpu_ratio:.2f} by CPU (wanted: {WANTED['limit']})\n")
-        figures = {"ratio": ratio, "cpu_ratio": cpu_ratio, "runs": runs}
-        return figures, ratio >= WANTED["limit"] and limited
-
-    async def latency(self) -> tuple[Figures, bool]:
-        urls = [f"http://127.0.0.1:{port}/hook" for port in self.shops.ready["ports"]]
-        run = await self._rate(self.engine, urls, LATENCY_RATE, LATENCY_SECONDS, 1.0)
-        first_byte = (await self.shops.ask())["first_byte"]
-        taken = sorted((first_byte[event] - began) * 1000 for event, began in run["began"])
-        p50, p99 = percentile(taken, 0.50), percentile(taken, 0.99)
-        print(
-            f"2. From before the commit to the receiver's first byte, {LATENCY_RATE} payments/s, {len(taken)} of them"
-        )
-        print(f"p50 {p50:.1f} ms (wanted: {WANTED['p50_ms']:.0f}), p99 {p99:.1f} ms (wanted: {WANTED['p99_ms']:.0f}), "
-              f"longest {taken[-1]:.1f} ms\n")  # fmt: skip
-        figures = {"p50_ms": p50, "p99_ms": p99, "longest_ms": taken[-1]}
-        return figures, p50 <= WANTED["p50_ms"] and p99 <= WANTED["p99_ms"]
-
-    async def neighbours(self) -> tuple[Figures, bool]:
-        """Two engines run at the same time on the one core, only one of which has the bad merchant: what else the
-        machine does at that moment falls on both."""
-        pairs: dict[str, list[tuple[Beside, Beside]]] = {name: [] for name in NEIGHBOURS}
-        for number in range(self.rounds):
-            first, second = (self.engine, self.bare) if number % 2 == 0 else (self.bare, self.engine)
-            for name, taken in pairs.items():
-                taken.append(await asyncio.gather(self._beside(first, "none"), self._beside(second, name)))
-        print(f"3. One of {MERCHANTS} merchants is bad, beside an engine that has none at the same time; each "
-              f"{NEIGHBOUR_RATE} payments/s, {self.rounds} rounds of {NEIGHBOUR_SECONDS} s, attempts of "
-              f"{ATTEMPT_SECONDS:.0f} s")  # fmt: skip
-        print("from before the commit to the answer at the other 49, in milliseconds; medians of the rounds")
-        print(f"{'':12} {'p50':>8} {'none':>8} {'p99':>8} {'none':>8} {'p99 ratio':>10} {'CPU ratio':>10}")
-        figures: Figures = {}
-        for name, rounds in pairs.items():
-            row = {
-                f"{whose}{share}_ms": statistics.median(percentile(each[at].taken_ms, share / 100) for each in rounds)
-                for share in (50, 99)
-                for whose, at in (("p", 1), ("none_p", 0))
-            }
-            ratios = [percentile(bad.taken_ms, 0.99) / percentile(none.taken_ms, 0.99) for none, bad in rounds]
-            row["ratio"] = statistics.median(ratios)
-            row["cpu_ratio"] = statistics.median(bad.cpu_seconds / none.cpu_seconds for none, bad in rounds)
-            figures[name] = row | {"ratios": ratios}
-            print(f"{name:12} {row['p50_ms']:8.1f} {row['none_p50_ms']:8.1f} {row['p99_ms']:8.1f} "
-                  f"{row['none_p99_ms']:8.1f} {row['ratio']:10.2f} {row['cpu_ratio']:10.2f}")  # fmt: skip
-        print(f"(p99 ratio wanted: {WANTED['neighbour']})\n")
-        return figures, all(figures[name]["ratio"] <= WANTED["neighbour"] for name in NEIGHBOURS)
-
-    async def _beside(self, engine: Child, name: str) -> "Beside":
-        urls = [f"http://m{number}.shops.test:{port}/hook" for number, port in enumerate(self.shops.ready["ports"])]
-        if name == "refuse":
-            urls[0] = f"http://bad.shops.test:{closed_port()}/hook"
-        elif name == "dead name":
-            urls[0] = f"http://dead.shops.test:{self.shops.ready['ports'][0]}/hook"
-        elif name in self.bad:
-            urls[0] = f"http://bad.shops.test:{self.bad[name].ready['ports'][0]}/hook"
-        run = await self._rate(engine, urls, NEIGHBOUR_RATE, NEIGHBOUR_SECONDS, 2.0)
-        answered = run["answered"]
-        others = [pair for number, pair in enumerate(run["began"]) if number % MERCHANTS]
-        missing = sum(event not in answered for event, _ in others)
-        if missing:
-            raise SystemExit(f"{name}: {missing} of the others had no answer: not a measurement")
-        return Beside(sorted((answered[event] - began) * 1000 for event, began in others), run["cpu_seconds"])
-
-    async def _rate(
-        self, engine: Child, urls: list[str], per_second: int, seconds: int, linger_seconds: float
-    ) -> Figures:
-        return await engine.ask(
-            do="rate",
-            urls=urls,
-            per_second=per_second,
-            seconds=seconds,
-            attempt_seconds=ATTEMPT_SECONDS,
-            linger_seconds=linger_seconds,
-            dns=self.shops.ready["dns"],
-        )
-
-    async def claims(self) -> tuple[Figures, bool]:
-        figures, plans = await webhooks_claims.measure()
-        least, *others = figures.values()
-        ratio = max(each["cpu_us"] for each in others) / least["cpu_us"]
-        print(f"4. A claim of {webhooks_claims.LIMIT} beside deliveries that wait for {webhooks_claims.DEAD} dead "
-              f"endpoints, {webhooks_claims.ROUNDS} in turns; medians, in microseconds")  # fmt: skip
-        print(f"{'waiting':>10} {'CPU':>8} {'time':>8} {'p90 time':>10}")
-        for waiting, each in figures.items():
-            print(f"{waiting:10} {each['cpu_us']:8.0f} {each['wall_us']:8.0f} {each['p90_wall_us']:10.0f}")
-        print(f"the longest to that of {min(figures)}: {ratio:.2f} (wanted: {WANTED['claim']})")
-        for name, plan in plans.items():
-            print(f"  {name}: {'; '.join(plan)}")
-        by_index = not any(line.startswith("SCAN") or "TEMP" in line for plan in plans.values() for line in plan)
-        print(f"by index only: {'yes' if by_index else 'NO'}\n")
-        return {"ratio": ratio, "claims": figures, "plans": plans}, ratio <= WANTED["claim"] and by_index
+class Counts:
+    rounds: int = 5
+    deliveries: int = 6000
+    endpoints: int = 50
 
 
-def percentile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+SHORT: Final = Counts(rounds=1, deliveries=300, endpoints=10)
+
+Ran = dict[str, Any]
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The processes: `peer` is None where the library is not installed."""
+
+    server: Server
+    shops: Child
+    sender: Child
+    engine: Child
+    peer: Child | None
+    number: int
+    urls: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "urls", [f"http://127.0.0.1:{port}/hook" for port in self.shops.ready["ports"]])
+
+    def contenders(self) -> Mapping[str, Callable[[], Awaitable[Ran]]]:
+        made: dict[str, Callable[[], Awaitable[Ran]]] = {
+            BARE: lambda: self._sender("bare"),
+            ENGINE: lambda: self._sender("limit"),
+            ENGINE_ON_POSTGRESQL: self._on_postgresql,
+        }
+        if self.peer is not None:
+            peer = self.peer
+            made |= {PEER: lambda: self._queue(peer, BATCH), PEER_BEST: lambda: self._queue(peer, BEST_BATCH)}
+        return made
+
+    @property
+    def connections(self) -> int:
+        return len(self.urls) * IN_FLIGHT_PER_ENDPOINT
+
+    async def _sender(self, do: str) -> Ran:
+        return await self.sender.ask(do=do, urls=self.urls, number=self.number, connections=self.connections)
+
+    async def _on_postgresql(self) -> Ran:
+        async with new_database(self.server) as database:
+            _, event = events(self.urls[:1], 1)[0]
+            await fill(database, self.urls, self.number, event.body(0))
+            before = cpu_of(self.server)
+            run = await self.engine.ask(url=database)
+            return run | {"seconds": run["ended"] - run["began"], "postgresql_seconds": cpu_of(self.server) - before}
+
+    async def _queue(self, peer: Child, batch: int) -> Ran:
+        async with new_database(self.server) as database:
+            await peer.ask(do="fill", database=database, urls=self.urls, number=self.number)
+            before = cpu_of(self.server)
+            run = await peer.ask(do="send", database=database, connections=self.connections, batch=batch)
+            return run | {"postgresql_seconds": cpu_of(self.server) - before}
 
 
-async def main(only: list[str], rounds: int) -> None:
-    cores = sorted(os.sched_getaffinity(0))
-    mine, other = cores[0], cores[-1]
-    os.sched_setaffinity(0, {other})
+@asynccontextmanager
+async def ground(cores: Cores, counts: Counts, *, peer: bool) -> AsyncIterator[Ground]:
     children: list[Child] = []
 
     async def child(core: int, *arguments: str) -> Child:
         children.append(await Child.start(core, *arguments))
         return children[-1]
 
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores")
-    failed = []
-    try:
-        shops = await child(other, "bench.webhooks_receiver", "good", "--count", str(MERCHANTS), "--timed")
-        bad = {name: await child(other, "bench.webhooks_receiver", name) for name in ("hang", "drip", "huge", "bomb")}
-        engine, bare = [await child(mine, "bench.webhooks_sender") for _ in range(2)]
-        bench = Bench(engine, bare, shops, bad, rounds)
-        for name, run in {
-            "limit": bench.limit, "latency": bench.latency, "neighbours": bench.neighbours, "claims": bench.claims
-        }.items():  # fmt: skip
-            if only and name not in only:
-                continue
-            figures, fine = await run()
-            (RESULTS / f"webhooks_{name}.json").write_text(json.dumps(figures, indent=1))
-            if not fine:
-                failed.append(name)
-    finally:
-        await stop_all(children)
-    if failed:
-        raise SystemExit(f"below what is wanted: {', '.join(failed)}")
+    async with durable_server("max_connections=100", "shared_buffers=256MB") as server:
+        try:
+            yield Ground(
+                server,
+                await child(cores.rest, "bench.webhooks_receiver", "good", "--count", str(counts.endpoints)),
+                await child(cores.server, "bench.webhooks_sender"),
+                await child(cores.server, "bench.postgres_engine"),
+                await child(cores.server, "bench.webhooks_pgqueuer") if peer else None,
+                counts.deliveries,
+            )
+        finally:
+            await stop_all(children)
+
+
+async def measure(ground: Ground, rounds: int) -> dict[str, list[Ran]]:
+    contenders = ground.contenders()
+    runs: dict[str, list[Ran]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            done = await run()
+            seen = await ground.shops.ask()
+            if seen["requests"] != ground.number:
+                raise SystemExit(f"{name}: {seen['requests']} came of {ground.number}: not a measurement")
+            runs[name].append(done | {"most_at_one": seen["most_at_one"]})
+    return runs
+
+
+def result(counts: Counts, runs: dict[str, list[Ran]]) -> Result:
+    rates = {name: [counts.deliveries / run["seconds"] for run in done] for name, done in runs.items()}
+    targets = [
+        Target("webhooks per second, as a share of the bare loop", share(rates[ENGINE], rates[BARE]), 0.75, True)
+    ]
+    if PEER in rates:
+        what = "webhooks per second, in times of the queue library as it comes"
+        targets.append(Target(what, share(rates[ENGINE], rates[PEER]), 2.0, True))
+    most = float(max(run["most_at_one"] for run in runs[ENGINE]))
+    targets.append(Target("the engine's connections to one endpoint", most, IN_FLIGHT_PER_ENDPOINT, False))
+    parameters = asdict(counts) | {"in_flight_per_endpoint": IN_FLIGHT_PER_ENDPOINT}
+    return Result("webhooks", parameters, [table(counts, runs, rates)], targets, {"runs": runs})
+
+
+def table(counts: Counts, runs: dict[str, list[Ran]], rates: dict[str, list[float]]) -> Table:
+    title = (
+        f"Webhooks as fast as they go: {counts.endpoints} endpoints, {IN_FLIGHT_PER_ENDPOINT} in flight to each, "
+        f"medians of {counts.rounds} turns of {counts.deliveries}"
+    )
+    heads = ("", "per s", "of the bare loop", "CPU µs", "PostgreSQL's CPU µs", "connections to one")
+    rows: list[Sequence[Cell]] = []
+    for name, done in runs.items():
+        cpu = statistics.median(run["cpu_seconds"] for run in done) / counts.deliveries * 1e6
+        others = [run["postgresql_seconds"] / counts.deliveries * 1e6 for run in done if "postgresql_seconds" in run]
+        most = max(run["most_at_one"] for run in done)
+        of_bare = share(rates[name], rates[BARE])
+        other = statistics.median(others) if others else None
+        rows.append((name, statistics.median(rates[name]), of_bare, cpu, other, most))
+    return Table(title, heads, rows)
+
+
+async def main(run: Run) -> None:
+    counts, peer = SHORT if run.short else Counts(), find_spec("pgqueuer") is not None
+    if not peer:
+        print("NOT RUN: pgqueuer, which is not installed: `make bench-webhooks` installs it")
+        if not run.short:
+            raise SystemExit(1)
+    async with ground(share_cores(), counts, peer=peer) as made:
+        publish(result(counts, await measure(made, counts.rounds)), run)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", choices=["limit", "latency", "neighbours", "claims", []])
-    parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
-    uvloop.run(main(given.only, given.rounds))
+    uvloop.run(main(arguments(__doc__)))

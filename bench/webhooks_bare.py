@@ -11,27 +11,32 @@ from bench.webhooks_stock import IDS, new_payment, refused
 from proxy import webhook
 from proxy.clock import system_now
 from proxy.outgoing import USER_AGENT
+from proxy.webhook import Event
 
 Message = tuple[str, dict[str, str], bytes]
 
 
+def events(urls: Sequence[str], number: int) -> list[tuple[str, Event]]:
+    """The events of so many refused payments, of one merchant after the other, and where each goes."""
+    merchants = [IDS.merchant() for _ in urls]
+    return [(urls[n % len(urls)], refused(new_payment(merchants[n % len(urls)], n)).events[0]) for n in range(number)]
+
+
+def headers_of(message_id: str, key: str, seconds: int, body: bytes) -> dict[str, str]:
+    return {
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "webhook-id": message_id,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": webhook.sign([key], message_id, seconds, body),
+    }
+
+
 def messages(urls: Sequence[str], number: int) -> list[Message]:
     """The same bodies as the engine's, signed beforehand."""
-    merchants = [IDS.merchant() for _ in urls]
     key, seconds = webhook.new_secret(bytes(range(32))), system_now() // 1000
-    made = []
-    for n in range(number):
-        event = refused(new_payment(merchants[n % len(urls)], n)).events[0]
-        body = event.body(n)
-        headers = {
-            "content-type": "application/json",
-            "user-agent": USER_AGENT,
-            "webhook-id": event.id,
-            "webhook-timestamp": str(seconds),
-            "webhook-signature": webhook.sign([key], event.id, seconds, body),
-        }
-        made.append((urls[n % len(urls)], headers, body))
-    return made
+    bodies = [(url, event.id, event.body(n)) for n, (url, event) in enumerate(events(urls, number))]
+    return [(url, headers_of(message_id, key, seconds, body), body) for url, message_id, body in bodies]
 
 
 async def post_all(

@@ -15,9 +15,7 @@ from supply.sbom import OURSELVES, bill
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "ci.yml"
 
 
-@pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "requirements-deploy.txt", "requirements-build.txt"]
-)
+@pytest.mark.parametrize("name", [f"requirements{kind}.txt" for kind in ("", "-dev", "-deploy", "-bench", "-build")])
 def test_every_requirement_is_locked_by_its_hashes(name: str) -> None:
     entries = list(locked((REPOSITORY / name).read_text("utf-8")))
     assert entries
@@ -30,6 +28,13 @@ def test_the_locks_agree_with_each_other() -> None:
     for name in ("requirements-dev.txt", "requirements-deploy.txt"):
         there = {each.name: each.version for each in locked((REPOSITORY / name).read_text("utf-8"))}
         assert {library: there.get(library) for library in run} == run, name
+
+
+def test_what_only_benchmarks_need_changes_no_version_of_the_rest() -> None:
+    dev = {each.name: each.version for each in locked((REPOSITORY / "requirements-dev.txt").read_text("utf-8"))}
+    bench = {each.name: each.version for each in locked((REPOSITORY / "requirements-bench.txt").read_text("utf-8"))}
+    assert "pgqueuer" in bench
+    assert {name: version for name, version in bench.items() if dev.get(name, version) != version} == {}
 
 
 def test_the_lock_has_every_dependency_that_the_project_names() -> None:
