@@ -9,6 +9,8 @@ from bench.results import arguments
 # The seconds that each may take; one that is not done by then is ended.
 LIMITS = {
     "create": 240,
+    "latency": 150,
+    "webhooks": 180,
 }
 
 

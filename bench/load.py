@@ -111,25 +111,41 @@ async def paced(count: int, per_second: float, do: Callable[[int, float], Awaita
         await asyncio.gather(*running)
 
 
-async def open_loop(
-    url: str, make: Make, per_second: float, seconds: float, expect: int, connections: int = MOST_CONNECTIONS
-) -> Load:
-    """The latencies of requests at a constant rate, from when each was due; those beyond `connections` wait."""
-    free = deque([await Connection.open(url) for _ in range(connections)])
-    ready = asyncio.Semaphore(connections)
+class Pool:
+    """So many connections; whoever finds none free waits for one."""
+
+    def __init__(self, opened: list[Connection]) -> None:
+        self._free = deque(opened)
+        self._ready = asyncio.Semaphore(len(opened))
+
+    @classmethod
+    async def open(cls, url: str, connections: int = MOST_CONNECTIONS) -> "Pool":
+        return cls([await Connection.open(url) for _ in range(connections)])
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        async with self._ready:
+            connection = self._free.pop()
+            answer = await connection.ask(request)
+            self._free.append(connection)
+            return answer
+
+    def close(self) -> None:
+        for connection in self._free:
+            connection.close()
+
+
+async def open_loop(url: str, make: Make, per_second: float, seconds: float, expect: int) -> Load:
+    """The latencies of requests at a constant rate, from when each was due."""
+    pool = await Pool.open(url)
     latencies: list[float] = []
     failures: dict[int, int] = {}
 
     async def one(number: int, due: float) -> None:
-        async with ready:
-            connection = free.pop()
-            status, _ = await connection.ask(make(number))
-            latencies.append((time.monotonic() - due) * 1000)
-            free.append(connection)
+        status, _ = await pool.ask(make(number))
+        latencies.append((time.monotonic() - due) * 1000)
         if status != expect:
             failures[status] = failures.get(status, 0) + 1
 
     await paced(round(per_second * seconds), per_second, one)
-    for connection in free:
-        connection.close()
+    pool.close()
     return Load(per_second, sorted(latencies), failures)

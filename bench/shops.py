@@ -69,13 +69,14 @@ def post(path: str, body: bytes, content_type: str, *headers: bytes) -> bytes:
     return b"\r\n".join([*head, *headers, b"Content-Length: %d" % len(body), b"", body])
 
 
-def creates(token: str) -> Make:
+def creates(token: str, return_url: bytes | None = None) -> Make:
     """Creates by number, of orders that no run before has had."""
+    back = b"" if return_url is None else b',"return_url":"%s"' % return_url
     run_id = secrets.token_hex(4).encode()
     bearer = b"Authorization: Bearer " + token.encode()
 
     def make(number: int) -> bytes:
-        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"}' % (run_id, number)
+        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"%s}' % (run_id, number, back)
         return post("/v1/payments", body, "application/json", bearer, b"Idempotency-Key: %s-%d" % (run_id, number))
 
     return make
