@@ -10,6 +10,7 @@ from bench.results import arguments
 LIMITS = {
     "create": 240,
     "latency": 150,
+    "overhead": 120,
     "webhooks": 180,
 }
 

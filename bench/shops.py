@@ -26,6 +26,7 @@ class Server:
     url: str
     pid: int
     token: str = "none"  # noqa: S105  what the servers that ask for none are sent
+    merchant_id: str = ""
 
 
 @asynccontextmanager
@@ -36,31 +37,29 @@ async def dargah(
     *,
     settings: Mapping[str, str] | None = None,
     hook_port: int | None = None,
-    scope: str | None = None,
 ) -> AsyncIterator[tuple[Stage, Server]]:
     """`dargah serve` on that core, on a new SQLite file in the folder, with one merchant, terminal and token.
 
-    `hook_port` is where webhooks go, if they go anywhere; `scope` is the token's, if not the usual ones.
+    `hook_port` is where webhooks go, if they go anywhere.
     """
     stage = Stage(folder, shop_port=hook_port or free_port(), settings=ABOVE_ALL | dict(settings or {}))
     try:
         await stage.start_dargah()
         pin(stage.pids[-1], core)
-        yield stage, Server("Dargah", stage.url, stage.pids[-1], await _set_up(stage, gateway_url, hook_port, scope))
+        merchant_id, token = await _set_up(stage, gateway_url, hook_port)
+        yield stage, Server("Dargah", stage.url, stage.pids[-1], token, merchant_id)
     finally:
         await stage.stop()
 
 
-async def _set_up(stage: Stage, gateway_url: str, hook_port: int | None, scope: str | None) -> str:
+async def _set_up(stage: Stage, gateway_url: str, hook_port: int | None) -> tuple[str, str]:
     merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
     owned = ("--merchant", merchant["id"])
     terminal = ("terminal", "create", *owned, "--name", "main", "--gateway-url", gateway_url, "--api-key-stdin")
     await stage.json(*terminal, stdin=API_KEY)
     if hook_port is not None:
         await stage.json("endpoint", "create", *owned, "--url", f"{stage.shop_url}/hook")
-    scoped = () if scope is None else ("--scope", scope)
-    token: str = (await stage.json("token", "create", *owned, "--storefront", "main", *scoped))["token"]
-    return token
+    return merchant["id"], (await stage.json("token", "create", *owned, "--storefront", "main"))["token"]
 
 
 def post(path: str, body: bytes, content_type: str, *headers: bytes) -> bytes:
