@@ -1,7 +1,7 @@
 """Every page of the console and the portal with something on it, and how to come there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,10 @@ class Office:
     @property
     def console(self) -> str:
         return f"{self.stage.lab.dargah.admin_url}/console"
+
+    @property
+    def portal(self) -> str:
+        return f"{self.stage.lab.dargah.url}/portal"
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,13 @@ PAGES: tuple[ConsolePage, ...] = (
     ConsolePage("not-found", lambda _: "/payments/pay_x", 404),
 )
 
-Opened = Callable[[Reader], Awaitable[None]]
+# The same pages as a merchant sees them; `path` is below the portal.
+PORTAL_PAGES: tuple[ConsolePage, ...] = tuple(
+    page
+    for page in PAGES
+    if page.name
+    in {"payments", "payment", "review", "reviews", "webhooks", "webhook", "delivery", "nothing-found", "not-found"}
+)
 
 
 async def log_in(reader: Reader, made: Office) -> None:
@@ -149,4 +159,11 @@ async def log_in(reader: Reader, made: Office) -> None:
     await reader.open(f"{made.console}/")
     await reader.page.fill("#token", OPERATOR_TOKEN)
     await reader.page.click("main button")
+    await reader.page.wait_for_selector("nav")
+
+
+async def enter_portal(reader: Reader, made: Office) -> None:
+    """By a link that the merchant's token asked for."""
+    link = await made.stage.lab.call("POST", "/v1/portal-links", json={})
+    await reader.open(link.json["url"])
     await reader.page.wait_for_selector("nav")

@@ -14,7 +14,7 @@ import click
 from playwright.async_api import Browser, FloatRect, Page
 
 from browser.chromium import PHONE, chromium, path, reading
-from browser.console_pages import PAGES, WIDE, ConsolePage, log_in, office
+from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, ConsolePage, enter_portal, log_in, office
 from browser.stage import Stage, staged
 from browser.states import STATES, State
 
@@ -22,6 +22,8 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 LANGUAGES = {"fa": "fa-IR", "en": "en-US"}
 SCHEMES = ("light", "dark")
 MAX_HEIGHT = 1000
+# Chromium draws the whole page before it is cut, and cannot where it is longer.
+LONGEST_WHOLE = 16_000
 Shoot = Callable[[Stage, Browser, str, str], AbstractAsyncContextManager[Page]]
 
 
@@ -31,6 +33,7 @@ class Shot:
 
     name: str
     open_page: Shoot
+    languages: tuple[str, ...] = tuple(LANGUAGES)
 
 
 def customer_shot(state: State) -> Shot:
@@ -71,8 +74,36 @@ def console_shot(console_page: ConsolePage) -> Shot:
     return Shot(f"console-{console_page.name}", open_page)
 
 
-# Whoever has pages adds them here.
-SHOTS: tuple[Shot, ...] = (*map(customer_shot, STATES), *map(console_shot, PAGES))
+def portal_shot(portal_page: ConsolePage) -> Shot:
+    """One of the pages as a merchant sees it."""
+
+    @asynccontextmanager
+    async def open_page(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
+        options = {"locale": LANGUAGES[language], "color_scheme": scheme, "viewport": WIDE}
+        async with office(stage) as made, reading(browser, **options) as reader:
+            await enter_portal(reader, made)
+            await reader.open(made.portal + portal_page.path(made))
+            await reader.page.evaluate("document.fonts.ready.then(() => true)")
+            yield reader.page
+
+    return Shot(f"portal-{portal_page.name}", open_page)
+
+
+@asynccontextmanager
+async def _open_reference(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
+    options = {"locale": LANGUAGES[language], "color_scheme": scheme, "viewport": WIDE}
+    async with reading(browser, **options) as reader:
+        await reader.open(f"{stage.lab.dargah.url}/docs")
+        yield reader.page
+
+
+# Whoever has pages adds them here. The reference is in English, as openapi.yaml is.
+SHOTS: tuple[Shot, ...] = (
+    *map(customer_shot, STATES),
+    *map(console_shot, PAGES),
+    *map(portal_shot, PORTAL_PAGES),
+    Shot("docs", _open_reference, ("en",)),
+)
 
 
 async def main(wanted: list[str]) -> None:
@@ -82,7 +113,7 @@ async def main(wanted: list[str]) -> None:
         for shot in SHOTS:
             if wanted and not any(part in shot.name for part in wanted):
                 continue
-            for language in LANGUAGES:
+            for language in shot.languages:
                 for scheme in SCHEMES:
                     with tempfile.TemporaryDirectory() as folder, chdir(folder):
                         async with (
@@ -98,7 +129,8 @@ async def _take(page: Page, picture: Path) -> None:
     """The page from its top, as far as a reader of the docs would scroll."""
     width, height = await page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
     clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(height, MAX_HEIGHT)}
-    await page.screenshot(path=picture, full_page=True, clip=clip, animations="disabled")
+    whole = height <= LONGEST_WHOLE
+    await page.screenshot(path=picture, full_page=whole, clip=clip if whole else None, animations="disabled")
 
 
 def shrink(pictures: list[Path]) -> None:

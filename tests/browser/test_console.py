@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from playwright.async_api import Browser
 from web.lab import TEST_API_KEY
 
 from browser.chromium import ONE_LOOP, PATIENCE_MILLISECONDS, PHONE, Reader, reading
-from browser.console_pages import PAGES, WIDE, log_in, office
+from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, Office, enter_portal, log_in, office
+from browser.pictures import logo
 from browser.stage import Stage
 from proxy.clock import DAY
 
@@ -41,6 +43,87 @@ async def test_every_page_of_the_console_is_without_flaws(
             direction = await reader.page.get_attribute("html", "dir")
             assert direction == ("rtl" if locale == "fa-IR" else "ltr")
         assert all(answer.url.startswith(made.console) for answer in reader.answers), "something comes from outside"
+
+
+@pytest.mark.parametrize(("locale", "scheme"), LOOKS)
+async def test_every_page_of_the_portal_is_without_flaws_and_fits_a_phone(
+    stage: Stage, browser: Browser, locale: str, scheme: str
+) -> None:
+    async with office(stage) as made, reading(browser, locale=locale, color_scheme=scheme) as reader:
+        for closed in ("payments", f"enter/{'0' * 40}"):
+            await reader.open(f"{made.portal}/{closed}")
+            reader.expect("status of 401")
+            await assert_is_without_flaws(reader, closed)
+        await enter_portal(reader, made)
+        for page in PORTAL_PAGES:
+            await reader.open(made.portal + page.path(made))
+            reader.expect(f"status of {page.status}")
+            await assert_is_without_flaws(reader, page.name)
+            assert await reader.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], page.name
+        assert all(answer.url.startswith(stage.lab.dargah.url) for answer in reader.answers), "it comes from outside"
+
+
+@pytest.mark.parametrize(("locale", "scheme"), LOOKS)
+async def test_what_forms_end_in_is_without_flaws_and_fits_a_phone(
+    stage: Stage, browser: Browser, locale: str, scheme: str
+) -> None:
+    async with office(stage) as made, reading(browser, locale=locale, color_scheme=scheme) as reader:
+        await log_in(reader, made)
+        for path, form, ends in _forms(made):
+            await reader.open(made.console + path)
+            await reader.page.locator(f'form[action$="{form}"] button').evaluate("button => button.form.submit()")
+            await reader.page.wait_for_selector(ends, timeout=PATIENCE_MILLISECONDS)
+            reader.expect("status of 422")
+            await assert_is_without_flaws(reader, form)
+            assert await reader.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], form
+
+
+def _forms(made: Office) -> list[tuple[str, str, str]]:
+    """A page, a form on it, and what the page that it ends in has."""
+    merchant, endpoint = f"/merchants/{made.stage.lab.merchant_id}", f"/endpoints/{made.endpoint_id}"
+    return [
+        (endpoint, "/test", ".note[role=status]"),
+        (endpoint, "/rotate-secret", "input.secret"),
+        (merchant, "/check-up", ".note b"),
+        (merchant, "/rotate-return-secret", "input.secret"),
+        (merchant, "/terminals", "[role=alert]"),
+        (merchant, "/tokens", "input.secret"),
+        (merchant, "/looks", ".note.ok"),
+        ("/operators", "/console/operators", "[role=alert]"),
+        ("/audit", "/audit/verify", ".note b"),
+        (endpoint, "/recover", ".note.ok"),
+        (endpoint, "/delete", ".note.ok"),
+    ]
+
+
+async def test_an_owner_adds_a_colleague_who_logs_in_and_gives_a_merchant_its_looks(
+    stage: Stage, browser: Browser, tmp_path: Path
+) -> None:
+    picture = tmp_path / "logo.png"
+    picture.write_bytes(logo(64))
+    async with office(stage) as made, reading(browser, viewport=WIDE, locale="en-US") as reader:
+        await log_in(reader, made)
+        page = reader.page
+        await page.click("nav >> text=Operators")
+        await page.fill("#o-name", "mina")
+        await page.click("text=Owner: merchants")
+        await page.click("main form button:text-is('Add')")
+        token = await page.input_value("input.secret")
+        async with reading(browser, viewport=WIDE, locale="en-US") as colleague:
+            await colleague.open(f"{made.console}/merchants/{stage.lab.merchant_id}")
+            await colleague.page.fill("#token", token)
+            await colleague.page.click("main button")
+            await colleague.page.fill("#l-colour", "#7c2d12")
+            await colleague.page.set_input_files("#l-logo", picture)
+            await colleague.page.click('form[action$="/looks"] button')
+            await colleague.page.wait_for_selector(".note.ok")
+            drawn = await colleague.page.locator(".logo img").evaluate("image => image.naturalWidth")
+            assert drawn == 64
+            await assert_is_without_flaws(colleague, "looks")
+        await page.click("nav >> text=Audit log")
+        said = await page.inner_text("main")
+        assert "mina" in said
+        assert "merchant.update" in said
 
 
 async def test_every_page_fits_a_phone(stage: Stage, browser: Browser) -> None:
