@@ -98,7 +98,7 @@ lock:  ## write the hash-locked requirements again (needs uv and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements-dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra deploy -c requirements-dev.txt -o requirements-deploy.txt
-	echo 'pgqueuer>=1.6' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-bench.txt
+	printf 'pgqueuer>=1.6\npy-spy>=0.4\n' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-bench.txt
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-build.txt
 
 clean:  ## remove what the other commands made
