@@ -9,6 +9,7 @@ from bench.results import arguments
 # The seconds that each may take; one that is not done by then is ended.
 LIMITS = {
     "create": 240,
+    "cost": 90,
     "latency": 150,
     "overhead": 120,
     "webhooks": 180,

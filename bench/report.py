@@ -1,4 +1,5 @@
-"""The figures of docs/performance.md, from what the benchmarks wrote: `--write` puts them in, else they are compared.
+"""docs/performance.md's figures and picture, from what the benchmarks wrote: `--write` puts them in, else they are
+compared.
 
 A place for them is `<!-- bench:NAME -->` to `<!-- /bench -->`; a benchmark that has not been run here leaves its own.
 """
@@ -9,9 +10,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bench.cost_picture import drawn
 from bench.results import FOLDER, Table, Target, shown
 
 PAGE = Path("docs/performance.md")
+PICTURE = Path("docs/images/create-cost.svg")
 PLACE = re.compile(r"(<!-- bench:([a-z_]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
@@ -63,12 +66,16 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the figures into the page")
     parser.add_argument("--results", type=Path, default=FOLDER)
     given = parser.parse_args()
-    page = PAGE.read_text()
-    made = filled(page, given.results)
-    if given.write:
-        PAGE.write_text(made)
-    elif made != page:
-        raise SystemExit(f"{PAGE} has other figures than {given.results}: python -m bench.report --write")
+    made = {PAGE: filled(PAGE.read_text(), given.results)}
+    cost = given.results / "cost.json"
+    if cost.exists():
+        raw = json.loads(cost.read_text())["raw"]
+        made[PICTURE] = drawn(raw["steps_us"], raw["pass_through_us"])
+    for path, content in made.items():
+        if given.write:
+            path.write_text(content)
+        elif not path.exists() or path.read_text() != content:
+            raise SystemExit(f"{path} has other figures than {given.results}: python -m bench.report --write")
 
 
 if __name__ == "__main__":
