@@ -8,10 +8,10 @@ from bench.results import arguments
 
 # The seconds that each may take; one that is not done by then is ended.
 LIMITS = {
-    "create": 240,
-    "cost": 90,
-    "latency": 150,
-    "overhead": 120,
+    "create": 180,
+    "cost": 80,
+    "latency": 110,
+    "overhead": 100,
     "webhooks": 180,
 }
 

@@ -32,7 +32,7 @@ class Counts:
     requests: int = 6000
     warm_up: int = 1000
     per_second: int = 200
-    seconds: float = 8.0
+    seconds: float = 5.0
 
 
 SHORT: Final = Counts(rounds=1, requests=200, warm_up=50, per_second=50, seconds=1.0)

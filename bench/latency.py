@@ -31,7 +31,7 @@ RETURN_URL: Final = b"https://shop.example/back"
 @dataclass(frozen=True, slots=True)
 class Counts:
     rates: tuple[int, ...] = (10, 100, 500)
-    seconds: float = 8.0
+    seconds: float = 6.0
     rounds: int = 3
     warm_up: int = 500
 
