@@ -55,6 +55,11 @@ class Stage:
         }
 
     @property
+    def admin_token(self) -> str:
+        """The owner's, for the console. It is worth nothing once this Dargah is gone."""
+        return self._env["DARGAH_ADMIN_TOKEN"]
+
+    @property
     def pids(self) -> list[int]:
         """The processes' ids, in the order of their start."""
         return [process.pid for process in self._processes]

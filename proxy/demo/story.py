@@ -179,7 +179,9 @@ async def _told(shop: Shop, payment: dict[str, Any], bank_code: str, script: Scr
 
 
 async def _stay(session: ClientSession, stage: Stage, made: Setup, shop: Shop) -> None:
-    click.echo("  It all stays up; Ctrl-C ends it. Pay one yourself in a browser:\n")
+    click.echo("  It all stays up; Ctrl-C ends it.\n")
+    click.echo(f"  console        {stage.admin_url}/console   token {stage.admin_token}")
+    click.echo(f"  API reference  {stage.url}/docs\n\n  Pay one yourself in a browser:\n")
     while True:
         payment = await _create(session, stage, made, Script())
         click.secho(f"\n  → {payment['pay_url']}\n", bold=True)
