@@ -35,7 +35,7 @@ class Counts:
     seconds: float = 5.0
 
 
-SHORT: Final = Counts(rounds=1, requests=200, warm_up=50, per_second=50, seconds=1.0)
+SHORT: Final = Counts(rounds=1, requests=200, warm_up=50, per_second=50, seconds=0.5)
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ class Counts:
     warm_up: int = 500
 
 
-SHORT: Final = Counts(rates=(10, 50), seconds=1.0, rounds=1, warm_up=20)
+SHORT: Final = Counts(rates=(10, 50), seconds=0.5, rounds=1, warm_up=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,16 @@ def filled(page: str, folder: Path) -> str:
         result = folder / f"{place[2]}.json"
         if not result.exists():
             return place[0]
-        found = json.loads(result.read_text())
-        if found["about"]["short"]:
-            raise ValueError(f"{result} is of a short run, which measures nothing")
-        return f"{place[1]}{markdown(found)}{place[3]}"
+        return f"{place[1]}{markdown(read(result))}{place[3]}"
 
     return PLACE.sub(fill, page)
+
+
+def read(result: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.read_text())
+    if found["about"]["short"]:
+        raise ValueError(f"{result} is of a short run, which measures nothing")
+    return found
 
 
 def _table(table: Table) -> str:
@@ -69,7 +73,7 @@ def main() -> None:
     made = {PAGE: filled(PAGE.read_text(), given.results)}
     cost = given.results / "cost.json"
     if cost.exists():
-        raw = json.loads(cost.read_text())["raw"]
+        raw = read(cost)["raw"]
         made[PICTURE] = drawn(raw["steps_us"], raw["pass_through_us"])
     for path, content in made.items():
         if given.write:
