@@ -13,7 +13,7 @@ from .sigkill import Plan, campaign
 @pytest.mark.timeout(300)
 async def test_killed_five_times_under_load_nothing_is_lost(tmp_path: Path) -> None:
     seed = int(os.environ.get("DARGAH_TORTURE_SEED") or 20261124)
-    findings = await campaign(tmp_path, Plan(seed, kills=5, longest_life_seconds=1.0))
+    findings = await campaign(tmp_path, Plan(seed, kills=5, longest_life_seconds=1.0, rate=30.0))
     report = "\n".join([f"seed {seed}", *findings.lines()])
     sys.stdout.write(report)
     assert not findings.violations, report
