@@ -5,21 +5,18 @@
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from bench import postgres_creates, postgres_growth, postgres_webhooks
+from bench.results import FOLDER, about
 from tests.torture.replicas_server import durable_server
 
-RESULTS = Path("bench/results")
 WANTED = {"claim_ms": 2.0, "claim": 1.3, "life": 1.2}
 Rounds = postgres_creates.Rounds | postgres_webhooks.Rounds
 Figures = dict[str, Any]
@@ -75,9 +72,9 @@ def _table(title: str, *taken: postgres_growth.Taken) -> Figures:
 
 async def main(only: Sequence[str], rounds: int, *, short: bool) -> None:
     began = time.perf_counter()
-    about = {"python": platform.python_version(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
-    print(f"Python {about['python']}, {about['cores']} cores, load average {about['load']:.1f} before\n")
-    figures, fine = {"about": about, **await rates(only, rounds)}, True
+    before = about()
+    print(f"{before['machine']}, Python {before['python']}, load average {before['load_average']} before\n")
+    figures, fine = {"about": before, **await rates(only, rounds)}, True
     if not only or "growth" in only:
         figures["growth"], fine = await growth(short=short)
     keep("postgres" if not only else "postgres_" + "_".join(only), figures)
@@ -87,8 +84,8 @@ async def main(only: Sequence[str], rounds: int, *, short: bool) -> None:
 
 
 def keep(name: str, figures: Figures) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=1))
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / f"{name}.json").write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
