@@ -13,6 +13,7 @@ LIMITS = {
     "latency": 110,
     "overhead": 100,
     "webhooks": 180,
+    "growth": 300,
 }
 
 

@@ -1,6 +1,5 @@
 """What a claim and a payment's own steps take in a large database beside a small one, in turns. Benchmarks only."""
 
-import os
 import secrets
 import statistics
 import time
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from bench.lives import changed, line, new_payment
 from bench.postgres_fill import MERCHANTS, fill
 from proxy.adapters import postgresql
 from proxy.adapters.postgresql.batch import begin
@@ -20,15 +20,10 @@ from proxy.adapters.postgresql.migrations import migrate
 from proxy.adapters.postgresql.transaction import PostgresqlTransaction
 from proxy.adapters.store.turns import _take, _turn, claim
 from proxy.clock import MINUTE
-from proxy.facts import Captured, Fact, InvoiceIssued
-from proxy.ids import EVENT, PAYMENT, Ids
+from proxy.facts import Captured, InvoiceIssued
 from proxy.merchant import Mode
-from proxy.money import Currency
-from proxy.payment import Payment, apply
-from proxy.records import Change, Entry, Intent, Lease, PaymentFilter
-from proxy.views import payment_data
+from proxy.records import Intent, Lease, PaymentFilter
 from proxy.watch import begin as begin_watch
-from proxy.webhook import Event
 from tests.torture.replicas_server import durable_server
 
 SMALL: Final = (10_000, 1_000)
@@ -43,7 +38,6 @@ QUICK: Final = (
     "fsync=off", "synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
     "autovacuum=off", "shared_buffers=1GB", "max_wal_size=8GB", "work_mem=64MB",
 )  # fmt: skip
-IDS: Final = Ids(os.urandom)
 
 Taken = dict[str, list[float]]
 
@@ -107,7 +101,7 @@ async def grown(server_url: str, payments: int, waiting: int) -> AsyncIterator[G
 async def _live(each: Grown, number: int) -> None:
     """A payment's life, step by step, each a transaction of its own or a read."""
     store, now = each.store, each.store.now()
-    payment = _new_payment(f"mer_{number % MERCHANTS:08}", now)
+    payment = new_payment(f"mer_{number % MERCHANTS:08}", now)
     watch = begin_watch(payment)
     key = secrets.token_hex(8)
 
@@ -119,56 +113,17 @@ async def _live(each: Grown, number: int) -> None:
         return result
 
     await timed("create", store.create_payment(payment, Intent(key, bytes(32), now + MINUTE), watch))
-    line = Entry(now, "gateway.request", 40, {"outcome": "issued"})
-    issued = _change(payment, InvoiceIssued(f"i-{key}"), now, entries=(line,), watch=watch, watch_read=watch)
+    issued = changed(payment, InvoiceIssued(f"i-{key}"), now, entries=(line(now),), watch=watch, watch_read=watch)
     await timed("invoice", store.transition(issued))
     await timed("get by id", store.payment(payment.merchant_id, payment.id))
     await timed("get by link", store.payment_by_link(payment.merchant_id, payment.link))
     await timed("replay by key", store.stored(payment.merchant_id, "main", Mode.LIVE, key))
-    paid = _change(issued.after, Captured(f"i-{key}", 150_000, f"b-{key}"), now, entries=(line,), watch_read=watch)
+    paid = changed(issued.after, Captured(f"i-{key}", 150_000, f"b-{key}"), now, entries=(line(now),), watch_read=watch)
     await timed("paid, with its event", store.transition(paid))
     await timed("timeline", store.timeline(payment.merchant_id, payment.id))
     await timed("newest 20", store.list_payments(payment.merchant_id, PaymentFilter(limit=20)))
     await timed("of its order", store.list_payments(payment.merchant_id, PaymentFilter(order_id=payment.order_id)))
     await timed("due watches, none", store.claim_watches(now, now + MINUTE, 100))
-
-
-def _change(before: Payment, fact: Fact, now: int, **more: Any) -> Change:
-    after, types = apply(before, fact, now)
-    events = [
-        Event(
-            IDS.record(EVENT, before.merchant_id, now),
-            before.merchant_id,
-            before.storefront,
-            kind.value,
-            before.id,
-            now,
-            payment_data(after),
-            before.mode,
-        )
-        for kind in types
-    ]
-    return Change(before, after, events, **more)
-
-
-def _new_payment(merchant_id: str, now: int) -> Payment:
-    return Payment(
-        id=IDS.record(PAYMENT, merchant_id, now),
-        merchant_id=merchant_id,
-        storefront="main",
-        terminal_id=f"trm_{merchant_id[4:]}000000000000000001",
-        mode=Mode.LIVE,
-        order_id=f"order-{secrets.token_hex(6)}",
-        amount_rials=150_000,
-        currency=Currency.IRT,
-        description=None,
-        metadata={},
-        return_url="https://shop.example/back",
-        link=IDS.link(merchant_id, now),
-        expires_at=now + 30 * MINUTE,
-        created_at=now,
-        updated_at=now,
-    )
 
 
 async def _claim(each: Grown, number: int) -> None:
