@@ -10,6 +10,7 @@ from bench.results import arguments
 LIMITS = {
     "create": 180,
     "cost": 80,
+    "statements": 30,
     "latency": 110,
     "overhead": 100,
     "webhooks": 180,
