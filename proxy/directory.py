@@ -73,8 +73,12 @@ class Directory:
         return account
 
     async def return_secret(self, merchant_id: str) -> str:
-        """The secret that signs the customer's way back to this merchant's shop."""
-        return await self._secret(merchant_id, merchant_id, "return_secret")
+        """The secret that signs the customer's way back to this merchant's shop. Kept opened, as long as its row is."""
+        key = ("return_secret", merchant_id)
+        secret: str | None = self._fresh(key)
+        if secret is None:
+            secret = self._remember(key, await self._secret(merchant_id, merchant_id, "return_secret"))
+        return secret
 
     async def signing_keys(self, endpoint: Endpoint) -> list[str]:
         """The keys that sign for this endpoint now, the current one first."""

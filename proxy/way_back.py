@@ -4,9 +4,9 @@ The signature says that Dargah sent the customer with just these words. A shop s
 API, never from this: the customer may keep the link, and a status may change after it.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote_plus, urlsplit, urlunsplit
 
@@ -24,7 +24,7 @@ def sign(secret: str, payment_id: str, order_id: str, status: str) -> str:
     a payment's id nor a status has an `&`, so no two triples of valid ones sign alike.
     """
     signed = f"payment_id={payment_id}&order_id={order_id}&status={status}"
-    return hmac.new(secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), signed.encode(), "sha256").hex()
 
 
 def verify(secret: str, parameters: Mapping[str, str]) -> bool:
@@ -35,13 +35,22 @@ def verify(secret: str, parameters: Mapping[str, str]) -> bool:
 
 def way_back_url(return_url: str, secret: str, payment: Payment) -> str:
     """`return_url` with the signed parameters, as ASCII. Its own query is kept, but for parameters of these names."""
+    start, end = _around(return_url)
     status = payment.status.value
     signature = sign(secret, payment.id, payment.order_id, status)
-    ours = dict(zip(PARAMETERS, (payment.id, payment.order_id, status, signature), strict=True))
+    order_id = quote(payment.order_id, safe="")
+    return f"{start}payment_id={payment.id}&order_id={order_id}&status={status}&signature={signature}{end}"
+
+
+@lru_cache(maxsize=256)
+def _around(return_url: str) -> tuple[str, str]:
+    """What stands before our parameters and after them. Kept, as many shops have one address for all customers."""
     parts = urlsplit(ascii_url(return_url))
-    theirs = [pair for pair in parts.query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in ours]
-    query = "&".join([*theirs, *(f"{name}={quote(value, safe='')}" for name, value in ours.items())])
-    return urlunsplit(parts._replace(query=query))
+    theirs = [
+        pair for pair in parts.query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in PARAMETERS
+    ]
+    start = urlunsplit(parts._replace(query="", fragment=""))
+    return f"{start}?{''.join(f'{pair}&' for pair in theirs)}", f"#{parts.fragment}" if parts.fragment else ""
 
 
 def ascii_url(url: str) -> str:

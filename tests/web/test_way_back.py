@@ -11,6 +11,7 @@ from proxy.merchant import Mode
 from proxy.money import Currency
 from proxy.payment import Payment, Status
 from proxy.way_back import PARAMETERS, ascii_url, sign, verify, way_back_url
+from web.lab import RETURN_URL, Lab
 
 SECRET = "rsec_0123456789abcdef"
 PAYMENT = Payment(
@@ -98,3 +99,16 @@ def test_the_query_stands_before_a_fragment() -> None:
 def test_a_host_that_no_name_can_have_is_refused() -> None:
     with pytest.raises(ValueError, match="label"):
         ascii_url(f"https://{'س' * 80}.ir/")
+
+
+async def test_the_way_back_is_signed_with_a_new_secret_as_soon_as_there_is_one(lab: Lab) -> None:
+    async def signed_by(secret: str) -> bool:
+        payment = await lab.created(return_url=RETURN_URL)
+        answer = await lab.call("GET", await lab.act(payment, "pay"), token="")
+        assert answer.status == 303
+        return verify(secret, parameters(answer.location))
+
+    assert await signed_by(lab.return_secret)
+    new = await lab.dargah.services.setup.rotate_return_secret(lab.merchant_id, actor="test")
+    assert await signed_by(new)
+    assert not await signed_by(lab.return_secret)
