@@ -11,8 +11,9 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config_database import DatabaseSettings
 from proxy.config_values import (
@@ -48,8 +49,10 @@ class SettingsError(Exception):
 class Settings(DatabaseSettings, WireSettings):
     """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
 
-    model_config = ConfigDict(
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
         frozen=True,
+        env_ignore_empty=True,
         extra="forbid",
         hide_input_in_errors=True,
         validate_default=True,
@@ -59,14 +62,14 @@ class Settings(DatabaseSettings, WireSettings):
         Environment.PRODUCTION,
         description="production or development. Development lets gateways and webhooks be plain http on loopback.",
     )
-    listen: Annotated[Address, BeforeValidator(parse_address)] = Field(
+    listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
         Address("127.0.0.1", 8080), description="host:port for storefronts and customers."
     )
-    admin_listen: Annotated[Address, BeforeValidator(parse_address)] = Field(
+    admin_listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
         Address("127.0.0.1", 8081),
         description="host:port for the operator's API. Keep it on loopback or a private network.",
     )
-    roles: Annotated[tuple[Role, ...], BeforeValidator(parse_roles)] = Field(
+    roles: Annotated[tuple[Role, ...], BeforeValidator(parse_roles), NoDecode] = Field(
         ALL,
         description="What this process does, comma separated: api (listeners), watch (checks), deliver (webhooks). "
         "A part needs PostgreSQL.",
@@ -87,7 +90,9 @@ class Settings(DatabaseSettings, WireSettings):
         "`dargah keys generate` makes a line.",
     )
     keys_file: Path | None = Field(None, description="A file with the key ring, instead of DARGAH_KEYS.")
-    webhook_allow: Annotated[tuple[str | IPv4Network | IPv6Network, ...], BeforeValidator(parse_webhook_allow)] = Field(
+    webhook_allow: Annotated[
+        tuple[str | IPv4Network | IPv6Network, ...], BeforeValidator(parse_webhook_allow), NoDecode
+    ] = Field(
         (),
         description="Private targets that webhooks may go to, comma separated: exact host:port (also by plain http) "
         "or CIDR. For a sidecar: 127.0.0.1:3000.",
@@ -125,6 +130,17 @@ class Settings(DatabaseSettings, WireSettings):
         le=60,
         description="How long of that requests are still taken while /readyz says 503, so that load balancers notice.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings names the arguments
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  it follows symbolic links out of the directory
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _SecretFiles(settings_cls)
 
     @field_validator("admin_token")
     @classmethod
@@ -209,35 +225,29 @@ class Settings(DatabaseSettings, WireSettings):
             raise SettingsError("\n".join(missing))
 
 
+class _SecretFiles(PydanticBaseSettingsSource):
+    """The files named like settings (`dargah_admin_token`) in DARGAH_SECRETS_DIR."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # pragma: no cover
+        raise NotImplementedError  # the base class asks for it; __call__ reads them all at once
+
+    def __call__(self) -> dict[str, Any]:
+        directory = os.environ.get(SECRETS_DIR)
+        if not directory:
+            return {}
+        names = {f"{PREFIX}{name}".lower(): name for name in Settings.model_fields}
+        return {names[name]: read() for name, read in secret_files(Path(directory)) if name in names}
+
+
 def load(**overrides: Any) -> Settings:
     """The settings of this process; `overrides` go before everything. Raises SettingsError."""
     check_names(os.environ)
     try:
-        return Settings(**{**_of_secret_files(), **_of_environment(), **overrides})
+        return Settings(**overrides)
     except SecretFileError as error:
         raise SettingsError(f"{SECRETS_DIR}: {error}") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error))) from None
-
-
-def _of_secret_files() -> dict[str, str]:
-    """What the files named like settings (`dargah_admin_token`) in DARGAH_SECRETS_DIR say."""
-    directory = os.environ.get(SECRETS_DIR)
-    if not directory:
-        return {}
-    names = _names()
-    return {names[name]: read() for name, read in secret_files(Path(directory)) if name in names}
-
-
-def _of_environment() -> dict[str, str]:
-    """What the environment says; a variable that is empty says nothing."""
-    names = _names()
-    return {names[name.lower()]: value for name, value in os.environ.items() if value and name.lower() in names}
-
-
-def _names() -> Mapping[str, str]:
-    """The settings' fields by their variables' names in lower case."""
-    return {f"{PREFIX}{name}".lower(): name for name in Settings.model_fields}
 
 
 def check_names(environ: Mapping[str, str]) -> None:

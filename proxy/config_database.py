@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import unquote
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
 
 _POSTGRESQL: Final = frozenset({"postgres", "postgresql"})
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -64,10 +65,10 @@ def _postgresql(text: str, rest: str) -> PostgresqlUrl:
     return url
 
 
-class DatabaseSettings(BaseModel):
+class DatabaseSettings(BaseSettings):
     """Part of Settings."""
 
-    database: Annotated[Database, BeforeValidator(parse_database)] = Field(
+    database: Annotated[Database, BeforeValidator(parse_database), NoDecode] = Field(
         Path("dargah.db"),
         description="Where payments are kept. One process: sqlite:dargah.db, sqlite:///var/lib/dargah/dargah.db or a "
         "plain path. Several: postgresql://user:password@host:5432/database.",

@@ -6,7 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode
 
 from proxy.addresses import parse_networks
 from proxy.rate_limits import Quotas
@@ -41,11 +42,11 @@ def parse_authorities(value: object) -> tuple[OwnAuthority, ...]:
     return tuple(found)
 
 
-class WireSettings(BaseModel):
+class WireSettings(BaseSettings):
     """Part of Settings."""
 
-    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(parse_networks)] = Field(
-        (), description="Addresses or networks of the proxies in front, comma separated, which say who calls."
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(parse_networks), NoDecode] = (
+        Field((), description="Addresses or networks of the proxies in front, comma separated, which say who calls.")
     )
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
         "x-forwarded-for",
@@ -54,7 +55,7 @@ class WireSettings(BaseModel):
     hsts_seconds: Annotated[int, Field(ge=0, le=10 * 365 * 24 * 3600)] = Field(
         0, description="Strict-Transport-Security for so long; 0: none. For a DARGAH_PUBLIC_URL of https."
     )
-    gateway_ca_files: Annotated[tuple[OwnAuthority, ...], BeforeValidator(parse_authorities)] = Field(
+    gateway_ca_files: Annotated[tuple[OwnAuthority, ...], BeforeValidator(parse_authorities), NoDecode] = Field(
         (),
         description="Gateways whose certificates come from an authority of their own: host=file.pem, comma separated. "
         "For such a host only the authorities in the file count.",
