@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from proxy.clock import DAY
+
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 MERCHANT_KEY_CHARS: Final = 8
 SECRET_CHARS: Final = 22  # 131 bits
@@ -47,6 +49,10 @@ _BASE62_OF_BASE64: Final = bytes.maketrans(
 )
 _NOT_BASE62: Final = b"+/="
 _PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
+_PAIR_VALUES: Final = {pair: value for value, pair in enumerate(_PAIRS)}
+
+PART_PERIOD: Final = 30 * DAY
+"""Milliseconds of the periods by which events, deliveries and attempts are kept, and may be dropped."""
 
 
 def base62(number: int, width: int) -> str:
@@ -137,6 +143,22 @@ def merchant_of_id(record_id: str) -> str | None:
     """The merchant's id that a record's id carries, or None when it is not one of ours."""
     match = _ID.fullmatch(record_id)
     return f"{MERCHANT}_{match[1]}" if match else None
+
+
+def part_at(at: int) -> int:
+    """The number of the period that a time is in."""
+    return at // PART_PERIOD
+
+
+def part_of(record_id: str) -> int:
+    """The number of the period in which a record's id was made, or 0 when it is not one of ours."""
+    at = 0
+    try:
+        for place in (-18, -16, -14, -12):
+            at = at * len(_PAIRS) + _PAIR_VALUES[record_id[place : place + 2]]
+    except KeyError:
+        return 0
+    return part_at(at)
 
 
 def merchant_of_link(token: str) -> str | None:

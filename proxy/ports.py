@@ -215,6 +215,17 @@ class Redelivery(Protocol):
 
 
 class Retention(Protocol):
+    async def make_parts(self, now: int) -> None:
+        """Where rows are kept by period, makes room for the present one and those to come."""
+
+    async def drop_attempts(self, before: int, after: str | None, limit: int) -> Swept:
+        """Where rows are kept by period, one batch of dropping the attempts of those that were over before a time: up
+        to `limit` that are still of use are moved out first. `removed` counts periods.
+        """
+
+    async def drop_events(self, before: int, after: str | None, limit: int) -> Swept:
+        """The same of events and their deliveries: those that somebody still waits for are moved out."""
+
     async def forget_events(self, before: int, after: str | None, limit: int) -> Swept:
         """Deletes, of the next `limit` events before a time, those that nobody still waits for, with all that was
         tried of them. `after` is what the batch before `reached`.

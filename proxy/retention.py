@@ -1,4 +1,7 @@
-"""Forgets old events and attempts, a small batch at a time, so that nothing else waits for it."""
+"""Forgets old events and attempts, a small batch at a time, so that nothing else waits for it.
+
+A store that keeps them by period drops a whole one first; what is in none is deleted row by row.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,9 +26,12 @@ class Retention:
     """`step` does one batch, and gives when the next one is due; a walk over everything begins once a day."""
 
     def __init__(self, store: RetentionStore, now: Now, *, events_keep_days: int, attempts_keep_days: int) -> None:
+        self._store = store
         self._now = now
         self._walks: list[tuple[str, Forget, int]] = [
+            ("periods of attempts", store.drop_attempts, attempts_keep_days * DAY),
             ("attempts", store.forget_attempts, attempts_keep_days * DAY),
+            ("periods of events", store.drop_events, events_keep_days * DAY),
             ("events", store.forget_events, events_keep_days * DAY),
         ]
         self._walk = 0
@@ -37,6 +43,8 @@ class Retention:
         now = self._now()
         if now < self._due_at:
             return self._due_at
+        if self._walk == 0 and self._reached is None:
+            await self._store.make_parts(now)
         name, forget, keep = self._walks[self._walk]
         swept = await forget(now - keep, self._reached, BATCH)
         self._removed += swept.removed

@@ -57,7 +57,11 @@ async def _rows_of_server(url: str) -> Rows:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            # A partition's rows are its table's.
+            tables = await connection.fetch(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                " AND relkind IN ('r', 'p') AND NOT relispartition"
+            )
             found = {name: await connection.fetch(f"SELECT * FROM {name}") for (name,) in tables}  # noqa: S608
         return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
     finally:

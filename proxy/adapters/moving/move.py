@@ -57,12 +57,19 @@ async def move(source: Path, target: str, now: int, moving: Tell, comparing: Tel
 async def _move(file: sqlite3.Connection, to: Target, now: int, moving: Tell, comparing: Tell) -> list[Moved]:
     tables = tables_of(file)
     await to.begin(tables, now)
+    await to.make_parts(_parts(file), now)
     for table in tables:
         await _copy(file, to, table, moving)
     moved = [await _compare(file, to, table, comparing) for table in tables]
     [heartbeat] = file.execute("SELECT at FROM heartbeat").fetchone()
     await to.finish(heartbeat)
     return moved
+
+
+def _parts(file: sqlite3.Connection) -> list[int]:
+    """The periods that rows are of."""
+    rows = file.execute("SELECT part FROM events UNION SELECT part FROM deliveries UNION SELECT part FROM attempts")
+    return sorted(part for (part,) in rows)
 
 
 def _locked(source: Path) -> FileLock:

@@ -6,10 +6,13 @@ from typing import Any, Final
 import asyncpg
 
 from proxy.adapters.moving.tables import Table
-from proxy.adapters.postgresql.migrations import migrate
+from proxy.adapters.postgresql.migrations import make_parts, migrate
 from proxy.adapters.store.versions import COLUMNS, MOVING
+from proxy.ids import part_at
 
 CONNECT_SECONDS: Final = 10.0
+# Of the newest periods. Older ones are soon forgotten, and each partition costs every query a little.
+MOST_PARTS: Final = 36
 _LOCK: Final = 0x6461_7267_6D76
 _RUNNING: Final = """
 SELECT count(*) FROM pg_stat_activity
@@ -57,6 +60,12 @@ class Target:
                 raise MoveRefused(f"the database is not empty: there are rows in {table.name}. Move into a new one")
         await self._connection.execute(_MARK, MOVING, now)
         return False
+
+    async def make_parts(self, parts: Sequence[int], now: int) -> None:
+        """Has a place for the rows of these periods. What is in none lies in the rest: nothing depends on it."""
+        for part in parts[-MOST_PARTS:]:
+            await make_parts(self._connection, part, part)
+        await make_parts(self._connection, part_at(now))
 
     async def last_key(self, table: Table) -> tuple[object, ...] | None:
         """How far a move before this one came."""

@@ -6,6 +6,8 @@ from proxy.adapters.queries import load_migrations
 from proxy.adapters.store.versions import COLUMNS, NEWER, StoreTooNew, oldest_code
 
 OLDEST_SERVER: Final = 14
+# Beside the present one: a loop that stood still for a month has lost nothing.
+PERIODS_AHEAD: Final = 2
 # The locks of this application's own; a merchant's are hashes of its id, so these two never meet but by chance.
 _MIGRATION_LOCK: Final = 0x6461_7267_6168
 _LOCK: Final = (
@@ -38,6 +40,13 @@ async def migrate(connection: Any, now: int) -> None:
     migrations = load_migrations("postgresql")
     while await _apply_next(connection, migrations, now):
         pass
+
+
+async def make_parts(connection: Any, first: int, last: int | None = None) -> None:
+    """Makes the partitions of the periods `first` to `last`, or of as many as are made ahead, that are missing."""
+    async with connection.transaction():
+        await connection.execute(_LOCK)
+        await connection.execute("SELECT make_parts($1, $2)", first, first + PERIODS_AHEAD if last is None else last)
 
 
 async def _apply_next(connection: Any, migrations: tuple[tuple[int, str, str], ...], now: int) -> bool:

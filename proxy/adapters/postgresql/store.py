@@ -9,12 +9,14 @@ from proxy.adapters.postgresql.clock import DatabaseClock
 from proxy.adapters.postgresql.connections import CONNECT_SECONDS, Connections, Server, connect
 from proxy.adapters.postgresql.hints import Hints
 from proxy.adapters.postgresql.lanes import WriteLane
-from proxy.adapters.postgresql.migrations import migrate
+from proxy.adapters.postgresql.migrations import make_parts, migrate
+from proxy.adapters.postgresql.periods import PostgresqlRetention
 from proxy.adapters.postgresql.reading import ReadLane
 from proxy.adapters.store.steps import MAX_WAITING, Batch, Outcome, Shared
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.adapters.store.turns import Report, record
 from proxy.adapters.store.whole import WholeStore
+from proxy.ids import part_at
 from proxy.ports import Now
 from proxy.records import Judged
 
@@ -27,7 +29,7 @@ class CannotConnect(Exception):
     """The database cannot be reached, or does not let us in. The message says why and shows no password."""
 
 
-class PostgresqlStore(WholeStore):
+class PostgresqlStore(PostgresqlRetention, WholeStore):
     """Implements proxy.ports.Store. Made by `open_store`; `close` it on the loop that opened it.
 
     `hints` tells other processes what there is to do, and hears it from them.
@@ -114,7 +116,9 @@ async def open_store(
     connection = await _first_connection(server)
     try:
         await clock.look(connection)
-        await migrate(connection, now() if now is not None else clock.now())
+        at = now() if now is not None else clock.now()
+        await migrate(connection, at)
+        await make_parts(connection, part_at(at))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise CannotConnect(f"the database could not be made ready: {error}") from error
     finally:

@@ -11,6 +11,7 @@ from proxy.adapters.store.transaction import Row, Transaction
 from proxy.adapters.store.transition import write_event
 from proxy.adapters.store.turns import Report, claim, release
 from proxy.errors import NotFound
+from proxy.ids import part_of
 from proxy.merchant import Endpoint
 from proxy.records import Attempt, Claim, Delivery, EventFilter, Finished, Judged, Lease, StoredEvent
 from proxy.webhook import DeliveryStatus, Event
@@ -48,17 +49,18 @@ class StoreDeliveries(StoreParts):
         return None if row is None else row[0]
 
     async def list_deliveries(self, merchant_id: str, event_id: str) -> list[Delivery]:
-        return [delivery_of(row) for row in await self._rows("list_deliveries", (merchant_id, event_id))]
+        rows = await self._rows("list_deliveries", (merchant_id, event_id, part_of(event_id)))
+        return [delivery_of(row) for row in rows]
 
     async def list_attempts(self, merchant_id: str, delivery_id: str) -> list[Attempt]:
         async def step(transaction: Transaction) -> list[Attempt]:
-            row = await transaction.row("delivery", (merchant_id, delivery_id))
+            row = await transaction.row("delivery", (merchant_id, delivery_id, part_of(delivery_id)))
             return [] if row is None else await attempts_of(transaction, row)
 
         return await self._read.do(step)
 
     async def event(self, merchant_id: str, event_id: str) -> StoredEvent:
-        row = await self._row("event", (merchant_id, event_id))
+        row = await self._row("event", (merchant_id, event_id, part_of(event_id)))
         if row is None:
             raise NotFound("event")
         return StoredEvent(*row)
@@ -88,7 +90,9 @@ def delivery_of(row: Row) -> Delivery:
 
 async def attempts_of(transaction: Transaction, row: Row) -> list[Attempt]:
     """The attempts of a delivery's row, in order; the outcome of one that is under way is not known."""
-    attempts = [Attempt(*each) for each in await transaction.rows("list_attempts", (row[1], row[0]))]
+    delivery_id, merchant_id = row[:2]
+    rows = await transaction.rows("list_attempts", (merchant_id, delivery_id, part_of(delivery_id)))
+    attempts = [Attempt(*each) for each in rows]
     flight = _flight_of(row)
     if flight is not None:
         number, _, claimed_at = flight

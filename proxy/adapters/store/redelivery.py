@@ -18,7 +18,7 @@ from proxy.delivery_records import (
     Requeued,
 )
 from proxy.errors import NotFound
-from proxy.ids import DELIVERY, EVENT, base62, merchant_key
+from proxy.ids import DELIVERY, EVENT, base62, merchant_key, part_of
 from proxy.merchant import Endpoint
 from proxy.records import Attempt, Delivery, EventFilter, StoredEvent
 from proxy.verdict import Health
@@ -67,7 +67,8 @@ class StoreRedelivery(StoreParts):
             await _endpoint(transaction, (merchant_id, endpoint_id))
             flights = await flights_at(transaction, (merchant_id, endpoint_id))
             await transaction.run("hasten_turn", (merchant_id, endpoint_id, now))
-            await transaction.run("requeue_delivery", (*key, now, int(delivery_id in flights)))
+            requeued = (*key, now, int(delivery_id in flights), part_of(delivery_id))
+            await transaction.run("requeue_delivery", requeued)
             return await _delivery(transaction, key)
 
         return await self._write.do(step, merchant_id)
@@ -85,7 +86,7 @@ class StoreRedelivery(StoreParts):
             found = [row[0] for row in await transaction.rows("undelivered_after", (*key, point, limit))]
             # What is on its way may get through yet; what ran out is counted when its endpoint is served next.
             waiting = [each for each in found if not flights.lives(each, now)]
-            rows = [(merchant_id, each, now, int(each in flights)) for each in waiting]
+            rows = [(merchant_id, each, now, int(each in flights), part_of(each)) for each in waiting]
             await transaction.run_all("requeue_delivery", rows)
             return Requeued(len(rows), found[-1] if len(found) == limit else None)
 
@@ -105,9 +106,10 @@ class StoreRedelivery(StoreParts):
             rows = await transaction.rows("events_between", (merchant_id, *bounds, limit))
             chosen = [row for row in rows if _chosen(endpoint, span, row[2], row[1])]
             deliveries = []
-            for event_id, _, _, payment_id, occurred_at in chosen:
-                each = delivery_id(merchant_id, event_id, occurred_at, endpoint.id)
-                deliveries.append((merchant_id, each, endpoint.id, event_id, payment_id, now, int(each in flights)))
+            for event_id, _, _, payment_id, part in chosen:
+                each = delivery_id(event_id, endpoint.id)
+                row = (merchant_id, each, endpoint.id, event_id, payment_id, now, int(each in flights), part)
+                deliveries.append(row)
             await transaction.run_all("replay_delivery", deliveries)
             return Requeued(len(chosen), rows[-1][0] if len(rows) == limit else None)
 
@@ -160,7 +162,7 @@ async def _delivery(transaction: Transaction, key: Key) -> Delivery:
 
 
 async def _row(transaction: Transaction, key: Key) -> Row:
-    row = await transaction.row("delivery", key)
+    row = await transaction.row("delivery", (*key, part_of(key[1])))
     if row is None:
         raise NotFound("delivery")
     return row

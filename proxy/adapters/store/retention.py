@@ -16,6 +16,15 @@ Sweep = Callable[[Transaction, str, str, str, int], Coroutine[Any, Any, tuple[st
 
 
 class StoreRetention(StoreParts):
+    async def make_parts(self, now: int) -> None:
+        """Here rows are not kept by period."""
+
+    async def drop_attempts(self, before: int, after: str | None, limit: int) -> Swept:  # noqa: ARG002  nothing to drop
+        return Swept(0, None)
+
+    async def drop_events(self, before: int, after: str | None, limit: int) -> Swept:  # noqa: ARG002  nothing to drop
+        return Swept(0, None)
+
     async def forget_events(self, before: int, after: str | None, limit: int) -> Swept:
         return await self._write.do(lambda transaction: _walk(transaction, EVENT, before, after, limit, _forget_events))
 
@@ -50,7 +59,7 @@ async def _forget_events(
     transaction: Transaction, merchant_id: str, point: str, end: str, room: int
 ) -> tuple[str | None, int, int]:
     rows = await transaction.rows("forgettable_events", (merchant_id, point, end, room))
-    old = [(merchant_id, row[0]) for row in rows if not row[1]]
+    old = [(merchant_id, event_id, part) for event_id, wanted, part in rows if not wanted]
     for query in ("forget_attempts_of_event", "forget_deliveries_of_event", "forget_event"):
         await transaction.run_all(query, old)
     return (rows[-1][0] if rows else None, len(rows), len(old))

@@ -9,7 +9,7 @@ from proxy.adapters.store.payment_rows import changed_payment_row, entry_row, re
 from proxy.adapters.store.registry_rows import endpoint_of
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
-from proxy.ids import DELIVERY, base62, merchant_key
+from proxy.ids import DELIVERY, base62, part_of
 from proxy.merchant import Endpoint, EndpointState
 from proxy.payment import Payment, Status
 from proxy.records import Change, StoredEvent
@@ -53,6 +53,7 @@ async def write_event(
             payment_version,
             event.occurred_at,
             body,
+            part_of(event.id),
         ),
     )
     await _write_deliveries(transaction, event, but)
@@ -74,21 +75,24 @@ async def _write_deliveries(transaction: Transaction, event: Event, but: str | N
 
 
 def _delivery_row(event: Event, endpoint_id: str) -> Row:
-    merchant_id, due_at = event.merchant_id, event.occurred_at
     return (
-        merchant_id,
-        delivery_id(merchant_id, event.id, due_at, endpoint_id),
+        event.merchant_id,
+        delivery_id(event.id, endpoint_id),
         endpoint_id,
         event.id,
         event.payment_id,
-        due_at,
+        event.occurred_at,
+        part_of(event.id),
     )
 
 
-def delivery_id(merchant_id: str, event_id: str, occurred_at: int, endpoint_id: str) -> str:
-    """Follows from the event and the endpoint, so that the store needs no randomness of its own."""
+def delivery_id(event_id: str, endpoint_id: str) -> str:
+    """Follows from the event and the endpoint, so that the store needs no randomness of its own.
+
+    It has the event's merchant and time: the two are kept in the same part.
+    """
     number = int.from_bytes(sha256(f"{event_id}/{endpoint_id}".encode()).digest()[:16])
-    return f"{DELIVERY}_{merchant_key(merchant_id)}{base62(occurred_at, 8)}{base62(number, 10)}"
+    return f"{DELIVERY}_{event_id[-26:-10]}{base62(number, 10)}"
 
 
 async def _answer_request(transaction: Transaction, change: Change) -> None:

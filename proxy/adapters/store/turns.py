@@ -8,6 +8,7 @@ from proxy.adapters.store.flights import Flights
 from proxy.adapters.store.registry_rows import endpoint_of
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import LeaseLost
+from proxy.ids import part_at, part_of
 from proxy.merchant import Endpoint
 from proxy.records import Attempt, Claim, Finished, Judged, Lease, StoredEvent
 from proxy.verdict import Health, Verdict, judge
@@ -72,7 +73,7 @@ async def release(transaction: Transaction, claims: Sequence[Claim], now: int) -
         if turn is None:
             continue
         landed = [each for each in claims if (each.merchant_id, each.endpoint.id) == key and turn.flights.land(each)]
-        await transaction.run_all("release_delivery", [(each.merchant_id, each.delivery_id) for each in landed])
+        await transaction.run_all("release_delivery", [_place(each.merchant_id, each.delivery_id) for each in landed])
         await _settle(transaction, turn, now)
 
 
@@ -141,8 +142,10 @@ async def _write(transaction: Transaction, turn: Turn, attempts: Sequence[Finish
         turn.health = verdict.health
         delivered_at = at if verdict.status is DeliveryStatus.DELIVERED else None
         key = (done.merchant_id, done.delivery_id)
-        states.append((*key, verdict.status.value, verdict.due_at, delivered_at, at))
-        rows.append((*key, attempt.number, done.endpoint.id, *_columns(attempt)))
+        states.append((*key, verdict.status.value, verdict.due_at, delivered_at, at, part_of(done.delivery_id)))
+        rows.append(
+            (*key, attempt.number, done.endpoint.id, *_columns(attempt), _part(done.delivery_id, attempt.started_at))
+        )
     await transaction.run_all("record_delivery", states)
     await transaction.run_all("record_attempt", rows)
     return verdicts
@@ -192,9 +195,9 @@ async def _lose(transaction: Transaction, turn: Turn, now: int) -> None:
     lost = turn.flights.lose(now)
     if lost:
         merchant_id, endpoint_id = turn.key
-        attempts = [(merchant_id, each, number, endpoint_id, at, b"") for each, number, at in lost]
+        attempts = [(merchant_id, each, number, endpoint_id, at, b"", _part(each, at)) for each, number, at in lost]
         await transaction.run_all("lose_attempt", attempts)
-        await transaction.run_all("count_attempt", [(merchant_id, each) for each, _, _ in lost])
+        await transaction.run_all("count_attempt", [_place(merchant_id, each) for each, _, _ in lost])
 
 
 async def _settle(transaction: Transaction, turn: Turn, now: int) -> None:
@@ -226,3 +229,12 @@ def _columns(attempt: Attempt) -> tuple[object, ...]:
         attempt.error,
         attempt.excerpt,
     )
+
+
+def _part(delivery_id: str, started_at: int) -> int:
+    """The period of an attempt; never one before its delivery's, though a clock may have been put back."""
+    return max(part_at(started_at), part_of(delivery_id))
+
+
+def _place(merchant_id: str, delivery_id: str) -> Row:
+    return (merchant_id, delivery_id, part_of(delivery_id))

@@ -1,9 +1,10 @@
 -- name: insert_delivery
--- An event on its way to an endpoint, due at once.
+-- An event on its way to an endpoint, due at once. It is kept with its event.
 INSERT INTO deliveries (
-    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at
+    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at,
+    part
 )
-VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6);
+VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6, $7);
 
 -- name: begin_turns
 -- Puts an endpoint that became enabled among those that are served, as if it had never failed.
@@ -37,27 +38,18 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
     AND id NOT IN ($3, $4, $5, $6, $7, $8, $9, $10)
 ORDER BY due_at LIMIT 1;
 
--- name: oldest_deliveries
--- What is or will be due at an endpoint and is not on its way, oldest first, with the events.
-SELECT d.due_at, d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type,
-    e.payment_id, e.occurred_at, e.body, e.traceparent
-FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id
-WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at IS NOT NULL
-    AND d.id NOT IN ($4, $5, $6, $7, $8, $9, $10, $11)
-ORDER BY d.due_at LIMIT $3;
-
 -- name: next_delivery_at
 -- When the earliest delivery of an enabled endpoint is due.
 SELECT min(due_at) FROM turns WHERE due_at IS NOT NULL;
 
 -- name: lose_attempt
 -- An attempt whose outcome will not be known.
-INSERT INTO attempts (merchant_id, delivery_id, number, endpoint_id, started_at, outcome, excerpt)
-VALUES ($1, $2, $3, $4, $5, 'unknown', $6);
+INSERT INTO attempts (merchant_id, delivery_id, number, endpoint_id, started_at, outcome, excerpt, part)
+VALUES ($1, $2, $3, $4, $5, 'unknown', $6, $7);
 
 -- name: count_attempt
 -- Counts such an attempt.
-UPDATE deliveries SET attempts = attempts + 1 WHERE merchant_id = $1 AND id = $2;
+UPDATE deliveries SET attempts = attempts + 1 WHERE merchant_id = $1 AND id = $2 AND part IN ($3, 0);
 
 -- name: record_delivery
 -- A delivery's state after an attempt. One that was asked for again while it was on its way (scheduled_from is one ahead)
@@ -67,18 +59,19 @@ UPDATE deliveries SET
     status = CASE WHEN scheduled_from > attempts THEN 'pending' ELSE $3 END,
     due_at = CASE WHEN scheduled_from > attempts THEN CAST($6 AS bigint) ELSE CAST($4 AS bigint) END,
     delivered_at = CASE WHEN scheduled_from > attempts THEN NULL ELSE CAST($5 AS bigint) END
-WHERE merchant_id = $1 AND id = $2;
+WHERE merchant_id = $1 AND id = $2 AND part IN ($7, 0);
 
 -- name: record_attempt
 -- What came of an attempt.
 INSERT INTO attempts (
-    merchant_id, delivery_id, number, endpoint_id, started_at, duration_ms, outcome, status, error, excerpt
+    merchant_id, delivery_id, number, endpoint_id, started_at, duration_ms, outcome, status, error, excerpt, part
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: release_delivery
 -- Gives back what was claimed and not started: it is due still, and if it was asked for again meanwhile, that is it.
-UPDATE deliveries SET scheduled_from = attempts WHERE merchant_id = $1 AND id = $2 AND scheduled_from > attempts;
+UPDATE deliveries SET scheduled_from = attempts
+WHERE merchant_id = $1 AND id = $2 AND part IN ($3, 0) AND scheduled_from > attempts;
 
 -- name: drop_deliveries
 -- Ends what was still to be delivered to an endpoint that is no more.
@@ -90,9 +83,9 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL;
 SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
     d.delivered_at, t.in_flight
 FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
-WHERE d.merchant_id = $1 AND d.event_id = $2 ORDER BY d.id;
+WHERE d.merchant_id = $1 AND d.event_id = $2 AND d.part IN ($3, 0) ORDER BY d.id;
 
 -- name: list_attempts
--- A delivery's attempts, in order.
+-- A delivery's attempts, in order; none is of a period before the delivery's.
 SELECT number, started_at, duration_ms, outcome, status, error, excerpt
-FROM attempts WHERE merchant_id = $1 AND delivery_id = $2 ORDER BY number;
+FROM attempts WHERE merchant_id = $1 AND delivery_id = $2 AND (part >= $3 OR part = 0) ORDER BY number;

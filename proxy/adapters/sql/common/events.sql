@@ -7,16 +7,17 @@ RETURNING last;
 -- name: insert_event
 -- An event with its frozen body. It belongs to the trace in which its payment was created.
 INSERT INTO events (
-    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body, traceparent
+    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body, part,
+    traceparent
 )
 VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT traceparent FROM payments WHERE merchant_id = $1 AND id = $7)
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT traceparent FROM payments WHERE merchant_id = $1 AND id = $7)
 );
 
 -- name: event
 -- One event.
 SELECT id, merchant_id, sequence, storefront, type, payment_id, occurred_at, body FROM events
-WHERE merchant_id = $1 AND id = $2;
+WHERE merchant_id = $1 AND id = $2 AND part IN ($3, 0);
 
 -- name: list_events
 -- A merchant's events after a sequence, in order, of both modes or one. What is in no mode is in both.

@@ -3,7 +3,7 @@
 SELECT d.id, d.merchant_id, d.endpoint_id, d.event_id, d.payment_id, d.status, d.attempts, d.due_at, d.created_at,
     d.delivered_at, t.in_flight
 FROM deliveries AS d LEFT JOIN turns AS t ON t.merchant_id = d.merchant_id AND t.endpoint_id = d.endpoint_id
-WHERE d.merchant_id = $1 AND d.id = $2;
+WHERE d.merchant_id = $1 AND d.id = $2 AND d.part IN ($3, 0);
 
 -- name: list_deliveries_of_endpoint
 -- An endpoint's deliveries before an id, newest event first: the first of each status by its index.
@@ -47,15 +47,16 @@ ORDER BY d.id DESC;
 -- Makes a delivery due now, with the schedule from its start. For one that is on its way $4 is 1: it goes out again after
 -- that attempt, which record_delivery sees.
 UPDATE deliveries SET status = 'pending', due_at = $3, scheduled_from = attempts + $4, delivered_at = NULL
-WHERE merchant_id = $1 AND id = $2;
+WHERE merchant_id = $1 AND id = $2 AND part IN ($5, 0);
 
 -- name: replay_delivery
--- The same for an event and an endpoint, which get a delivery when they had none.
+-- The same for an event and an endpoint, which get a delivery, in the event's part, when they had none.
 INSERT INTO deliveries (
-    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at
+    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at,
+    part
 )
-VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6)
-ON CONFLICT (merchant_id, event_id, endpoint_id) DO UPDATE SET
+VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6, $8)
+ON CONFLICT (merchant_id, event_id, endpoint_id, part) DO UPDATE SET
     status = 'pending', due_at = excluded.due_at, scheduled_from = deliveries.attempts + $7, delivered_at = NULL;
 
 -- name: undelivered_after
@@ -75,7 +76,7 @@ ORDER BY id LIMIT $4;
 
 -- name: events_between
 -- A merchant's events between two ids, in id order.
-SELECT id, storefront, type, payment_id, occurred_at FROM events
+SELECT id, storefront, type, payment_id, part FROM events
 WHERE merchant_id = $1 AND id > $2 AND id < $3
 ORDER BY id LIMIT $4;
 
@@ -117,6 +118,6 @@ WHERE merchant_id = $1 AND sequence > $2 AND sequence <= $3
     AND (mode = $9 OR $9 IS NULL OR mode IS NULL)
     AND $8 = coalesce((
         SELECT min(CASE WHEN d.status = 'delivered' THEN 1 ELSE 0 END) FROM deliveries AS d
-        WHERE d.merchant_id = e.merchant_id AND d.event_id = e.id
+        WHERE d.merchant_id = e.merchant_id AND d.event_id = e.id AND d.part = e.part
     ), 0)
 ORDER BY sequence LIMIT $4;

@@ -1,31 +1,13 @@
--- name: forgettable_events
--- Events between two ids in id order, and whether there is still somebody to deliver them to.
-SELECT e.id, EXISTS (
-    SELECT 1 FROM deliveries AS d JOIN endpoints AS p ON p.merchant_id = d.merchant_id AND p.id = d.endpoint_id
-    WHERE d.merchant_id = e.merchant_id AND d.event_id = e.id AND d.status IN ('pending', 'failed')
-) AS wanted
-FROM events AS e WHERE e.merchant_id = $1 AND e.id > $2 AND e.id < $3
-ORDER BY e.id LIMIT $4;
-
 -- name: forget_attempts_of_event
 -- Deletes what was tried of an event.
 DELETE FROM attempts WHERE merchant_id = $1 AND delivery_id IN (
-    SELECT id FROM deliveries WHERE merchant_id = $1 AND event_id = $2
+    SELECT id FROM deliveries WHERE merchant_id = $1 AND event_id = $2 AND part = $3
 );
 
 -- name: forget_deliveries_of_event
 -- Deletes an event's deliveries.
-DELETE FROM deliveries WHERE merchant_id = $1 AND event_id = $2;
+DELETE FROM deliveries WHERE merchant_id = $1 AND event_id = $2 AND part = $3;
 
 -- name: forget_event
 -- Deletes an event.
-DELETE FROM events WHERE merchant_id = $1 AND id = $2;
-
--- name: deliveries_between
--- Deliveries between two ids in id order.
-SELECT id, status FROM deliveries WHERE merchant_id = $1 AND id > $2 AND id < $3
-ORDER BY id LIMIT $4;
-
--- name: forget_attempts
--- Deletes a delivery's attempts before a time.
-DELETE FROM attempts WHERE merchant_id = $1 AND delivery_id = $2 AND started_at < $3;
+DELETE FROM events WHERE merchant_id = $1 AND id = $2 AND part = $3;

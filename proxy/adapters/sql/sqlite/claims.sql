@@ -29,6 +29,15 @@ SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_fl
 FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
 WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
 
+-- name: oldest_deliveries
+-- What is or will be due at an endpoint and is not on its way, oldest first, with the events.
+SELECT d.due_at, d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.type,
+    e.payment_id, e.occurred_at, e.body, e.traceparent
+FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id AND e.part = d.part
+WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at IS NOT NULL
+    AND d.id NOT IN ($4, $5, $6, $7, $8, $9, $10, $11)
+ORDER BY d.due_at LIMIT $3;
+
 -- name: end_request_leases
 -- Lets every create that was under way be asked for again: the process that asked is no more. By merchant, which is what
 -- the index by status begins with.

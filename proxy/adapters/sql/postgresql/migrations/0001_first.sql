@@ -250,7 +250,11 @@ CREATE TABLE event_sequences (
     autovacuum_vacuum_threshold = 500
 );
 
--- One event per thing that happened to a payment: a payment has each version once.
+-- Events, deliveries and attempts lie in partitions, each of one period of 30 days, which are dropped as a whole. part is
+-- the period in which the event was made, as its id says, or the attempt was started; 0 is what outlives its period. The
+-- rest holds that, and what came when its period had no partition, so that an insert never fails for the want of one.
+
+-- One event per thing that happened to a payment: a payment has each version once. An event and its deliveries share part.
 CREATE TABLE events (
     merchant_id text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -263,10 +267,12 @@ CREATE TABLE events (
     occurred_at bigint NOT NULL,
     body bytea NOT NULL,
     traceparent text COLLATE "C",
-    PRIMARY KEY (merchant_id, id),
-    UNIQUE (merchant_id, sequence),
-    UNIQUE (merchant_id, payment_id, type, payment_version)
-);
+    part bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (merchant_id, id, part),
+    UNIQUE (merchant_id, sequence, part),
+    UNIQUE (merchant_id, payment_id, type, payment_version, part)
+) PARTITION BY RANGE (part);
+CREATE TABLE events_rest PARTITION OF events DEFAULT;
 CREATE INDEX events_of_storefront ON events (merchant_id, storefront, mode, sequence);
 CREATE INDEX events_of_type ON events (merchant_id, type, sequence);
 
@@ -285,9 +291,11 @@ CREATE TABLE deliveries (
     due_at bigint,
     created_at bigint NOT NULL,
     delivered_at bigint,
-    PRIMARY KEY (merchant_id, id),
-    UNIQUE (merchant_id, event_id, endpoint_id)
-) WITH (
+    part bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (merchant_id, id, part),
+    UNIQUE (merchant_id, event_id, endpoint_id, part)
+) PARTITION BY RANGE (part);
+CREATE TABLE deliveries_rest PARTITION OF deliveries DEFAULT WITH (
     fillfactor = 80,
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000,
@@ -332,14 +340,81 @@ CREATE TABLE attempts (
     status bigint,
     error text COLLATE "C",
     excerpt bytea NOT NULL,
-    PRIMARY KEY (merchant_id, delivery_id, number)
-) WITH (
+    part bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (merchant_id, delivery_id, number, part)
+) PARTITION BY RANGE (part);
+CREATE TABLE attempts_rest PARTITION OF attempts DEFAULT WITH (
     fillfactor = 70,
     autovacuum_vacuum_scale_factor = 0.02
 );
 -- What an endpoint's figures are made of, without reading the excerpts; only attempts that have ended are in it.
 CREATE INDEX attempts_of_endpoint ON attempts (merchant_id, endpoint_id, started_at, outcome, duration_ms)
     WHERE duration_ms IS NOT NULL;
+
+-- Partitions are made and dropped by these, under locks that everybody else waits behind: they give up within less than the
+-- second after which PostgreSQL looks for deadlocks and ends somebody's transaction. What was not done is tried another day.
+
+-- A table is attached, not made as a partition: that takes no lock against readers and writers of the whole. The rest may
+-- have rows of the period; then they stay there, and so do those to come.
+CREATE FUNCTION make_part(tables text[], number bigint) RETURNS void LANGUAGE plpgsql SET lock_timeout = '700ms' AS $$
+DECLARE
+    whole text;
+    leaf text;
+    settings text;
+BEGIN
+    IF number <= 0 OR to_regclass(tables[1] || '_' || number) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    FOREACH whole IN ARRAY tables LOOP
+        leaf := whole || '_' || number;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', leaf, whole);
+        SELECT array_to_string(reloptions, ', ') INTO settings FROM pg_class WHERE oid = to_regclass(whole || '_rest');
+        IF settings IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE %I SET (%s)', leaf, settings);
+        END IF;
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', whole, leaf, number, number + 1);
+    END LOOP;
+EXCEPTION WHEN check_violation OR lock_not_available OR deadlock_detected THEN
+    NULL;
+END
+$$;
+
+CREATE FUNCTION make_parts(first bigint, last bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR number IN first..last LOOP
+        PERFORM make_part(ARRAY['events', 'deliveries'], number);
+        PERFORM make_part(ARRAY['attempts'], number);
+    END LOOP;
+END
+$$;
+
+-- Once it has its locks nobody can ask for a delivery of the period any more: what is asked for before, it sees.
+CREATE FUNCTION drop_events(number bigint) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '700ms' AS $$
+DECLARE
+    wanted boolean;
+BEGIN
+    LOCK TABLE ONLY events, ONLY deliveries IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format(
+        'SELECT EXISTS (SELECT FROM endpoints AS p CROSS JOIN LATERAL (SELECT FROM %I WHERE merchant_id = p.merchant_id'
+        ' AND endpoint_id = p.id AND status IN (''pending'', ''failed'') LIMIT 1) AS d)', 'deliveries_' || number
+    ) INTO wanted;
+    IF NOT wanted THEN
+        EXECUTE format('DROP TABLE %I, %I', 'deliveries_' || number, 'events_' || number);
+    END IF;
+    RETURN NOT wanted;
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN
+    RETURN false;
+END
+$$;
+
+CREATE FUNCTION drop_attempts(number bigint) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '700ms' AS $$
+BEGIN
+    EXECUTE format('DROP TABLE %I', 'attempts_' || number);
+    RETURN true;
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR undefined_table THEN
+    RETURN false;
+END
+$$;
 
 CREATE TABLE heartbeat (
     id bigint PRIMARY KEY CHECK (id = 1),

@@ -231,7 +231,8 @@ CREATE TABLE event_sequences (
     last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One event per thing that happened to a payment: a payment has each version once.
+-- One event per thing that happened to a payment: a payment has each version once. part is the period of 30 days in which it
+-- was made, as its id says; on PostgreSQL that is the partition that it lies in. An event and its deliveries share it.
 CREATE TABLE events (
     merchant_id TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -244,6 +245,7 @@ CREATE TABLE events (
     occurred_at INTEGER NOT NULL,
     body BLOB NOT NULL,
     traceparent TEXT,
+    part INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, sequence),
     UNIQUE (merchant_id, payment_id, type, payment_version)
@@ -266,8 +268,9 @@ CREATE TABLE deliveries (
     due_at INTEGER,
     created_at INTEGER NOT NULL,
     delivered_at INTEGER,
+    part INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (merchant_id, id),
-    UNIQUE (merchant_id, event_id, endpoint_id)
+    UNIQUE (merchant_id, event_id, endpoint_id, part)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (merchant_id, endpoint_id, due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX deliveries_of_endpoint ON deliveries (merchant_id, endpoint_id, status, id);
@@ -303,6 +306,7 @@ CREATE TABLE attempts (
     status INTEGER,
     error TEXT,
     excerpt BLOB NOT NULL,
+    part INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (merchant_id, delivery_id, number)
 ) STRICT, WITHOUT ROWID;
 -- What an endpoint's figures are made of, without reading the excerpts; only attempts that have ended are in it.
