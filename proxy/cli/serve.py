@@ -19,8 +19,9 @@ def serve(roles: str | None) -> None:
     try:
         settings = load() if roles is None else load(roles=roles)
         settings.check_serving()
-        # structlog imports it where it is installed, for tracebacks that are not ours: 3 MB for nothing.
-        sys.modules.setdefault("rich", cast("ModuleType", None))
+        # structlog imports them where they are installed, for what is not used here: 4 MB.
+        for module in ("rich", "greenlet"):
+            sys.modules.setdefault(module, cast("ModuleType", None))
         from proxy.process import run  # noqa: PLC0415  only with settings that are right
 
         run(settings)

@@ -11,8 +11,6 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from proxy.reference.document import document, groups, read_json, schemas, webhook
-from proxy.reference.fields import kinds_of
 from proxy.web.assets import ICON_NAME
 from proxy.web.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
 from proxy.web.page_look import source
@@ -58,11 +56,16 @@ def _check_shown(request: web.Request) -> None:
 
 @cache
 def _document() -> bytes:
+    from proxy.reference.document import read_json  # noqa: PLC0415  read where somebody reads it
+
     return read_json("openapi.json")
 
 
 @cache
 def _page() -> bytes:
+    from proxy.reference.document import document, groups, schemas, webhook  # noqa: PLC0415  20 ms of each start
+    from proxy.reference.fields import kinds_of  # noqa: PLC0415
+
     environment = Environment(
         loader=PackageLoader("proxy.reference"),
         autoescape=True,

@@ -3,7 +3,6 @@
 import io
 from typing import Final
 
-import segno
 from aiohttp import web
 
 from proxy.merchant import Scope
@@ -30,6 +29,8 @@ async def get_qr(request: web.Request) -> web.Response:
 
 def qr_svg(text: str) -> bytes:
     """The text as an SVG: black on white whatever is behind it, with the quiet zone that readers need."""
+    import segno  # noqa: PLC0415  most shops never ask for one
+
     drawn = io.BytesIO()
     # M survives what prints and screens do to 15 % of it; `boost_error` would make the modules smaller for more.
     code = segno.make_qr(text, error="m", boost_error=False)
