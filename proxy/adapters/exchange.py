@@ -8,10 +8,12 @@ the calls that join them (`connect`, `set_response_params`, `read`) are not its 
 import asyncio
 import ssl
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -32,12 +34,20 @@ class Origin:
     headers: bytes
 
 
+class _Standing(aiohttp.ClientRequest):
+    """Stands for every post to a server, so that its key in the pool is made once and not for each."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:
+        return super().connection_key
+
+
 def origin_of(outbound: Outbound, url: URL, tls: ssl.SSLContext | None = None) -> Origin:
     """`tls` where it is not the session's own. Raises aiohttp.InvalidURL or NonHttpUrlClientError."""
     session = outbound.session
     if url.scheme not in {"http", "https"}:
         raise aiohttp.NonHttpUrlClientError(url)
-    request = aiohttp.ClientRequest(
+    request = _Standing(
         "POST", url, headers=session.headers, loop=asyncio.get_running_loop(), session=session, ssl=tls or True
     )
     lines = [f"{name}: {value}\r\n" for name, value in request.headers.items() if name.lower() != "content-length"]
