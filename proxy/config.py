@@ -3,7 +3,6 @@
 A setting's description is what `dargah config` prints. An environment variable goes before a file.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -259,6 +258,8 @@ def check_names(environ: Mapping[str, str]) -> None:
     for name in environ:
         upper = name.upper()
         if upper.startswith(PREFIX) and upper not in known:
+            import difflib  # noqa: PLC0415  0.6 MB for who mistypes
+
             close = difflib.get_close_matches(upper, known, n=1, cutoff=0.9)
             if close:
                 raise SettingsError(f"{name} is not a setting; did you mean {close[0]}?")
