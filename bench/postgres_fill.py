@@ -10,16 +10,24 @@ from typing import Final
 
 import asyncpg
 
+from proxy.ids import PART_PERIOD, base62, part_at
+
 MERCHANTS: Final = 50
 AT: Final = 1_780_000_000_000
 LATER: Final = AT + 10 * 365 * 86_400_000
 OPEN_SHARE: Final = 5  # one in so many is still open, and watched
 BODY: Final = "repeat('x', 100)::bytea"  # shorter than real ones, for the disk's sake: no index has it
 ENDPOINTS_OF_MERCHANT: Final = 2
+PERIODS: Final = 4
+FIRST_PERIOD: Final = part_at(AT)
+TIMES: Final = ", ".join(f"'{base62((FIRST_PERIOD + n) * PART_PERIOD, 8)}'" for n in range(PERIODS))
 
-# $1 rows in all, $2 rows of a merchant; k is the merchant's key, u what makes its row's ids unique.
-SERIES: Final = """
-    SELECT n, lpad((n / $2)::text, 8, '0') AS k, lpad(n::text, 18, '0') AS u FROM generate_series(0, $1 - 1) AS n
+# $1 rows in all, $2 rows of a merchant; k is the merchant's key, u what makes its row's ids unique, and in it is
+# the time of one of the periods: each merchant has as many rows of each.
+SERIES: Final = f"""
+    SELECT n, lpad((n / $2)::text, 8, '0') AS k, {FIRST_PERIOD} + n % $2 * {PERIODS} / $2 AS part,
+        (ARRAY[{TIMES}])[1 + n % $2 * {PERIODS} / $2] || lpad(n::text, 10, '0') AS u
+    FROM generate_series(0, $1 - 1) AS n
 """
 OF_PAYMENTS: Final = {
     "payments": f"""
@@ -53,9 +61,10 @@ INSERT INTO watches SELECT 'mer_' || k, 'pay_' || k || u, 'trm_' || k || '000000
 FROM ({SERIES}) AS series WHERE n % {OPEN_SHARE} = 0""",
     "events": f"""
 INSERT INTO events (
-    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body
+    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body, part
 )
-SELECT 'mer_' || k, 'evt_' || k || u, n % $2 + 1, 'main', 'live', 'payment.paid', 'pay_' || k || u, 2, {AT} + n, {BODY}
+SELECT 'mer_' || k, 'evt_' || k || u, n % $2 + 1, 'main', 'live', 'payment.paid', 'pay_' || k || u, 2, {AT} + n, {BODY},
+    part
 FROM ({SERIES}) AS series WHERE n % {OPEN_SHARE} > 0""",
 }
 
@@ -73,10 +82,10 @@ INSERT INTO turns (merchant_id, endpoint_id, due_at, served_at) SELECT merchant_
 # $1 deliveries wait at each endpoint.
 OF_DELIVERIES: Final = """
 INSERT INTO deliveries (
-    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at
+    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at, part
 )
-SELECT e.merchant_id, 'dlv_' || substr(e.id, 4, 8) || right(e.id, 1) || right(v.id, 17), e.id, v.id, v.payment_id,
-    'pending', 0, 0, v.occurred_at, v.occurred_at
+SELECT e.merchant_id, 'dlv_' || substr(v.id, 5, 16) || right(e.id, 1) || right(v.id, 9), e.id, v.id, v.payment_id,
+    'pending', 0, 0, v.occurred_at, v.occurred_at, v.part
 FROM endpoints AS e CROSS JOIN LATERAL (
     SELECT * FROM events WHERE merchant_id = e.merchant_id ORDER BY sequence LIMIT $1
 ) AS v
@@ -86,6 +95,9 @@ OF_SEQUENCES: Final = "INSERT INTO event_sequences SELECT merchant_id, max(seque
 
 async def fill(url: str, payments: int, waiting: int) -> None:
     """Fills a migrated database, whose statistics and visibility are then those of one that has been in use."""
+    connection = await asyncpg.connect(url)
+    await connection.execute("SELECT make_parts($1, $2)", FIRST_PERIOD, FIRST_PERIOD + PERIODS - 1)
+    await connection.close()
     largest, *others = OF_PAYMENTS
     await asyncio.gather(
         _insert(url, [largest], payments),

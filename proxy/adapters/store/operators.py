@@ -31,7 +31,7 @@ class StoreOperators(StoreParts):
                 raise Conflict(f"there are {limit} operators already", f"{limit} گرداننده هست")
             await transaction.run("insert_operator", _row_of(operator))
 
-        await self._write.do(step)
+        await self._write.do(step, INSTALLATION)
 
     async def replace_operator(self, before: Operator, after: Operator, audit: AuditEntry) -> None:
         async def step(transaction: Transaction) -> None:
@@ -39,14 +39,14 @@ class StoreOperators(StoreParts):
             await _end(transaction, before)
             await transaction.run("insert_operator", _row_of(after))
 
-        await self._write.do(step)
+        await self._write.do(step, INSTALLATION)
 
     async def end_operator(self, operator: Operator, audit: AuditEntry) -> None:
         async def step(transaction: Transaction) -> None:
             await write_audit(transaction, audit)
             await _end(transaction, operator)
 
-        await self._write.do(step)
+        await self._write.do(step, INSTALLATION)
 
     async def operator(self, operator_id: str) -> Operator:
         row = await self._row("operator", (operator_id,))
@@ -68,19 +68,20 @@ class StoreOperators(StoreParts):
                 raise NotFound("token")
             await transaction.run("insert_token", token_row(after))
 
-        await self._write.do(step)
+        await self._write.do(step, before.merchant_id)
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
         operators = [(use.id, use.at, use.at - NOTED_EVERY) for use in uses if use.merchant_id == INSTALLATION]
-        tokens = [
+        # In one order everywhere: a merchant's own step may hold one of these rows and wait for another.
+        tokens = sorted(
             (use.merchant_id, use.id, use.at, use.at - NOTED_EVERY) for use in uses if use.merchant_id != INSTALLATION
-        ]
+        )
 
         async def step(transaction: Transaction) -> None:
             await transaction.run_all("use_operator", operators)
             await transaction.run_all("use_token", tokens)
 
-        await self._write.do(step)
+        await self._write.do(step, INSTALLATION)
 
 
 async def _end(transaction: Transaction, operator: Operator) -> None:
