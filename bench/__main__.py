@@ -16,6 +16,7 @@ LIMITS = {
     "overhead": 100,
     "webhooks": 180,
     "growth": 300,
+    "startup": 80,
 }
 
 END_SECONDS = 20

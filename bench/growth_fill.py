@@ -18,6 +18,7 @@ MERCHANTS: Final = 50
 AT: Final = 1_780_000_000_000
 OPEN_SHARE: Final = 5  # one in so many is still open, and watched
 SPREAD: Final = 1 << 44  # of what is evenly spread: 11 hexadecimal digits
+TERMINAL_ENDING: Final = "000000000000000001"  # the terminal's id is trm_, its merchant's key, and this
 
 # Nothing of it is to outlive the run, and nobody else reads it meanwhile.
 _QUICK: Final = (
