@@ -54,9 +54,18 @@ class Time:
         return invoices
 
 
-@pytest.fixture(params=[-1.0, 0.0, 1.0], ids=["early", "on time", "late"])
+# Each extreme of the jitter, and each database: what is planned is computed before any of them hears of it.
+pytestmark = pytest.mark.parametrize(
+    ("folder", "time"),
+    [("sqlite", -1.0), ("postgresql", 0.0), ("sqlite", 1.0)],
+    ids=["sqlite-early", "postgresql-on time", "sqlite-late"],
+    indirect=True,
+)
+
+
+@pytest.fixture
 async def time(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Time]:
-    """Once with each extreme of the jitter."""
+    """A shop and the clock, with the jitter that the test is asked to have."""
     clock = HandClock()
     outside = Outside(now=clock, jitter=lambda: request.param)
     async with playground(folder, outside=outside) as (shop, dargah):

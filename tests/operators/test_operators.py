@@ -15,6 +15,7 @@ from operators.conftest import OPERATORS, Admin
 from operators.desk import Desk, desk
 from operators.test_admin_api import HOOK, MERCHANT, everything, rows
 from operators.test_tokens import Still
+from proxy import last_used
 from proxy.clock import MINUTE, SECOND
 from proxy.directory import MAX_AGE_SECONDS
 from proxy.errors import Conflict, InvalidInput, NotFound, Unauthenticated
@@ -345,6 +346,13 @@ async def test_operators_are_run_by_the_command(admin: Admin, tmp_path: Path) ->
     assert (await cli.run("operator", "revoke", "sara")).code == 1
 
 
+@pytest.fixture
+def written_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uses are written ten times a second, where it is waited for."""
+    monkeypatch.setattr(last_used, "WRITTEN_EVERY", SECOND // 10)
+
+
+@pytest.mark.usefixtures("written_often")
 async def test_a_running_dargah_notes_who_used_what(desk_of_everything: Desk) -> None:
     made = desk_of_everything
     _, added = await made.call("POST", "/operators", {"name": "new", "role": "read"})
