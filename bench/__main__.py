@@ -17,6 +17,7 @@ LIMITS = {
     "webhooks": 180,
     "growth": 300,
     "startup": 80,
+    "soak": 140,
 }
 
 END_SECONDS = 20
