@@ -18,6 +18,8 @@ import asyncpg
 from bench.postgres_creates import REPLICAS, cpu_of, new_database
 from bench.postgres_dargahs import open_database, setup_of
 from bench.webhooks_child import Child, stop_all
+from proxy.clock import system_now
+from proxy.ids import base62, part_at
 from proxy.setup import HttpPolicy
 from tests.torture.replicas_server import Server
 
@@ -28,17 +30,18 @@ BODY: Final = b'{"type":"payment.paid","timestamp":"2026-11-24T10:00:00.000Z","d
 _AT: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _EVENTS: Final = f"""
 INSERT INTO events (
-    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body
+    merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body, part
 )
-SELECT merchant_id, 'evt_' || substr(merchant_id, 5) || lpad(n::text, 18, '0'), n, 'main', 'live', 'payment.paid',
-    'pay_' || substr(merchant_id, 5) || lpad(n::text, 18, '0'), 2, {_AT}, $2
+SELECT merchant_id, 'evt_' || substr(merchant_id, 5) || $3 || lpad(n::text, 10, '0'), n, 'main', 'live', 'payment.paid',
+    'pay_' || substr(merchant_id, 5) || lpad(n::text, 18, '0'), 2, {_AT}, $2, $4
 FROM endpoints, generate_series(1, $1) AS n
 """
 _DELIVERIES: Final = """
 INSERT INTO deliveries (
-    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at
+    merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at, part
 )
-SELECT v.merchant_id, 'dlv_' || substr(v.id, 5), e.id, v.id, v.payment_id, 'pending', 0, 0, v.occurred_at, v.occurred_at
+SELECT v.merchant_id, 'dlv_' || substr(v.id, 5), e.id, v.id, v.payment_id, 'pending', 0, 0, v.occurred_at, v.occurred_at,
+    v.part
 FROM events AS v JOIN endpoints AS e ON e.merchant_id = v.merchant_id
 """
 _TURNS: Final = f"UPDATE turns SET due_at = {_AT}"
@@ -107,7 +110,8 @@ async def fill(database: str, urls: Sequence[str], number: int, body: bytes) -> 
         await setup.add_endpoint(merchant.id, url, actor="bench")
     await store.close()
     connection = await asyncpg.connect(database)
-    await connection.execute(_EVENTS, number // len(urls), body)
+    now = system_now()
+    await connection.execute(_EVENTS, number // len(urls), body, base62(now, 8), part_at(now))
     await connection.execute(_DELIVERIES)
     await connection.execute(_TURNS)
     await connection.execute("VACUUM ANALYZE")

@@ -5,7 +5,7 @@ import os
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.ids import (
@@ -13,6 +13,7 @@ from proxy.ids import (
     DELIVERY,
     ENDPOINT,
     EVENT,
+    PART_PERIOD,
     PAYMENT,
     TERMINAL,
     TOKEN,
@@ -24,6 +25,8 @@ from proxy.ids import (
     merchant_of_api_token,
     merchant_of_id,
     merchant_of_link,
+    part_at,
+    part_of,
 )
 
 IDS = Ids(os.urandom)
@@ -113,3 +116,18 @@ def test_helpings_give_every_byte_of_their_source_once_and_in_order() -> None:
     helpings = Helpings(counted, size=16)
     given = b"".join(helpings(count) for count in (8, 8, 16, 4, 4, 8, 40, 16))
     assert given == bytes(range(104))
+
+
+@given(st.integers(0, 200_000_000_000_000))
+@example(PART_PERIOD - 1)
+@example(PART_PERIOD)
+@example(700 * PART_PERIOD - 1)
+@example(700 * PART_PERIOD)
+def test_an_id_says_in_which_period_it_was_made(at: int) -> None:
+    made = IDS.record(EVENT, IDS.merchant(), at)
+    assert part_of(made) == part_at(at) == at // (30 * 86_400_000)
+
+
+@pytest.mark.parametrize("text", ["", "evt_", "evt_short", "x" * 12 + "-" * 18, "dlv_12345678٠٠٠٠٠٠٠٠1234567890"])
+def test_what_is_no_id_is_of_no_period(text: str) -> None:
+    assert part_of(text) == 0

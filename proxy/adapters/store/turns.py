@@ -142,10 +142,9 @@ async def _write(transaction: Transaction, turn: Turn, attempts: Sequence[Finish
         turn.health = verdict.health
         delivered_at = at if verdict.status is DeliveryStatus.DELIVERED else None
         key = (done.merchant_id, done.delivery_id)
-        states.append((*key, verdict.status.value, verdict.due_at, delivered_at, at, part_of(done.delivery_id)))
-        rows.append(
-            (*key, attempt.number, done.endpoint.id, *_columns(attempt), _part(done.delivery_id, attempt.started_at))
-        )
+        part = part_of(done.delivery_id)
+        states.append((*key, verdict.status.value, verdict.due_at, delivered_at, at, part))
+        rows.append((*key, attempt.number, done.endpoint.id, *_columns(attempt), _later(part, attempt.started_at)))
     await transaction.run_all("record_delivery", states)
     await transaction.run_all("record_attempt", rows)
     return verdicts
@@ -195,7 +194,9 @@ async def _lose(transaction: Transaction, turn: Turn, now: int) -> None:
     lost = turn.flights.lose(now)
     if lost:
         merchant_id, endpoint_id = turn.key
-        attempts = [(merchant_id, each, number, endpoint_id, at, b"", _part(each, at)) for each, number, at in lost]
+        attempts = [
+            (merchant_id, each, number, endpoint_id, at, b"", _later(part_of(each), at)) for each, number, at in lost
+        ]
         await transaction.run_all("lose_attempt", attempts)
         await transaction.run_all("count_attempt", [_place(merchant_id, each) for each, _, _ in lost])
 
@@ -231,9 +232,9 @@ def _columns(attempt: Attempt) -> tuple[object, ...]:
     )
 
 
-def _part(delivery_id: str, started_at: int) -> int:
-    """The period of an attempt; never one before its delivery's, though a clock may have been put back."""
-    return max(part_at(started_at), part_of(delivery_id))
+def _later(part: int, started_at: int) -> int:
+    """The period of an attempt; never one before its delivery's, `part`, though a clock may have been put back."""
+    return max(part, part_at(started_at))
 
 
 def _place(merchant_id: str, delivery_id: str) -> Row:
