@@ -40,8 +40,8 @@ _DELIVERIES: Final = """
 INSERT INTO deliveries (
     merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at, created_at, part
 )
-SELECT v.merchant_id, 'dlv_' || substr(v.id, 5), e.id, v.id, v.payment_id, 'pending', 0, 0, v.occurred_at, v.occurred_at,
-    v.part
+SELECT v.merchant_id, 'dlv_' || substr(v.id, 5), e.id, v.id, v.payment_id, 'pending', 0, 0, v.occurred_at,
+    v.occurred_at, v.part
 FROM events AS v JOIN endpoints AS e ON e.merchant_id = v.merchant_id
 """
 _TURNS: Final = f"UPDATE turns SET due_at = {_AT}"
