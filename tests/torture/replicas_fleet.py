@@ -5,6 +5,7 @@ import itertools
 import signal
 import sys
 import time
+from contextlib import suppress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -73,7 +74,8 @@ class Replica(Process):
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):  # one that nobody ended is seen by `died`
+                self._process.send_signal(number)
 
 
 class Fleet:
