@@ -5,8 +5,8 @@ import itertools
 import signal
 import sys
 import time
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
