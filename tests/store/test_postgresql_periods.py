@@ -9,12 +9,14 @@ import asyncpg
 import pytest
 
 from proxy.adapters import postgresql
+from proxy.clock import DAY
 from proxy.delivery_records import EventSpan, Swept
 from proxy.errors import NotFound
 from proxy.ids import PART_PERIOD, part_at, part_of
 from proxy.merchant import EndpointState
 from proxy.ports import Store
 from proxy.records import EventFilter
+from proxy.retention import Retention
 from proxy.webhook import DeliveryStatus
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant
 from store.test_deliveries import claim, deliveries_of, finished
@@ -274,3 +276,19 @@ async def test_an_event_and_its_deliveries_share_the_period_that_their_ids_say(s
     for table in ("events", "deliveries"):
         rows = await server.fetch(f"SELECT id, part, tableoid::regclass::text FROM {table}")  # noqa: S608  one of two names
         assert [(part_of(row[0]), row[1], row[2]) for row in rows] == [(PART + 1, PART + 1, f"{table}_{PART + 1}")]
+
+
+async def test_the_daily_walk_drops_what_is_over_and_makes_the_next_periods(store: Store, server: Any) -> None:
+    await add_endpoint(store)
+    await event_at(store, NOW)
+    await deliver_all(store)
+    now = OVER + 90 * DAY
+    retention = Retention(store, lambda: now, events_keep_days=90, attempts_keep_days=30)
+    while (due_at := await retention.step()) is not None and due_at < now + DAY:
+        now = due_at
+    made = {PART + 4, PART + 5, PART + 6}
+    assert await partitions(server) == (
+        {f"attempts_{part}" for part in made}
+        | {f"{table}_{part}" for table in ("events", "deliveries") for part in made | {PART + 1, PART + 2}}
+    )
+    assert await listed(store) == []

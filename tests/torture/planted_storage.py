@@ -174,8 +174,8 @@ STORAGE: Final = (
         (
             Edit(
                 f"{_STEPS}turns.py",
-                '        await transaction.run_all("count_attempt", [(merchant_id, each) for each, _, _ in lost])\n',
-                "",
+                'await transaction.run_all("count_attempt", [_place(merchant_id, each) for each, _, _ in lost])\n',
+                "pass\n",
             ),
         ),
     ),
