@@ -16,6 +16,12 @@ from proxy.ports import Now
 AnyStore = sqlite.SqliteStore | postgresql.PostgresqlStore
 Rows = dict[str, list[Any]]
 _SERVED: dict[Path, str] = {}
+_LEASES_OVER = """
+UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
+UPDATE turns SET due_at = 0, in_flight = (
+    SELECT jsonb_object_agg(key, jsonb_set(value, '{2}', '0')) FROM jsonb_each(in_flight::jsonb)
+)::text WHERE in_flight <> '{}'
+"""
 
 
 @contextmanager
@@ -51,6 +57,17 @@ def rows_in(folder: Path) -> Rows:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr) for name in tables}  # noqa: S608
+
+
+async def leases_over(folder: Path) -> None:
+    """What a process that was killed had leased is nobody's any more, as if the time were over. A file's next process
+    sees to that itself.
+    """
+    database = database_in(folder)
+    if isinstance(database, str):
+        connection = await asyncpg.connect(database)
+        await connection.execute(_LEASES_OVER)
+        await connection.close()
 
 
 async def _rows_of_server(url: str) -> Rows:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from databases.places import database_in, rows_in
+from databases.places import database_in, leases_over, rows_in
 
 from e2e.playground import API_KEY, Shop, eventually, gateway, open_shop, receiver, settings
 from e2e.process import Process
@@ -20,19 +20,6 @@ Killable = tuple[Shop, Process]
 
 @pytest.fixture
 async def killable(folder: Path) -> AsyncIterator[Killable]:
-    async with in_folder(folder) as made:
-        yield made
-
-
-@pytest.fixture
-async def killable_alone(tmp_path: Path) -> AsyncIterator[Killable]:
-    """On a file, where whoever starts knows that the one before is dead; on a server its leases run out first."""
-    async with in_folder(tmp_path) as made:
-        yield made
-
-
-@asynccontextmanager
-async def in_folder(folder: Path) -> AsyncIterator[Killable]:
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway())
         made = await stack.enter_async_context(receiver())
@@ -45,8 +32,8 @@ async def in_folder(folder: Path) -> AsyncIterator[Killable]:
         yield replace(shop, url=process.url), process
 
 
-async def test_killed_after_the_invoice_was_asked_for(killable_alone: Killable) -> None:
-    shop, process = killable_alone
+async def test_killed_after_the_invoice_was_asked_for(killable: Killable, folder: Path) -> None:
+    shop, process = killable
     await shop.fault("request", "delay", seconds=3, processed=True, times=1)
     asking = asyncio.create_task(shop.create(key="cut", order_id="cut"))
 
@@ -56,6 +43,7 @@ async def test_killed_after_the_invoice_was_asked_for(killable_alone: Killable) 
 
     await eventually(invoiced)
     await process.kill()
+    await leases_over(folder)
     with pytest.raises(aiohttp.ClientError):
         await asking
     await process.start()
@@ -83,14 +71,15 @@ async def test_killed_after_the_customer_paid(killable: Killable) -> None:
     assert (event["type"], event["data"]["id"]) == ("payment.paid", payment["id"])
 
 
-async def test_killed_between_check_and_webhook(killable_alone: Killable) -> None:
-    shop, process = killable_alone
+async def test_killed_between_check_and_webhook(killable: Killable, folder: Path) -> None:
+    shop, process = killable
     shop.receiver.status = 500
     payment = await shop.created()
     await shop.come_back(await shop.act(payment, "pay"))
     await shop.receiver.told()
 
     await process.kill()
+    await leases_over(folder)
     shop.receiver.status = 204
     await process.start()
 
@@ -98,8 +87,8 @@ async def test_killed_between_check_and_webhook(killable_alone: Killable) -> Non
     assert len({headers["webhook-id"] for headers, _ in shop.receiver.requests}) == 1
 
 
-async def test_killed_while_the_webhook_is_on_its_way(killable_alone: Killable) -> None:
-    shop, process = killable_alone
+async def test_killed_while_the_webhook_is_on_its_way(killable: Killable, folder: Path) -> None:
+    shop, process = killable
     arrived, hold = asyncio.Event(), asyncio.Event()
     shop.receiver.hold = (arrived, hold)
     payment = await shop.created()
@@ -108,6 +97,7 @@ async def test_killed_while_the_webhook_is_on_its_way(killable_alone: Killable) 
         await arrived.wait()
 
     await process.kill()
+    await leases_over(folder)
     shop.receiver.hold = None
     hold.set()
     await process.start()
