@@ -261,9 +261,9 @@ async def test_a_proxy_of_the_environment_is_not_used(sender: HttpSender, monkey
 
 
 async def test_tls_is_1_2_or_newer_and_idle_connections_live_4_seconds(sender: HttpSender) -> None:
-    context = tls_context()
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    for context in (tls_context(), system_tls()):
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     connector = sender._outbound.session.connector
     assert connector is not None
     assert (connector._keepalive_timeout, connector.limit) == (4.0, 0)
