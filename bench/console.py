@@ -19,20 +19,20 @@ from pathlib import Path
 
 import aiohttp
 
-from proxy import logs
 from proxy.adapters.queries import load_queries
 from proxy.adapters.sqlite import open_store
 from proxy.adapters.store.payment_rows import new_payment_row
 from proxy.adapters.vault import generate_line
 from proxy.app import running
 from proxy.clock import DAY, system_now
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.ids import PAYMENT, TERMINAL, Ids
 from proxy.lookups import place_at
 from proxy.merchant import AuditEntry, Merchant, Mode, Terminal
 from proxy.money import Currency
 from proxy.payment import Payment, Status
 from proxy.records import Intent, Sealed
+from proxy.telemetry import logs
 
 PAYMENTS = 1_000_000
 MERCHANTS = 40

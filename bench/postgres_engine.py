@@ -12,7 +12,6 @@ import uvloop
 
 from bench.postgres_dargahs import KEYS
 from bench.webhooks_sender import settle_memory
-from proxy import logs
 from proxy.adapters import postgresql
 from proxy.adapters.guard import Guard
 from proxy.adapters.sender import HttpSender
@@ -22,6 +21,7 @@ from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.ids import Ids
 from proxy.loops import Repeater, Rhythm
+from proxy.telemetry import logs
 
 RHYTHM = Rhythm(longest_idle=1 * SECOND, shortest_idle=20)  # as proxy.storage has it for replicas
 

@@ -25,13 +25,13 @@ from proxy.adapters.sqlite import Fault
 from proxy.adapters.vault import KeyRing, RingVault
 from proxy.bell import Bell
 from proxy.clock import MINUTE, system_now
-from proxy.config import Settings, SettingsError
+from proxy.config.settings import Settings, SettingsError
 from proxy.console.opening import console_of, with_pages
 from proxy.console.services import ConsoleServices
 from proxy.delivery import Delivery
 from proxy.directory import Directory
-from proxy.doctor import Doctor
-from proxy.doctor_base import Surroundings
+from proxy.doctor.base import Surroundings
+from proxy.doctor.doctor import Doctor
 from proxy.drain import Drain
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Helpings, Ids, RandomBytes
@@ -40,11 +40,11 @@ from proxy.listeners import listen, open_sockets
 from proxy.loops import Repeater, Tasks
 from proxy.metrics import Metrics
 from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, observe_store, observe_work
-from proxy.operators import Operators
+from proxy.operators.operators import Operators
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.readiness import Readiness
-from proxy.rechecks import Rechecker
-from proxy.recovery import Recovery
+from proxy.recovery.rechecks import Rechecker
+from proxy.recovery.recovery import Recovery
 from proxy.redelivery import Redelivery
 from proxy.retention import Retention
 from proxy.reviews import Reviews
@@ -54,7 +54,7 @@ from proxy.settlement import Settlement
 from proxy.setup import Setup
 from proxy.sharing import share
 from proxy.storage import Storage, open_storage
-from proxy.tracing import Tracer
+from proxy.telemetry.tracing import Tracer
 from proxy.trial import Trial
 from proxy.watcher import Watcher
 from proxy.web.admin import create_admin_app

@@ -27,7 +27,7 @@ from proxy.payment import Payment, Status
 from proxy.ports import Gateway, Now, Store
 from proxy.records import Change, Entry, Intent, Reply, Stored
 from proxy.settlement import Render, Settlement
-from proxy.tracing import CURRENT
+from proxy.telemetry.tracing import CURRENT
 from proxy.watch import Watch
 
 # Longer than a `request` may take: whoever finds the lease over may ask again.

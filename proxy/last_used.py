@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import MINUTE, SECOND
 from proxy.errors import StoreUnavailable
 from proxy.merchant import Token
-from proxy.operator_records import Operator, Use
+from proxy.operators.records import Operator, Use
 from proxy.ports import Now
 
 WRITTEN_EVERY: Final = 5 * SECOND

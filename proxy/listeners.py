@@ -7,8 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.config import Settings
-from proxy.config_values import Address
+from proxy.config.settings import Settings
+from proxy.config.values import Address
 from proxy.drain import CUT_SECONDS, Drain
 from proxy.roles import Role
 from proxy.web.door import Door

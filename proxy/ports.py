@@ -11,9 +11,9 @@ from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventPage, E
 from proxy.figures import Figures
 from proxy.lookups import Lookups
 from proxy.merchant import AuditEntry, Endpoint, Merchant, Mode, Terminal, Token
-from proxy.operator_ports import AuditChains, OperatorRows, TokenUses
+from proxy.operators.ports import AuditChains, OperatorRows, TokenUses
+from proxy.operators.session_records import SessionRows
 from proxy.payment import Payment
-from proxy.recheck_records import Rechecks
 from proxy.records import (
     Account,
     Answer,
@@ -37,8 +37,8 @@ from proxy.records import (
     StoredEvent,
     Unsettled,
 )
-from proxy.session_records import SessionRows
-from proxy.tracing import Traces
+from proxy.recovery.records import Rechecks
+from proxy.telemetry.tracing import Traces
 from proxy.watch import Watch
 from proxy.webhook import Event
 

@@ -8,10 +8,10 @@ from typing import Final
 import click
 import uvloop
 
-from proxy import logs
 from proxy.app import running
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.roles import Role
+from proxy.telemetry import logs
 
 # Nearly all garbage goes by its reference count; looking for cycles at CPython's 700 objects is 3 % of a create.
 GC_THRESHOLDS: Final = (20_000, 20, 20)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.checkout import Checkout
-from proxy.config import Settings, SettingsError
+from proxy.config.settings import Settings, SettingsError
 from proxy.metrics import Metrics
 from proxy.metrics.observed import MeteredGateway
 from proxy.ports import Gateway, Sender, Store
 from proxy.readiness import Readiness
-from proxy.traced import TracedCheckout, TracedGateway, TracedSender
-from proxy.tracing import Tracer
+from proxy.telemetry.traced import TracedCheckout, TracedGateway, TracedSender
+from proxy.telemetry.tracing import Tracer
 from proxy.web.traced import RequestSpans
 
 

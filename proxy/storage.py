@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 from proxy.adapters import sqlite
 from proxy.adapters.store.steps import Batch
 from proxy.adapters.store.versions import StoreTooNew
-from proxy.backups import Backups
 from proxy.clock import SECOND, system_now
-from proxy.config import Settings, SettingsError
+from proxy.config.settings import Settings, SettingsError
 from proxy.loops import LONGEST_IDLE, Rhythm
 from proxy.ports import Now, Store
+from proxy.recovery.backups import Backups
 
 if TYPE_CHECKING:
     from proxy.adapters.postgresql.hints import Hints

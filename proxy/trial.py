@@ -12,7 +12,7 @@ from proxy.outgoing import outgoing
 from proxy.ports import Now, Sender, Store
 from proxy.records import Answer, StoredEvent
 from proxy.samples import sample_data
-from proxy.tracing import CURRENT
+from proxy.telemetry.tracing import CURRENT
 from proxy.webhook import Event
 
 MAX_PINGS: Final = 16

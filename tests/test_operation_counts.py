@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 from web.lab import API_KEY, RETURN_URL, TEST_API_KEY, HandClock, Lab
 
 from proxy.app import Outside, running
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.loops import Repeater
 from proxy.payment import Payment
 from proxy.simulator.app import create_app

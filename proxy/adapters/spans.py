@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from proxy import __version__, tracing
-from proxy.tracing import Kind, parse
+from proxy import __version__
+from proxy.telemetry import tracing
+from proxy.telemetry.tracing import Kind, parse
 
 # A collector that is gone costs this much at the end of the process, and nothing before it: a full queue drops spans.
 EXPORT_SECONDS: Final = 2

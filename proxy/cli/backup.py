@@ -51,7 +51,7 @@ def backup(*, file: Path, as_json: bool, url: str | None, token_file: Path | Non
 def _stopped_database() -> Path | None:
     """The file of DARGAH_DATABASE, where there is one here that no process has open."""
     from proxy.adapters.sqlite.lock import FileLock, StoreLocked  # noqa: PLC0415  only here
-    from proxy.config import SettingsError, load  # noqa: PLC0415  slow to import
+    from proxy.config.settings import SettingsError, load  # noqa: PLC0415  slow to import
 
     try:
         database = load().database

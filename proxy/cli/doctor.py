@@ -9,7 +9,7 @@ import click
 from proxy.cli.api import Api, ApiError
 from proxy.cli.options import merchant_path, operator_command
 from proxy.cli.output import Output, text_of
-from proxy.findings import Finding, fine, problem, warning
+from proxy.doctor.findings import Finding, fine, problem, warning
 
 MAX_MERCHANTS: Final = 10_000
 # A hundred terminals and endpoints each, sixteen at once, a few seconds for each that does not answer.
@@ -46,7 +46,7 @@ def doctor(*, api: Api, out: Output, merchant: str | None, quiet: bool) -> None:
 def _here() -> Iterator[Finding]:
     """What this shell's own settings say, which are the server's where it runs in the same environment."""
     from proxy.adapters.vault import KeyRing  # noqa: PLC0415  cryptography is slow to import
-    from proxy.config import SettingsError, load  # noqa: PLC0415
+    from proxy.config.settings import SettingsError, load  # noqa: PLC0415
     from proxy.errors import VaultError  # noqa: PLC0415
 
     try:

@@ -17,7 +17,7 @@ def health(*, ready: bool) -> None:
 
     Where DARGAH_ROLES has no api, that is asked at DARGAH_ADMIN_LISTEN.
     """
-    from proxy.config import SettingsError, load  # noqa: PLC0415  the other commands start without it
+    from proxy.config.settings import SettingsError, load  # noqa: PLC0415  the other commands start without it
     from proxy.roles import Role  # noqa: PLC0415
 
     try:

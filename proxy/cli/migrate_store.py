@@ -59,7 +59,7 @@ def _teller(out: Output, what: str) -> "Tell":
 
 
 def _file(text: str) -> Path:
-    from proxy.config_database import parse_database  # noqa: PLC0415  slow to import
+    from proxy.config.database import parse_database  # noqa: PLC0415  slow to import
 
     try:
         database = parse_database(text)
@@ -71,7 +71,7 @@ def _file(text: str) -> Path:
 
 
 def _url(text: str) -> str:
-    from proxy.config_database import parse_database  # noqa: PLC0415  slow to import
+    from proxy.config.database import parse_database  # noqa: PLC0415  slow to import
 
     try:
         database = parse_database(text)

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import click
 
-from proxy.bank_cells import read_time
-from proxy.bank_file import BadFile, BadRow, Layout, Row, read_rows
 from proxy.cli.api import Api, ApiError
 from proxy.cli.options import merchant_option, merchant_path, operator_command
 from proxy.cli.output import Output
@@ -17,7 +15,9 @@ from proxy.cli.recover import STEP_SECONDS
 from proxy.cli.sheet import Sheet
 from proxy.clock import DAY, rfc3339
 from proxy.money import Currency
-from proxy.reconciliation import whole_days
+from proxy.reconciliation.cells import read_time
+from proxy.reconciliation.file import BadFile, BadRow, Layout, Row, read_rows
+from proxy.reconciliation.matching import whole_days
 
 DIFFERS: Final = 3
 _BATCH: Final = 500

@@ -12,7 +12,7 @@ from proxy.cli.output import Output
 from proxy.clock import parse_rfc3339, rfc3339, system_now
 
 if TYPE_CHECKING:
-    from proxy.config import Settings
+    from proxy.config.settings import Settings
 
 
 @click.command()
@@ -30,7 +30,7 @@ def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: b
     The backup is looked through first; what was there is kept beside it. When Dargah starts it asks the gateways about
     every payment that may have been paid since the backup. PostgreSQL: restore it, then `dargah restore --in-place`.
     """
-    from proxy.config import SettingsError, load  # noqa: PLC0415  slow to import
+    from proxy.config.settings import SettingsError, load  # noqa: PLC0415  slow to import
 
     if (file is None) is not in_place:
         raise click.UsageError("name a backup FILE, or say --in-place")
@@ -51,7 +51,7 @@ def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: b
 async def _note(settings: "Settings", moment: int | None) -> dict[str, Any]:
     """Notes the restore in the database as it is; makes nothing of a file that is not there."""
     from proxy.adapters.sqlite import StoreLocked, StoreTooNew  # noqa: PLC0415  only here
-    from proxy.config import SettingsError  # noqa: PLC0415
+    from proxy.config.settings import SettingsError  # noqa: PLC0415
     from proxy.storage import open_storage  # noqa: PLC0415
 
     if isinstance(settings.database, Path) and not settings.database.exists():

@@ -13,7 +13,7 @@ import click
 )
 def serve(roles: str | None) -> None:
     """Run the payment proxy. The settings are those that `dargah config` shows."""
-    from proxy.config import SettingsError, load  # noqa: PLC0415  the other commands start without it
+    from proxy.config.settings import SettingsError, load  # noqa: PLC0415  the other commands start without it
     from proxy.errors import VaultError  # noqa: PLC0415
 
     try:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import click
 
 from proxy.cli.output import Output
-from proxy.config import SECRETS_DIR, SettingsError, load
-from proxy.settings_shown import setting_lines
+from proxy.config.settings import SECRETS_DIR, SettingsError, load
+from proxy.config.shown import setting_lines
 
 
 @click.command()

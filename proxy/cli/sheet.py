@@ -6,7 +6,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Self
 
-from proxy.bank_file import Row
+from proxy.reconciliation.file import Row
 
 _AT_ONCE: Final = 1000
 _TABLES: Final = """

@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.audit_log import AuditLog, Verified
+from proxy.audit.log import AuditLog, Verified
 from proxy.console.jobs import Ended, Job, Shows
 from proxy.console.visit import Visit
 

@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.console.cookies import is_secure, session_cookie
 from proxy.console.guard import read_form, viewer_of, words_of
 from proxy.console.pages import bare_page
@@ -11,7 +11,7 @@ from proxy.console.services import ConsoleServices
 from proxy.console.visit import Side, Visit
 from proxy.errors import NotFound, RateLimited, Unauthenticated
 from proxy.ids import digest
-from proxy.session_records import SessionKind
+from proxy.operators.session_records import SessionKind
 from proxy.web.problems import problem_of
 
 

@@ -16,9 +16,9 @@ from proxy.console.uploads import UPLOAD_TYPE, read_parts
 from proxy.console.visit import Side, Viewer, Visit
 from proxy.errors import DargahError, Forbidden, InvalidInput, NotFound, Unauthenticated, invalid
 from proxy.merchant import Scope
-from proxy.operator_records import Role
-from proxy.session_records import SessionKind
-from proxy.sessions import is_form_token
+from proxy.operators.records import Role
+from proxy.operators.session_records import SessionKind
+from proxy.operators.sessions import is_form_token
 from proxy.web.middleware import MERCHANT_ID
 from proxy.web.parsing import read_body
 from proxy.web.problems import UnsupportedMediaType, problem_of

@@ -10,7 +10,7 @@ import orjson
 from proxy.clock import rfc3339
 from proxy.jalali import english_time, jalali_time, persian_time
 from proxy.merchant import EndpointState, Mode
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 from proxy.payment import Status
 from proxy.persian import latin_toman, persian_digits, persian_toman
 from proxy.records import Entry

@@ -8,8 +8,8 @@ from proxy.console.jobs import Ended, Job, Shows
 from proxy.console.language import LANGUAGES
 from proxy.console.shown import Secret, secrets_page
 from proxy.console.visit import Visit
+from proxy.doctor.findings import Level
 from proxy.errors import InvalidInput, NotFound, invalid
-from proxy.findings import Level
 from proxy.ids import merchant_of_id
 from proxy.merchant import AmountUnit, EndpointState, Merchant, Mode, ReturnMethod, Scope
 from proxy.setup.fields import EVENT_TYPES

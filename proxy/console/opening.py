@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from proxy.config import Settings
+from proxy.config.settings import Settings
+from proxy.config.shown import setting_lines
 from proxy.console.day import Day
 from proxy.console.jobs import Jobs
 from proxy.console.routes import hang
@@ -10,8 +11,7 @@ from proxy.console.services import ConsoleServices
 from proxy.console.visit import Side
 from proxy.gate import Gate
 from proxy.ids import Ids
-from proxy.sessions import Sessions
-from proxy.settings_shown import setting_lines
+from proxy.operators.sessions import Sessions
 from proxy.web.admin_services import AdminServices
 from proxy.web.callers import Callers
 from proxy.web.services import Services

@@ -8,8 +8,8 @@ from proxy.clock import DAY
 from proxy.console.shown import Secret, operator_page
 from proxy.console.visit import Visit
 from proxy.errors import Conflict, InvalidInput, invalid
-from proxy.operator_records import Role
-from proxy.operators import DEFAULT_OVERLAP_SECONDS
+from proxy.operators.operators import DEFAULT_OVERLAP_SECONDS
+from proxy.operators.records import Role
 
 # How many days a token lasts that is not for good.
 DAYS: Final = (1, 7, 30, 90, 365)

@@ -7,12 +7,12 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.bank_file import BadFile, BadRow, Layout, Row, read_rows
 from proxy.console.jobs import Ended, Job, Shows
 from proxy.console.visit import Visit
 from proxy.merchant import Merchant
 from proxy.money import Currency
-from proxy.reconciliation import MAX_ROWS, Found, Line, Outcome, Paid, Period, Reconciliation, whole_days
+from proxy.reconciliation.file import BadFile, BadRow, Layout, Row, read_rows
+from proxy.reconciliation.matching import MAX_ROWS, Found, Line, Outcome, Paid, Period, Reconciliation, whole_days
 from proxy.web.middleware import MERCHANT_ID
 
 UNITS: Final = {"rial": Currency.IRR, "toman": Currency.IRT}

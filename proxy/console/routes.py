@@ -24,7 +24,7 @@ from proxy.console.services import ConsoleServices
 from proxy.console.visit import Side
 from proxy.errors import DargahError, RateLimited, Unauthenticated
 from proxy.merchant import Scope
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 from proxy.web.assets import LASTING_HEADERS
 from proxy.web.callers import Callers, Kind
 

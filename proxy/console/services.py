@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proxy.checkout import Checkout
+from proxy.config.shown import SettingLine
 from proxy.console.day import Day
 from proxy.console.jobs import Jobs
 from proxy.directory import Directory
-from proxy.doctor import Doctor
+from proxy.doctor.doctor import Doctor
 from proxy.gate import Gate
 from proxy.ids import Ids
 from proxy.loops import Tasks
-from proxy.operators import Operators
+from proxy.operators.operators import Operators
+from proxy.operators.sessions import Sessions
 from proxy.ports import Now, Store
 from proxy.redelivery import Redelivery
 from proxy.reviews import Reviews
-from proxy.sessions import Sessions
-from proxy.settings_shown import SettingLine
 from proxy.setup import HttpPolicy, Setup
 from proxy.trial import Trial
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from proxy.console.language import Pair
 from proxy.console.visit import Visit
 from proxy.merchant import Merchant, Token
-from proxy.operator_records import Operator
+from proxy.operators.records import Operator
 
 
 @dataclass(frozen=True, slots=True)

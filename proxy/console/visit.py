@@ -14,9 +14,9 @@ from proxy.console.services import ConsoleServices
 from proxy.errors import NotFound
 from proxy.ids import digest, merchant_of_id
 from proxy.merchant import Endpoint, Scope, Token
-from proxy.operator_records import Role
+from proxy.operators.records import Role
+from proxy.operators.sessions import form_token
 from proxy.payment import Payment
-from proxy.sessions import form_token
 from proxy.web.middleware import MERCHANT_ID, PAYMENT_ID
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from proxy.errors import Conflict
 from proxy.ids import AUDIT, Ids, RandomBytes
 from proxy.merchant import AuditEntry
-from proxy.operator_ports import TokenUses
+from proxy.operators.ports import TokenUses
 from proxy.ports import Now, Registry, Vault
 from proxy.setup.fields import HttpPolicy, Inspection
 

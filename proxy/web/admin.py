@@ -11,8 +11,8 @@ from aiohttp.typedefs import Handler
 from proxy.console import routes as console
 from proxy.errors import DargahError, Forbidden, Unauthenticated
 from proxy.metrics import CONTENT_TYPE
-from proxy.operator_records import Role
-from proxy.operators import Caller
+from proxy.operators.operators import Caller
+from proxy.operators.records import Role
 from proxy.web.admin_backup import AdminBackup
 from proxy.web.admin_objects import findings_object, rotated_object
 from proxy.web.admin_operators import AdminOperators

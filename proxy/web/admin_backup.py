@@ -16,8 +16,8 @@ import orjson
 import structlog
 from aiohttp import web
 
-from proxy.backups import NotAFile, Piece, Whole
-from proxy.operators import Caller
+from proxy.operators.operators import Caller
+from proxy.recovery.backups import NotAFile, Piece, Whole
 from proxy.web.admin_services import AdminServices
 from proxy.web.headers import SECURITY_HEADERS
 

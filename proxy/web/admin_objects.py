@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import rfc3339
-from proxy.findings import Finding, Level
+from proxy.doctor.findings import Finding, Level
 from proxy.merchant import AuditEntry, Merchant, Terminal, Token
 from proxy.setup import Rotated
 from proxy.web.logos import logo_path

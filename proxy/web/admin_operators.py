@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from proxy.audit_chain import INSTALLATION
-from proxy.audit_log import AuditLog, Verified
+from proxy.audit.chain import INSTALLATION
+from proxy.audit.log import AuditLog, Verified
 from proxy.clock import rfc3339
-from proxy.operator_records import Operator
-from proxy.operators import Caller
+from proxy.operators.operators import Caller
+from proxy.operators.records import Operator
 from proxy.web.admin_objects import audit_object, optional_time
 from proxy.web.admin_schemas import AuditQuery, NewOperator, RevokeQuery, RotateToken, VerifyQuery
 from proxy.web.admin_services import AdminServices

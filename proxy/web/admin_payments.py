@@ -8,10 +8,10 @@ from proxy.clock import parse_rfc3339, rfc3339
 from proxy.errors import NotFound
 from proxy.history import read_history
 from proxy.ids import merchant_of_id
-from proxy.operators import Caller
+from proxy.operators.operators import Caller
 from proxy.payment import Payment
 from proxy.records import PaymentFilter
-from proxy.recovery import Recovered
+from proxy.recovery.recovery import Recovered
 from proxy.views import payment_data
 from proxy.web.admin_schemas import AdminPaymentQuery, Recover, Resolve
 from proxy.web.admin_services import AdminServices

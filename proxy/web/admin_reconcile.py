@@ -7,8 +7,8 @@ from pydantic import Field
 
 from proxy.clock import parse_rfc3339, rfc3339
 from proxy.merchant import Mode
-from proxy.operators import Caller
-from proxy.reconciliation import MAX_PAGE, MAX_ROWS, Found, Line, Outcome, Paid, Period, Reconciliation
+from proxy.operators.operators import Caller
+from proxy.reconciliation.matching import MAX_PAGE, MAX_ROWS, Found, Line, Outcome, Paid, Period, Reconciliation
 from proxy.web.admin_schemas import ModeName, Number, Text, Time
 from proxy.web.admin_services import AdminServices
 from proxy.web.answers import json_answer

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import parse_rfc3339
 from proxy.facts import Decision
 from proxy.ids import merchant_of_id
@@ -20,7 +20,7 @@ from proxy.merchant import (
     ReturnMethod,
     Scope,
 )
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 from proxy.setup.tokens import DEFAULT_OVERLAP_SECONDS, LONGEST_OVERLAP_SECONDS
 from proxy.web.field_errors import refuse
 from proxy.web.schemas import Cursor, Input, PageQuery, PaymentQuery, Url, free_text

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from proxy.backups import Backups
-from proxy.doctor import Doctor
+from proxy.doctor.doctor import Doctor
 from proxy.ids import RandomBytes
 from proxy.loops import Tasks
 from proxy.metrics import Metrics
-from proxy.operators import Operators
+from proxy.operators.operators import Operators
 from proxy.ports import Store
-from proxy.recovery import Recovery
+from proxy.recovery.backups import Backups
+from proxy.recovery.recovery import Recovery
 from proxy.reviews import Reviews
 from proxy.setup import Setup
 from proxy.web.callers import Callers, unlimited

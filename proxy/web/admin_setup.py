@@ -6,7 +6,7 @@ from aiohttp import web
 
 from proxy.errors import NotFound
 from proxy.ids import merchant_of_id
-from proxy.operators import Caller
+from proxy.operators.operators import Caller
 from proxy.setup import EndpointChanges, MerchantChanges, MerchantLooks, TerminalChanges
 from proxy.web.admin_objects import merchant_object, terminal_object, token_object
 from proxy.web.admin_schemas import (

@@ -17,7 +17,7 @@ from structlog.contextvars import bind_contextvars
 
 from proxy.errors import DargahError
 from proxy.ids import RandomBytes
-from proxy.tracing import CURRENT, Span, parse
+from proxy.telemetry.tracing import CURRENT, Span, parse
 from proxy.web.callers import Call, Callers
 from proxy.web.headers import RATE_LIMIT
 from proxy.web.parsing import MAX_BODY_BYTES

@@ -8,8 +8,8 @@ from proxy.clock import rfc3339
 from proxy.errors import invalid
 from proxy.ids import Ids
 from proxy.merchant import Merchant, Scope, origin_of
-from proxy.session_records import SessionKind
-from proxy.sessions import Sessions
+from proxy.operators.session_records import SessionKind
+from proxy.operators.sessions import Sessions
 from proxy.web.answers import json_answer
 from proxy.web.auth import authorize
 from proxy.web.parsing import read_optional_object, validated

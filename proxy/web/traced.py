@@ -7,8 +7,8 @@ from aiohttp import web
 
 from proxy.errors import DargahError
 from proxy.ids import merchant_of_id, merchant_of_link
-from proxy.traced import current
-from proxy.tracing import Kind, Span, Tracer, Traces
+from proxy.telemetry.traced import current
+from proxy.telemetry.tracing import Kind, Span, Tracer, Traces
 
 # Probes and scrapes come every few seconds and are nobody's story.
 UNTRACED: Final = frozenset({"/healthz", "/readyz", "/metrics"})

@@ -14,8 +14,8 @@ from adapters.raw_server import RawServer, answer
 from proxy.adapters.connector import tls_context
 from proxy.adapters.gateway import HttpGateway
 from proxy.app import running
-from proxy.config import Settings, SettingsError
-from proxy.config_wire import OwnAuthority, parse_authorities
+from proxy.config.settings import Settings, SettingsError
+from proxy.config.wire import OwnAuthority, parse_authorities
 from proxy.facts import CheckUnknown, InvoiceIssued, RequestUnknown
 from proxy.records import Account
 

@@ -14,7 +14,7 @@ from web.lab import API_KEY, TEST_API_KEY, HandClock, Lab
 
 from proxy.app import Outside, running
 from proxy.clock import parse_rfc3339
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.simulator.app import create_app
 from proxy.simulator.ledger import Terminal
 

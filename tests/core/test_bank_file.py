@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.bank_cells import read_amount, read_code, read_time
-from proxy.bank_file import BadFile, BadRow, Layout, Row, Skipped, read_rows
 from proxy.jalali import Jalali, jalali_time, tehran_midnight
 from proxy.money import Currency
 from proxy.persian import persian_digits, persian_number
+from proxy.reconciliation.cells import read_amount, read_code, read_time
+from proxy.reconciliation.file import BadFile, BadRow, Layout, Row, Skipped, read_rows
 
 RIALS = Layout(currency=Currency.IRR)
 AT = tehran_midnight(date(2026, 11, 24))

@@ -23,9 +23,9 @@ HARMLESS = {
     "cli/backup.py: _line(answer).get('sha256') != digest.hexdigest()": "of a file's bytes, which the operator has",
     "cli/shop.py: ' ' in token": "the same",
     "cli/verifying.py: digest != content_digest(body)": "of a body that the caller has",
-    "config_values.py: name in tokens": "of operators' names",
-    "config_values.py: token in tokens.values()": "of settings, when they are read",
-    "operators.py: token_kind(text) != 'op'": "of what stands in front of a token",
+    "config/values.py: name in tokens": "of operators' names",
+    "config/values.py: token in tokens.values()": "of settings, when they are read",
+    "operators/operators.py: token_kind(text) != 'op'": "of what stands in front of a token",
     "setup/terminals.py: name == API_KEY": "of a field's name",
     "web/endpoint_objects.py: V1A in endpoint.signatures": "of a scheme's name",
 }

@@ -9,7 +9,7 @@ import pytest
 from proxy.directory import MAX_AGE_SECONDS
 from proxy.ids import TOKEN_PATTERN
 from proxy.merchant import Scope
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "security.md").read_text("utf-8")

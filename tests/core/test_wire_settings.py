@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from proxy.config import Settings
-from proxy.config_wire import WireSettings
+from proxy.config.settings import Settings
+from proxy.config.wire import WireSettings
 from proxy.web import parsing, server
 from proxy.web.headers import SECURITY_HEADERS
 

@@ -15,8 +15,8 @@ from e2e.playground import OPERATOR_TOKEN, Shop, playground, server
 from deploy import tools
 from deploy.dockerfile import REPOSITORY
 from proxy.adapters.vault import KeyRing
-from proxy.config import Settings
-from proxy.config_values import parse_admin_tokens
+from proxy.config.settings import Settings
+from proxy.config.values import parse_admin_tokens
 from proxy.simulator.app import create_app
 from proxy.simulator.ledger import Terminal
 

@@ -9,7 +9,7 @@ import yaml
 
 from deploy import tools
 from deploy.dockerfile import REPOSITORY
-from proxy.config import Settings, load
+from proxy.config.settings import Settings, load
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
 OVERLAYS = ("single", "replicas", "sidecar")

@@ -4,7 +4,7 @@ import re
 
 from deploy import tools
 from deploy.dockerfile import REPOSITORY
-from proxy.config import Settings
+from proxy.config.settings import Settings
 
 UNIT = REPOSITORY / "deploy" / "systemd" / "dargah.service"
 MAX_EXPOSURE = 2.0

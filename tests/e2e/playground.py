@@ -17,7 +17,7 @@ from databases.places import database_in
 from standardwebhooks import Webhook
 
 from proxy.app import Dargah, Outside, running
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.merchant import Mode
 from proxy.simulator.app import create_app
 from proxy.simulator.ledger import ReturnMethod, Terminal

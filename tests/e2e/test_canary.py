@@ -11,7 +11,7 @@ from databases.server import Databases
 
 from e2e.canary import Canaries, Leak, forms
 from e2e.canary_story import API_KEY, DATABASE_PASSWORD, OPERATOR_TOKEN, begun, everything, pay, set_up
-from proxy.config import Settings
+from proxy.config.settings import Settings
 
 # Where each secret setting has its canary; a new setting that holds a secret fails here until it has one.
 SETTINGS = {

@@ -12,10 +12,10 @@ from operators.command import Cli
 from e2e.playground import OPERATOR_TOKEN, Shop, playground, server
 from proxy.adapters.prober import HttpProber
 from proxy.app import Dargah
-from proxy.doctor_merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
+from proxy.doctor.findings import Level
+from proxy.doctor.gateway import key_finding, return_host_finding
+from proxy.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
 from proxy.facts import CheckUnknown, NotPaid
-from proxy.findings import Level
-from proxy.gateway_findings import key_finding, return_host_finding
 from proxy.merchant import Mode, Scope
 from proxy.records import Seen
 

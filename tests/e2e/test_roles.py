@@ -14,7 +14,7 @@ from operators.command import Cli
 from e2e.playground import OPERATOR_TOKEN, Shop, gateway, open_shop, receiver, settings
 from e2e.process import Process
 from proxy.app import running
-from proxy.config import SettingsError, load
+from proxy.config.settings import SettingsError, load
 from proxy.demo.stage import free_port
 from proxy.roles import ALL, Role, parse_roles
 

@@ -18,12 +18,12 @@ from e2e.playground import API_KEY, OPERATOR_TOKEN, RETURN_ORIGIN, Shop, eventua
 from proxy.adapters.gateway import HttpGateway
 from proxy.adapters.spans import OtelTracer, provider_of
 from proxy.app import Dargah, Outside
-from proxy.config import SettingsError
+from proxy.config.settings import SettingsError
 from proxy.demo.stage import free_port
 from proxy.records import Account
 from proxy.seen import open_tracer
-from proxy.traced import TracedGateway
-from proxy.tracing import CURRENT, Kind, parse
+from proxy.telemetry.traced import TracedGateway
+from proxy.telemetry.tracing import CURRENT, Kind, parse
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"

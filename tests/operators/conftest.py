@@ -16,15 +16,15 @@ from proxy.adapters.prober import HttpProber
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.checkout import Checkout
 from proxy.directory import Directory
-from proxy.doctor import Doctor
-from proxy.doctor_base import Surroundings
+from proxy.doctor.base import Surroundings
+from proxy.doctor.doctor import Doctor
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.loops import Tasks
 from proxy.metrics import Metrics
-from proxy.operators import Operators
+from proxy.operators.operators import Operators
 from proxy.records import Account, Answer, Checked, Outgoing, Requested
-from proxy.recovery import Recovery
+from proxy.recovery.recovery import Recovery
 from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import HttpPolicy, Setup

@@ -13,8 +13,8 @@ import pytest
 from operators.command import Cli
 from operators.conftest import OPERATORS, Admin
 from proxy.adapters.sqlite import SqliteStore
-from proxy.audit_chain import GENESIS, INSTALLATION, START, Break, Fault, Head, Link, end, follow
-from proxy.audit_log import AuditLog, Verified
+from proxy.audit.chain import GENESIS, INSTALLATION, START, Break, Fault, Head, Link, end, follow
+from proxy.audit.log import AuditLog, Verified
 from proxy.setup import Setup
 
 Tampering = Callable[[sqlite3.Connection, str, list[Link]], object]
@@ -176,7 +176,7 @@ async def test_the_first_row_that_is_wrong_is_told(
 async def test_a_long_chain_is_verified_in_batches(
     setup: Setup, store: SqliteStore, admin: Admin, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.audit_log.BATCH", 2)
+    monkeypatch.setattr("proxy.audit.log.BATCH", 2)
     merchant_id = await five_acts(setup, admin)
     links = await links_of(store, merchant_id)
     verified = await AuditLog(store).verify(merchant_id, noted_at=3)

@@ -31,11 +31,11 @@ from operators.conftest import Clock
 from operators.desk import Desk, desk
 from proxy.adapters.sqlite import SqliteStore, copying, open_store
 from proxy.app import running
-from proxy.backups import BackupRunning, Backups
 from proxy.clock import DAY, MINUTE, SECOND, parse_rfc3339, system_now
 from proxy.demo.stage import free_port
-from proxy.rechecks import LAST_WALK, STILL_OPEN, Rechecker
-from proxy.recovery import Recovered
+from proxy.recovery.backups import BackupRunning, Backups
+from proxy.recovery.rechecks import LAST_WALK, STILL_OPEN, Rechecker
+from proxy.recovery.recovery import Recovered
 
 
 @pytest.fixture

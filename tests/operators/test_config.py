@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import SettingsError, load
-from proxy.config_database import PostgresqlUrl
-from proxy.config_values import Address
+from proxy.config.database import PostgresqlUrl
+from proxy.config.settings import SettingsError, load
+from proxy.config.values import Address
 from proxy.setup import HttpPolicy
 
 TOKEN = "operator-token-0123456789abcdef"

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proxy import logs
 from proxy.adapters.vault import generate_line
-from proxy.log_console import ConsoleRenderer
+from proxy.telemetry import logs
+from proxy.telemetry.console import ConsoleRenderer
 
-PROXY = Path(logs.__file__).parent
+PROXY = Path(logs.__file__).parents[1]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 FIELDS = {"timestamp": "2026-11-24T10:00:00.123456Z", "level": "info", "event": "request"}
 

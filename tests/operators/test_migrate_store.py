@@ -22,7 +22,7 @@ from proxy.adapters.sqlite import StoreLocked, open_store
 from proxy.adapters.store.versions import MOVING
 from proxy.app import running
 from proxy.clock import system_now
-from proxy.config import SettingsError
+from proxy.config.settings import SettingsError
 
 OWN = {"schema_versions", "heartbeat"}
 

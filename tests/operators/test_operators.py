@@ -21,8 +21,8 @@ from proxy.directory import MAX_AGE_SECONDS
 from proxy.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from proxy.ids import Ids, digest, merchant_key
 from proxy.last_used import LastUsed
-from proxy.operator_records import Role
-from proxy.operators import Operators
+from proxy.operators.operators import Operators
+from proxy.operators.records import Role
 from proxy.web import admin as admin_routes
 from proxy.web.admin import BASE, METRICS, create_admin_app
 from proxy.web.admin_services import AdminServices
@@ -266,7 +266,7 @@ async def test_a_name_is_one_persons_until_the_token_is_over(operators: Operator
 async def test_there_are_no_more_operators_than_the_limit(
     operators: Operators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.operators.MAX_OPERATORS", 1)
+    monkeypatch.setattr("proxy.operators.operators.MAX_OPERATORS", 1)
     await operators.add("one", Role.READ, actor="sara")
     with pytest.raises(Conflict):
         await operators.add("two", Role.READ, actor="sara")

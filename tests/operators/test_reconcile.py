@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.desk import Desk, desk
-from proxy.bank_file import Layout, Row, read_rows
 from proxy.cli.sheet import Sheet
 from proxy.facts import Captured, Decision, Resolved
 from proxy.money import Currency
 from proxy.payment import Payment, apply
-from proxy.reconciliation import Line, Outcome, explain
+from proxy.reconciliation.file import Layout, Row, read_rows
+from proxy.reconciliation.matching import Line, Outcome, explain
 
 # Wide enough that midnight in Tehran may come while a test runs.
 BEFORE, AFTER = (f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (-2, 2))

@@ -18,7 +18,7 @@ from proxy.clock import DAY, HOUR, MINUTE, SECOND, rfc3339, system_now
 from proxy.errors import InvalidInput, Overloaded
 from proxy.facts import NotPaid
 from proxy.payment import Payment
-from proxy.recovery import AT_ONCE, LONGEST_STEP, Recovery
+from proxy.recovery.recovery import AT_ONCE, LONGEST_STEP, Recovery
 
 
 @pytest.fixture

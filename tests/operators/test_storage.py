@@ -9,7 +9,7 @@ from databases.places import database_in
 from e2e.playground import settings
 
 from proxy.clock import SECOND, system_now
-from proxy.config import SettingsError
+from proxy.config.settings import SettingsError
 from proxy.storage import open_storage
 
 

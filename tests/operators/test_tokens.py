@@ -17,7 +17,7 @@ from proxy.errors import Conflict, InvalidInput, StoreUnavailable, Unauthenticat
 from proxy.ids import NO_MERCHANT, TOKEN_PATTERN, Ids, digest, token_kind
 from proxy.last_used import MAX_NOTED, WRITTEN_EVERY, LastUsed
 from proxy.merchant import AmountUnit, Merchant, Mode, ReturnMethod, Scope, Token
-from proxy.operator_records import Use
+from proxy.operators.records import Use
 from proxy.setup import Setup
 
 

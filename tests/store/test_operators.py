@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.audit_chain import INSTALLATION, Head
-from proxy.audit_log import AuditLog
+from proxy.audit.chain import INSTALLATION, Head
+from proxy.audit.log import AuditLog
 from proxy.clock import MINUTE
 from proxy.errors import Conflict, NotFound
 from proxy.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.merchant import AuditEntry
-from proxy.operator_records import Operator, Role, Use
+from proxy.operators.records import Operator, Role, Use
 from proxy.ports import Store
 from store.records import IDS, MERCHANT_ID, NOW, add_merchant, new_audit, new_token
 

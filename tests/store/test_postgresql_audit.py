@@ -8,7 +8,7 @@ import pytest
 from databases.server import Databases
 
 from proxy.adapters import postgresql
-from proxy.audit_log import AuditLog
+from proxy.audit.log import AuditLog
 from proxy.ports import Store
 from store.records import MERCHANT_ID, NOW, add_merchant, new_audit
 from store.test_operators import installation_audit, new_operator

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from proxy.ports import Store
-from proxy.recheck_records import Recheck
+from proxy.recovery.records import Recheck
 from store import records
 from store.records import MERCHANT_ID, NOW
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import HOUR, MINUTE
 from proxy.errors import Conflict
 from proxy.ids import NO_MERCHANT
+from proxy.operators.session_records import SessionKind
+from proxy.operators.sessions import IDLE, LONGEST, MAX_SESSIONS, Sessions, form_token, is_form_token
 from proxy.ports import Store
-from proxy.session_records import SessionKind
-from proxy.sessions import IDLE, LONGEST, MAX_SESSIONS, Sessions, form_token, is_form_token
 from store.records import IDS, MERCHANT_ID, NOW
 
 OPERATOR, PORTAL, LINK = SessionKind.OPERATOR, SessionKind.PORTAL, SessionKind.LINK

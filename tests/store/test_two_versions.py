@@ -21,7 +21,7 @@ import proxy
 from proxy.adapters.queries import Dialect, load_migrations, load_queries
 from proxy.adapters.store.versions import StoreTooNew, oldest_code
 from proxy.app import running
-from proxy.config import SettingsError
+from proxy.config.settings import SettingsError
 
 PACKAGE = Path(proxy.__file__).parent
 EXPAND = """-- What a later Dargah might add.

@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from web.openapi_check import document
 
-from proxy import logs
+from proxy.telemetry import logs
 
 from .conformance_live import OPERATOR_TOKEN, THANKS, Live, live
 from .machine import profile

@@ -7,10 +7,10 @@ from typing import Any, Final
 from store.records import IDS, MERCHANT_ID, NOW, new_audit, new_token
 
 from proxy.adapters.sqlite import SqliteStore
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.merchant import AuditEntry
-from proxy.operator_records import Operator, Role, Use
+from proxy.operators.records import Operator, Role, Use
 
 Act = Callable[[], Awaitable[Any]]
 Prepare = Callable[[SqliteStore], Awaitable[Act]]

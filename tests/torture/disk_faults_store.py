@@ -15,7 +15,7 @@ from typing import Any, Final
 from store.records import NOW
 
 from proxy.adapters.sqlite import SqliteStore, open_store
-from proxy.audit_log import AuditLog
+from proxy.audit.log import AuditLog
 from proxy.errors import StoreUnavailable
 from proxy.payment import Payment
 

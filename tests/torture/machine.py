@@ -13,7 +13,7 @@ import click
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from proxy import logs
+from proxy.telemetry import logs
 
 from .machine_ground import Ground, ground
 from .machine_rules import Trade

@@ -18,8 +18,8 @@ from typing import Final
 import click
 import uvloop
 
-from proxy import logs
 from proxy.delivery import LEASE as DELIVERY_LEASE
+from proxy.telemetry import logs
 from proxy.watcher import LEASE as WATCH_LEASE
 
 from .replicas_audit import audit_database

@@ -20,7 +20,7 @@ import click
 import uvloop
 from e2e.process import Process
 
-from proxy import logs
+from proxy.telemetry import logs
 
 from .sigkill_audit import Findings, audit
 from .sigkill_load import Load, Shown

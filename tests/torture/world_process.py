@@ -12,7 +12,7 @@ from proxy.directory import Directory
 from proxy.gate import Gate, GateLimits
 from proxy.ids import Ids
 from proxy.ports import Gateway, Sender, Store
-from proxy.recovery import Recovery
+from proxy.recovery.recovery import Recovery
 from proxy.reviews import Reviews
 from proxy.settlement import Settlement
 from proxy.setup import Setup

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestServer
 from databases.places import database_in
 
 from proxy.app import Outside, running
-from proxy.config import Settings
+from proxy.config.settings import Settings
 from proxy.simulator.app import create_app
 from proxy.simulator.ledger import Terminal
 from web.lab import API_KEY, TEST_API_KEY, HandClock, Lab

@@ -12,7 +12,7 @@ from proxy.console.routes import OPEN, ROUTES, hang
 from proxy.console.services import ConsoleServices
 from proxy.console.visit import Side
 from proxy.merchant import ALL_SCOPES, Scope
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 from proxy.web.callers import unlimited
 from web.browsing import OPERATOR_TOKEN, Browser, console, operator, portal
 from web.lab import ORIGIN, Answer, Lab

@@ -10,7 +10,7 @@ from proxy.clock import DAY
 from proxy.console.uploads import read_parts
 from proxy.errors import InvalidInput
 from proxy.images import MAX_BYTES
-from proxy.operator_records import Role
+from proxy.operators.records import Role
 from web.browsing import console, operator, words
 from web.lab import Lab
 

@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import structlog
 from structlog.contextvars import bind_contextvars
-from proxy import logs
+from proxy.telemetry import logs
 
 def call(api_key):
     raise RuntimeError("inside")
@@ -33,7 +33,7 @@ def test_a_traceback_shows_no_values(form: str) -> None:
 
 LIBRARY = """
 import logging
-from proxy import logs
+from proxy.telemetry import logs
 
 logs.configure("info", FORM)
 try:

@@ -6,7 +6,7 @@ from typing import cast
 from proxy.adapters.store.parts import StoreParts
 from proxy.adapters.store.registry_rows import audit_of, audit_row
 from proxy.adapters.store.transaction import Row, Transaction
-from proxy.audit_chain import GENESIS, Head, Link
+from proxy.audit.chain import GENESIS, Head, Link
 from proxy.merchant import AuditEntry
 
 # Later than every entry: the page before the first one.

@@ -7,11 +7,11 @@ from proxy.adapters.store.audit import write_audit
 from proxy.adapters.store.parts import LIST_LIMIT, StoreParts
 from proxy.adapters.store.registry_rows import token_row
 from proxy.adapters.store.transaction import Row, Transaction
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import MINUTE
 from proxy.errors import Conflict, NotFound
 from proxy.merchant import AuditEntry, Token
-from proxy.operator_records import Operator, Role, Use
+from proxy.operators.records import Operator, Role, Use
 
 # Between two notes of one token's use: to a minute is what anybody asks of it.
 NOTED_EVERY: Final = MINUTE

@@ -5,7 +5,7 @@ from typing import Final
 
 from proxy.adapters.store.parts import StoreParts
 from proxy.adapters.store.transaction import Transaction
-from proxy.recheck_records import Recheck
+from proxy.recovery.records import Recheck
 
 # More events than a merchant has in a window that was lost, and few enough to be gone through a billion times.
 SKIPPED_NUMBERS: Final = 1_000_000

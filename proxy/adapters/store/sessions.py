@@ -3,7 +3,7 @@
 from proxy.adapters.store.parts import StoreParts
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import Conflict
-from proxy.session_records import Session, SessionKind
+from proxy.operators.session_records import Session, SessionKind
 
 
 class StoreSessions(StoreParts):

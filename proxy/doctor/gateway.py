@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.doctor.findings import Finding, fine, problem, warning
 from proxy.facts import CheckFact, CheckUnknown
-from proxy.findings import Finding, fine, problem, warning
 
 UNKNOWN_INVOICE: Final = 200
 _SET_KEY: Final = (

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from proxy.clock import DAY
-from proxy.config_database import Database
+from proxy.config.database import Database
 from proxy.directory import Directory
-from proxy.findings import Finding, fine, problem, warning
+from proxy.doctor.findings import Finding, fine, problem, warning
 from proxy.ids import Ids
 from proxy.ports import Gateway, Now, Prober, Store
 from proxy.trial import Trial

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.audit_chain import INSTALLATION, START, Break, Fault, Head, Link, end, follow
-from proxy.operator_ports import AuditChains
+from proxy.audit.chain import INSTALLATION, START, Break, Fault, Head, Link, end, follow
+from proxy.operators.ports import AuditChains
 
 BATCH: Final = 1000
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from proxy.bank_cells import plain, read_amount, read_code, read_time
-from proxy.bank_headings import AMOUNT, CODE, DATE, TIME, TOTALS, currency_of, normal
 from proxy.money import Currency
+from proxy.reconciliation.cells import plain, read_amount, read_code, read_time
+from proxy.reconciliation.headings import AMOUNT, CODE, DATE, TIME, TOTALS, currency_of, normal
 
 MAX_ROWS: Final = 5_000_000
 # Banks write their name, the account and the period above the table.

@@ -5,11 +5,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.clock import SECOND
-from proxy.doctor_base import Base, each, in_time
+from proxy.doctor.base import Base, each, in_time
+from proxy.doctor.findings import Finding, fine, problem, warning
+from proxy.doctor.gateway import key_finding, refused_finding, return_host_finding
 from proxy.errors import DargahError, NotFound, VaultError
 from proxy.facts import CheckUnknown
-from proxy.findings import Finding, fine, problem, warning
-from proxy.gateway_findings import key_finding, refused_finding, return_host_finding
 from proxy.merchant import Endpoint, EndpointState, Merchant, Scope, Terminal
 from proxy.payment import Payment, Status
 from proxy.records import Checked, PaymentFilter, Seen

@@ -14,8 +14,9 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.config_database import DatabaseSettings
-from proxy.config_values import (
+from proxy.config.database import DatabaseSettings
+from proxy.config.secret_files import SecretFileError, read_secret_file, secret_files
+from proxy.config.values import (
     Address,
     AdminTokens,
     parse_address,
@@ -23,9 +24,8 @@ from proxy.config_values import (
     parse_public_url,
     parse_webhook_allow,
 )
-from proxy.config_wire import WireSettings
+from proxy.config.wire import WireSettings
 from proxy.roles import ALL, Role, check_alone, parse_roles
-from proxy.secret_files import SecretFileError, read_secret_file, secret_files
 from proxy.setup import HttpPolicy
 
 PREFIX: Final = "DARGAH_"

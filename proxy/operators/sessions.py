@@ -9,11 +9,11 @@ import hmac
 import re
 from typing import Final
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import HOUR, MINUTE
 from proxy.ids import MERCHANT, NO_MERCHANT, Ids, digest, merchant_key
+from proxy.operators.session_records import Session, SessionKind, SessionRows
 from proxy.ports import Now
-from proxy.session_records import Session, SessionKind, SessionRows
 
 IDLE: Final = 30 * MINUTE
 LONGEST: Final = {SessionKind.OPERATOR: 12 * HOUR, SessionKind.PORTAL: 8 * HOUR, SessionKind.LINK: 5 * MINUTE}

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from proxy.config import PREFIX, Settings
+from proxy.config.settings import PREFIX, Settings
 
 _SECRET = "(set)"  # noqa: S105  what is shown instead of one
 

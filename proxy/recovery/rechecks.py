@@ -11,8 +11,8 @@ import structlog
 
 from proxy.clock import DAY, MINUTE, SECOND
 from proxy.ports import Now
-from proxy.recheck_records import Recheck, Rechecks
-from proxy.recovery import LONGEST_BACK, Recovered
+from proxy.recovery.records import Recheck, Rechecks
+from proxy.recovery.recovery import LONGEST_BACK, Recovered
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ import orjson
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from proxy.log_console import ConsoleRenderer
+from proxy.telemetry.console import ConsoleRenderer
 
 ALLOWED: Final = frozenset(
     {

@@ -10,8 +10,8 @@ from proxy.facts import answered
 from proxy.payment import Payment
 from proxy.ports import Gateway, Sender
 from proxy.records import Account, Answer, Checked, Outgoing, Requested
+from proxy.telemetry.tracing import CURRENT, Kind, Span, Tracer, Traces
 from proxy.timeline import OUTCOMES
-from proxy.tracing import CURRENT, Kind, Span, Tracer, Traces
 from proxy.watch import Watch
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from proxy.doctor_merchant import MerchantCheckUp
+from proxy.doctor.findings import Finding, Level, fine, problem, warning
+from proxy.doctor.merchant import MerchantCheckUp
 from proxy.errors import StoreUnavailable
-from proxy.findings import Finding, Level, fine, problem, warning
 
 LEAST_FREE_BYTES: Final = 2**30
 _DISK: Final = ("Look at the disk: space, permissions, health.", "دیسک را ببینید: جا، دسترسی، سلامت.")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from proxy.audit_chain import Head, Link
+from proxy.audit.chain import Head, Link
 from proxy.merchant import AuditEntry, Token
-from proxy.operator_records import Operator, Use
+from proxy.operators.records import Operator, Use
 
 
 class AuditChains(Protocol):

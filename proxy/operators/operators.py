@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from proxy.audit_chain import INSTALLATION
+from proxy.audit.chain import INSTALLATION
 from proxy.clock import DAY, SECOND
 from proxy.directory import MAX_AGE_SECONDS
 from proxy.errors import Conflict, Unauthenticated, invalid
 from proxy.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
 from proxy.merchant import AuditEntry
-from proxy.operator_ports import AuditChains, OperatorRows
-from proxy.operator_records import Operator, Role
+from proxy.operators.ports import AuditChains, OperatorRows
+from proxy.operators.records import Operator, Role
 from proxy.ports import Now
 
 MAX_OPERATORS: Final = 200

@@ -1,0 +1,1 @@
+"""Who runs Dargah: operators, their roles, and the sessions of their browsers."""

@@ -1,0 +1,1 @@
+"""A bank's or gateway's settlement file held against the payments."""

@@ -1,0 +1,1 @@
+"""After an outage or a restore: nothing that was paid meanwhile is missed."""
