@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from proxy.clock import rfc3339
+from proxy.delivery_ports import Deliveries
 from proxy.payment import Payment
-from proxy.ports import Deliveries, Payments
+from proxy.ports import Payments
 from proxy.records import Attempt, Delivery, Entry, EventFilter, StoredEvent
 
 MAX_ENTRIES: Final = 1000

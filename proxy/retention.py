@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 
 from proxy.clock import DAY, SECOND
+from proxy.delivery_ports import Retention as RetentionStore
 from proxy.delivery_records import Swept
 from proxy.ports import Now
-from proxy.ports import Retention as RetentionStore
 
 log = structlog.get_logger()
 
