@@ -1,5 +1,6 @@
 """The short form of the schemathesis stage; `python -m tests.torture.conformance` is the long one."""
 
+import pytest
 from web.openapi_check import operations
 
 from .conformance import campaign, unanswered
@@ -8,6 +9,8 @@ from .test_simulation import first_seed
 EXAMPLES = 3
 
 
+# It calls every operation, one after the other: on a busy machine that takes a while.
+@pytest.mark.timeout(300)
 def test_no_answer_of_a_live_port_is_outside_the_document() -> None:
     seed = first_seed()
     told = campaign(seed, EXAMPLES)
