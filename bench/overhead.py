@@ -38,11 +38,11 @@ SHORT: Final = Counts(rounds=1, requests={1: 20, 64: 100}, warm_up=70)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to ask for an invoice."""
+    """One way to ask for an invoice. `orders` gives new ones each time: a create that was seen before is only told again."""
 
     name: str
     url: str
-    make: load.Make
+    orders: Callable[[], load.Make]
     expect: int
 
 
@@ -64,9 +64,9 @@ async def ways(cores: Cores) -> AsyncIterator[Sequence[Way]]:
             plugin = ("--merchant", server.merchant_id, "--storefront", "drop-in", "--scope", "facade")
             token = (await stage.json("token", "create", *plugin))["token"]
             yield (
-                Way(DIRECT, gateway.url, form(API_KEY), 200),
-                Way(API, server.url, creates(server.token, b"https://shop.example/back"), 201),
-                Way(DROP_IN, server.url, form(token), 200),
+                Way(DIRECT, gateway.url, lambda: form(API_KEY), 200),
+                Way(API, server.url, lambda: creates(server.token, b"https://shop.example/back"), 201),
+                Way(DROP_IN, server.url, lambda: form(token), 200),
             )
 
 
@@ -76,7 +76,7 @@ async def turn(way: Way, requests: int, connections: int) -> load.Load:
         if way.expect == 200 and b'"status":1' not in body.replace(b" ", b""):
             raise SystemExit(f"{way.name} answered {body.decode()}: not a measurement")
 
-    return answered(await load.closed(way.url, way.make, requests, connections, way.expect, heard), way.name)
+    return answered(await load.closed(way.url, way.orders(), requests, connections, way.expect, heard), way.name)
 
 
 async def measure(cores: Cores, counts: Counts) -> Result:
