@@ -6,7 +6,7 @@ Dargah has core 0 to itself; the gateway simulator, which keeps a ledger, and th
 
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,7 +38,7 @@ SHORT: Final = Counts(rounds=1, requests={1: 20, 64: 100}, warm_up=70)
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to ask for an invoice. `orders` gives new ones each time: a create that was seen before is only told again."""
+    """One way to ask for an invoice. `orders` makes new ones for each turn: one that was seen is only told again."""
 
     name: str
     url: str
