@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver
 
+from bench.lives import changed
 from proxy.adapters.guard import Guard
 from proxy.adapters.sender import TOTAL_SECONDS, HttpSender
 from proxy.adapters.sqlite import open_store
@@ -21,17 +22,15 @@ from proxy.clock import MINUTE, system_now
 from proxy.delivery import Delivery
 from proxy.directory import Directory
 from proxy.facts import RequestRefused
-from proxy.ids import EVENT, PAYMENT, TERMINAL, Ids
+from proxy.ids import PAYMENT, TERMINAL, Ids
 from proxy.loops import Repeater
 from proxy.merchant import Endpoint, Mode
 from proxy.money import Currency
-from proxy.payment import Payment, apply
+from proxy.payment import Payment
 from proxy.ports import Sender
 from proxy.records import Answer, Change, Intent, Outgoing
 from proxy.setup import HttpPolicy, Setup
-from proxy.views import payment_data
 from proxy.watch import begin
-from proxy.webhook import Event
 
 IDS = Ids(os.urandom)
 AT_ONCE = 512
@@ -60,21 +59,7 @@ def new_payment(merchant_id: str, number: int) -> Payment:
 
 def refused(before: Payment) -> Change:
     """The gateway refused: the one step that brings an event out of a payment that was just created."""
-    now = system_now()
-    after, types = apply(before, RequestRefused(101), now)
-    events = [
-        Event(
-            IDS.record(EVENT, before.merchant_id, now),
-            before.merchant_id,
-            before.storefront,
-            kind.value,
-            before.id,
-            now,
-            payment_data(after),
-        )
-        for kind in types
-    ]
-    return Change(before, after, events, watch=None)
+    return changed(before, RequestRefused(101), system_now(), watch=None)
 
 
 class Timed:
