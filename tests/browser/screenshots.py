@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from playwright.async_api import Browser, FloatRect, Page
 
-from browser.chromium import PHONE, chromium, path, reading
-from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, ConsolePage, enter_portal, log_in, office
+from browser.chromium import PHONE, Reader, chromium, path, reading
+from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, ConsolePage, Office, enter_portal, log_in, office
 from browser.stage import Stage, staged
 from browser.states import STATES, State
 
@@ -61,32 +61,27 @@ def customer_shot(state: State) -> Shot:
 
 def console_shot(console_page: ConsolePage) -> Shot:
     """One of the console's pages, on a desk."""
-
-    @asynccontextmanager
-    async def open_page(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
-        options = {"locale": LANGUAGES[language], "color_scheme": scheme, "viewport": WIDE}
-        async with office(stage) as made, reading(browser, **options) as reader:
-            await log_in(reader, made)
-            await reader.open(made.console + console_page.path(made))
-            await reader.page.evaluate("document.fonts.ready.then(() => true)")
-            yield reader.page
-
-    return Shot(f"console-{console_page.name}", open_page)
+    return _desk_shot("console", console_page, log_in)
 
 
 def portal_shot(portal_page: ConsolePage) -> Shot:
     """One of the pages as a merchant sees it."""
+    return _desk_shot("portal", portal_page, enter_portal)
+
+
+def _desk_shot(face: str, page: ConsolePage, enter: Callable[[Reader, Office], Awaitable[object]]) -> Shot:
+    """A page of a face that somebody has to enter first."""
 
     @asynccontextmanager
     async def open_page(stage: Stage, browser: Browser, language: str, scheme: str) -> AsyncIterator[Page]:
         options = {"locale": LANGUAGES[language], "color_scheme": scheme, "viewport": WIDE}
         async with office(stage) as made, reading(browser, **options) as reader:
-            await enter_portal(reader, made)
-            await reader.open(made.portal + portal_page.path(made))
+            await enter(reader, made)
+            await reader.open(getattr(made, face) + page.path(made))
             await reader.page.evaluate("document.fonts.ready.then(() => true)")
             yield reader.page
 
-    return Shot(f"portal-{portal_page.name}", open_page)
+    return Shot(f"{face}-{page.name}", open_page)
 
 
 @asynccontextmanager
