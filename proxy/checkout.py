@@ -1,7 +1,6 @@
 """From the storefront's order to the gateway and back: create, open the pay link, return, and check on demand."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -19,6 +18,7 @@ from proxy.errors import (
     Unavailable,
 )
 from proxy.facts import CheckFact, CheckUnknown, RequestUnknown, answered
+from proxy.frozen import dataclass
 from proxy.gate import Gate
 from proxy.ids import Ids, merchant_of_link
 from proxy.merchant import ReturnMethod, Terminal, Token

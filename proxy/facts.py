@@ -3,8 +3,9 @@
 What a customer's return says is not among them: it only says "check now".
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from proxy.frozen import dataclass
 
 
 class Decision(StrEnum):

@@ -11,7 +11,7 @@ something, from every state; nothing overturns a stored success.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
@@ -29,6 +29,7 @@ from proxy.facts import (
     Resolved,
     TimeUp,
 )
+from proxy.frozen import dataclass
 from proxy.merchant import Mode, ReturnMethod
 from proxy.money import Currency
 

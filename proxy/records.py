@@ -1,10 +1,11 @@
 """What crosses a port: the rows, claims and answers that the use-cases and the adapters hand to each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from proxy.facts import CheckFact, RequestFact
+from proxy.frozen import dataclass
 from proxy.merchant import AuditEntry, Endpoint, Mode
 from proxy.payment import Payment, Status
 from proxy.verdict import Verdict

@@ -5,12 +5,13 @@ them racing yield one event.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from proxy import ids, watch
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion, StoreUnavailable
 from proxy.facts import Captured, Fact, InvoiceIssued, RequestUnknown
+from proxy.frozen import dataclass
 from proxy.ids import Ids
 from proxy.merchant import AuditEntry
 from proxy.payment import EventType, Payment, Status, apply

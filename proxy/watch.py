@@ -4,11 +4,11 @@ The watch starts when the pay link exists, not at the return, and its end is cou
 gateway that is down for days does not end it.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.clock import HOUR, MINUTE, SECOND
 from proxy.facts import Canceled, Fact, InvoiceIssued, NotPaid
+from proxy.frozen import dataclass
 from proxy.payment import Payment, Status
 
 # After a return or an unclear answer: how long after the last call.

@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
@@ -14,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from proxy.clock import HOUR, MINUTE, SECOND, rfc3339
+from proxy.frozen import dataclass
 from proxy.merchant import Mode
 
 MAX_BODY_BYTES: Final = 20_000

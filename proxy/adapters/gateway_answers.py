@@ -6,7 +6,6 @@ Only an answer that says exactly one thing is a fact; everything else leaves the
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,6 +21,7 @@ from proxy.facts import (
     RequestRefused,
     RequestUnknown,
 )
+from proxy.frozen import dataclass
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_KEY_CHARS: Final = 200

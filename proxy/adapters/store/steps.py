@@ -1,10 +1,10 @@
 """Steps on their way through a lane: what is shared between them, and what came of each."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from proxy.adapters.store.transaction import Step, Transaction
+from proxy.frozen import dataclass
 
 T = TypeVar("T")
 
