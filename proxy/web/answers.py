@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from proxy.records import Reply
 from proxy.web.headers import SECURITY_HEADERS
 from proxy.web.problems import PROBLEM_TYPE
+from proxy.web.whole import WholeResponse
 
 JSON_TYPE: Final = "application/json"
 _JSON_HEADERS: Final = CIMultiDict({**SECURITY_HEADERS, "Content-Type": JSON_TYPE})
@@ -17,13 +18,13 @@ _PROBLEM_HEADERS: Final = CIMultiDict({**SECURITY_HEADERS, "Content-Type": PROBL
 
 
 def json_answer(value: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(value), headers=_JSON_HEADERS.copy())
+    return WholeResponse(status=status, body=orjson.dumps(value), headers=_JSON_HEADERS)
 
 
 def reply_answer(reply: Reply) -> web.Response:
     """A stored reply, byte for byte."""
     headers = _JSON_HEADERS if reply.status < 400 else _PROBLEM_HEADERS  # noqa: PLR2004  the HTTP class
-    return web.Response(status=reply.status, body=reply.body, headers=headers.copy())
+    return WholeResponse(status=reply.status, body=reply.body, headers=headers)
 
 
 def page_answer(request: web.Request, rows: Sequence[Any], next_cursor: str | None, **more: Any) -> web.Response:

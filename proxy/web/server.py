@@ -28,6 +28,7 @@ from proxy.web.problems import (
     problem_of,
     problem_response,
 )
+from proxy.web.ways import prepared
 
 log = structlog.get_logger()
 
@@ -187,7 +188,11 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         options = {name: value for name, value in self._kwargs.items() if name != "handler_cancellation"}
         return Server(
-            made.request_handler, self._door, self._head_seconds, request_factory=made.request_factory, **options
+            cast("Handler", prepared(self.app)),
+            self._door,
+            self._head_seconds,
+            request_factory=made.request_factory,
+            **options,
         )
 
 
