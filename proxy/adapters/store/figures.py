@@ -15,6 +15,7 @@ from proxy.invariants import (
     PAID_UNTOLD,
     PENDING_UNWATCHED,
 )
+from proxy.lookups import id_at, place_at
 
 AUDITED_PER_MERCHANT: Final = 100
 _STATUSES: Final = ("created", "pending", "needs_review")
@@ -48,7 +49,8 @@ class StoreFigures(StoreParts):
             merchants = await _merchants(transaction, after, limit)
             found = Counter[str]()
             for merchant_id in merchants:
-                span = (merchant_id, since, AUDITED_PER_MERCHANT)
+                # By their ids, which an index has: what is older is not even read.
+                span = (merchant_id, id_at(merchant_id, place_at(since)), AUDITED_PER_MERCHANT)
                 found.update(dict(zip(_OF_PAID, await _one(transaction, "audit_paid", span), strict=True)))
                 found[PENDING_UNWATCHED] += (await _one(transaction, "audit_pending", span))[0]
                 found[EVENT_UNNUMBERED] += (await _one(transaction, "audit_numbers", (merchant_id,)))[0]

@@ -39,8 +39,8 @@ SELECT count(*) FROM (SELECT 1 FROM watches WHERE due_at > 0 LIMIT $1) AS counte
 SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE due_at IS NOT NULL AND merchant_id > '' LIMIT $1) AS counted;
 
 -- name: audit_paid
--- Of a merchant's newest paid payments created since a time: whose bank_code or order is not theirs, whose amount is
--- another than was captured, of which no check is noted, and of which no event tells.
+-- Of a merchant's newest paid payments after an id: whose bank_code or order is not theirs, whose amount is another
+-- than was captured, of which no check is noted, and of which no event tells.
 SELECT
     coalesce(sum(CASE WHEN b.payment_id = paid.id AND o.payment_id = paid.id THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN paid.captured_rials = paid.amount_rials THEN 0 ELSE 1 END), 0),
@@ -53,21 +53,20 @@ SELECT
         WHERE e.merchant_id = paid.merchant_id AND e.payment_id = paid.id AND e.type = 'payment.paid'
     ) THEN 0 ELSE 1 END), 0)
 FROM (
-    SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code, created_at
-    FROM payments WHERE merchant_id = $1 AND status = 'paid' ORDER BY id DESC LIMIT $3
+    SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code
+    FROM payments WHERE merchant_id = $1 AND status = 'paid' AND id > $2 ORDER BY id DESC LIMIT $3
 ) AS paid
 LEFT JOIN bank_codes AS b ON b.merchant_id = paid.merchant_id AND b.bank_code = paid.bank_code
 LEFT JOIN paid_orders AS o ON o.merchant_id = paid.merchant_id AND o.storefront = paid.storefront AND o.mode = paid.mode
-    AND o.order_id = paid.order_id
-WHERE paid.created_at >= $2;
+    AND o.order_id = paid.order_id;
 
 -- name: audit_pending
--- How many of a merchant's newest pending payments, created since a time, nobody watches.
+-- How many of a merchant's newest pending payments after an id nobody watches.
 SELECT count(*) FROM (
-    SELECT merchant_id, id, created_at FROM payments
-    WHERE merchant_id = $1 AND status = 'pending' ORDER BY id DESC LIMIT $3
+    SELECT merchant_id, id FROM payments
+    WHERE merchant_id = $1 AND status = 'pending' AND id > $2 ORDER BY id DESC LIMIT $3
 ) AS pending
-WHERE pending.created_at >= $2 AND NOT EXISTS (
+WHERE NOT EXISTS (
     SELECT 1 FROM watches AS w WHERE w.merchant_id = pending.merchant_id AND w.payment_id = pending.id
 );
 
