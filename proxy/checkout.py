@@ -133,14 +133,18 @@ class Checkout:
 
     async def returned(self, link: str, params: Mapping[str, str]) -> Checkup:
         """What is known once the customer is back. The parameters are noted and believed in nothing."""
-        payment = await self._by_link(link)
-        if not payment.open_invoice_keys() or payment.status is Status.PAID:
-            return Checkup(payment, None)
         now = self._now()
-        read = await self._store.watch(payment.merchant_id, payment.id)
-        plan = watch.hurry(read or watch.begin(payment), now + RETURN_LEASE)
-        noted = timeline.customer_return(payment, now, params)
-        await self._store.transition(Change(payment, payment, entries=(noted,), watch=plan, watch_read=read))
+
+        def noted(payment: Payment, read: Watch | None) -> Change | None:
+            if not payment.open_invoice_keys() or payment.status is Status.PAID:
+                return None
+            entry = timeline.customer_return(payment, now, params)
+            plan = watch.hurry(read or watch.begin(payment), now + RETURN_LEASE)
+            return Change(payment, payment, entries=(entry,), watch=plan, watch_read=read)
+
+        payment, plan = await self._store.note(_merchant_of(link), link, noted)
+        if plan is None:
+            return Checkup(payment, None)
         return await self.check(payment, read=plan, plan=plan)
 
     def gateway_is_down(self, payment: Payment) -> bool:
@@ -215,10 +219,7 @@ class Checkout:
         return Checkup(payment, calls[-1][0])
 
     async def _by_link(self, link: str) -> Payment:
-        merchant_id = merchant_of_link(link)
-        if merchant_id is None:
-            raise NotFound("payment")
-        return await self._store.payment_by_link(merchant_id, link)
+        return await self._store.payment_by_link(_merchant_of(link), link)
 
     def _new_payment(self, token: Token, terminal: Terminal, order: Order, now: int) -> Payment:
         return Payment(
@@ -239,6 +240,13 @@ class Checkout:
             updated_at=now,
             drop_in=order.drop_in,
         )
+
+
+def _merchant_of(link: str) -> str:
+    merchant_id = merchant_of_link(link)
+    if merchant_id is None:
+        raise NotFound("payment")
+    return merchant_id
 
 
 def _replayed(stored: Stored, digest: bytes, now: int) -> Reply | None:

@@ -36,6 +36,8 @@ from proxy.watch import Watch
 Now = Callable[[], int]
 Jitter = Callable[[], float]
 """Uniform in [-1, 1]."""
+Decide = Callable[[Payment, Watch | None], Change | None]
+"""What is to be written of a payment and its watch, if anything. It may be asked twice, and has no effects."""
 
 
 class Vault(Protocol):
@@ -106,6 +108,11 @@ class Payments(Protocol):
 
     async def payment_by_link(self, merchant_id: str, link: str) -> Payment:
         """Raises NotFound."""
+
+    async def note(self, merchant_id: str, link: str, decide: Decide) -> tuple[Payment, Watch | None]:
+        """Writes what `decide` makes of a link's payment and its watch as both are now: nothing, or a change of the
+        timeline and the watch alone. Gives the payment, and the watch of that change. Raises NotFound.
+        """
 
     async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> list[Payment]: ...
 

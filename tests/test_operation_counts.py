@@ -32,7 +32,7 @@ from proxy.simulator.ledger import Terminal
 # On both databases, but that asyncpg needs no thread.
 COSTS: Final = {
     "create": Counts(statements=9, commits=2, hops=2, requests=1, lines=1),
-    "return": Counts(statements=18, commits=2, hops=4, requests=1, lines=1),
+    "return": Counts(statements=17, commits=2, hops=2, requests=1, lines=1),
     "watch": Counts(statements=19, commits=2, hops=4, requests=1, lines=0),
     "deliver": Counts(statements=14, commits=2, hops=3, requests=1, lines=0),
 }

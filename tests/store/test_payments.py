@@ -9,7 +9,7 @@ from proxy.merchant import Mode
 from proxy.payment import Payment, ReviewReason, Status
 from proxy.ports import Store
 from proxy.records import Change, Entry, PaymentFilter, Reply
-from proxy.watch import begin
+from proxy.watch import Watch, begin, hurry
 from store.records import (
     IDS,
     LEASE,
@@ -27,6 +27,13 @@ from store.records import (
     step,
 )
 
+RETURN = Entry(NOW, "return", None, {"claimed": {}})
+
+
+def hurried(payment: Payment, watch: Watch | None) -> Change:
+    plan = hurry(watch or begin(payment), NOW + 7)
+    return Change(payment, payment, entries=(RETURN,), watch=plan, watch_read=watch)
+
 
 async def test_a_payment_reads_back_as_it_was_stored(store: Store) -> None:
     payment = new_payment()
@@ -36,6 +43,43 @@ async def test_a_payment_reads_back_as_it_was_stored(store: Store) -> None:
     assert await store.payment(MERCHANT_ID, payment.id) == payment
     assert await store.payment_by_link(MERCHANT_ID, payment.link) == payment
     assert await store.watch(MERCHANT_ID, payment.id) == begin(payment)
+
+
+async def test_a_return_is_noted_with_the_payment_and_the_watch_that_are_stored(store: Store) -> None:
+    payment = await pending(store)
+    noted = await store.note(MERCHANT_ID, payment.link, hurried)
+    plan = hurry(begin(payment), NOW + 7)
+    assert noted == (payment, plan)
+    assert await store.watch(MERCHANT_ID, payment.id) == plan
+    assert await store.timeline(MERCHANT_ID, payment.id) == [RETURN]
+
+
+async def test_a_return_begins_the_watch_of_a_payment_that_has_none(store: Store) -> None:
+    pending_payment = await pending(store)
+    assert pending_payment.invoice_key is not None
+    payment = await step(store, pending_payment, Canceled(pending_payment.invoice_key), watch=None)
+    _, plan = await store.note(MERCHANT_ID, payment.link, hurried)
+    assert plan is not None
+    assert await store.watch(MERCHANT_ID, payment.id) == plan
+
+
+async def test_returns_that_come_together_are_each_noted(store: Store) -> None:
+    first, second = await pending(store, "1"), await pending(store, "2")
+    links = [first.link, first.link, second.link, IDS.link(MERCHANT_ID, NOW)]
+    noted = await asyncio.gather(*(store.note(MERCHANT_ID, link, hurried) for link in links), return_exceptions=True)
+    assert isinstance(noted[-1], NotFound)
+    assert await store.timeline(MERCHANT_ID, first.id) == [RETURN, RETURN]
+    assert await store.timeline(MERCHANT_ID, second.id) == [RETURN]
+    for payment in (first, second):
+        assert (payment, await store.watch(MERCHANT_ID, payment.id)) in noted
+
+
+async def test_what_is_not_to_be_noted_writes_nothing(store: Store) -> None:
+    payment = await pending(store)
+    watch = await store.watch(MERCHANT_ID, payment.id)
+    assert await store.note(MERCHANT_ID, payment.link, lambda _payment, _watch: None) == (payment, None)
+    assert await store.watch(MERCHANT_ID, payment.id) == watch
+    assert await store.timeline(MERCHANT_ID, payment.id) == []
 
 
 async def test_the_largest_amount_survives(store: Store) -> None:

@@ -16,7 +16,8 @@ MONEY: Final = (
                 '        if params.get("status") == "0" and payment.invoice_key:\n'
                 "            from proxy.facts import Captured\n"
                 '            paid = Captured(payment.invoice_key, payment.amount_rials, params.get("bank_code", "0"))\n'
-                "            return await self._settle_all(payment, [(paid, noted)], plan, plan)\n"
+                "            entry = timeline.customer_return(payment, now, params)\n"
+                "            return await self._settle_all(payment, [(paid, entry)], plan, plan)\n"
                 "        return await self.check(payment, read=plan, plan=plan)\n",
             ),
         ),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from proxy.adapters.store.creates import create_all, issue_all, issues
+from proxy.adapters.store.notes import note_all
 from proxy.adapters.store.parts import LIST_LIMIT, StoreParts
 from proxy.adapters.store.payment_rows import (
     PAYMENT_COLUMNS,
@@ -18,6 +19,7 @@ from proxy.adapters.store.unsettled import read_unsettled
 from proxy.errors import LeaseLost, NotFound
 from proxy.merchant import Mode
 from proxy.payment import Payment
+from proxy.ports import Decide
 from proxy.records import Change, Entry, Intent, PaymentFilter, Stored, Unsettled
 from proxy.watch import Watch
 
@@ -48,6 +50,12 @@ class StorePayments(StoreParts):
 
     async def payment_by_link(self, merchant_id: str, link: str) -> Payment:
         return await self._one_payment("payment_by_link", (merchant_id, link))
+
+    async def note(self, merchant_id: str, link: str, decide: Decide) -> tuple[Payment, Watch | None]:
+        noted: tuple[Payment, Watch | None] = await self._write.do(
+            Shared(note_all, (merchant_id, link, decide)), merchant_id
+        )
+        return noted
 
     async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> list[Payment]:
         return [payment_of(row) for row in await self._rows(*_list_query(merchant_id, wanted))]

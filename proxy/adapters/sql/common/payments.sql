@@ -69,6 +69,18 @@ SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, c
 FROM payments
 WHERE merchant_id = $1 AND link = $2;
 
+-- name: watched_by_link
+-- The payment of a return link, with its watch where it has one. No join: a planner would rather read all of a
+-- merchant's watches.
+SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
+    return_url, link, expires_at, created_at, updated_at, status, version, invoice_key, linked_at, spare_invoice_keys,
+    captured_invoice_keys, bank_code, captured_rials, paid_at, late, failure, review, drop_in,
+    (SELECT w.due_at FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id),
+    (SELECT w.soon FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id),
+    (SELECT w.version FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id)
+FROM payments AS p
+WHERE merchant_id = $1 AND link = $2;
+
 -- name: list_payments
 -- A merchant's payments, newest first, in both modes or one.
 SELECT merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, description, metadata,
