@@ -7,13 +7,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from proxy.console.language import DELIVERIES, ENDPOINTS, MODES, OUTCOMES, ROLES, STATUSES, Words
 from proxy.web.assets import ASSETS, FONT_NAME, Asset
+from proxy.web.environments import environment
 from proxy.web.headers import PAGE_SECURITY_HEADERS
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from proxy.console.visit import Visit
 
 _FONT_FACE: Final = (
@@ -63,15 +65,9 @@ def bare_page(
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("proxy.console"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
+def _environment() -> "Environment":
+    pages = environment("proxy.console")
+    pages.globals.update(
         style_name=STYLE_NAME,
         STATUSES=STATUSES,
         DELIVERIES=DELIVERIES,
@@ -80,4 +76,4 @@ def _environment() -> Environment:
         MODES=MODES,
         ROLES=ROLES,
     )
-    return environment
+    return pages

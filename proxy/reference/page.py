@@ -8,10 +8,10 @@ from importlib.resources import files
 from typing import Any, Final
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from proxy.web.assets import ICON_NAME
+from proxy.web.environments import environment
 from proxy.web.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
 from proxy.web.page_look import source
 from proxy.web.problems import RouteNotFound, problem_kinds
@@ -66,15 +66,9 @@ def _page() -> bytes:
     from proxy.reference.document import document, groups, schemas, webhook  # noqa: PLC0415  20 ms of each start
     from proxy.reference.fields import kinds_of  # noqa: PLC0415
 
-    environment = Environment(
-        loader=PackageLoader("proxy.reference"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(prose=_prose, pretty=_pretty, kinds=kinds_of)
-    text = environment.get_template("reference.html").render(
+    pages = environment("proxy.reference")
+    pages.filters.update(prose=_prose, pretty=_pretty, kinds=kinds_of)
+    text = pages.get_template("reference.html").render(
         info=document()["info"],
         groups=groups(),
         webhook=webhook(),

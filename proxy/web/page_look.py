@@ -9,14 +9,17 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from proxy.clock import rfc3339
 from proxy.web.assets import font_face
+from proxy.web.environments import environment
 from proxy.web.headers import PAGE_SECURITY_HEADERS
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _CLOSED: Final = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # Of whatever a browser gets that is no page: a redirect, or the answer to a HEAD.
@@ -59,11 +62,9 @@ def source(text: str) -> str:
 
 
 @cache
-def template() -> Template:
+def template() -> "Template":
     """The one template of all pages."""
-    environment = Environment(
-        loader=PackageLoader("proxy.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["rfc3339"] = rfc3339
-    environment.globals["script"] = Markup(SCRIPT)  # noqa: S704  a file of ours
-    return environment.get_template("page.html")
+    pages = environment("proxy.web", lstrip_blocks=False)
+    pages.filters["rfc3339"] = rfc3339
+    pages.globals["script"] = Markup(SCRIPT)  # noqa: S704  a file of ours
+    return pages.get_template("page.html")
