@@ -46,7 +46,7 @@ def setup_of(store: Any, http: HttpPolicy | None = None) -> Setup:
 
 @asynccontextmanager
 async def dargahs(database: Path | str, count: int, upstream: str, merchants: int) -> AsyncIterator[Dargahs]:
-    tokens = await _open_shops(database, upstream, merchants)
+    tokens = await open_shops(database, upstream, merchants)
     processes: list[asyncio.subprocess.Process] = []
     try:
         urls = []
@@ -62,7 +62,8 @@ async def dargahs(database: Path | str, count: int, upstream: str, merchants: in
             await process.wait()
 
 
-async def _open_shops(database: Path | str, upstream: str, merchants: int) -> list[str]:
+async def open_shops(database: Path | str, upstream: str, merchants: int) -> list[str]:
+    """So many merchants who can create: a token of each."""
     store = await open_database(database)
     setup = setup_of(store)
     tokens = []
@@ -74,9 +75,9 @@ async def _open_shops(database: Path | str, upstream: str, merchants: int) -> li
     return tokens
 
 
-async def _serve(database: Path | str) -> tuple[str, asyncio.subprocess.Process]:
-    listen = f"127.0.0.1:{free_port()}"
-    settings = {
+def settings_of(database: Path | str, listen: str) -> dict[str, str]:
+    """What a Dargah on it is started with, beside what it inherits."""
+    return {
         "DARGAH_ENVIRONMENT": "development",
         "DARGAH_DATABASE": str(database),
         "DARGAH_LISTEN": listen,
@@ -86,9 +87,14 @@ async def _serve(database: Path | str) -> tuple[str, asyncio.subprocess.Process]
         "DARGAH_LOG_LEVEL": "warning",
         **ABOVE_ALL,
     }
+
+
+async def _serve(database: Path | str) -> tuple[str, asyncio.subprocess.Process]:
+    listen = f"127.0.0.1:{free_port()}"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")}
+    env = inherited | settings_of(database, listen)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proxy", "serve", stdout=asyncio.subprocess.PIPE, env=inherited | settings
+        sys.executable, "-m", "proxy", "serve", stdout=asyncio.subprocess.PIPE, env=env
     )
     assert process.stdout is not None
     async with asyncio.timeout(START_SECONDS):

@@ -77,6 +77,12 @@ def loop_cpu_seconds(pid: int) -> float:
     return _ticks(Path(f"/proc/{pid}/task/{pid}/stat")) / os.sysconf("SC_CLK_TCK")
 
 
+def exact_cpu_seconds(pid: int) -> float:
+    """The same of one process's threads that are there: to the nanosecond, where the others count hundredths."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
 def cpu_seconds_with_children(pid: int) -> float:
     """The same of a process and of those that it has started, also those that have ended."""
     begun = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())

@@ -1,0 +1,206 @@
+"""What each idea that makes Dargah quick is worth: creates without it and with it, in turns, idea by idea.
+
+Two Dargahs at a time share core 0, one of which has the idea undone (bench/without.py); the load and the gateway are on
+the other core. What was put in an idea's place must have been used for every create, or the run ends.
+"""
+
+import asyncio
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from bench import load
+from bench.create import CONNECTIONS
+from bench.postgres_dargahs import open_shops, settings_of
+from bench.processes import Cores, child, exact_cpu_seconds, pin, share_cores
+from bench.results import Cell, Result, Run, Table, arguments, publish, share
+from bench.shops import Server, creates
+from bench.without import UNDOS
+from proxy.demo.stage import free_port
+
+KEPT: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Idea:
+    """By the names of the undos: `beside` is what it was measured beside, where that is not Dargah as it is."""
+
+    text: str
+    without: str
+    beside: str = KEPT
+
+
+IDEAS: Final = (
+    Idea("(nothing: the same twice)", "nothing"),
+    Idea("uvloop", "loop"),
+    Idea("steps that wait share a hop and a commit", "commits"),
+    Idea("… and their statements", "statements"),
+    Idea("… and need no savepoints", "savepoints", beside="statements"),
+    Idea("token, merchant, opened api_key: kept for 2 s", "rows"),
+    Idea("the gateway is asked without aiohttp's session", "ordinary"),
+    Idea("in the session: its body as bytes", "form", beside="session"),
+    Idea("in the session: no jar of cookies", "cookies", beside="session"),
+    Idea("in the session: no timeout for each call", "timeouts", beside="session"),
+    Idea("connections to the gateway are kept alive", "connections"),
+    Idea("plain answers need no parser", "answers"),
+    Idea("the garbage: frozen after the start, looked at less", "garbage"),
+    Idea("counters: dicts, by keys made once", "metrics"),
+    Idea("random bytes by the thousand, kept texts", "texts"),
+    Idea("no task, no timer for a body, one for all calls", "timers"),
+    Idea("no line for each request (a setting)", "lines"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    ideas: Sequence[str] = tuple(idea.without for idea in IDEAS)
+    rounds: int = 12
+    requests: int = 300
+    warm_up: int = 500
+
+
+SHORT: Final = Counts(ideas=("nothing", "loop", "savepoints", "timeouts"), rounds=2, requests=64, warm_up=64)
+
+
+@dataclass(slots=True)
+class Taken:
+    """Of one server, a figure per round."""
+
+    cpu_us: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    without: Taken
+    kept: Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where Dargahs are started: `folder` has their files."""
+
+    cores: Cores
+    counts: Counts
+    folder: Path
+    gateway_url: str
+
+
+@asynccontextmanager
+async def serving(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Server]:
+    """A Dargah with that undone, on a new file."""
+    database = ground.folder / f"{idea.without}-{undo}.db"
+    [token] = await open_shops(database, ground.gateway_url, 1)
+    launcher = ("bench.without", undo, str(database.with_suffix(".uses"))) if undo else ("proxy",)
+    settings = settings_of(database, f"127.0.0.1:{free_port()}") | {"DARGAH_UNREADY_SECONDS": "0"}
+    async with child(None, "-m", *launcher, "serve", env=settings | {"PYTHONUNBUFFERED": "1"}) as process:
+        pin(process.pid, ground.cores.server)
+        yield Server(undo or "Dargah", process.url, process.pid, token)
+    if undo:
+        check_uses(undo, int(database.with_suffix(".uses").read_text()), ground.counts)
+
+
+def check_uses(undo: str, uses: int, counts: Counts) -> None:
+    """Ends the benchmark when what was put in the idea's place was not used."""
+    wanted = counts.warm_up + counts.rounds * counts.requests if UNDOS[undo].each else 1
+    if uses < wanted:
+        raise SystemExit(f"without {undo}: used {uses} times and not {wanted}: not a measurement")
+
+
+class Shop:
+    """It creates at one of the servers, over connections that it keeps."""
+
+    def __init__(self, server: Server, connections: Sequence[load.Connection]) -> None:
+        self._server, self.connections = server, connections
+        self._make = creates(server.token)
+        self._numbers = itertools.count()
+        self.taken = Taken()
+
+    async def turn(self, requests: int) -> None:
+        cpu, began = exact_cpu_seconds(self._server.pid), time.perf_counter()
+        left = iter(range(requests))
+        await asyncio.gather(*(self._ask(connection, left) for connection in self.connections))
+        self.taken.rates.append(requests / (time.perf_counter() - began))
+        self.taken.cpu_us.append((exact_cpu_seconds(self._server.pid) - cpu) / requests * 1e6)
+
+    async def _ask(self, connection: load.Connection, left: Iterator[int]) -> None:
+        for _ in left:
+            status, _ = await connection.ask(self._make(next(self._numbers)))
+            if status != 201:
+                raise SystemExit(f"{self._server.name} answered {status}: not a measurement")
+
+
+@asynccontextmanager
+async def shop(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Shop]:
+    """A shop at a Dargah with that undone, which has created and been answered already."""
+    async with serving(ground, idea, undo) as server:
+        made = Shop(server, [await load.Connection.open(server.url) for _ in range(CONNECTIONS)])
+        await made.turn(ground.counts.warm_up)
+        made.taken = Taken()
+        yield made
+        for connection in made.connections:
+            connection.close()
+
+
+async def compared(ground: Ground, idea: Idea) -> Pair:
+    async with AsyncExitStack() as stack:
+        opening = [stack.enter_async_context(shop(ground, idea, undo)) for undo in (idea.without, idea.beside)]
+        without, kept = both = await asyncio.gather(*opening)
+        for number in range(ground.counts.rounds):
+            # Each is the first as often as the other.
+            for each in both if number % 2 else reversed(both):
+                await each.turn(ground.counts.requests)
+        return Pair(without.taken, kept.taken)
+
+
+async def measure(cores: Cores, counts: Counts) -> Result:
+    with tempfile.TemporaryDirectory() as folder:
+        async with child(cores.rest, "bench/upstream.py") as gateway:
+            ground = Ground(cores, counts, Path(folder), gateway.url)
+            wanted = [idea for idea in IDEAS if idea.without in counts.ideas]
+            return result(counts, {idea: await compared(ground, idea) for idea in wanted})
+
+
+def result(counts: Counts, pairs: dict[Idea, Pair]) -> Result:
+    title = (
+        f"Creates with {CONNECTIONS} connections, without each idea and with it: medians of {counts.rounds} turns of"
+        f" {counts.requests}"
+    )
+    heads = ("", "CPU µs without", "with", "of without", "in half of the turns", "per s without", "with", "of without")
+    rows: list[Sequence[Cell]] = [(idea.text, *figures(pair)) for idea, pair in pairs.items()]
+    raw = {idea.without: asdict(pair) for idea, pair in pairs.items()}
+    return Result("kept", asdict(counts) | {"connections": CONNECTIONS}, [Table(title, heads, rows)], raw=raw)
+
+
+def figures(pair: Pair) -> Sequence[Cell]:
+    (us, before_us), (rate, before_rate) = (
+        (pair.kept.cpu_us, pair.without.cpu_us),
+        (pair.kept.rates, pair.without.rates),
+    )
+    quotients = [mine / other for mine, other in zip(us, before_us, strict=True)]
+    low, _, high = statistics.quantiles(quotients, n=4)
+    return (
+        statistics.median(before_us),
+        statistics.median(us),
+        statistics.median(quotients),
+        f"{low:.2f} to {high:.2f}",
+        statistics.median(before_rate),
+        statistics.median(rate),
+        share(rate, before_rate),
+    )
+
+
+async def main(run: Run) -> None:
+    publish(await measure(share_cores(), SHORT if run.short else Counts()), run)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(arguments(__doc__)))
