@@ -19,7 +19,7 @@ from .disk_faults_flow import PROBLEM, Scene, nothing_was_lost, scene, told_once
 
 Change = Callable[[], Awaitable[None]]
 ROOT: Final = Path(__file__).parents[2]
-# Room for a few hundred payments in the WAL, which is not copied back before 16 MB.
+# Room for a few hundred payments in the WAL, which is not copied back before 33 MB.
 FULL_BYTES: Final = 4 * 1024 * 1024
 MOST_CREATES: Final = 5000
 
