@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 LOOP = "the event loop and its sockets (libuv)"
-SERVER = "aiohttp's server: requests parsed, routed, answers written"
+SERVER = "the HTTP server: requests parsed, routed, answers written"
 CALLER = "who asks: token, limits, headers"
 ORDER = "the order read and validated"
 PAYMENT = "the payment, its states and its watch"
@@ -29,12 +29,12 @@ _PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     ORDER: ("proxy/web/parsing", "proxy/web/schemas", "proxy/web/field_errors", "pydantic/"),
     ANSWER: ("proxy/web/payments", "proxy/web/answers", "proxy/web/timelines", "proxy/views"),
+    SERVER: ("aiohttp/web", "proxy/web/server", "proxy/web/ways", "proxy/web/whole"),
     CALLER: ("proxy/web/", "proxy/rate_limits", "proxy/last_used", "proxy/addresses"),
     PAYMENT: (
         *("proxy/checkout", "proxy/payment", "proxy/settlement", "proxy/watch", "proxy/timeline", "proxy/ids"),
         *("proxy/facts", "proxy/records", "proxy/verdict", "proxy/merchant", "proxy/loops"),
     ),
-    SERVER: ("aiohttp/web",),
     LOOP: ("uvloop/",),
 }
 _FILE: Final = re.compile(r"\(([^()]*?)(?::\d+)?\)$")
