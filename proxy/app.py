@@ -43,6 +43,7 @@ from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, o
 from proxy.operators.operators import Operators
 from proxy.ports import Jitter, Now, Store, Vault
 from proxy.readiness import Readiness
+from proxy.records import Begun
 from proxy.recovery.rechecks import Rechecker
 from proxy.recovery.recovery import Recovery
 from proxy.redelivery import Redelivery
@@ -187,7 +188,9 @@ def _wire(
         deliver.wake()
 
     settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
-    settlement.on_event = delivery.on_event = trial.on_event = happened
+    delivery.on_event = trial.on_event = happened
+    settlement.on_event = bell.ring
+    _deliver_at_once(settings, settlement, delivery, deliver)
     share(storage, settlement, (delivery, trial), deliver, watch, bell)
     observe_payments(metrics, checkout, settlement, delivery)
     watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
@@ -239,6 +242,19 @@ def _wire(
     kinds = {Role.WATCH: (watch, audit, recheck), Role.DELIVER: (deliver, forget)}
     loops = [loop for role in settings.roles for loop in kinds.get(role, ())]
     return dargah, operators, console, [*loops, Repeater("last_used", last_used.step, now)]
+
+
+def _deliver_at_once(settings: Settings, settlement: Settlement, delivery: Delivery, deliver: Repeater) -> None:
+    """What the settlement claims with its events is sent without a look of the loop, which sees to what waits."""
+
+    def begun(what: Begun) -> None:
+        delivery.begin(what.claims)
+        if what.waiting:
+            deliver.wake()
+
+    settlement.on_begun = begun
+    if Role.DELIVER in settings.roles:
+        settlement.offer = delivery.offer
 
 
 def _works(dargah: Dargah) -> tuple[Tasks, ...]:

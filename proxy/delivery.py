@@ -1,11 +1,15 @@
 """The delivery engine: claim by lease, commit, sign and send, record by compare-and-set, and go on.
 
+What happens in this process is claimed in the commit that writes it, where its endpoint has room; what waits is looked
+for in rounds.
+
 No transaction is ever open across HTTP, and an attempt is counted at its claim, so that one that died is visible. The
 store claims only what may start now: enabled endpoints in turn, a few at once of each, one at a time of those that do
 not answer. A recorded attempt brings the endpoint's next delivery with it, but not for ever while others wait.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
@@ -37,7 +41,8 @@ ATTEMPTS_IN_A_TURN: Final = 8
 
 
 class Delivery:
-    """`step` claims and starts what can start now; `tasks` holds what is in flight.
+    """`step` claims and starts what can start now, `begin` what was claimed on the terms of an `offer`; `tasks` holds
+    what is in flight.
 
     `on_event` is called with the merchant after a commit that made an event, `on_attempt` with each claim that was
     attempted, when that began, and the answer.
@@ -64,6 +69,7 @@ class Delivery:
         self._process = ids.random(12)  # no other process's token is the same, nor is another of ours
         self._leases = count(1)
         self._crowded = False
+        self._put_off: deque[Claim] = deque()
         self._stopping = False
         self.tasks = Tasks(max_in_flight)
         self.on_event: Callable[[str], None] = lambda _merchant_id: None
@@ -71,7 +77,8 @@ class Delivery:
 
     async def step(self) -> int | None:
         """Starts an attempt of each delivery that may start now; gives when to look again."""
-        room = self._max_in_flight - len(self.tasks)
+        self.begin([self._put_off.popleft() for _ in range(len(self._put_off))])
+        room = self._room
         now = self._now()
         if room <= 0:
             self._crowded = True
@@ -82,6 +89,19 @@ class Delivery:
         # A claim that used up the room may have left endpoints waiting for their turn.
         self._crowded = len(claims) == room
         return now if self._crowded else await self._store.next_delivery_at()
+
+    def offer(self) -> Lease | None:
+        """The terms on which what is about to happen may be claimed at once; None when it must wait for its turn."""
+        idle = self._room > 0 and not self._crowded and not self._stopping
+        return self._lease(self._now()) if idle else None
+
+    def begin(self, claims: Sequence[Claim]) -> None:
+        """Starts an attempt of each. Those that have no room any more are begun with the next step, if in time."""
+        for claim in claims:
+            if self._room > 0:
+                self.tasks.start(self._attempt(claim))
+            else:
+                self._put_off.append(claim)
 
     def stop(self) -> None:
         """Nothing more is started: what is claimed and not yet sent is given back."""
@@ -147,6 +167,10 @@ class Delivery:
                 "endpoint_disabled", endpoint_id=claim.endpoint.id, merchant_id=claim.merchant_id, code=reason.value
             )
             self.on_event(claim.merchant_id)
+
+    @property
+    def _room(self) -> int:
+        return self._max_in_flight - len(self.tasks)
 
     def _lease(self, now: int) -> Lease:
         return Lease(now + LEASE, f"{self._process}{next(self._leases)}")

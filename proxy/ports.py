@@ -17,10 +17,12 @@ from proxy.payment import Payment
 from proxy.records import (
     Account,
     Answer,
+    Begun,
     Change,
     Checked,
     Entry,
     Intent,
+    Lease,
     Outgoing,
     PaymentFilter,
     Requested,
@@ -93,8 +95,9 @@ class Payments(Protocol):
         Raises LeaseLost when somebody else has it.
         """
 
-    async def transition(self, change: Change) -> None:
-        """Writes the change with its events, and a delivery per endpoint that wants each event.
+    async def transition(self, change: Change, lease: Lease | None = None) -> Begun:
+        """Writes the change with its events, and a delivery per endpoint that wants each event; with `lease` it claims
+        those of them that may start at once, as `claim_deliveries` would.
 
         Where `before` and `after` are the same version, the stored version is not compared.
 

@@ -228,6 +228,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """Which deliveries of a change's events are claimed with it, and whether others wait for their turn."""
+
+    claims: Sequence[Claim]
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of a delivery. `outcome` is delivered, failed or unknown (its lease was lost)."""
 

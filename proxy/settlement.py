@@ -16,7 +16,7 @@ from proxy.ids import Ids
 from proxy.merchant import AuditEntry
 from proxy.payment import EventType, Payment, Status, apply
 from proxy.ports import Jitter, Now, Store
-from proxy.records import Change, Entry, Reply
+from proxy.records import Begun, Change, Entry, Lease, Reply
 from proxy.views import payment_data
 from proxy.watch import Watch
 from proxy.webhook import Event
@@ -39,7 +39,8 @@ class Settled:
 
 class Settlement:
     """`on_event` is called with the merchant after a commit that made events, `on_watch` with the time of a check
-    that one planned, `on_change` with what was committed.
+    that one planned, `on_change` with what was committed. `offer` gives the terms on which deliveries may be claimed in
+    such a commit, and `on_begun` hears which are.
     """
 
     def __init__(self, store: Store, ids: Ids, now: Now, jitter: Jitter) -> None:
@@ -50,6 +51,8 @@ class Settlement:
         self.on_event: Callable[[str], None] = lambda _merchant_id: None
         self.on_watch: Callable[[int], None] = lambda _due_at: None
         self.on_change: Callable[[Change], None] = lambda _change: None
+        self.offer: Callable[[], Lease | None] = lambda: None
+        self.on_begun: Callable[[Begun], None] = lambda _begun: None
 
     async def settle(
         self,
@@ -72,13 +75,13 @@ class Settlement:
         for _ in range(MAX_ROUNDS):
             change = self._decide(payment, fact, entries, plan, read, render, audited)
             try:
-                await self._store.transition(change)
+                begun = await self._store.transition(change, self.offer() if change.events else None)
             except StaleVersion:
                 payment = await self._store.payment(payment.merchant_id, payment.id)
             except (BankCodeSeen, OrderPaidByAnother, InvoiceKeySeen) as seen:
                 fact = _as_seen(fact, seen)
             else:
-                self._tell(change)
+                self._tell(change, begun)
                 return Settled(change.after, fact, change.reply)
         raise StoreUnavailable
 
@@ -128,9 +131,10 @@ class Settlement:
             audit=None if audited is None else audited(after),
         )
 
-    def _tell(self, change: Change) -> None:
+    def _tell(self, change: Change, begun: Begun) -> None:
         self.on_change(change)
         if change.events:
+            self.on_begun(begun)
             self.on_event(change.after.merchant_id)
         if change.watch is not None:
             self.on_watch(change.watch.due_at)

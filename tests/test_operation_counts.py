@@ -32,13 +32,13 @@ from proxy.simulator.ledger import Terminal
 # On both databases, but that asyncpg needs no thread.
 COSTS: Final = {
     "create": Counts(statements=9, commits=2, hops=2, requests=1, lines=1),
-    "return": Counts(statements=17, commits=2, hops=2, requests=1, lines=1),
-    "watch": Counts(statements=19, commits=2, hops=4, requests=1, lines=0),
+    "return": Counts(statements=24, commits=3, hops=3, requests=2, lines=1),
+    "watch": Counts(statements=27, commits=3, hops=6, requests=2, lines=0),
     "deliver": Counts(statements=14, commits=2, hops=3, requests=1, lines=0),
 }
 # Blocks of memory that one operation has in use while the gateway or the shop answers, those of the test's own client
 # and servers among them; the median, as a collection may fall into some.
-HELD: Final = {"create": 113, "return": 106, "watch": 77, "deliver": 48}
+HELD: Final = {"create": 113, "return": 206, "watch": 123, "deliver": 68}
 BAND: Final = 0.25
 TIMES, MANY = 5, 30
 
@@ -175,8 +175,9 @@ async def watch(workshop: Workshop) -> Operation:
 
 
 async def deliver(workshop: Workshop) -> Operation:
-    await (await come_back(workshop))()
-    delivery = workshop.lab.dargah.delivery
+    """One that has waited. What happens while its endpoint has room leaves by itself, and is counted where it does."""
+    services, delivery = workshop.lab.dargah.services, workshop.lab.dargah.delivery
+    await services.trial.trigger(await services.directory.authenticate(workshop.lab.token), "payment.paid")
 
     async def operation() -> None:
         before = len(workshop.hooks)

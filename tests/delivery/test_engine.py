@@ -180,6 +180,50 @@ async def test_a_process_that_was_paused_after_its_claim_does_not_send_on_a_leas
         assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]]
 
 
+async def test_nothing_is_offered_to_be_sent_at_once_where_others_wait_or_the_process_ends(
+    folder: Path, clock: HandClock, sender: FakeSender
+) -> None:
+    async with life(folder, clock, sender, max_in_flight=2) as engine:
+        merchant_id = await merchant_of(engine)
+        for _ in range(3):
+            await engine.endpoint(merchant_id)
+        assert engine.delivery.offer() is not None
+        await engine.happen(merchant_id)
+        sender.hold = asyncio.Event()
+        await engine.delivery.step()
+        assert engine.delivery.offer() is None
+        sender.hold.set()
+        await engine.run()
+        offered = engine.delivery.offer()
+        assert offered is not None
+        assert offered.until == clock.now + LEASE
+        engine.delivery.stop()
+        assert engine.delivery.offer() is None
+    assert len(sender.sent) == 3
+
+
+@pytest.mark.parametrize("late", [0, LATEST_START + 1])
+async def test_what_was_claimed_beyond_the_room_is_begun_when_there_is_some_or_given_back(
+    folder: Path, clock: HandClock, sender: FakeSender, late: int
+) -> None:
+    async with life(folder, clock, sender, max_in_flight=1) as engine:
+        merchant_id = await merchant_of(engine)
+        endpoint = await engine.endpoint(merchant_id)
+        made = await engine.happen(merchant_id, 2)
+        sender.hold = asyncio.Event()
+        engine.delivery.begin(await engine.store.claim_deliveries(clock.now, engine.delivery._lease(clock.now), 2))
+        await sender.began.wait()
+        assert len(engine.delivery.tasks) == 1
+        await engine.delivery.step()
+        assert len(sender.sent) == 1
+        clock.now += late
+        sender.hold.set()
+        await engine.delivery.tasks.drain()
+        await engine.run()
+        assert sorted(sender.ids) == sorted(made)
+        assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]] * 2
+
+
 async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_want(engine: Engine) -> None:
     merchant_id = await merchant_of(engine)
     dead = await engine.endpoint(merchant_id)

@@ -87,7 +87,7 @@ async def test_sequences_have_no_gap_even_when_steps_fail_between(store: Store) 
         for payment, code in zip(payments, codes, strict=True)
     )
     results = await asyncio.gather(*race, return_exceptions=True)
-    assert results.count(None) == 10
+    assert len([each for each in results if not isinstance(each, Exception)]) == 10
     events = await store.list_events(MERCHANT_ID, EventFilter(limit=100))
     assert [event.sequence for event in events] == list(range(1, 11))
     await paid(store, "other", merchant_id=IDS.merchant())

@@ -23,7 +23,7 @@ from proxy.errors import (
 )
 from proxy.facts import InvoiceIssued
 from proxy.payment import Payment, Status
-from proxy.records import Change, PaymentFilter, Stored
+from proxy.records import Begun, Change, PaymentFilter, Stored
 from proxy.watch import begin
 from store.records import (
     LEASE,
@@ -170,7 +170,7 @@ async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> No
     lab.batches.clear()
     changes = [change(each, InvoiceIssued(key)) for each, key in zip(payments, invoices, strict=True)]
     results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
-    assert [type(result) for result in results] == [InvoiceKeySeen, StaleVersion, type(None), InvoiceKeySeen]
+    assert [type(result) for result in results] == [InvoiceKeySeen, StaleVersion, Begun, InvoiceKeySeen]
     stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
     assert stored == [None, "inv-earlier", "inv-same", None]
     assert [batch.steps for batch in lab.batches] == [4]
@@ -188,7 +188,7 @@ async def test_a_stale_invoice_among_others_is_told_alone(lab: Lab) -> None:
     lab.batches.clear()
     changes = [change(each, InvoiceIssued(f"inv-{number}")) for number, each in enumerate(payments)]
     results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
-    assert [type(result) for result in results] == [type(None), StaleVersion, type(None)]
+    assert [type(result) for result in results] == [Begun, StaleVersion, Begun]
     stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
     assert stored == ["inv-0", "inv-earlier", "inv-2"]
     assert [batch.steps for batch in lab.batches] == [3]

@@ -22,7 +22,7 @@ from proxy.errors import (
 )
 from proxy.facts import InvoiceIssued
 from proxy.payment import Payment, Status
-from proxy.records import PaymentFilter, Stored
+from proxy.records import Begun, PaymentFilter, Stored
 from store.records import (
     LEASE,
     MERCHANT_ID,
@@ -134,7 +134,7 @@ async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> N
     seconds = [await pending(lab.store, order_id) for order_id in ("y", "z")]
     taken, free = (change(each, captured(each, code)) for each, code in zip(seconds, ("bank-1", "bank-2"), strict=True))
     results = await asyncio.gather(lab.store.transition(taken), lab.store.transition(free), return_exceptions=True)
-    assert [type(result) for result in results] == [BankCodeSeen, type(None)]
+    assert [type(result) for result in results] == [BankCodeSeen, Begun]
     stored = [(await lab.store.payment(MERCHANT_ID, each.id)).status for each in seconds]
     assert stored == [Status.PENDING, Status.PAID]
 

@@ -15,15 +15,14 @@ STORAGE: Final = (
         (
             Edit(
                 f"{_STEPS}payments.py",
-                "            await self._write.do("
-                "lambda transaction: write_change(transaction, change), change.after.merchant_id)\n",
-                "            from dataclasses import replace\n"
-                "            from proxy.adapters.store.transition import write_event\n"
-                "            for event in change.events:\n"
-                "                version = change.after.version\n"
-                "                await self._write.do(lambda transaction: write_event(transaction, event, version))\n"
-                "            only = replace(change, events=())\n"
-                "            await self._write.do(lambda transaction: write_change(transaction, only))\n",
+                "        return await self._write.do(\n",
+                "        from dataclasses import replace\n"
+                "        from proxy.adapters.store.transition import write_event\n"
+                "        for event in change.events:\n"
+                "            version = change.after.version\n"
+                "            await self._write.do(lambda transaction: write_event(transaction, event, version))\n"
+                "        change = replace(change, events=())\n"
+                "        return await self._write.do(\n",
             ),
         ),
     ),

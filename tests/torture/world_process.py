@@ -50,6 +50,8 @@ class Process:
         self.recovery = Recovery(self.store, self.checkout, clock)
         self.watcher = Watcher(self.store, self.checkout, self.settlement, self.gate, clock, max_at_once=MAX_AT_ONCE)
         self.delivery = Delivery(self.store, self.directory, sender, ids, clock, dice.jitter, max_in_flight=MAX_AT_ONCE)
+        self.settlement.offer = self.delivery.offer
+        self.settlement.on_begun = lambda begun: self.delivery.begin(begun.claims)
 
     @classmethod
     async def start(

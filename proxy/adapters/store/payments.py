@@ -20,11 +20,12 @@ from proxy.errors import LeaseLost, NotFound
 from proxy.merchant import Mode
 from proxy.payment import Payment
 from proxy.ports import Decide
-from proxy.records import Change, Entry, Intent, PaymentFilter, Stored, Unsettled
+from proxy.records import Begun, Change, Entry, Intent, Lease, PaymentFilter, Stored, Unsettled
 from proxy.watch import Watch
 
 # Sorts after every id: the page before the first one.
 _AFTER_ALL_IDS: Final = "~"
+_NOTHING: Final = Begun((), waiting=False)
 
 
 class StorePayments(StoreParts):
@@ -39,11 +40,13 @@ class StorePayments(StoreParts):
     async def lease_request(self, payment: Payment, now: int, lease_until: int) -> Stored:
         return await self._write.do(lambda transaction: _lease_request(transaction, payment, now, lease_until))
 
-    async def transition(self, change: Change) -> None:
+    async def transition(self, change: Change, lease: Lease | None = None) -> Begun:
         if issues(change):
             await self._write.do(Shared(issue_all, change))
-        else:
-            await self._write.do(lambda transaction: write_change(transaction, change), change.after.merchant_id)
+            return _NOTHING
+        return await self._write.do(
+            lambda transaction: write_change(transaction, change, lease), change.after.merchant_id
+        )
 
     async def payment(self, merchant_id: str, payment_id: str) -> Payment:
         return await self._one_payment("payment_by_id", (merchant_id, payment_id))

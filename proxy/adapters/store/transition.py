@@ -8,27 +8,28 @@ from proxy.adapters.store.parts import LIST_LIMIT
 from proxy.adapters.store.payment_rows import changed_payment_row, entry_row, reply_columns, watch_row
 from proxy.adapters.store.registry_rows import endpoint_of
 from proxy.adapters.store.transaction import Row, Transaction
+from proxy.adapters.store.turns import TURN_COLUMNS, Told, begin
 from proxy.errors import BankCodeSeen, InvoiceKeySeen, OrderPaidByAnother, StaleVersion
 from proxy.ids import DELIVERY, base62, part_of
-from proxy.merchant import Endpoint, EndpointState
+from proxy.merchant import EndpointState
 from proxy.payment import Payment, Status
-from proxy.records import Change, StoredEvent
+from proxy.records import Begun, Change, Lease, StoredEvent
 from proxy.watch import Watch
 from proxy.webhook import Event
 
 
-async def write_change(transaction: Transaction, change: Change) -> None:
+async def write_change(transaction: Transaction, change: Change, lease: Lease | None = None) -> Begun:
     """The step behind Store.transition, with its conflicts."""
     if change.after.version == change.before.version:
         await _answer_request(transaction, change)
     else:
         await _update_payment(transaction, change)
-    for event in change.events:
-        await write_event(transaction, event, change.after.version)
+    begun = [await _write_event(transaction, event, change.after.version, None, lease) for event in change.events]
     await transaction.run_all("add_entry", [entry_row(change.after, entry) for entry in change.entries])
     if change.audit is not None:
         await write_audit(transaction, change.audit)
     await write_watches(transaction, (change,))
+    return Begun([claim for _, each in begun for claim in each.claims], any(each.waiting for _, each in begun))
 
 
 async def write_event(
@@ -38,9 +39,16 @@ async def write_event(
 
     The endpoint `but` gets none: it is what the event tells of.
     """
+    stored, _ = await _write_event(transaction, event, payment_version, but, None)
+    return stored
+
+
+async def _write_event(
+    transaction: Transaction, event: Event, payment_version: int | None, but: str | None, lease: Lease | None
+) -> tuple[StoredEvent, Begun]:
     [(sequence,)] = await transaction.rows("next_sequence", (event.merchant_id,))
     body = event.body(sequence)
-    await transaction.run(
+    [(traceparent,)] = await transaction.rows(
         "insert_event",
         (
             event.merchant_id,
@@ -56,28 +64,39 @@ async def write_event(
             part_of(event.id),
         ),
     )
-    await _write_deliveries(transaction, event, but)
-    return StoredEvent(
-        event.id, event.merchant_id, sequence, event.storefront, event.type, event.payment_id, event.occurred_at, body
+    stored = StoredEvent(
+        event.id,
+        event.merchant_id,
+        sequence,
+        event.storefront,
+        event.type,
+        event.payment_id,
+        event.occurred_at,
+        body,
+        traceparent,
     )
+    return stored, await _write_deliveries(transaction, stored, but, lease)
 
 
-async def _write_deliveries(transaction: Transaction, event: Event, but: str | None) -> None:
-    wanted: list[Endpoint] = []
-    for row in await transaction.rows("list_endpoints", (event.merchant_id, LIST_LIMIT)):
-        endpoint = endpoint_of(row)
+async def _write_deliveries(
+    transaction: Transaction, event: StoredEvent, but: str | None, lease: Lease | None
+) -> Begun:
+    written, served = list[Row](), list[Told]()
+    for row in await transaction.rows("turns_of_merchant", (event.merchant_id, LIST_LIMIT)):
+        endpoint = endpoint_of(row[TURN_COLUMNS:])
         if endpoint.id != but and endpoint.wants(event.type, event.storefront):
-            wanted.append(endpoint)
-    await transaction.run_all("insert_delivery", [_delivery_row(event, endpoint.id) for endpoint in wanted])
-    served = [endpoint for endpoint in wanted if endpoint.state is EndpointState.ENABLED]
-    turns = [(event.merchant_id, endpoint.id, event.occurred_at) for endpoint in served]
-    await transaction.run_all("hasten_turn", turns)
+            each = delivery_id(event.id, endpoint.id)
+            written.append(_delivery_row(event, endpoint.id, each))
+            if endpoint.state is EndpointState.ENABLED:
+                served.append((endpoint, row, each))
+    await transaction.run_all("insert_delivery", written)
+    return await begin(transaction, event, served, lease)
 
 
-def _delivery_row(event: Event, endpoint_id: str) -> Row:
+def _delivery_row(event: StoredEvent, endpoint_id: str, delivery_id: str) -> Row:
     return (
         event.merchant_id,
-        delivery_id(event.id, endpoint_id),
+        delivery_id,
         endpoint_id,
         event.id,
         event.payment_id,

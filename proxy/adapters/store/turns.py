@@ -10,13 +10,17 @@ from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import LeaseLost
 from proxy.ids import part_at, part_of
 from proxy.merchant import Endpoint
-from proxy.records import Attempt, Claim, Finished, Judged, Lease, StoredEvent
+from proxy.records import Attempt, Begun, Claim, Finished, Judged, Lease, StoredEvent
 from proxy.verdict import Health, Verdict, judge
 from proxy.webhook import DeliveryStatus
 
 Key = tuple[str, str]
 # Later than every lease.
 _NEVER: Final = 1 << 62
+# What a row says of a turn; its endpoint's columns follow.
+TURN_COLUMNS: Final = 7
+Told = tuple[Endpoint, Row, str]
+"""An endpoint, its turn's row, and its delivery of an event."""
 Report = tuple[Finished, Lease | None]
 """An attempt that has ended, and on what terms the endpoint's next delivery is claimed with it, if it is."""
 
@@ -50,6 +54,28 @@ async def claim(transaction: Transaction, now: int, lease: Lease, limit: int) ->
             # An equal share each: what one endpoint has piled up does not push the others out of this claim.
             claims += await _take(transaction, turn, now, lease, max(1, limit // len(keys)))
     return claims
+
+
+async def begin(transaction: Transaction, event: StoredEvent, told: Sequence[Told], lease: Lease | None) -> Begun:
+    """Deliveries that are written just now: with a lease those are claimed that nothing else at their endpoint is
+    before, and what has no room there is left to whatever lands. The others' turns come.
+    """
+    now, claims, settled, hastened = event.occurred_at, list[Claim](), list[Row](), list[Row]()
+    for endpoint, row, delivery_id in told:
+        paused_until, held, due_at = row[2], row[4], row[6]
+        if lease is None or held != 0 or paused_until > now or (due_at is not None and due_at <= now):
+            hastened.append((event.merchant_id, endpoint.id, now))
+            continue
+        turn = _turn_of(endpoint, row)
+        if turn.room(now) > 0:
+            claimed = Claim(event.merchant_id, delivery_id, endpoint, event, 1, 1, now, lease.token)
+            turn.flights.take_off((claimed,), lease.until)
+            turn.served_at = now
+            claims.append(claimed)
+            settled.append(_settled(turn, now, due_at))
+    await transaction.run_all("settle_turn", settled)
+    await transaction.run_all("hasten_turn", hastened)
+    return Begun(claims, waiting=bool(hastened))
 
 
 async def record(transaction: Transaction, reports: Sequence[Report]) -> list[Judged | Exception]:
@@ -155,8 +181,12 @@ async def _turn(transaction: Transaction, key: Key) -> Turn | None:
     row = await transaction.row("turn_of_endpoint", key)
     if row is None:
         return None
-    served_at, held, in_flight = row[3:6]
-    return Turn(endpoint_of(row[6:]), Health(*row[:3]), served_at, bool(held), Flights(in_flight))
+    return _turn_of(endpoint_of(row[TURN_COLUMNS:]), row)
+
+
+def _turn_of(endpoint: Endpoint, row: Row) -> Turn:
+    failures, failing_since, paused_until, served_at, held, in_flight = row[:6]
+    return Turn(endpoint, Health(failures, failing_since, paused_until), served_at, bool(held), Flights(in_flight))
 
 
 async def _take(transaction: Transaction, turn: Turn, now: int, lease: Lease, share: int) -> list[Claim]:
@@ -207,7 +237,11 @@ async def _settle(transaction: Transaction, turn: Turn, now: int) -> None:
 
 
 async def _settle_at(transaction: Transaction, turn: Turn, now: int, oldest_due_at: int | None) -> None:
-    """Writes the turn: when it comes is known from the oldest delivery that waits and the first claim that runs out."""
+    await transaction.run("settle_turn", _settled(turn, now, oldest_due_at))
+
+
+def _settled(turn: Turn, now: int, oldest_due_at: int | None) -> Row:
+    """The turn's row: when it comes is known from the oldest delivery that waits and the first claim that runs out."""
     ends = turn.flights.ends
     if turn.held:
         due_at = None
@@ -218,7 +252,7 @@ async def _settle_at(transaction: Transaction, turn: Turn, now: int, oldest_due_
         due_at = max(min(waits), turn.served_at, turn.health.paused_until) if waits else None
     health = turn.health
     state = (health.failures, health.failing_since, health.paused_until, turn.served_at, turn.flights.text)
-    await transaction.run("settle_turn", (*turn.key, due_at, *state))
+    return (*turn.key, due_at, *state)
 
 
 def _columns(attempt: Attempt) -> tuple[object, ...]:

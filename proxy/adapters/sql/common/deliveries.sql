@@ -6,6 +6,14 @@ INSERT INTO deliveries (
 )
 VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6, $7);
 
+-- name: turns_of_merchant
+-- A merchant's endpoints in id order, each with its turn, if it was ever enabled, as turn_of_endpoint gives it.
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at,
+    e.merchant_id, e.id, e.url, e.storefront, e.event_types, e.description, e.headers, e.state, e.state_reason,
+    e.state_since, e.signatures, e.key_number, e.previous_until, e.created_at, e.updated_at
+FROM endpoints AS e LEFT JOIN turns AS t ON t.merchant_id = e.merchant_id AND t.endpoint_id = e.id
+WHERE e.merchant_id = $1 ORDER BY e.id LIMIT $2;
+
 -- name: begin_turns
 -- Puts an endpoint that became enabled among those that are served, as if it had never failed.
 INSERT INTO turns (merchant_id, endpoint_id, due_at, served_at, failures, failing_since, paused_until, held, in_flight)

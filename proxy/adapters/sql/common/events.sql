@@ -12,7 +12,8 @@ INSERT INTO events (
 )
 VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT traceparent FROM payments WHERE merchant_id = $1 AND id = $7)
-);
+)
+RETURNING traceparent;
 
 -- name: event
 -- One event.

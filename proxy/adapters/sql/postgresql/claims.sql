@@ -32,7 +32,7 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND held = 0 AND (due_at IS NULL OR 
 -- name: turn_of_endpoint
 -- How an endpoint has been answering, whether it is served, what is on its way there, and the endpoint as it is now. Who
 -- reads it to write it holds its merchant's lock.
-SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight,
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at,
     e.merchant_id, e.id, e.url, e.storefront, e.event_types, e.description, e.headers, e.state, e.state_reason,
     e.state_since, e.signatures, e.key_number, e.previous_until, e.created_at, e.updated_at
 FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
