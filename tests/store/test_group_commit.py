@@ -234,7 +234,7 @@ async def test_a_fault_while_a_step_is_undone_is_told_to_every_waiter(lab: Lab, 
     await create(lab.store)
 
 
-STATEMENTS = ["BEGIN", "INSERT INTO payments", "COMMIT"]
+STATEMENTS = ["BEGIN", "INTO payments", "COMMIT"]
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_BUSY])
