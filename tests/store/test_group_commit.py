@@ -43,7 +43,7 @@ from store.records import (
 
 
 class Disk:
-    """Fails the statements that begin with `statement` while there are faults left, as SQLite would.
+    """Fails the statements that have `statement` in them while there are faults left, as SQLite would.
 
     `rolls_back` is what SQLite does on its own for some errors, such as a full disk.
     """
@@ -57,7 +57,7 @@ class Disk:
         self.statement, self.faults, self.code = statement, times, code
 
     def __call__(self, sql: str) -> None:
-        if self.faults and sql.startswith(self.statement):
+        if self.faults and self.statement in sql:
             self.faults -= 1
             error = sqlite3.OperationalError("disk fault")
             error.sqlite_errorcode = self.code
