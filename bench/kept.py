@@ -21,9 +21,9 @@ from bench import load
 from bench.create import CONNECTIONS
 from bench.postgres_dargahs import open_shops, settings_of
 from bench.processes import Cores, child, exact_cpu_seconds, pin, share_cores
-from bench.results import Cell, Result, Run, Table, arguments, publish, share
+from bench.results import Cell, Result, Run, Table, arguments, publish
 from bench.shops import Server, creates
-from bench.without import UNDOS
+from bench.undos import UNDOS
 from proxy.demo.stage import free_port
 
 KEPT: Final = ""
@@ -65,9 +65,15 @@ class Counts:
     rounds: int = 12
     requests: int = 300
     warm_up: int = 500
+    alone: int = 40
+
+    @property
+    def creates(self) -> int:
+        """How many each server makes."""
+        return self.warm_up + self.rounds * (self.requests + self.alone)
 
 
-SHORT: Final = Counts(ideas=("nothing", "loop", "savepoints", "timeouts"), rounds=2, requests=64, warm_up=64)
+SHORT: Final = Counts(ideas=("nothing", "loop", "savepoints", "timeouts"), rounds=2, requests=64, warm_up=64, alone=4)
 
 
 @dataclass(slots=True)
@@ -76,6 +82,7 @@ class Taken:
 
     cpu_us: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    alone_ms: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ async def serving(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Server
 
 def check_uses(undo: str, uses: int, counts: Counts) -> None:
     """Ends the benchmark when what was put in the idea's place was not used."""
-    wanted = counts.warm_up + counts.rounds * counts.requests if UNDOS[undo].each else 1
+    wanted = counts.creates if UNDOS[undo].each else 1
     if uses < wanted:
         raise SystemExit(f"without {undo}: used {uses} times and not {wanted}: not a measurement")
 
@@ -130,6 +137,15 @@ class Shop:
         await asyncio.gather(*(self._ask(connection, left) for connection in self.connections))
         self.taken.rates.append(requests / (time.perf_counter() - began))
         self.taken.cpu_us.append((exact_cpu_seconds(self._server.pid) - cpu) / requests * 1e6)
+
+    async def alone(self, requests: int) -> None:
+        """One create after the other; what counts is the median."""
+        taken = []
+        for number in range(requests):
+            began = time.perf_counter()
+            await self._ask(self.connections[0], iter((number,)))
+            taken.append((time.perf_counter() - began) * 1000)
+        self.taken.alone_ms.append(statistics.median(taken))
 
     async def _ask(self, connection: load.Connection, left: Iterator[int]) -> None:
         for _ in left:
@@ -158,6 +174,7 @@ async def compared(ground: Ground, idea: Idea) -> Pair:
             # Each is the first as often as the other.
             for each in both if number % 2 else reversed(both):
                 await each.turn(ground.counts.requests)
+                await each.alone(ground.counts.alone)
         return Pair(without.taken, kept.taken)
 
 
@@ -171,31 +188,33 @@ async def measure(cores: Cores, counts: Counts) -> Result:
 
 def result(counts: Counts, pairs: dict[Idea, Pair]) -> Result:
     title = (
-        f"Creates with {CONNECTIONS} connections, without each idea and with it: medians of {counts.rounds} turns of"
-        f" {counts.requests}"
+        f"Creates without each idea and with it: {CONNECTIONS} connections, and one alone; medians of {counts.rounds}"
+        " turns, and of the turns' quotients"
     )
-    heads = ("", "CPU µs without", "with", "of without", "in half of the turns", "per s without", "with", "of without")
+    heads = (
+        "",
+        "CPU µs without",
+        "with",
+        "of it",
+        "half of the turns",
+        "per s without",
+        "with",
+        "ms alone without",
+        "with",
+    )
     rows: list[Sequence[Cell]] = [(idea.text, *figures(pair)) for idea, pair in pairs.items()]
     raw = {idea.without: asdict(pair) for idea, pair in pairs.items()}
     return Result("kept", asdict(counts) | {"connections": CONNECTIONS}, [Table(title, heads, rows)], raw=raw)
 
 
 def figures(pair: Pair) -> Sequence[Cell]:
-    (us, before_us), (rate, before_rate) = (
-        (pair.kept.cpu_us, pair.without.cpu_us),
-        (pair.kept.rates, pair.without.rates),
-    )
-    quotients = [mine / other for mine, other in zip(us, before_us, strict=True)]
-    low, _, high = statistics.quantiles(quotients, n=4)
-    return (
-        statistics.median(before_us),
-        statistics.median(us),
-        statistics.median(quotients),
-        f"{low:.2f} to {high:.2f}",
-        statistics.median(before_rate),
-        statistics.median(rate),
-        share(rate, before_rate),
-    )
+    quotients = [kept / without for kept, without in zip(pair.kept.cpu_us, pair.without.cpu_us, strict=True)]
+    low, middle, high = statistics.quantiles(quotients, n=4)
+    cpu, rates, alone = [
+        (statistics.median(getattr(pair.without, name)), statistics.median(getattr(pair.kept, name)))
+        for name in ("cpu_us", "rates", "alone_ms")
+    ]
+    return (*cpu, middle, f"{low:.2f} to {high:.2f}", *rates, *alone)
 
 
 async def main(run: Run) -> None:
