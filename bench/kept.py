@@ -19,6 +19,7 @@ import uvloop
 
 from bench import load
 from bench.create import CONNECTIONS
+from bench.kept_ideas import IDEAS, Idea
 from bench.postgres_dargahs import open_shops, settings_of
 from bench.processes import Cores, child, exact_cpu_seconds, pin, share_cores
 from bench.results import Cell, Result, Run, Table, arguments, publish
@@ -26,46 +27,14 @@ from bench.shops import Server, creates
 from bench.undos import UNDOS
 from proxy.demo.stage import free_port
 
-KEPT: Final = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Idea:
-    """By the names of the undos: `beside` is what it was measured beside, where that is not Dargah as it is."""
-
-    text: str
-    without: str
-    beside: str = KEPT
-
-
-IDEAS: Final = (
-    Idea("(nothing: the same twice)", "nothing"),
-    Idea("uvloop", "loop"),
-    Idea("steps that wait share a hop and a commit", "commits"),
-    Idea("… and their statements", "statements"),
-    Idea("… and need no savepoints", "savepoints", beside="statements"),
-    Idea("token, merchant, opened api_key: kept for 2 s", "rows"),
-    Idea("the gateway is asked without aiohttp's session", "ordinary"),
-    Idea("in the session: its body as bytes", "form", beside="session"),
-    Idea("in the session: no jar of cookies", "cookies", beside="session"),
-    Idea("in the session: no timeout for each call", "timeouts", beside="session"),
-    Idea("connections to the gateway are kept alive", "connections"),
-    Idea("plain answers need no parser", "answers"),
-    Idea("the garbage: frozen after the start, looked at less", "garbage"),
-    Idea("counters: dicts, by keys made once", "metrics"),
-    Idea("random bytes by the thousand, kept texts", "texts"),
-    Idea("no task, no timer for a body, one for all calls", "timers"),
-    Idea("no line for each request (a setting)", "lines"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     ideas: Sequence[str] = tuple(idea.without for idea in IDEAS)
-    rounds: int = 12
+    rounds: int = 10
     requests: int = 300
-    warm_up: int = 500
-    alone: int = 40
+    warm_up: int = 300
+    alone: int = 20
 
     @property
     def creates(self) -> int:
@@ -73,7 +42,9 @@ class Counts:
         return self.warm_up + self.rounds * (self.requests + self.alone)
 
 
-SHORT: Final = Counts(ideas=("nothing", "loop", "savepoints", "timeouts"), rounds=2, requests=64, warm_up=64, alone=4)
+SHORT: Final = Counts(
+    ideas=("nothing", "loop", "savepoints", "timeouts", "records"), rounds=2, requests=64, warm_up=64, alone=4
+)
 
 
 @dataclass(slots=True)

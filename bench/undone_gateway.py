@@ -70,15 +70,15 @@ def by_session(*, form: bool = False, cookies: bool = False, timeouts: bool = Fa
             async def request(self, account: Account, amount_rials: int, return_url: str) -> Requested:
                 used()
                 started = self._tick()
-                session = self._outbound.session
-                assert isinstance(session.cookie_jar, aiohttp.CookieJar) is cookies
+                client = self._outbound.session
+                assert isinstance(client.cookie_jar, aiohttp.CookieJar) is cookies
                 body: dict[str, Any] | bytes
                 if form:
                     body = {"api_key": account.api_key, "amount": amount_rials, "return_url": return_url}
                 else:
                     quoted = gateway._quoted_url(return_url)  # noqa: SLF001  the product's own
                     body = f"api_key={account.api_key}&amount={amount_rials}&return_url={quoted}".encode()
-                ask = partial(session.post, f"{account.gateway_url}/invoice/request", data=body)
+                ask = partial(client.post, f"{account.gateway_url}/invoice/request", data=body)
                 try:
                     if timeouts:
                         answer = await _answer(ask(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)))
@@ -95,6 +95,11 @@ def by_session(*, form: bool = False, cookies: bool = False, timeouts: bool = Fa
             replace(aiohttp, "DummyCookieJar", aiohttp.CookieJar)
 
     return undo
+
+
+session = by_session()
+form, cookies, timeouts = by_session(form=True), by_session(cookies=True), by_session(timeouts=True)
+ordinary = by_session(form=True, cookies=True, timeouts=True)
 
 
 async def _answer(asking: Any) -> Raw:

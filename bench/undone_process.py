@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import tempfile
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import uvloop
@@ -18,7 +18,8 @@ from proxy.adapters import gateway
 from proxy.loops import Tasks
 from proxy.metrics import metrics
 from proxy.metrics.instruments import ALONE, Key
-from proxy.web import callers, middleware, parsing
+from proxy.web import callers, middleware, parsing, server
+from proxy.web.whole import WholeResponse
 
 
 def nothing(used: Used) -> None:
@@ -91,6 +92,30 @@ def awaited_bodies(used: Used) -> None:
             return await request.read()
 
     replace(parsing, "read_body", awaited)
+
+
+def matched_routes(used: Used) -> None:
+    """aiohttp matches the path, and wraps the handler in the middleware, for each request."""
+
+    def matching(app: web.Application) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
+            used()
+            return app._handle(request)  # noqa: SLF001  what aiohttp's own runner calls
+
+        return handle
+
+    replace(server, "prepared", matching)
+
+
+def answers_in_parts(used: Used) -> None:
+    """aiohttp prepares and writes each answer."""
+    ordinary = web.Response.prepare
+
+    def prepare(self: web.Response, request: web.BaseRequest) -> Awaitable[object]:
+        used()
+        return ordinary(self, request)
+
+    replace(WholeResponse, "prepare", prepare)
 
 
 def own_children(used: Used) -> None:

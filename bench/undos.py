@@ -3,37 +3,27 @@
 from typing import Final
 
 from bench.undo import Undo
-from bench.undone_gateway import by_session, own_connections, own_timers, parsed_answers
-from bench.undone_process import (
-    a_line_each,
-    awaited_bodies,
-    nothing,
-    own_children,
-    own_randomness,
-    own_tasks,
-    plain_loop,
-    unkept_texts,
-    usual_garbage,
-)
-from bench.undone_store import own_commits, own_savepoints, own_statements, unkept_rows
 
 UNDOS: Final = {
-    "nothing": Undo([nothing], each=False),
-    "loop": Undo([plain_loop], each=False),
-    "garbage": Undo([usual_garbage], each=False),
-    "commits": Undo([own_commits]),
-    "statements": Undo([own_statements]),
-    "savepoints": Undo([own_savepoints]),
-    "rows": Undo([unkept_rows]),
-    "ordinary": Undo([by_session(form=True, cookies=True, timeouts=True)]),
-    "session": Undo([by_session()]),
-    "form": Undo([by_session(form=True)]),
-    "cookies": Undo([by_session(cookies=True)]),
-    "timeouts": Undo([by_session(timeouts=True)]),
-    "connections": Undo([own_connections]),
-    "answers": Undo([parsed_answers]),
-    "timers": Undo([own_timers, own_tasks, awaited_bodies]),
-    "metrics": Undo([own_children]),
-    "texts": Undo([own_randomness, unkept_texts]),
-    "lines": Undo([a_line_each]),
+    "nothing": Undo(["process:nothing"], each=False),
+    "loop": Undo(["process:plain_loop"], each=False),
+    "garbage": Undo(["process:usual_garbage"], each=False),
+    "records": Undo(["records:frozen"], each=False),
+    "commits": Undo(["store:own_commits"]),
+    "statements": Undo(["store:own_statements"]),
+    "savepoints": Undo(["store:own_savepoints"]),
+    "rows": Undo(["store:unkept_rows"]),
+    "ordinary": Undo(["gateway:ordinary"]),
+    "session": Undo(["gateway:session"]),
+    "form": Undo(["gateway:form"]),
+    "cookies": Undo(["gateway:cookies"]),
+    "timeouts": Undo(["gateway:timeouts"]),
+    "connections": Undo(["gateway:own_connections"]),
+    "plain": Undo(["gateway:parsed_answers"]),
+    "ways": Undo(["process:matched_routes"]),
+    "whole": Undo(["process:answers_in_parts"]),
+    "timers": Undo(["gateway:own_timers", "process:own_tasks", "process:awaited_bodies"]),
+    "metrics": Undo(["process:own_children"]),
+    "texts": Undo(["process:own_randomness", "process:unkept_texts"]),
+    "lines": Undo(["process:a_line_each"]),
 }

@@ -10,20 +10,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from bench.undos import UNDOS
+
 
 def main(name: str, file: Path, arguments: list[str]) -> None:
     """Undoes it and runs the command."""
     # As `dargah serve` does, before anything imports structlog: so both have loaded the same.
     for module in ("rich", "greenlet"):
         sys.modules.setdefault(module, cast("ModuleType", None))
-    from bench.undos import UNDOS  # noqa: PLC0415  see above
-    from proxy.__main__ import main as dargah  # noqa: PLC0415
-
-    uses = []
-    for part in UNDOS[name].parts:
-        uses.append(itertools.count())
-        part(uses[-1].__next__)
+    undo = UNDOS[name]
+    uses = [itertools.count() for _ in undo.parts]
+    undo.do(each.__next__ for each in uses)
     atexit.register(lambda: file.write_text(str(min(map(next, uses)))))
+    from proxy.__main__ import main as dargah  # noqa: PLC0415  one of the undos must come before the product
+
     sys.argv = ["dargah", *arguments]
     dargah()
 
