@@ -1,7 +1,7 @@
 """What each step of a payment takes in a SQLite file of 10,000, of 1,000,000 and of 5,000,000 payments, in turns.
 
 A fifth of the payments are open and watched. The steps are the store's own, as many at once as share a commit in a busy
-hour; a round takes the same ones in each file, one file after the other. Needs 12 GB of disk for its five minutes.
+hour; a round takes the same ones in each file, one file after the other. Needs 12 GB of disk for its three minutes.
 """
 
 import asyncio
