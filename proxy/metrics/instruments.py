@@ -6,11 +6,10 @@ half a dozen of them. Its formats and its registry are used as they are.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 Key = tuple[str, ...]
 """The values of the labels, in the labels' order."""
@@ -20,7 +19,13 @@ ALONE: Final[Key] = ()
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
 
-class Counted(Collector):
+class Instrument(Protocol):
+    """What a scrape collects."""
+
+    def collect(self) -> "Iterable[Metric]": ...
+
+
+class Counted:
     """A counter; `known` are the label values that it shows from the start, with 0, so that a first one is a rise."""
 
     def __init__(self, name: str, about: str, labels: Sequence[str] = (), known: Iterable[Key] = (ALONE,)) -> None:
@@ -33,14 +38,16 @@ class Counted(Collector):
             cell = self._cells[key] = [0]
         cell[0] += count
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415  1 MB and 20 ms, for who scrapes
+
         family = CounterMetricFamily(self._name, self._about, labels=self._labels)
         for key, cell in self._cells.items():
             family.add_metric(key, cell[0])
         yield family
 
 
-class Spread(Collector):
+class Spread:
     """A histogram with fixed bounds, the last of which is followed by infinity."""
 
     def __init__(
@@ -64,7 +71,9 @@ class Spread(Collector):
         series[bisect_left(self._bounds, value)] += 1
         series[-1] += value
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415  the same
+
         family = HistogramMetricFamily(self._name, self._about, labels=self._labels)
         for key, (*counts, total) in self._series.items():
             family.add_metric(key, list(self._buckets(counts)), total)
@@ -83,13 +92,15 @@ class Spread(Collector):
 Read = Callable[[], Mapping[Key, float]]
 
 
-class Gauged(Collector):
+class Gauged:
     """What is read when somebody looks; nothing is shown of what gives nothing."""
 
     def __init__(self, name: str, about: str, labels: Sequence[str], read: Read) -> None:
         self._name, self._about, self._labels, self._read = name, about, labels, read
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415  the same
+
         family = GaugeMetricFamily(self._name, self._about, labels=self._labels)
         for key, value in self._read().items():
             family.add_metric(key, value)

@@ -31,6 +31,7 @@ NEEDED_BY_SOME = {
     "proxy.simulator": "dargah simulator",
     "proxy.reference.document": "who reads /docs",
     "jinja2": "who sees a page",
+    "prometheus_client": "who scrapes",
     "segno": "who asks for a QR code",
     "rich": "structlog, where it is installed, for tracebacks that are not ours",
     "greenlet": "structlog, where it is installed, for threads that are not ours",
