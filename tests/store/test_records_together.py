@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from proxy.adapters.sqlite import open_store
-from proxy.adapters.store.together import Together
+from proxy.adapters.store.steps import Lane, Outcome, Shared
 from proxy.adapters.store.transaction import Transaction
-from proxy.errors import LeaseLost, StoreUnavailable
+from proxy.errors import LeaseLost
 from proxy.ports import Store
 from proxy.records import Judged, Lease
 from proxy.verdict import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
@@ -95,24 +93,10 @@ async def test_a_worker_that_gave_up_leaves_the_others_their_outcomes(store: Sto
         await waiting[0]
 
 
-async def test_one_that_cannot_be_done_takes_no_other_with_it(tmp_path: Path) -> None:
-    async def divide(_: Transaction, items: Sequence[int]) -> list[int | Exception]:
-        return [12 // item for item in items]
+async def test_one_that_cannot_be_done_takes_no_other_with_it(store: Store) -> None:
+    async def divide(_: Transaction, items: Sequence[int]) -> list[Outcome]:
+        return [Outcome(12 // item) for item in items]
 
-    store = await open_store(tmp_path / "other.db", now=lambda: NOW)
-    together: Together[int, int] = Together(store._write, divide)
-    results = await asyncio.gather(*(together.do(item) for item in (1, 0, 3)), return_exceptions=True)
-    await store.close()
+    lane: Lane = store._write  # type: ignore[attr-defined]  # both stores have it
+    results = await asyncio.gather(*(lane.do(Shared(divide, item)) for item in (1, 0, 3)), return_exceptions=True)
     assert [results[0], type(results[1]), results[2]] == [12, ZeroDivisionError, 4]
-
-
-async def echo(_: Transaction, items: Sequence[int]) -> Sequence[int]:
-    return items
-
-
-async def test_a_store_that_is_closed_says_so(tmp_path: Path) -> None:
-    store = await open_store(tmp_path / "other.db", now=lambda: NOW)
-    await store.close()
-    together: Together[int, int] = Together(store._write, echo)
-    results = await asyncio.gather(*(together.do(item) for item in (1, 2)), return_exceptions=True)
-    assert [type(result) for result in results] == [StoreUnavailable] * 2

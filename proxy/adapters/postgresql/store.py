@@ -12,13 +12,11 @@ from proxy.adapters.postgresql.lanes import WriteLane
 from proxy.adapters.postgresql.migrations import make_parts, migrate
 from proxy.adapters.postgresql.periods import PostgresqlRetention
 from proxy.adapters.postgresql.reading import ReadLane
-from proxy.adapters.store.steps import MAX_WAITING, Batch, Outcome, Shared
-from proxy.adapters.store.transaction import Row, Transaction
-from proxy.adapters.store.turns import Report, record
+from proxy.adapters.store.steps import MAX_WAITING, Batch
+from proxy.adapters.store.transaction import Row
 from proxy.adapters.store.whole import WholeStore
 from proxy.ids import part_at
 from proxy.ports import Now
-from proxy.records import Judged
 
 CONNECTIONS: Final = 8
 """How many connections a process has, beside the one for hints."""
@@ -52,7 +50,6 @@ class PostgresqlStore(PostgresqlRetention, WholeStore):
         self._read = ReadLane(server, self._reading, one_moment=True, max_waiting=max_waiting)
         self._queries = ReadLane(server, self._reading, one_moment=False, max_waiting=max_waiting)
         self._lanes = (self._write, self._read, self._queries)
-        self._records = _Records(self._write)
         self.hints = Hints(server, clock.look)
 
     @property
@@ -77,23 +74,6 @@ class PostgresqlStore(PostgresqlRetention, WholeStore):
             await lane.close()
         for connections in (self._writing, self._reading):
             await connections.close()
-
-
-class _Records:
-    """Attempts that have ended: those of one merchant that wait are one step."""
-
-    def __init__(self, write: WriteLane) -> None:
-        self._write = write
-
-    async def do(self, report: Report) -> Judged:
-        """What the attempt meant. Raises LeaseLost, and what the lane raises."""
-        judged: Judged = await self._write.do(Shared(_record_all, report), report[0].claim.merchant_id)
-        return judged
-
-
-async def _record_all(transaction: Transaction, reports: Sequence[Report]) -> list[Outcome]:
-    judged = await record(transaction, reports)
-    return [Outcome(error=each) if isinstance(each, Exception) else Outcome(each) for each in judged]
 
 
 async def open_store(

@@ -13,9 +13,8 @@ from proxy.adapters.sqlite.lock import FileLock
 from proxy.adapters.sqlite.migrations import migrate
 from proxy.adapters.sqlite.transaction import SqliteTransaction, finished
 from proxy.adapters.store.steps import MAX_WAITING, Batch
-from proxy.adapters.store.together import Together
 from proxy.adapters.store.transaction import Transaction
-from proxy.adapters.store.turns import record, take_over
+from proxy.adapters.store.turns import take_over
 from proxy.adapters.store.whole import WholeStore
 from proxy.ports import Now
 
@@ -31,7 +30,6 @@ class SqliteStore(WholeStore):
         self._lock = lock
         self._now = now
         self._write, self._read = self._lanes = write, read
-        self._records = Together(write, record)
 
     def copying(self, target: Path) -> AsyncGenerator[Copied, None]:
         """Copies the database, while it is used, into the empty file `target`: see `copying.copying`."""

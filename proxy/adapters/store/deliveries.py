@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from typing import Protocol
 
 from proxy.adapters.store.flights import Flights
 from proxy.adapters.store.parts import StoreParts
+from proxy.adapters.store.steps import Shared
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.adapters.store.transition import write_event
-from proxy.adapters.store.turns import Report, claim, release
+from proxy.adapters.store.turns import claim, record_all, release
 from proxy.errors import NotFound
 from proxy.ids import part_of
 from proxy.merchant import Endpoint
@@ -19,20 +19,13 @@ from proxy.webhook import DeliveryStatus, Event
 Key = tuple[str, str]
 
 
-class Records(Protocol):
-    """Where attempts that have ended wait to be recorded, many of them in one step."""
-
-    async def do(self, item: Report) -> Judged: ...
-
-
 class StoreDeliveries(StoreParts):
-    _records: Records
-
     async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
         return await self._write.do(lambda transaction: claim(transaction, now, lease, limit))
 
     async def record_attempt(self, finished: Finished, follow: Lease | None) -> Judged:
-        return await self._records.do((finished, follow))
+        judged: Judged = await self._write.do(Shared(record_all, (finished, follow)), finished.claim.merchant_id)
+        return judged
 
     async def disable_endpoint(self, endpoint: Endpoint, reason: str, now: int, event: Event) -> bool:
         return await self._write.do(

@@ -6,6 +6,7 @@ from typing import Final
 
 from proxy.adapters.store.flights import Flights
 from proxy.adapters.store.registry_rows import endpoint_of
+from proxy.adapters.store.steps import Outcome
 from proxy.adapters.store.transaction import Row, Transaction
 from proxy.errors import LeaseLost
 from proxy.ids import part_at, part_of
@@ -78,18 +79,18 @@ async def begin(transaction: Transaction, event: StoredEvent, told: Sequence[Tol
     return Begun(claims, waiting=bool(hastened))
 
 
-async def record(transaction: Transaction, reports: Sequence[Report]) -> list[Judged | Exception]:
+async def record_all(transaction: Transaction, reports: Sequence[Report]) -> list[Outcome]:
     """The step behind Store.record_attempt, for all that wait: those of one endpoint share its turn."""
     groups: dict[Key, list[int]] = {}
     for number, (finished, _) in enumerate(reports):
         groups.setdefault((finished.claim.merchant_id, finished.claim.endpoint.id), []).append(number)
-    judged: list[Judged | Exception] = [LeaseLost()] * len(reports)
+    outcomes = [Outcome()] * len(reports)
     for key in sorted(groups):  # in one order everywhere, so that no two wait for each other's turn
         numbers = groups[key]
-        results = await _record(transaction, key, [reports[number] for number in numbers])
-        for number, result in zip(numbers, results, strict=True):
-            judged[number] = result
-    return judged
+        judged = await _record(transaction, key, [reports[number] for number in numbers])
+        for number, outcome in zip(numbers, judged, strict=True):
+            outcomes[number] = outcome
+    return outcomes
 
 
 async def release(transaction: Transaction, claims: Sequence[Claim], now: int) -> None:
@@ -132,11 +133,11 @@ async def flights_at(transaction: Transaction, key: Key) -> Flights:
     return Flights() if turn is None else turn.flights
 
 
-async def _record(transaction: Transaction, key: Key, reports: Sequence[Report]) -> list[Judged | Exception]:
+async def _record(transaction: Transaction, key: Key, reports: Sequence[Report]) -> list[Outcome]:
     """One endpoint's attempts, and the deliveries that follow on those of them that bring one along."""
     turn = await _turn(transaction, key)
     if turn is None:
-        return [LeaseLost() for _ in reports]
+        return [Outcome(error=LeaseLost()) for _ in reports]
     verdicts = await _write(transaction, turn, [finished for finished, _ in reports])
     leases = [lease for (_, lease), verdict in zip(reports, verdicts, strict=True) if lease and verdict]
     now = max(finished.at for finished, _ in reports)
@@ -145,12 +146,12 @@ async def _record(transaction: Transaction, key: Key, reports: Sequence[Report])
         following = await _take(transaction, turn, now, leases[-1], len(leases))
     else:
         await _settle(transaction, turn, now)
-    judged: list[Judged | Exception] = []
+    judged: list[Outcome] = []
     for (_, lease), verdict in zip(reports, verdicts, strict=True):
         if verdict is None:
-            judged.append(LeaseLost())
+            judged.append(Outcome(error=LeaseLost()))
         else:
-            judged.append(Judged(verdict, following.pop(0) if lease and following else None))
+            judged.append(Outcome(Judged(verdict, following.pop(0) if lease and following else None)))
     return judged
 
 
