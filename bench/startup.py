@@ -21,6 +21,7 @@ from bench.growth_fill import MERCHANTS, TERMINAL_ENDING, fill
 from bench.load import Connection
 from bench.processes import Child, Cores, child, cpu_seconds, resident_mb, share_cores
 from bench.results import Cell, Result, Run, Table, Target, arguments, publish
+from bench.startup_layers import Resident, layers, resident
 from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.clock import DAY, MINUTE, SECOND, system_now
 from proxy.demo.stage import free_port
@@ -49,7 +50,11 @@ class Starts:
 
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
-    rest_mb: list[float] = field(default_factory=list)
+    rest: list[Resident] = field(default_factory=list)
+
+    def at_rest(self) -> Resident:
+        """In the middle."""
+        return sorted(self.rest, key=lambda each: each.mb)[len(self.rest) // 2]
 
 
 @asynccontextmanager
@@ -87,7 +92,7 @@ async def start(core: int, database: Path, keys: str, taken: Starts) -> None:
         taken.seconds.append(seconds)
         taken.cpu_seconds.append(cpu_seconds([server.pid]))
         await asyncio.sleep(REST_SECONDS)
-        taken.rest_mb.append(resident_mb(server.pid))
+        taken.rest.append(resident(server.pid))
 
 
 def give_keys(database: Path, keys: str) -> None:
@@ -132,6 +137,7 @@ async def measure(cores: Cores, counts: Counts) -> Result:
             give_keys(large, keys)
             found = {"empty": Starts(), f"{counts.payments:,} payments": Starts()}
             await start(cores.server, empty, keys, Starts())
+            loaded = await layers(_settings(empty, keys))
             for _ in range(counts.rounds):
                 for database, taken in zip((empty, large), found.values(), strict=True):
                     await start(cores.server, database, keys, taken)
@@ -140,19 +146,22 @@ async def measure(cores: Cores, counts: Counts) -> Result:
             async with started(cores.server, large, keys) as (server, _):
                 await asyncio.sleep(counts.watched_seconds)
                 watching = resident_mb(server.pid)
-            return result(counts, found, watching, before - left(large))
+            return result(counts, found, loaded, watching, before - left(large))
 
 
-def result(counts: Counts, found: dict[str, Starts], watching: float, asked: int) -> Result:
+def result(
+    counts: Counts, found: dict[str, Starts], loaded: dict[str, Resident], watching: float, asked: int
+) -> Result:
     seconds = max(statistics.median(each.seconds) for each in found.values())
-    memory = max(statistics.median(each.rest_mb) for each in found.values())
+    memory = max(each.at_rest().mb for each in found.values())
     heads = ("", "s until /readyz", "slowest", "of it CPU", "MB at rest")
     rows: list[Sequence[Cell]] = [
         (
             name,
             statistics.median(each.seconds),
             max(each.seconds),
-            *map(statistics.median, (each.cpu_seconds, each.rest_mb)),
+            statistics.median(each.cpu_seconds),
+            each.at_rest().mb,
         )
         for name, each in found.items()
     ]
@@ -165,13 +174,27 @@ def result(counts: Counts, found: dict[str, Starts], watching: float, asked: int
     return Result(
         "startup",
         asdict(counts),
-        [Table(f"`dargah serve`, medians of {counts.rounds} starts", heads, rows), busy],
+        [Table(f"`dargah serve`, medians of {counts.rounds} starts", heads, rows), made_of(found, loaded), busy],
         [
             Target("seconds from the start until /readyz", seconds, 1.0, False),
             Target("MB at rest", memory, 70, False),
         ],
-        {name: asdict(each) for name, each in found.items()} | {"watching_mb": watching},
+        {name: asdict(each) for name, each in found.items()}
+        | {name: asdict(each) for name, each in loaded.items()}
+        | {"watching_mb": watching},
     )
+
+
+def made_of(found: dict[str, Starts], loaded: dict[str, Resident]) -> Table:
+    """Where the memory at rest comes from: what each layer adds to those above it."""
+    rest = {f"running, {name}": each.at_rest() for name, each in found.items()}
+    stages = [*loaded.items(), *rest.items()]
+    before = [0.0, *(each.mb for _, each in stages)]
+    rows: list[Sequence[Cell]] = [
+        (name, each.mb - less, each.mb, each.files_mb) for (name, each), less in zip(stages, before, strict=False)
+    ]
+    heads = ("", "MB more", "MB", "of it files' pages")
+    return Table("What the memory at rest is made of, each on top of those above it", heads, rows)
 
 
 async def main(run: Run) -> None:
