@@ -174,7 +174,7 @@ def result(
     return Result(
         "startup",
         asdict(counts),
-        [Table(f"`dargah serve`, medians of {counts.rounds} starts", heads, rows), made_of(found, loaded), busy],
+        [Table(f"`dargah serve`, medians of {counts.rounds} starts", heads, rows), busy, made_of(found, loaded)],
         [
             Target("seconds from the start until /readyz", seconds, 1.0, False),
             Target("MB at rest", memory, 70, False),
