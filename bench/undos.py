@@ -26,4 +26,6 @@ UNDOS: Final = {
     "metrics": Undo(["process:own_children"]),
     "texts": Undo(["process:own_randomness", "process:unkept_texts"]),
     "lines": Undo(["process:a_line_each"]),
+    "sync": Undo(["disk:sync"], each=False),
+    "copying": Undo(["disk:copying"], each=False),
 }
