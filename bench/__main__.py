@@ -7,8 +7,8 @@ import time
 
 from bench.results import arguments
 
-# The seconds that each may take, a fifth more than it needs on a quiet machine, or better: all of them then have been seen
-# to take less than 20 minutes. One that is not done by then is ended.
+# The seconds that each may take, a fifth more than it needs on a quiet machine, where all of them take less than 20
+# minutes. One that is not done by then is ended.
 LIMITS = {
     "create": 170,
     "tail": 75,
