@@ -31,7 +31,7 @@ from proxy.demo.stage import free_port
 @dataclass(frozen=True, slots=True)
 class Counts:
     ideas: Sequence[str] = tuple(idea.without for idea in IDEAS)
-    rounds: int = 10
+    rounds: int = 8
     requests: int = 300
     warm_up: int = 300
     alone: int = 20

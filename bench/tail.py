@@ -30,7 +30,7 @@ SHARES: Final = (0.50, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    rounds: int = 4
+    rounds: int = 3
     warm_up: int = 800
     per_second: int = 200
     seconds: float = 3.0
