@@ -7,7 +7,7 @@ import time
 
 from bench.results import arguments
 
-# The seconds that each may take, more than it needs on a quiet machine; 20 minutes in all. One that is not done by then is ended.
+# The seconds that each may take, more than it needs on a quiet machine; 20 minutes in all. Then it is ended.
 LIMITS = {
     "create": 160,
     "tail": 60,
