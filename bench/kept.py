@@ -25,7 +25,8 @@ from bench.processes import Cores, child, exact_cpu_seconds, pin, share_cores
 from bench.results import Cell, Result, Run, Table, arguments, publish
 from bench.shops import Server, creates
 from bench.undos import UNDOS
-from proxy.demo.stage import free_port
+
+ANY_PORT: Final = "127.0.0.1:0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Counts:
 SHORT: Final = Counts(
     ideas=("nothing", "loop", "savepoints", "timeouts", "records"), rounds=2, requests=64, warm_up=64, alone=4
 )
+
+
+class NotAnsweredError(Exception):
+    """No SystemExit: in a task that one ends the loop at once, which leaves processes behind."""
 
 
 @dataclass(slots=True)
@@ -78,8 +83,9 @@ async def serving(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Server
     database = ground.folder / f"{idea.without}-{undo}.db"
     [token] = await open_shops(database, ground.gateway_url, 1)
     launcher = ("bench.without", undo, str(database.with_suffix(".uses"))) if undo else ("proxy",)
-    settings = settings_of(database, f"127.0.0.1:{free_port()}") | {"DARGAH_UNREADY_SECONDS": "0"}
-    async with child(None, "-m", *launcher, "serve", env=settings | {"PYTHONUNBUFFERED": "1"}) as process:
+    # The system gives the ports: one that was free a moment ago may be that of a call to the gateway by now.
+    own = {"DARGAH_ADMIN_LISTEN": ANY_PORT, "DARGAH_UNREADY_SECONDS": "0", "PYTHONUNBUFFERED": "1"}
+    async with child(None, "-m", *launcher, "serve", env=settings_of(database, ANY_PORT) | own) as process:
         pin(process.pid, ground.cores.server)
         yield Server(undo or "Dargah", process.url, process.pid, token)
     if undo:
@@ -122,7 +128,7 @@ class Shop:
         for _ in left:
             status, _ = await connection.ask(self._make(next(self._numbers)))
             if status != 201:
-                raise SystemExit(f"{self._server.name} answered {status}: not a measurement")
+                raise NotAnsweredError(f"{self._server.name} answered {status}: not a measurement")
 
 
 @asynccontextmanager
@@ -139,14 +145,22 @@ async def shop(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Shop]:
 
 async def compared(ground: Ground, idea: Idea) -> Pair:
     async with AsyncExitStack() as stack:
-        opening = [stack.enter_async_context(shop(ground, idea, undo)) for undo in (idea.without, idea.beside)]
-        without, kept = both = await asyncio.gather(*opening)
+        async with asyncio.TaskGroup() as starting:
+            opening = [starting.create_task(_opened(stack, ground, idea, undo)) for undo in (idea.without, idea.beside)]
+        without, kept = both = [each.result() for each in opening]
         for number in range(ground.counts.rounds):
             # Each is the first as often as the other.
             for each in both if number % 2 else reversed(both):
                 await each.turn(ground.counts.requests)
                 await each.alone(ground.counts.alone)
         return Pair(without.taken, kept.taken)
+
+
+async def _opened(stack: AsyncExitStack, ground: Ground, idea: Idea, undo: str) -> Shop:
+    try:
+        return await stack.enter_async_context(shop(ground, idea, undo))
+    except SystemExit as error:
+        raise NotAnsweredError(str(error)) from None
 
 
 async def measure(cores: Cores, counts: Counts) -> Result:
