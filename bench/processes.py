@@ -52,19 +52,23 @@ async def child(core: int | None, *arguments: str, env: Mapping[str, str] | None
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        yield Child(process.pid, await asyncio.wait_for(_ready_url(process), START_SECONDS))
+        url = await asyncio.wait_for(_ready_url(process), START_SECONDS)
+        if url is None:
+            # Here and not in the task that waits: there it would end the loop at once, and leave processes behind.
+            raise SystemExit("a process of the benchmark has ended: see its error output above")
+        yield Child(process.pid, url)
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
 
 
-async def _ready_url(process: asyncio.subprocess.Process) -> str:
+async def _ready_url(process: asyncio.subprocess.Process) -> str | None:
     assert process.stdout is not None
     while line := (await process.stdout.readline()).decode():
         if "ready on" in line:
             return line.strip().rsplit(" ", 1)[-1]
-    raise SystemExit("a process of the benchmark has ended: see its error output above")
+    return None
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

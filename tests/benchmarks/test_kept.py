@@ -28,7 +28,7 @@ async def test_creates_are_measured_without_an_idea_and_with_it(tmp_path: Path) 
 async def test_every_undo_finds_what_it_replaces() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", ALL_AT_ONCE)
     assert await process.wait() == 0
-    assert {name for idea in IDEAS for name in (idea.without, idea.beside) if name} == set(UNDOS)
+    assert {name for idea in IDEAS for name in (idea.without, idea.beside) if name} <= set(UNDOS)
 
 
 def test_an_undo_that_not_every_create_came_to_ends_the_run() -> None:
