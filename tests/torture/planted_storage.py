@@ -177,6 +177,8 @@ STORAGE: Final = (
                 "pass\n",
             ),
         ),
+        "contract tests",
+        "tests/store/test_deliveries_at_once.py",
     ),
     Planted(
         "what happens while an endpoint is paused is dropped",
