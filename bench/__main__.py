@@ -16,9 +16,9 @@ LIMITS = {
     "statements": 20,
     "latency": 95,
     "overhead": 70,
-    "webhooks": 150,
+    "webhooks": 125,
     "growth": 200,
-    "startup": 85,
+    "startup": 110,
     "soak": 140,
 }
 
