@@ -33,7 +33,7 @@ run: $(READY)  ## a playground that stays up: gateway simulator, Dargah and a sh
 	$(BIN)/dargah demo --serve
 
 test: $(READY)  ## every test, on real HTTP and real files
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 2
 
 test-clients: $(READY)  ## webhooks verified by other languages' libraries; needs node and npm's registry
 	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_webhook_clients.py

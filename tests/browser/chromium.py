@@ -15,7 +15,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_
 # The tests that share a browser share its loop.
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 PHONE = {"width": 360, "height": 740}
-PATIENCE_MILLISECONDS = 10_000
+PATIENCE_MILLISECONDS = 30_000
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # The levels that WCAG 2.2 AA is made of, and what axe holds to be good beside them.
 AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
