@@ -83,14 +83,18 @@ class Hour:
         connection.close()
 
     async def watch(self, database: Path, course: Course) -> None:
-        """Looks at the process and its files until it is cancelled."""
+        """Looks again and again until it is cancelled."""
         while True:
-            course.seconds.append(round(time.monotonic() - self._began, 3))
-            course.payments.append(self.done)
-            course.memory_mb.append(resident_mb(self._server.pid))
-            course.file_mb.append(_megabytes(database))
-            course.wal_mb.append(_megabytes(database.with_name(f"{database.name}-wal")))
+            self.look(database, course)
             await asyncio.sleep(self._counts.every_seconds)
+
+    def look(self, database: Path, course: Course) -> None:
+        """Notes what the process and its files take, and how many payments there are."""
+        course.seconds.append(round(time.monotonic() - self._began, 3))
+        course.payments.append(self.done)
+        course.memory_mb.append(resident_mb(self._server.pid))
+        course.file_mb.append(_megabytes(database))
+        course.wal_mb.append(_megabytes(database.with_name(f"{database.name}-wal")))
 
 
 def _must_be(status: int, wanted: int) -> None:
@@ -110,11 +114,12 @@ async def measure(counts: Counts, results: Path) -> Result:
             child(cores.rest, "bench/upstream.py") as gateway,
             dargah(Path(folder), gateway.url, cores.server, hook_port=port) as (_, server),
         ):
-            hour = Hour(server, counts)
-            looking = asyncio.create_task(hour.watch(Path(folder) / "dargah.db", course))
+            hour, database = Hour(server, counts), Path(folder) / "dargah.db"
+            looking = asyncio.create_task(hour.watch(database, course))
             await hour.customers()
             await shop.wait_for(hour.returned)
             looking.cancel()
+            hour.look(database, course)  # of them all
     keep(picture(course), results)
     return result(counts, course, hour)
 
