@@ -20,13 +20,10 @@ import uvloop
 from bench import load
 from bench.create import CONNECTIONS
 from bench.kept_ideas import IDEAS, Idea
-from bench.postgres_dargahs import open_shops, settings_of
-from bench.processes import Cores, child, exact_cpu_seconds, pin, share_cores
+from bench.processes import Cores, child, exact_cpu_seconds, share_cores
 from bench.results import Cell, Result, Run, Table, arguments, publish
 from bench.shops import Server, creates
-from bench.undos import UNDOS
-
-ANY_PORT: Final = "127.0.0.1:0"
+from bench.undone import undone
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +74,6 @@ class Ground:
     gateway_url: str
 
 
-@asynccontextmanager
-async def serving(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Server]:
-    """A Dargah with that undone, on a new file."""
-    database = ground.folder / f"{idea.without}-{undo}.db"
-    [token] = await open_shops(database, ground.gateway_url, 1)
-    launcher = ("bench.without", undo, str(database.with_suffix(".uses"))) if undo else ("proxy",)
-    # The system gives the ports: one that was free a moment ago may be that of a call to the gateway by now.
-    own = {"DARGAH_ADMIN_LISTEN": ANY_PORT, "DARGAH_UNREADY_SECONDS": "0", "PYTHONUNBUFFERED": "1"}
-    async with child(None, "-m", *launcher, "serve", env=settings_of(database, ANY_PORT) | own) as process:
-        pin(process.pid, ground.cores.server)
-        yield Server(undo or "Dargah", process.url, process.pid, token)
-    if undo:
-        check_uses(undo, int(database.with_suffix(".uses").read_text()), ground.counts)
-
-
-def check_uses(undo: str, uses: int, counts: Counts) -> None:
-    """Ends the benchmark when what was put in the idea's place was not used."""
-    wanted = counts.creates if UNDOS[undo].each else 1
-    if uses < wanted:
-        raise SystemExit(f"without {undo}: used {uses} times and not {wanted}: not a measurement")
-
-
 class Shop:
     """It creates at one of the servers, over connections that it keeps."""
 
@@ -134,7 +109,8 @@ class Shop:
 @asynccontextmanager
 async def shop(ground: Ground, idea: Idea, undo: str) -> AsyncIterator[Shop]:
     """A shop at a Dargah with that undone, which has created and been answered already."""
-    async with serving(ground, idea, undo) as server:
+    database = ground.folder / f"{idea.without}-{undo}.db"
+    async with undone(undo, database, ground.gateway_url, ground.cores.server, ground.counts.creates) as server:
         made = Shop(server, [await load.Connection.open(server.url) for _ in range(CONNECTIONS)])
         await made.turn(ground.counts.warm_up)
         made.taken = Taken()

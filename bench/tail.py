@@ -6,8 +6,8 @@ that does not wait for the disk.
 
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,11 +17,10 @@ import uvloop
 
 from bench import load
 from bench.create import CONNECTIONS, DIRECT, directly
-from bench.postgres_dargahs import open_shops, settings_of
 from bench.processes import Cores, child, share_cores
 from bench.results import Cell, Result, Run, Table, arguments, percentile, publish
-from bench.shops import Server, answered, creates
-from proxy.demo.stage import free_port
+from bench.shops import answered, creates
+from bench.undone import undone
 
 AS_IT_IS, NO_COPYING, NO_SYNC = "Dargah", "Dargah, the WAL never copied back", "Dargah, without waiting for the disk"
 UNDONE: Final[Mapping[str, str]] = {AS_IT_IS: "nothing", NO_COPYING: "copying", NO_SYNC: "sync"}
@@ -39,38 +38,27 @@ class Counts:
 SHORT: Final = Counts(rounds=1, warm_up=50, per_second=50, seconds=0.5)
 
 
-@asynccontextmanager
-async def serving(name: str, folder: Path, gateway_url: str, cores: Cores) -> AsyncIterator[Server]:
-    """A Dargah with that undone, on a new file."""
-    undo = UNDONE[name]
-    database = folder / f"{undo}.db"
-    [token] = await open_shops(database, gateway_url, 1)
-    settings = settings_of(database, f"127.0.0.1:{free_port()}") | {"DARGAH_UNREADY_SECONDS": "0"}
-    launcher = ("-m", "bench.without", undo, str(database.with_suffix(".uses")), "serve")
-    async with child(cores.server, *launcher, env=settings | {"PYTHONUNBUFFERED": "1"}) as process:
-        yield Server(name, process.url, process.pid, token)
-    if int(database.with_suffix(".uses").read_text()) < 1:
-        raise SystemExit(f"{name}: it was not: not a measurement")
-
-
 async def measure(cores: Cores, counts: Counts) -> dict[str, list[list[float]]]:
     """Of each, the latencies of each turn."""
     taken: dict[str, list[list[float]]] = {name: [] for name in (DIRECT, *UNDONE)}
     with tempfile.TemporaryDirectory() as folder:
         async with child(cores.rest, "bench/upstream.py") as gateway, AsyncExitStack() as stack:
-            servers = [
-                await stack.enter_async_context(serving(name, Path(folder), gateway.url, cores)) for name in UNDONE
-            ]
-            for server in servers:
+            servers = {
+                name: await stack.enter_async_context(
+                    undone(undo, Path(folder) / f"{undo}.db", gateway.url, cores.server, counts.warm_up)
+                )
+                for name, undo in UNDONE.items()
+            }
+            for server in servers.values():
                 await load.closed(server.url, creates(server.token), counts.warm_up, CONNECTIONS, 201)
             for _ in range(counts.rounds):
                 direct = await load.open_loop(gateway.url, directly, counts.per_second, counts.seconds, 200)
                 taken[DIRECT].append(answered(direct, DIRECT).latencies_ms)
-                for server in servers:
+                for name, server in servers.items():
                     made = await load.open_loop(
                         server.url, creates(server.token), counts.per_second, counts.seconds, 201
                     )
-                    taken[server.name].append(answered(made, server.name).latencies_ms)
+                    taken[name].append(answered(made, name).latencies_ms)
     return taken
 
 

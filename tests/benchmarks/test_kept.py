@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.kept import SHORT, check_uses
+from bench.kept import SHORT
 from bench.kept_ideas import IDEAS
+from bench.undone import check_uses
 from bench.undos import UNDOS
 from benchmarks.trying import column, tried
 
@@ -32,8 +33,8 @@ async def test_every_undo_finds_what_it_replaces() -> None:
 
 
 def test_an_undo_that_not_every_create_came_to_ends_the_run() -> None:
-    check_uses("commits", SHORT.creates, SHORT)
+    check_uses("commits", SHORT.creates, SHORT.creates)
     with pytest.raises(SystemExit, match="not a measurement"):
-        check_uses("commits", SHORT.creates - 1, SHORT)
+        check_uses("commits", SHORT.creates - 1, SHORT.creates)
     with pytest.raises(SystemExit, match="not a measurement"):
-        check_uses("loop", 0, SHORT)
+        check_uses("loop", 0, SHORT.creates)
