@@ -102,6 +102,6 @@ def resident_mb(pid: int) -> float:
 def _ticks(stat: Path, at: int = 11) -> int:
     try:
         fields = stat.read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends between our opening the file and reading it
         return 0
     return int(fields[at]) + int(fields[at + 1])

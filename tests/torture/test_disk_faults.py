@@ -32,7 +32,9 @@ async def test_no_statement_of_the_store_can_fail_so_that_an_answer_is_untrue(fo
 async def test_no_statement_of_a_payment_can_fail_so_that_it_is_lost(folder: Path) -> None:
     counts = await flow_faults(folder, short=True)
     assert counts["outages that readyz told of"] > 10
-    assert counts["different statements that failed"] > 20
+    # A payment has some twenty of its own. The loops' statements come between them, never in the same places, so that
+    # one or the other is passed over here: the long form has each.
+    assert counts["different statements that failed"] > 15
 
 
 async def test_what_many_callers_are_told_of_a_failing_commit_stays_true(folder: Path) -> None:
