@@ -36,4 +36,5 @@ IDEAS: Final = (
     Idea("records frozen to mypy only", "records"),
     Idea("no task, no timer for a body, one for all calls", "timers"),
     Idea("no line for each request (a setting)", "lines"),
+    Idea("with lines: those of one turn in one write", "apart", beside="lines"),
 )

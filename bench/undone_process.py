@@ -18,6 +18,7 @@ from proxy.adapters import gateway
 from proxy.loops import Tasks
 from proxy.metrics import metrics
 from proxy.metrics.instruments import ALONE, Key
+from proxy.telemetry.lines import Lines
 from proxy.web import callers, middleware, parsing, server
 from proxy.web.whole import WholeResponse
 
@@ -175,3 +176,13 @@ def a_line_each(used: Used) -> None:
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
     replace(middleware, "_log", log)
+
+
+def lines_at_once(used: Used) -> None:
+    """Each line is written by itself, while its answer waits for others."""
+
+    def leave(self: Lines) -> None:
+        used()
+        self.leave()
+
+    replace(Lines, "flush", leave)

@@ -26,6 +26,7 @@ UNDOS: Final = {
     "metrics": Undo(["process:own_children"]),
     "texts": Undo(["process:own_randomness", "process:unkept_texts"]),
     "lines": Undo(["process:a_line_each"]),
+    "apart": Undo(["process:a_line_each", "process:lines_at_once"]),
     "sync": Undo(["disk:sync"], each=False),
     "copying": Undo(["disk:copying"], each=False),
 }

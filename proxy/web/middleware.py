@@ -3,6 +3,7 @@
 aiohttp pays for each layer on every request, so these stay together.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -82,7 +83,8 @@ def observe(
         seconds = time.perf_counter() - started
         answered(response.status, seconds)
         if logged:
-            _log(request, response.status, trace, seconds, call.client)
+            # The answer leaves first: aiohttp writes it in this turn of the loop.
+            asyncio.get_running_loop().call_soon(_log, request, response.status, trace, seconds, call.client)
         return response
 
     return observed

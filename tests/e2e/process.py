@@ -13,6 +13,7 @@ from e2e.playground import KEY_RING, OPERATOR_TOKEN
 from proxy.demo.stage import free_port
 
 START_SECONDS = 20
+MOST_SHOWN = 64 * 1024
 
 
 class Process:
@@ -50,7 +51,12 @@ class Process:
         assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
             line = await self._process.stdout.readline()
-        assert b"ready on" in line, self.log.read_text()
+        assert b"ready on" in line, self._said()
+
+    def _said(self) -> str:
+        """The beginning of its log, which may be a device that has no end."""
+        with self.log.open("rb") as log:
+            return log.read(MOST_SHOWN).decode()
 
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)
