@@ -1,6 +1,6 @@
 """Endpoints and what became of their webhooks: health, deliveries, attempts, and sending again."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from proxy.delivery_records import DeliveryFilter, EventSpan, Requeued
 from proxy.errors import invalid
 from proxy.ids import merchant_of_id
 from proxy.merchant import Endpoint, Merchant
+from proxy.records import Attempt
 from proxy.webhook import DeliveryStatus
 
 PAGE: Final = 25
@@ -21,6 +22,7 @@ REFRESH_SECONDS: Final = 2
 MAX_LOOKS: Final = 30
 MAX_BATCHES: Final = 2000
 """Of 500 deliveries each: a million in one wish."""
+_MOST_DIGITS: Final = 9
 _HOURS: Final = {"1": HOUR, "24": DAY, "72": 3 * DAY, "168": 7 * DAY, "720": 30 * DAY}
 
 
@@ -69,15 +71,17 @@ async def show_delivery(visit: Visit) -> web.StreamResponse:
     delivery, attempts = await store.delivery_log(merchant_id, delivery_id)
     event = await store.event(merchant_id, delivery.event_id)
     endpoints = {endpoint.id: endpoint for endpoint in await store.list_endpoints(merchant_id)}
-    before = visit.request.query.get("before", "")
-    waiting = before.isdigit() and len(attempts) <= int(before[:4]) and delivery.status is DeliveryStatus.PENDING
+    asked_after = _attempt_of(visit.request.query.get("before", ""))
+    answer = None if asked_after is None else _answered_since(attempts, asked_after)
+    waiting = asked_after is not None and answer is None and delivery.status is DeliveryStatus.PENDING
     looks = looks_of(visit)
     return visit.page(
         "delivery.html",
         refresh=REFRESH_SECONDS if waiting and looks <= MAX_LOOKS else None,
         looks=looks,
-        before=before,
+        before=asked_after,
         waiting=waiting,
+        answer=answer,
         delivery=delivery,
         attempts=list(reversed(attempts)),
         event=event,
@@ -93,7 +97,8 @@ async def retry_delivery(visit: Visit) -> web.StreamResponse:
     _, attempts = await visit.services.store.delivery_log(merchant_id, delivery_id)
     await visit.services.tasks.run(visit.services.redelivery.retry(merchant_id, delivery_id))
     await visit.note("delivery.retry", {"delivery_id": delivery_id})
-    return visit.go(f"/deliveries/{delivery_id}?before={len(attempts)}&looks=1")
+    before = max((attempt.number for attempt in attempts), default=0)
+    return visit.go(f"/deliveries/{delivery_id}?before={before}&looks=1")
 
 
 async def recover(visit: Visit) -> web.StreamResponse:
@@ -144,6 +149,17 @@ async def ping(visit: Visit) -> web.StreamResponse:
         return Shows("ping.html", {"endpoint": endpoint, "event_id": event_id, "answer": answer})
 
     return await visit.work("فرستادن پیام آزمایشی", "Sending a ping", work)
+
+
+def _attempt_of(text: str) -> int | None:
+    """The number of an attempt; None for what is none."""
+    return int(text) if len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit() else None
+
+
+def _answered_since(attempts: Sequence[Attempt], before: int) -> Attempt | None:
+    """The newest one that has ended: one that is on its way is among them already, without an outcome."""
+    ended = (each for each in reversed(attempts) if each.number > before and each.outcome != "unknown")
+    return next(ended, None)
 
 
 async def _merchant(visit: Visit, endpoint: Endpoint) -> Merchant:

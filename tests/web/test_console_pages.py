@@ -1,5 +1,6 @@
 """What the console's pages show and do, over real HTTP: lists, one payment, reviews, webhooks, files and the guide."""
 
+import asyncio
 import csv
 import io
 import re
@@ -162,6 +163,48 @@ async def test_a_webhook_is_sent_again_and_its_answer_is_shown(lab: Lab) -> None
         assert "thank you" in page.text
         entries = await lab.dargah.services.store.list_audit("installation", None, 20)
         assert "delivery.retry" in {entry.action for entry in entries}
+
+
+async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so_and_not_while_it_thinks(
+    lab: Lab,
+) -> None:
+    arrived, thought = asyncio.Event(), asyncio.Event()
+    thought.set()
+    answers = {"status": 500}
+
+    async def handle(_request: web.Request) -> web.Response:
+        arrived.set()
+        await thought.wait()
+        return web.Response(status=answers["status"])
+
+    app = web.Application()
+    app.router.add_post("/hook", handle)
+    async with TestServer(app) as shop:
+        await lab.dargah.services.setup.add_endpoint(lab.merchant_id, str(shop.make_url("/hook")), actor="test")
+        payment = await paid(lab)
+        browser = await operator(lab, "operate")
+
+        async def tried() -> str | None:
+            page = await browser.get(f"/console/payments/{payment['id']}?lang=en")
+            found = re.search(r"/console/deliveries/(dlv_\w+)/retry", page.text)
+            return found[1] if found and "HTTP 500" in page.text else None
+
+        delivery = await eventually(tried)
+        answers["status"] = 204
+        arrived.clear()
+        thought.clear()
+        resent = await browser.post(f"/console/deliveries/{delivery}/retry")
+        await arrived.wait()
+        page = await browser.get(resent.headers["Location"])
+        assert "It is being sent" in page.text
+        assert "did not arrive" not in page.text
+        thought.set()
+
+        async def answered() -> bool | None:
+            page = await browser.get(resent.headers["Location"])
+            return "The shop took it" in page.text or None
+
+        assert await eventually(answered)
 
 
 async def test_what_did_not_arrive_is_sent_again_in_one_go_and_everything_too(lab: Lab) -> None:
