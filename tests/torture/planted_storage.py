@@ -181,6 +181,24 @@ STORAGE: Final = (
         "tests/store/test_deliveries_at_once.py",
     ),
     Planted(
+        "what is claimed with its event is not kept as on its way",
+        (
+            Edit(
+                f"{_STEPS}turns.py",
+                "            turn.flights.take_off((claimed,), lease.until)\n",
+                "",
+            ),
+        ),
+        "contract tests",
+        "tests/store/test_deliveries_at_once.py",
+    ),
+    Planted(
+        "what is claimed with its event needs no room at its endpoint",
+        (Edit(f"{_STEPS}turns.py", "        if turn.room(now) > 0:\n", "        if True:\n"),),
+        "contract tests",
+        "tests/store/test_deliveries_at_once.py",
+    ),
+    Planted(
         "what happens while an endpoint is paused is dropped",
         (
             Edit(
