@@ -45,10 +45,6 @@ SHORT: Final = Counts(
 )
 
 
-class NotAnsweredError(Exception):
-    """No SystemExit: in a task that one ends the loop at once, which leaves processes behind."""
-
-
 @dataclass(slots=True)
 class Taken:
     """Of one server, a figure per round."""
@@ -103,7 +99,7 @@ class Shop:
         for _ in left:
             status, _ = await connection.ask(self._make(next(self._numbers)))
             if status != 201:
-                raise NotAnsweredError(f"{self._server.name} answered {status}: not a measurement")
+                raise load.NotAnsweredError(f"{self._server.name} answered {status}: not a measurement")
 
 
 @asynccontextmanager
@@ -136,7 +132,7 @@ async def _opened(stack: AsyncExitStack, ground: Ground, idea: Idea, undo: str) 
     try:
         return await stack.enter_async_context(shop(ground, idea, undo))
     except SystemExit as error:
-        raise NotAnsweredError(str(error)) from None
+        raise load.NotAnsweredError(str(error)) from None
 
 
 async def measure(cores: Cores, counts: Counts) -> Result:

@@ -17,7 +17,7 @@ from typing import Final, cast
 
 import uvloop
 
-from bench.load import Pool, closed, paced
+from bench.load import NotAnsweredError, Pool, closed, paced
 from bench.processes import child, cpu_seconds, share_cores
 from bench.results import Cell, Result, Run, Table, arguments, percentile, publish
 from bench.shops import Server, answered, creates, dargah
@@ -121,7 +121,7 @@ async def turn(server: Server, shop: Shop, count: int, per_second: float) -> Tur
         status, _ = await pool.ask(b"GET /return/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % link.encode())
         answers.append((time.monotonic() - due) * 1000)
         if status != 303:
-            raise SystemExit(f"a return was answered {status}: not a measurement")
+            raise NotAnsweredError(f"a return was answered {status}: not a measurement")
 
     spent = cpu_seconds([server.pid])
     await paced(count, per_second, come_back)

@@ -20,6 +20,10 @@ MOST_CONNECTIONS = 128
 PATIENCE_SECONDS = 60
 
 
+class NotAnsweredError(Exception):
+    """No SystemExit: in a task that one ends the loop at once, which leaves processes behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What one run came to: requests per second, their latencies in milliseconds in order, and other statuses."""

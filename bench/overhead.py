@@ -74,7 +74,7 @@ async def turn(way: Way, requests: int, connections: int) -> load.Load:
     def heard(body: bytes) -> None:
         # Both speakers of the protocol say 200 to everything.
         if way.expect == 200 and b'"status":1' not in body.replace(b" ", b""):
-            raise SystemExit(f"{way.name} answered {body.decode()}: not a measurement")
+            raise load.NotAnsweredError(f"{way.name} answered {body.decode()}: not a measurement")
 
     return answered(await load.closed(way.url, way.orders(), requests, connections, way.expect, heard), way.name)
 

@@ -19,7 +19,7 @@ import uvloop
 
 from bench.latency import RETURN_URL, Shop, listening
 from bench.lines_picture import Panel, drawn
-from bench.load import Connection
+from bench.load import Connection, NotAnsweredError
 from bench.processes import child, resident_mb, share_cores
 from bench.results import Result, Run, Table, Target, arguments, publish
 from bench.shops import Server, creates, dargah
@@ -99,7 +99,7 @@ class Hour:
 
 def _must_be(status: int, wanted: int) -> None:
     if status != wanted:
-        raise SystemExit(f"Dargah answered {status}: not a measurement")
+        raise NotAnsweredError(f"Dargah answered {status}: not a measurement")
 
 
 def _megabytes(path: Path) -> float:
