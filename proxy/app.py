@@ -122,6 +122,7 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         dargah, operators, console, loops = _wire(
             settings, outside, storage, vault, seen, sockets.urls(settings), stack
         )
+        stack.push_async_callback(dargah.delivery.give_back)
         stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
         services = dargah.services
         apps = with_pages(console, create_admin_app(operators), create_public_app(services), services.callers)

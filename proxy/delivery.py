@@ -18,7 +18,7 @@ import structlog
 from proxy import ids
 from proxy.clock import SECOND
 from proxy.directory import Directory
-from proxy.errors import LeaseLost
+from proxy.errors import DargahError, LeaseLost
 from proxy.ids import Ids
 from proxy.loops import Tasks
 from proxy.outgoing import outgoing
@@ -104,8 +104,18 @@ class Delivery:
                 self._put_off.append(claim)
 
     def stop(self) -> None:
-        """Nothing more is started: what is claimed and not yet sent is given back."""
+        """Nothing more is started: what is claimed and not sent is given back, by `give_back` where it has no room."""
         self._stopping = True
+
+    async def give_back(self) -> None:
+        """What found no room until the end: another process need not wait for its lease."""
+        claims = [self._put_off.popleft() for _ in range(len(self._put_off))]
+        if not claims:
+            return
+        try:
+            await self._store.release_deliveries(claims)
+        except DargahError:
+            log.warning("deliveries_not_given_back", count=len(claims))
 
     async def _attempt(self, claim: Claim) -> None:
         """One delivery after the other of one endpoint; where others wait for the place, no more than its turn."""

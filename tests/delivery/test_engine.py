@@ -224,6 +224,23 @@ async def test_what_was_claimed_beyond_the_room_is_begun_when_there_is_some_or_g
         assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]] * 2
 
 
+async def test_what_had_no_room_until_the_end_is_given_back(folder: Path, clock: HandClock, sender: FakeSender) -> None:
+    async with life(folder, clock, sender, max_in_flight=1) as engine:
+        merchant_id = await merchant_of(engine)
+        await engine.endpoint(merchant_id)
+        await engine.happen(merchant_id, 2)
+        sender.hold = asyncio.Event()
+        lease = engine.delivery._lease(clock.now)
+        engine.delivery.begin(claimed := await engine.store.claim_deliveries(clock.now, lease, 2))
+        await sender.began.wait()
+        engine.delivery.stop()
+        sender.hold.set()
+        await engine.delivery.tasks.drain()
+        await engine.delivery.give_back()
+        assert len(sender.sent) == 1
+        assert await engine.store.claim_deliveries(clock.now, lease, 2) == claimed[1:]
+
+
 async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_want(engine: Engine) -> None:
     merchant_id = await merchant_of(engine)
     dead = await engine.endpoint(merchant_id)
