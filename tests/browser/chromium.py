@@ -27,6 +27,32 @@ addEventListener("securitypolicyviolation", event => window.violations.push(
     `${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
 """
 
+# Marks one of the texts and fields that are drawn alike: their colours, sizes and all that they stand on are the same.
+_MARK_ONE_OF_EACH = """
+() => {
+    const drawn = new Map(), seen = new Set();
+    const way = element => {
+        if (element === null) return "";
+        if (!drawn.has(element)) {
+            const {color, fontSize, fontWeight, backgroundColor, backgroundImage, opacity} = getComputedStyle(element);
+            const own = [element.localName, element.className, color, fontSize, fontWeight, backgroundColor,
+                backgroundImage, opacity];
+            drawn.set(element, `${way(element.parentElement)} ${own.join("|")}`);
+        }
+        return drawn.get(element);
+    };
+    const written = node => node.nodeType === Node.TEXT_NODE && node.data.trim() !== "";
+    for (const element of document.querySelectorAll("body, body *")) {
+        element.removeAttribute("data-one-of-each");
+        if (!element.matches("input, select, textarea") && ![...element.childNodes].some(written)) continue;
+        if (seen.has(way(element))) continue;
+        seen.add(way(element));
+        element.setAttribute("data-one-of-each", "");
+    }
+    axe.configure({rules: [{id: "color-contrast", selector: "[data-one-of-each]"}]});
+}
+"""
+
 
 @cache
 def path() -> str | None:
@@ -72,10 +98,14 @@ class Reader:
         """Waits until the page shows a state, whether it was loaded again or not."""
         await self.page.wait_for_selector(f'main[data-state="{state}"]', timeout=PATIENCE_MILLISECONDS)
 
-    async def flaws(self) -> list[str]:
-        """What axe-core finds wrong with the page, with the element and why."""
+    async def flaws(self, *, vast: bool = False) -> list[str]:
+        """What axe-core finds wrong with the page, with the element and why. On a `vast` one, of what is drawn alike
+        the contrast is measured once, which is what takes long.
+        """
         # Through the debugger, to which the page's policy does not apply.
         await self.page.evaluate(_AXE.read_text("utf-8"))
+        if vast:
+            await self.page.evaluate(_MARK_ONE_OF_EACH)
         options = {"runOnly": {"type": "tag", "values": AXE_TAGS}, "resultTypes": ["violations"]}
         found: dict[str, Any] = await self.page.evaluate("options => axe.run(document, options)", options)
         return [
