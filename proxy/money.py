@@ -37,7 +37,10 @@ def to_rials(amount: object, currency: Currency) -> int:
 
 
 def to_toman(rials: int) -> int | float:
-    """The toman beside `rials`: whole where it is whole, else with its one decimal."""
+    """The toman beside `rials`: whole where it is whole, else with its one decimal.
+
+    Above 2**52 rials that is the nearest number that JSON carries, up to half a rial off: the rials are what counts.
+    """
     whole, rest = divmod(rials, RIALS_PER_TOMAN)
     return whole if rest == 0 else rials / RIALS_PER_TOMAN
 
