@@ -220,8 +220,7 @@ async def _outage(played: Scene, going: asyncio.Task[Any], key: str) -> None:
 
 
 async def _unready(played: Scene) -> Any:
-    """What /readyz says once it says no. A check that passed is believed no more. The clock stays."""
-    played.dargah.services.ready._written_at = None
+    """What /readyz says once it says no: a check that passed is believed for a second. The clock stays."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (answer := await played.ask("GET", "/readyz"))[0] != 503:  # noqa: ASYNC110  a server is asked
             await asyncio.sleep(0.02)
