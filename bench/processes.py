@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,8 @@ def share_cores() -> Cores:
 def pin(pid: int, core: int) -> None:
     """Keeps the process and its threads on one core."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 @asynccontextmanager
@@ -83,8 +84,11 @@ def loop_cpu_seconds(pid: int) -> float:
 
 def exact_cpu_seconds(pid: int) -> float:
     """The same of one process's threads that are there: to the nanosecond, where the others count hundredths."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+    spent = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            spent += int((thread / "schedstat").read_text().split()[0])
+    return spent / 1e9
 
 
 def cpu_seconds_with_children(pid: int) -> float:
