@@ -18,7 +18,7 @@ import structlog
 from proxy import ids
 from proxy.clock import SECOND
 from proxy.directory import Directory
-from proxy.errors import DargahError, LeaseLost
+from proxy.errors import DargahError, LeaseLost, NotFound
 from proxy.ids import Ids
 from proxy.loops import Tasks
 from proxy.outgoing import outgoing
@@ -84,8 +84,7 @@ class Delivery:
             self._crowded = True
             return now + SECOND
         claims = await self._store.claim_deliveries(now, self._lease(now), room)
-        for claim in claims:
-            self.tasks.start(self._attempt(claim))
+        self.begin(claims)  # commits may have taken of the room meanwhile
         # A claim that used up the room may have left endpoints waiting for their turn.
         self._crowded = len(claims) == room
         return now if self._crowded else await self._store.next_delivery_at()
@@ -141,7 +140,7 @@ class Delivery:
             answer = await self._sender.send(message)
             self.on_attempt(claim, started, answer)
             return await self._record(claim, started, answer, number)
-        except LeaseLost:
+        except (LeaseLost, NotFound):  # it is another's by now, or its endpoint and the keys are no more
             log.warning("delivery_lease_lost", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
         except Exception:
             # The attempt stays as `unknown`, the lease runs out, and the delivery is tried again.

@@ -81,11 +81,16 @@ class Directory:
         return secret
 
     async def signing_keys(self, endpoint: Endpoint) -> list[str]:
-        """The keys that sign for this endpoint now, the current one first."""
+        """The keys that sign for this endpoint now, the current one first.
+
+        Raises NotFound when it was deleted: nothing leaves unsigned.
+        """
         key = ("signing", endpoint.id, endpoint.key_number, endpoint.signatures)
         keys: dict[str, str] | None = self._fresh(key)
         if keys is None:
             sealed = await self._store.secrets(endpoint.merchant_id, endpoint.id)
+            if not sealed:
+                raise NotFound("webhook endpoint")
             keys = self._remember(key, {secret.name: self._vault.open(secret) for secret in sealed})
         return [keys[name] for name in endpoint.key_names(self._now()) if name in keys]
 

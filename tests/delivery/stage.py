@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from databases.places import AnyStore, store_in
@@ -149,3 +149,20 @@ class Paused:
         self._clock.now += self._milliseconds
         self._milliseconds = 0
         return claims
+
+
+class Crowding:
+    """A store in which, while a round claims, a commit claims one delivery of its own, which `begin` gets, once."""
+
+    def __init__(self, store: AnyStore) -> None:
+        self._store = store
+        self.begin: Callable[[list[Claim]], None] | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
+        begin, self.begin = self.begin, None
+        if begin is not None:
+            begin(await self._store.claim_deliveries(now, replace(lease, token="a commit's"), 1))
+        return await self._store.claim_deliveries(now, lease, limit)

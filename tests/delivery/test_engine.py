@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from databases.places import AnyStore, database_in, rows_in
 
-from delivery.stage import Engine, FakeSender, HandClock, Paused, Stuck, life
+from delivery.stage import Crowding, Engine, FakeSender, HandClock, Paused, Stuck, life
 from proxy.clock import SECOND
 from proxy.delivery import LATEST_START, LEASE
 from proxy.delivery_records import DeliveryFilter
@@ -222,6 +222,43 @@ async def test_what_was_claimed_beyond_the_room_is_begun_when_there_is_some_or_g
         await engine.run()
         assert sorted(sender.ids) == sorted(made)
         assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]] * 2
+
+
+async def test_what_a_round_claims_while_commits_take_its_room_is_begun_when_there_is_some(
+    folder: Path, clock: HandClock, sender: FakeSender
+) -> None:
+    crowding: list[Crowding] = []
+
+    def wrap(store: AnyStore) -> Store:
+        crowding.append(Crowding(store))
+        return cast("Store", crowding[0])
+
+    async with life(folder, clock, sender, wrap, max_in_flight=1) as engine:
+        crowding[0].begin = engine.delivery.begin
+        merchant_id = await merchant_of(engine)
+        endpoint = await engine.endpoint(merchant_id)
+        made = await engine.happen(merchant_id, 2)
+        sender.hold = asyncio.Event()
+        await engine.delivery.step()
+        await sender.began.wait()
+        assert len(engine.delivery.tasks) == 1
+        sender.hold.set()
+        await engine.delivery.tasks.drain()
+        await engine.run()
+        assert sorted(sender.ids) == sorted(made)
+        assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]] * 2
+
+
+async def test_nothing_is_sent_to_an_endpoint_that_was_deleted_after_the_claim(engine: Engine) -> None:
+    merchant_id = await merchant_of(engine)
+    endpoint = await engine.endpoint(merchant_id)
+    await engine.happen(merchant_id)
+    now = engine.clock.now
+    claims = await engine.store.claim_deliveries(now, engine.delivery._lease(now), 1)
+    await engine.setup.delete_endpoint(merchant_id, endpoint.id, actor="test")
+    engine.delivery.begin(claims)
+    await engine.delivery.tasks.drain()
+    assert engine.sender.sent == []
 
 
 async def test_what_had_no_room_until_the_end_is_given_back(folder: Path, clock: HandClock, sender: FakeSender) -> None:
