@@ -198,6 +198,8 @@ async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so
         page = await browser.get(resent.headers["Location"])
         assert "It is being sent" in page.text
         assert "did not arrive" not in page.text
+        for at in (f"payments/{payment['id']}", f"deliveries/{delivery}"):
+            assert "no answer was seen so far" in (await browser.get(f"/console/{at}?lang=en")).text
         thought.set()
 
         async def answered() -> bool | None:
