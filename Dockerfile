@@ -1,6 +1,6 @@
 # Dargah's image: hash-locked wheels in a virtual environment on a slim Python, run by a numeric user that is nobody.
 # It runs on a read-only root: /data is the only place that it writes to. Secrets are files in /etc/dargah.
-ARG PYTHON=3.11.15-slim-bookworm
+ARG PYTHON=3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3
 
 FROM python:${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1

@@ -4,10 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
-BENCH_READY := $(VENV)/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture torture-replicas test-clients test-deploy test-image check audit sbom docs format bench bench-webhooks bench-postgres demo-svg screenshots preview font lock clean
+.PHONY: help demo run quick test torture torture-replicas torture-machines test-clients test-deploy test-image check audit sbom docs format bench bench-postgres demo-svg screenshots preview font lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -22,17 +21,23 @@ $(DEPLOY_READY): requirements-deploy.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.txt
 	@touch $@
 
-$(BENCH_READY): requirements-bench.txt $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
-	@touch $@
-
 demo: $(READY)  ## one whole payment, end to end, over real HTTP
 	$(BIN)/dargah demo
 
 run: $(READY)  ## a playground that stays up: gateway simulator, Dargah and a shop
 	$(BIN)/dargah demo --serve
 
-# Bytecode is kept even where the environment says not to: the tests start hundreds of processes.
+# The core, the contracts of the stores and of the API, and one file for each edge.
+QUICK := tests/core tests/delivery tests/house tests/store/test_payments.py tests/store/test_deliveries.py \
+	tests/web/test_openapi.py tests/web/test_payments.py tests/web/test_facade.py tests/web/test_customer.py \
+	tests/adapters/test_gateway.py tests/adapters/test_sender.py tests/simulator/test_request.py \
+	tests/operators/test_setup.py tests/security/test_browsers.py tests/e2e/test_outage.py \
+	tests/torture/simulation/test_stories.py
+
+quick: $(READY)  ## the core, the contracts and one of each edge, within a minute
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 $(QUICK)
+
+# Bytecode is kept even where the environment says not to: each `dargah serve` of the tests would compile all of it.
 test: $(READY)  ## every test, on real HTTP and real files
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2
 
@@ -52,12 +57,17 @@ torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minut
 torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 to 20 minutes
 	$(BIN)/python -m tests.torture.replicas
 
-check: $(READY)  ## format, lint, types, security rules and licences
+torture-machines: $(READY)  ## the same while machines fail: PostgreSQL fails over (PgBouncer, TLS), full and read-only disks, two processes on one file, power cuts, slow DNS, clock jumps: 20 minutes
+	$(BIN)/python -m tests.torture.machines
+
+check: $(READY)  ## format, lint, types, security rules, licences, imports and the structure's measures
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy proxy tests
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml proxy
 	$(BIN)/python -m tests.supply.licences
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/python -m tests.house.measures
 
 audit: $(DEPLOY_READY)  ## known vulnerabilities of what the locks name; needs the network
 	$(BIN)/pip-audit --require-hashes --disable-pip --no-deps -r requirements.txt
@@ -67,20 +77,16 @@ sbom: $(READY)  ## dist/dargah.cdx.json, what a release is made of (CycloneDX)
 
 docs: $(READY)  ## write the generated parts of docs/ again
 	$(BIN)/python -m tests.deploy.settings_table
-	cd tests && ../$(BIN)/python -m reference.write
+	cd tests && ../$(BIN)/python -m reference.story
 
 format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(BENCH_READY)  ## every benchmark of docs/performance.md, one after the other, within 20 minutes
+bench: $(READY)  ## creates, webhooks, growth and memory, as docs/performance.md shows them, within 20 minutes
 	$(BIN)/python -m bench
 
-bench-webhooks: $(BENCH_READY)  ## webhooks: limit beside a bare loop and a queue library, latency, bad neighbours, claims beside a backlog
-	$(BIN)/python -m bench.webhooks
-	$(BIN)/python -m bench.webhooks_neighbours
-
-bench-postgres: $(READY)  ## one to three replicas beside SQLite and the floor; claims and payments in a large database
+bench-postgres: $(READY)  ## creates of one to three replicas beside SQLite and a pass-through
 	$(BIN)/python -m bench.postgres
 
 demo-svg: $(READY)  ## a run of the demo as docs/images/demo.svg
@@ -89,17 +95,16 @@ demo-svg: $(READY)  ## a run of the demo as docs/images/demo.svg
 screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
 	$(BIN)/python -m tests.browser.screenshots
 
-preview:  ## draw the picture that messengers show beside a pay link, from proxy/web/static/preview.svg (needs chromium)
-	$(BIN)/python -m tests.browser.preview_image
+preview:  ## draw the picture that messengers show beside a pay link, from proxy/http/static/preview.svg (needs chromium)
+	$(BIN)/python -m tests.browser.screenshots --preview
 
 font:  ## make the pages' font anew from npm's Vazirmatn (needs npm and both registries)
-	proxy/web/static/subset.sh
+	proxy/http/static/subset.sh
 
 lock:  ## write the hash-locked requirements again (needs uv and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements-dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra deploy -c requirements-dev.txt -o requirements-deploy.txt
-	printf 'pgqueuer>=1.6\npy-spy>=0.4\n' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-bench.txt
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-build.txt
 
 clean:  ## remove what the other commands made

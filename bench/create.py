@@ -1,4 +1,4 @@
-"""Creates, durable and with the gateway's call, beside a pass-through, naive proxies and the gateway called directly.
+"""Creates, durable and with the gateway's call, beside a pass-through and the gateway called directly.
 
 How many a second with 64 connections, in turns; and how long one takes at a constant rate, from when it was due. The
 server under test has core 0 to itself; the load and the gateway share the other one.
@@ -6,8 +6,7 @@ server under test has core 0 to itself; the load and the gateway share the other
 
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +14,11 @@ from typing import Any, Final
 import uvloop
 
 from bench import load
-from bench.processes import Cores, child, cpu_seconds, loop_cpu_seconds, resident_mb, share_cores
+from bench.processes import Cores, cpu_seconds, loop_cpu_seconds, resident_mb, share_cores
 from bench.results import Cell, Result, Run, Table, Target, arguments, publish, share
-from bench.shops import Server, answered, creates, dargah, post
+from bench.shops import Server, answered, creates, dargah, gateway, pass_through, post
 
-PASS_THROUGH, NAIVE, TUNED, DIRECT = "pass-through", "naive proxy", "naive, tuned", "the gateway, directly"
+PASS_THROUGH, DIRECT = "pass-through", "the gateway, directly"
 CONNECTIONS: Final = 64
 SHARES: Final = (0.50, 0.95, 0.99)
 
@@ -30,13 +29,12 @@ class Counts:
 
     rounds: int = 4
     requests: int = 6000
-    naive_requests: int = 1500
     warm_up: int = 1000
     per_second: int = 200
     seconds: float = 4.0
 
 
-SHORT: Final = Counts(rounds=1, requests=200, naive_requests=100, warm_up=50, per_second=50, seconds=0.5)
+SHORT: Final = Counts(rounds=1, requests=200, warm_up=50, per_second=50, seconds=0.5)
 
 
 @dataclass(slots=True)
@@ -50,36 +48,9 @@ class Closed:
     p99_ms: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """All that is asked: the proxies, and the gateway behind them."""
-
-    proxies: Sequence[Server]
-    gateway: Server
-
-
-@asynccontextmanager
-async def ground(cores: Cores) -> AsyncIterator[Ground]:
-    with tempfile.TemporaryDirectory() as folder:
-        async with (
-            child(cores.rest, "bench/upstream.py") as gateway,
-            child(cores.server, "bench/floor.py", gateway.url) as floor,
-            child(cores.server, "bench/naive.py", gateway.url, "naive-token") as naive,
-            child(cores.server, "bench/naive.py", gateway.url, "naive-token", "tuned") as tuned,
-            dargah(Path(folder), gateway.url, cores.server) as (_, ours),
-        ):
-            proxies = [
-                Server(PASS_THROUGH, floor.url, floor.pid),
-                ours,
-                Server(NAIVE, naive.url, naive.pid, "naive-token"),
-                Server(TUNED, tuned.url, tuned.pid, "naive-token"),
-            ]
-            yield Ground(proxies, Server(DIRECT, gateway.url, gateway.pid))
-
-
 async def as_fast_as_it_goes(server: Server, counts: Counts, taken: Closed) -> None:
     before = cpu_seconds([server.pid]), loop_cpu_seconds(server.pid)
-    requests = counts.naive_requests if server.name in {NAIVE, TUNED} else counts.requests
+    requests = counts.requests
     done = answered(await load.closed(server.url, creates(server.token), requests, CONNECTIONS, 201), server.name)
     taken.rates.append(done.rate)
     taken.cpu_us.append((cpu_seconds([server.pid]) - before[0]) / requests * 1e6)
@@ -103,24 +74,31 @@ def directly(_number: int) -> bytes:
 
 
 async def measure(cores: Cores, counts: Counts) -> Result:
-    async with ground(cores) as made:
-        closed = {server.name: Closed() for server in made.proxies}
-        opened: dict[str, list[list[float]]] = {server.name: [] for server in (made.gateway, *made.proxies)}
-        memory = {server.name: resident_mb(server.pid) for server in made.proxies}
-        for server in made.proxies:
-            await load.closed(server.url, creates(server.token), counts.warm_up, CONNECTIONS, 201)
-        for _ in range(counts.rounds):
-            for server in made.proxies:
-                await as_fast_as_it_goes(server, counts, closed[server.name])
-            for server in (made.gateway, *made.proxies):
-                opened[server.name].append(await at_a_rate(server, counts))
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            gateway(cores.rest) as asked,
+            pass_through(cores.server, asked.url) as passing,
+            dargah(Path(folder), asked.url, cores.server) as (_, ours),
+        ):
+            proxies = [Server(PASS_THROUGH, passing.url, passing.pid), ours]
+            servers = [Server(DIRECT, asked.url, asked.pid), *proxies]
+            closed = {server.name: Closed() for server in proxies}
+            opened: dict[str, list[list[float]]] = {server.name: [] for server in servers}
+            memory = {server.name: resident_mb(server.pid) for server in proxies}
+            for server in proxies:
+                await load.closed(server.url, creates(server.token), counts.warm_up, CONNECTIONS, 201)
+            for _ in range(counts.rounds):
+                for server in proxies:
+                    await as_fast_as_it_goes(server, counts, closed[server.name])
+                for server in servers:
+                    opened[server.name].append(await at_a_rate(server, counts))
     return result(counts, closed, opened, memory)
 
 
 def result(
     counts: Counts, closed: dict[str, Closed], opened: dict[str, list[list[float]]], memory: dict[str, float]
 ) -> Result:
-    floor, ours, naive = closed[PASS_THROUGH], closed["Dargah"], closed[NAIVE]
+    passed, ours = closed[PASS_THROUGH], closed["Dargah"]
     added = [mine[-1] - direct[-1] for mine, direct in zip(opened["Dargah"], opened[DIRECT], strict=True)]
     raw: dict[str, Any] = {"closed": {name: asdict(each) for name, each in closed.items()}, "open": opened}
     return Result(
@@ -128,9 +106,8 @@ def result(
         asdict(counts) | {"connections": CONNECTIONS},
         [fast_table(counts, closed, memory), rate_table(counts, opened)],
         [
-            Target("creates per second, as a share of pass-through", share(ours.rates, floor.rates), 0.75, True),
-            Target("CPU of a create, in times of pass-through's", share(ours.cpu_us, floor.cpu_us), 1.3, False),
-            Target("creates per second, in times of the naive proxy's", share(ours.rates, naive.rates), 4.0, True),
+            Target("creates per second, as a share of pass-through", share(ours.rates, passed.rates), 0.75, True),
+            Target("CPU of a create, in times of pass-through's", share(ours.cpu_us, passed.cpu_us), 1.3, False),
             Target("p99 added to the direct call, ms", statistics.median(added), 3.0, False),
         ],
         raw,

@@ -12,14 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from proxy.adapters.sqlite import open_store
-from proxy.clock import DAY, MINUTE
+from proxy.kernel.clock import DAY, MINUTE
+from proxy.stores.sqlite import open_store
 
 MERCHANTS: Final = 50
 AT: Final = 1_780_000_000_000
 OPEN_SHARE: Final = 5  # one in so many is still open, and watched
 SPREAD: Final = 1 << 44  # of what is evenly spread: 11 hexadecimal digits
-TERMINAL_ENDING: Final = "000000000000000001"  # the terminal's id is trm_, its merchant's key, and this
 
 # Nothing of it is to outlive the run, and nobody else reads it meanwhile.
 _QUICK: Final = (
@@ -38,12 +37,13 @@ SELECT n, printf('%018d', n) AS u, printf('%011x', n * :step) AS spread, n % :sh
 """
 # Of one merchant: :m is its number and :k its key.
 _MERCHANT: Final = (
-    "INSERT INTO merchants VALUES ('mer_' || :k, 'shop ' || :m, '[]', '{}', :at, :at)",
+    """INSERT INTO merchants (id, name, return_origins, looks, created_at, updated_at)
+VALUES ('mer_' || :k, 'shop ' || :m, '[]', '{}', :at, :at)""",
     """INSERT INTO terminals
-VALUES ('mer_' || :k, 'trm_' || :k || '000000000000000001', 'main', 'live', :gateway, NULL, 1, :at, :at)""",
+VALUES ('mer_' || :k, 'trm_' || :k || '000000000000000001', 'main', 'live', '', NULL, 1, :at, :at)""",
     """INSERT INTO endpoints (merchant_id, id, url, event_types, description, headers, state, state_since, signatures,
     key_number, created_at, updated_at)
-VALUES ('mer_' || :k, 'ep_' || :k || '000000000000000001', 'http://127.0.0.1:9/hook', '[]', '', '{}', 'enabled', :at,
+VALUES ('mer_' || :k, 'ep_' || :k || '000000000000000001', 'http://127.0.0.1:9/hook', '[]', '', '[]', 'enabled', :at,
     'v1', 1, :at, :at)""",
     """INSERT INTO turns (merchant_id, endpoint_id, served_at)
 VALUES ('mer_' || :k, 'ep_' || :k || '000000000000000001', 0)""",
@@ -65,8 +65,10 @@ SELECT 'mer_' || :k, 'trm_' || :k || '000000000000000001', 'inv-' || spread, 'pa
 SELECT 'mer_' || :k, 'main', 'live', 'order-' || u, 'pay_' || :k || u FROM series WHERE paid""",
     """INSERT INTO timeline
 SELECT 'mer_' || :k, 'pay_' || :k || u, 1, :at, 'gateway.request', 40, '{"outcome":"issued"}' FROM series""",
-    """INSERT INTO watches SELECT 'mer_' || :k, 'pay_' || :k || u, 'trm_' || :k || '000000000000000001',
-    :due + n * :apart, NULL, 2 FROM series WHERE NOT paid""",
+    # They wait for the last point of the schedule, which is days away: nearer ones would be pulled in at a start.
+    """INSERT INTO watches (merchant_id, payment_id, terminal_id, due_at, soon, version, point)
+SELECT 'mer_' || :k, 'pay_' || :k || u, 'trm_' || :k || '000000000000000001',
+    :due + n * :apart, NULL, 2, 11 FROM series WHERE NOT paid""",
     """INSERT INTO events (merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at,
     body)
 SELECT 'mer_' || :k, 'evt_' || :k || u, n + 1, 'main', 'live', 'payment.paid', 'pay_' || :k || u, 2, :at, zeroblob(100)
@@ -78,30 +80,23 @@ SELECT 'mer_' || :k, 'dlv_' || :k || u, 'ep_' || :k || '000000000000000001', 'ev
 )
 
 
-async def fill(path: Path, payments: int, *, due: int = AT + 10 * MINUTE, over: int = DAY, gateway: str = "") -> None:
-    """A migrated file at `path` with so many payments of 50 merchants. The open ones' watches are due evenly over
-    `over` milliseconds from `due`; `gateway` is their terminals'.
+async def fill(path: Path, payments: int) -> None:
+    """A migrated file at `path` with so many payments of 50 merchants. The open ones' watches are due evenly over a
+    day, none of it within the bench's clock.
     """
     await (await open_store(path, now=lambda: AT)).close()
-    await asyncio.to_thread(_fill, path, payments // MERCHANTS, due, over, gateway)
+    await asyncio.to_thread(_fill, path, payments // MERCHANTS)
 
 
-def _fill(path: Path, count: int, due: int, over: int, gateway: str) -> None:
-    same = {
-        "at": AT - DAY,
-        "until": AT + 30 * DAY,
-        "count": count,
-        "step": SPREAD // count,
-        "share": OPEN_SHARE,
-        "gateway": gateway,
-    }
+def _fill(path: Path, count: int) -> None:
+    apart, due = DAY // count, AT + 10 * MINUTE
+    same = {"at": AT - DAY, "until": AT + 30 * DAY, "count": count, "step": SPREAD // count, "share": OPEN_SHARE}
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in _QUICK:
             connection.execute(pragma)
         connection.execute(_SERIES, same)
         connection.execute("BEGIN")
         for number in range(MERCHANTS):
-            apart = over // count
             given = same | {"m": number, "k": f"{number:08}", "apart": apart, "due": due + number * apart // MERCHANTS}
             for statement in (*_MERCHANT, *_PAYMENTS):
                 connection.execute(statement, given)

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from bench.growth_fill import AT, MERCHANTS, OPEN_SHARE, SPREAD
-from bench.lives import changed, line, new_payment
-from proxy.adapters.sqlite import SqliteStore, open_store
-from proxy.clock import MINUTE, SECOND
-from proxy.facts import Captured, InvoiceIssued, NotPaid
-from proxy.lookups import Number, Wanted, place_of
-from proxy.merchant import Mode
-from proxy.payment import Payment, Status
-from proxy.records import Attempt, Change, Claim, Finished, Intent, Lease, PaymentFilter
-from proxy.watch import FROM_LINK, Watch, after, expect
+from proxy.gateways.port import Captured, InvoiceIssued, NotPaid
+from proxy.kernel.clock import MINUTE, SECOND
+from proxy.merchants.merchant import Mode
+from proxy.payments.check_schedule import FROM_LINK, CheckSchedule, ScheduleChange, after, expect
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import Change, Entry, Intent, PaymentFilter
+from proxy.payments.search import Number, SearchCriteria, place_of
+from proxy.stores.sqlite import SqliteStore, open_store
+from proxy.webhooks.claim import AttemptReport, Claim, Lease
+from proxy.webhooks.delivery import Attempt
+from tests.store.records import IDS, change, new_payment
 
 T = TypeVar("T")
 TOGETHER: Final = 25  # steps at once
@@ -57,7 +59,7 @@ async def one_round(grown: Grown, number: int) -> None:
     """So many payments live in the file, each of a merchant of its own, and old ones are looked for."""
     grown.now = AT + number * SECOND
     merchants = [f"mer_{(number + at) % MERCHANTS:08}" for at in range(TOGETHER)]
-    pending = await _begun(grown, [new_payment(merchant_id, grown.now) for merchant_id in merchants])
+    pending = await _begun(grown, [_fresh(merchant_id, grown.now) for merchant_id in merchants])
     await _read(grown, pending)
     await _looked_for(grown)
     watched = await _watched(grown)
@@ -65,35 +67,42 @@ async def one_round(grown: Grown, number: int) -> None:
     await _delivered(grown)
 
 
+def _fresh(merchant_id: str, now: int) -> Payment:
+    """A payment of an order that nobody else has."""
+    terminal_id = f"trm_{merchant_id[4:]}000000000000000001"
+    return new_payment(f"order-{IDS.random(12)}", merchant_id=merchant_id, terminal_id=terminal_id, at=now)
+
+
 async def _begun(grown: Grown, fresh: Sequence[Payment]) -> list[Payment]:
     store, now = grown.store, grown.now
     intents = [Intent(f"key-{_spread()}-{each.id[-10:]}", bytes(32), now + MINUTE) for each in fresh]
     watches = [expect(each, 0.5) for each in fresh]
-    await grown.timed("create", map(store.create_payment, fresh, intents, watches))
-    changes = [
-        changed(each, InvoiceIssued(f"inv-{_spread()}-{each.id[-10:]}"), now, watch=watch, watch_read=watch)
-        for each, watch in zip(fresh, watches, strict=True)
-    ]
-    await grown.timed("its invoice", map(store.transition, changes))
+    await grown.timed("create", map(store.payments.create_payment, fresh, intents, watches))
+    changes = [change(each, InvoiceIssued(f"inv-{_spread()}-{each.id[-10:]}"), now) for each in fresh]
+    await grown.timed("its invoice", map(store.payments.transition, changes))
     keys = [intent.key for intent in intents]
-    replays = (store.stored(each.merchant_id, "main", Mode.LIVE, key) for each, key in zip(fresh, keys, strict=True))
+    replays = (
+        store.payments.stored(each.merchant_id, "main", Mode.LIVE, key) for each, key in zip(fresh, keys, strict=True)
+    )
     await grown.timed("replay", replays)
-    return [change.after for change in changes]
+    return [each.after for each in changes]
 
 
 async def _read(grown: Grown, pending: Sequence[Payment]) -> None:
     store = grown.store
-    await grown.timed("get by id", (store.payment(each.merchant_id, each.id) for each in pending))
-    await grown.timed("get by link", (store.payment_by_link(each.merchant_id, each.link) for each in pending))
+    await grown.timed("get by id", (store.payments.payment(each.merchant_id, each.id) for each in pending))
+    await grown.timed("get by link", (store.payments.payment_by_link(each.merchant_id, each.link) for each in pending))
     old = [(f"mer_{key}", f"pay_{key}{at:018}") for key, at in (_any(grown) for _ in pending)]
-    await grown.timed(OF_ANY_AGE, (store.payment(*each) for each in old))
+    await grown.timed(OF_ANY_AGE, (store.payments.payment(*each) for each in old))
     newest = PaymentFilter(limit=20)
-    await grown.timed("newest 20", (store.list_payments(each.merchant_id, newest) for each in pending))
+    await grown.timed("newest 20", (store.payments.list_payments(each.merchant_id, newest) for each in pending))
     open_ones = PaymentFilter(limit=20, status=Status.PENDING)
-    await grown.timed("newest 20 that are open", (store.list_payments(each.merchant_id, open_ones) for each in pending))
+    await grown.timed(
+        "newest 20 that are open", (store.payments.list_payments(each.merchant_id, open_ones) for each in pending)
+    )
     orders = [PaymentFilter(order_id=each.order_id) for each in pending]
     await grown.timed(
-        "of an order", (store.list_payments(p.merchant_id, o) for p, o in zip(pending, orders, strict=True))
+        "of an order", (store.payments.list_payments(p.merchant_id, o) for p, o in zip(pending, orders, strict=True))
     )
 
 
@@ -106,54 +115,55 @@ async def _looked_for(grown: Grown) -> None:
         Number.INVOICE_KEY: f"inv-{second * step:011x}",
         Number.ORDER_ID: f"order-{third:018}",
     }
-    searches = (store.find_ids(None, None, kind, text, MERCHANTS) for kind, text in number.items())
+    searches = (store.payments.find_ids(None, None, kind, text, MERCHANTS) for kind, text in number.items())
     await grown.timed(SEARCH, searches, len(number))
     [stretch] = await grown.timed(
-        "newest 25, all merchants", [store.newest_ids(None, None, Wanted(limit=25), MERCHANTS)], 1
+        "newest 25, all merchants", [store.payments.newest_ids(None, None, SearchCriteria(limit=25), MERCHANTS)], 1
     )
     newest = sorted(stretch.ids, key=place_of, reverse=True)[:25]
-    await grown.timed("those payments", [store.payments_of_ids(newest)], 1)
+    await grown.timed("those payments", [store.payments.payments_of_ids(newest)], 1)
 
 
-async def _watched(grown: Grown) -> list[tuple[Payment, Watch]]:
+async def _watched(grown: Grown) -> list[tuple[Payment, CheckSchedule]]:
     """Claims what this round began, and asks about it once in vain."""
     store, due = grown.store, grown.now + FROM_LINK[0] + MINUTE
-    [claimed] = await grown.timed("claim of 25 watches", [store.claim_watches(due, due + MINUTE, TOGETHER)])
+    [found] = await grown.timed("claim of 25 watches", [store.payments.claim_due_checks(due, due + MINUTE, TOGETHER)])
+    claimed = found.checks
     if len(claimed) != TOGETHER:
         raise SystemExit(f"{len(claimed)} watches were due: not a measurement")
     plans = [
         (payment, watch, after(watch, payment, NotPaid(payment.invoice_key or ""), due, 0.5))
         for payment, watch in claimed
     ]
-    steps = [
-        Change(p, p, (), (line(due, "gateway.check", "not_paid"),), watch=plan, watch_read=watch)
-        for p, watch, plan in plans
-    ]
-    await grown.timed("watch, asked in vain", map(store.transition, steps))
+    asked = Entry(due, "gateway.check", 40, {"outcome": "not_paid"})
+    steps = [Change(each, each, (), (asked,), schedule=ScheduleChange(watch, plan)) for each, watch, plan in plans]
+    await grown.timed("watch, asked in vain", map(store.payments.transition, steps))
     return [(payment, plan) for payment, _, plan in plans if plan is not None]
 
 
-async def _paid(grown: Grown, watched: Sequence[tuple[Payment, Watch]]) -> None:
+async def _paid(grown: Grown, watched: Sequence[tuple[Payment, CheckSchedule]]) -> None:
     def captured(payment: Payment) -> Captured:
         assert payment.invoice_key is not None
         return Captured(payment.invoice_key, payment.amount_rials, f"bank-{_spread()}-{payment.id[-10:]}")
 
-    changes = [changed(each, captured(each), grown.now, watch_read=watch) for each, watch in watched]
-    await grown.timed("paid, with its event", map(grown.store.transition, changes))
+    changes = [change(each, captured(each), grown.now, schedule=ScheduleChange(watch, None)) for each, watch in watched]
+    await grown.timed("paid, with its event", map(grown.store.payments.transition, changes))
 
 
 async def _delivered(grown: Grown) -> None:
     store, now = grown.store, grown.now
     [claims] = await grown.timed(
-        "claim of 25 deliveries", [store.claim_deliveries(now, Lease(now + MINUTE, "bench"), TOGETHER)]
+        "claim of 25 deliveries", [store.webhooks.claim_deliveries(now, Lease(now + MINUTE, "bench"), TOGETHER)]
     )
     if len(claims) != TOGETHER:
         raise SystemExit(f"{len(claims)} deliveries were due: not a measurement")
-    await grown.timed("its attempt recorded", (store.record_attempt(_well(claim, now), None) for claim in claims))
+    await grown.timed(
+        "its attempt recorded", (store.webhooks.record_attempt(_well(claim, now), None) for claim in claims)
+    )
 
 
-def _well(claim: Claim, now: int) -> Finished:
-    return Finished(claim, Attempt(claim.attempt, now, 20, "delivered", 200, None, b"ok"), None, now, 0.0)
+def _well(claim: Claim, now: int) -> AttemptReport:
+    return AttemptReport(claim, Attempt(claim.attempt, now, 20, "delivered", 200, None, b"ok"), None, now, 0.0)
 
 
 def _any(grown: Grown) -> tuple[str, int]:

@@ -7,9 +7,10 @@ rate that does not care how the server is doing, timed from when a request was d
 import asyncio
 import threading
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from bench.results import percentile
@@ -24,16 +25,22 @@ class NotAnsweredError(Exception):
     """No SystemExit: in a task that one ends the loop at once, which leaves processes behind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load:
-    """What one run came to: requests per second, their latencies in milliseconds in order, and other statuses."""
+    """What one run came to: requests per second, their latencies in milliseconds, and the statuses not expected."""
 
+    expect: int
     rate: float
-    latencies_ms: list[float]
-    failures: dict[int, int] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    failures: Counter[int] = field(default_factory=Counter)
+
+    def note(self, began: float, status: int) -> None:
+        self.latencies_ms.append((time.monotonic() - began) * 1000)
+        if status != self.expect:
+            self.failures[status] += 1
 
     def percentile(self, share: float) -> float:
-        return percentile(self.latencies_ms, share)
+        return percentile(sorted(self.latencies_ms), share)
 
 
 class Connection:
@@ -63,30 +70,26 @@ async def closed(
     url: str, make: Make, requests: int, connections: int, expect: int, heard: Callable[[bytes], None] | None = None
 ) -> Load:
     """`requests` of what `make` gives (a whole HTTP request), over so many connections; `heard` gets each body."""
-    latencies: list[float] = []
-    failures: dict[int, int] = {}
-    numbers = iter(range(requests))
+    done, numbers = Load(expect, 0.0), iter(range(requests))
     opened = [await Connection.open(url) for _ in range(connections)]
 
     async def one(connection: Connection) -> None:
         for number in numbers:
-            began = time.perf_counter()
+            began = time.monotonic()
             status, body = await connection.ask(make(number))
-            latencies.append((time.perf_counter() - began) * 1000)
-            if status != expect:
-                failures[status] = failures.get(status, 0) + 1
+            done.note(began, status)
             if heard is not None:
                 heard(body)
 
-    began = time.perf_counter()
+    began = time.monotonic()
     await asyncio.gather(*map(one, opened))
-    elapsed = time.perf_counter() - began
+    done.rate = requests / (time.monotonic() - began)
     for connection in opened:
         connection.close()
-    return Load(requests / elapsed, sorted(latencies), failures)
+    return done
 
 
-async def paced(count: int, per_second: float, do: Callable[[int, float], Awaitable[None]]) -> None:
+async def paced(count: int, per_second: float, do: Callable[[int, float], Coroutine[Any, Any, None]]) -> None:
     """Begins `do(number, due)` at a constant rate, however long the ones before take; ends when all have. `due` is of
     `time.monotonic()`.
 
@@ -96,11 +99,8 @@ async def paced(count: int, per_second: float, do: Callable[[int, float], Awaita
     all_begun = loop.create_future()
     start = time.monotonic() + LEAD_SECONDS
 
-    async def one(number: int, due: float) -> None:
-        await do(number, due)
-
     def begin(number: int) -> None:
-        running.add(loop.create_task(one(number, start + number / per_second)))
+        running.add(loop.create_task(do(number, start + number / per_second)))
         if number == count - 1:
             all_begun.set_result(None)
 
@@ -140,16 +140,12 @@ class Pool:
 
 async def open_loop(url: str, make: Make, per_second: float, seconds: float, expect: int) -> Load:
     """The latencies of requests at a constant rate, from when each was due."""
-    pool = await Pool.open(url)
-    latencies: list[float] = []
-    failures: dict[int, int] = {}
+    pool, done = await Pool.open(url), Load(expect, per_second)
 
     async def one(number: int, due: float) -> None:
         status, _ = await pool.ask(make(number))
-        latencies.append((time.monotonic() - due) * 1000)
-        if status != expect:
-            failures[status] = failures.get(status, 0) + 1
+        done.note(due, status)
 
     await paced(round(per_second * seconds), per_second, one)
     pool.close()
-    return Load(per_second, sorted(latencies), failures)
+    return done

@@ -1,97 +1,167 @@
-"""PostgreSQL by figures: creates and webhooks per second by replicas, claims and payments in a large database.
+"""Creates per second of one SQLite process and of one, two and three replicas on PostgreSQL, beside the floor.
 
-`make bench-postgres` runs it. Nothing is pinned: load, gateway, shops, Dargahs and PostgreSQL share the cores.
+All of it is durable, and nothing is pinned: the load, the gateway, the Dargahs and PostgreSQL share the cores.
 """
 
-import argparse
-import json
+import asyncio
+import base64
+import os
 import statistics
+import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
 
 import uvloop
 
-from bench import postgres_creates, postgres_growth, postgres_webhooks
-from bench.results import FOLDER, about
-from tests.torture.replicas_server import durable_server
+from bench import load
+from bench.processes import child, cpu_seconds, cpu_seconds_with_children
+from bench.results import Result, Run, Table, arguments, publish, share
+from bench.shops import ABOVE_ALL, answered, creates, gateway, pass_through
+from proxy.demo.stage import free_port
+from proxy.kernel.clock import system_now
+from proxy.merchants.merchant import Mode
+from proxy.merchants.setup import HttpPolicy, MerchantSetup
+from proxy.merchants.vault import KeyRing, Vault
+from proxy.stores import postgresql, sqlite
+from tests.databases.durable import Server, durable_server
 
-WANTED = {"claim_ms": 2.0, "claim": 1.3, "life": 1.2}
-Rounds = postgres_creates.Rounds | postgres_webhooks.Rounds
-Figures = dict[str, Any]
-
-
-async def rates(only: Sequence[str], rounds: int) -> Figures:
-    figures: Figures = {}
-    async with durable_server("max_connections=200", "shared_buffers=512MB") as server:
-        for name, measure in (("creates", postgres_creates.measure), ("webhooks", postgres_webhooks.measure)):
-            if not only or name in only:
-                done = await measure(server, rounds)
-                show(name, done)
-                figures[name] = [asdict(each) for each in done]
-    return figures
+WARM_UP: Final = 600
+CONNECTIONS: Final = 48
+MERCHANTS: Final = 10
+KEYS: Final = "bench:" + base64.b64encode(bytes(range(32))).decode()  # the same in each process
 
 
-def show(what: str, done: Sequence[Rounds]) -> None:
-    floor = done[0]
-    print(f"{what}: {len(floor.rates)} rounds in turns; medians")
-    print(f"{'':16} {'per s':>8} {'of the first':>13} {'CPU us, Dargah':>15} {'PostgreSQL':>11}")
-    for each in done:
-        share = statistics.median(mine / first for mine, first in zip(each.rates, floor.rates, strict=True))
-        rate, dargah, postgresql = map(statistics.median, (each.rates, each.dargah_us, each.postgresql_us))
-        print(f"{each.name:16} {rate:8.0f} {share:13.2f} {dargah:15.0f} {postgresql:11.0f}")
-    print(flush=True)
+@dataclass(frozen=True, slots=True)
+class Counts:
+    rounds: int = 3
+    requests: int = 3600
+    replicas: tuple[int, ...] = (1, 2, 3)
 
 
-async def growth(*, short: bool) -> tuple[Figures, bool]:
-    small, large = await postgres_growth.measure(short=short)
-    for each in (small, large):
-        print(f"{each.payments:,} payments and {each.waiting:,} deliveries that wait: {each.megabytes:,} MB, "
-              f"filled in {each.fill_seconds:.0f} s")  # fmt: skip
-    life = _table("a payment's own steps, ms", small.lives, large.lives)
-    claim = _table("a claim until its commit, ms", small.claims, large.claims)
-    whole = sum(life["large"].values()) / sum(life["small"].values())
-    one = next(iter(claim["large"]))
-    longest, ratio = claim["large"][one], max(claim["large"][name] / claim["small"][name] for name in claim["large"])
-    print(f"a payment's whole life, large to small: {whole:.2f} (wanted: {WANTED['life']})")
-    print(f"a claim of an endpoint's deliveries beside {large.waiting:,}: {longest:.2f} ms "
-          f"(wanted: {WANTED['claim_ms']}), large to small {ratio:.2f} (wanted: {WANTED['claim']})\n")  # fmt: skip
-    fine = whole <= WANTED["life"] and longest <= WANTED["claim_ms"] and ratio <= WANTED["claim"]
-    sizes = [{"payments": each.payments, "waiting": each.waiting, "mb": each.megabytes} for each in (small, large)]
-    return {"sizes": sizes, "life": life, "claim": claim, "life_ratio": whole}, fine
+SHORT: Final = Counts(rounds=1, requests=96, replicas=(1, 2))
 
 
-def _table(title: str, *taken: postgres_growth.Taken) -> Figures:
-    small, large = map(postgres_growth.medians, taken)
-    print(f"{title:32} {'small':>8} {'large':>8} {'ratio':>6}")
-    for name, median in small.items():
-        print(f"{name:32} {median:8.2f} {large[name]:8.2f} {large[name] / median:6.2f}")
-    return {"small": small, "large": large}
+@dataclass(frozen=True, slots=True)
+class Dargahs:
+    """Where they are reached, their processes, and an API token of each merchant."""
+
+    urls: Sequence[str]
+    pids: Sequence[int]
+    tokens: Sequence[str]
 
 
-async def main(only: Sequence[str], rounds: int, *, short: bool) -> None:
+@asynccontextmanager
+async def dargahs(database: Path | str, count: int, upstream: str) -> AsyncIterator[Dargahs]:
+    tokens = await open_shops(database, upstream)
+    async with AsyncExitStack() as stack:
+        started = [
+            await stack.enter_async_context(child(None, "-m", "proxy", "serve", env=settings_of(database)))
+            for _ in range(count)
+        ]
+        yield Dargahs([each.url for each in started], [each.pid for each in started], tokens)
+
+
+async def open_shops(database: Path | str, upstream: str) -> list[str]:
+    """A token of each of MERCHANTS who can create."""
+    opened = sqlite.open_store(database, now=system_now) if isinstance(database, Path) else None
+    store = await (opened or postgresql.open_store(str(database)))
+    vault = Vault(KeyRing.parse(KEYS), os.urandom)
+    setup = MerchantSetup(store.merchants, vault, system_now, http=HttpPolicy(loopback=True))
+    tokens = []
+    for number in range(MERCHANTS):
+        merchant, _ = await setup.create_merchant(f"bench {number}", ["https://shop.example"], actor="bench")
+        await setup.add_terminal(merchant.id, "main", upstream, "bench-key", mode=Mode.LIVE, actor="bench")
+        tokens.append((await setup.issue_token(merchant.id, "main", actor="bench"))[1])
+    await store.close()
+    return tokens
+
+
+def settings_of(database: Path | str) -> dict[str, str]:
+    """Of a Dargah on it, on free ports."""
+    return {
+        "DARGAH_ENVIRONMENT": "development",
+        "DARGAH_DATABASE": str(database),
+        "DARGAH_LISTEN": f"127.0.0.1:{free_port()}",
+        "DARGAH_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        "DARGAH_ADMIN_TOKEN": "a-token-that-only-benchmarks-use",
+        "DARGAH_KEYS": KEYS,
+        "DARGAH_LOG_LEVEL": "warning",
+        **ABOVE_ALL,
+    }
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Of one variant, a figure per round: creates per second, and microseconds of CPU of each create."""
+
+    name: str
+    rates: list[float] = field(default_factory=list)
+    dargah_us: list[float] = field(default_factory=list)
+    postgresql_us: list[float] = field(default_factory=list)
+
+
+async def measure(counts: Counts) -> list[Rounds]:
+    names = ["floor", "SQLite", *(f"PostgreSQL, {count}" for count in counts.replicas)]
+    done = [Rounds(name) for name in names]
+    async with gateway() as asked, pass_through(None, asked.url) as passing:
+        for _ in range(counts.rounds):
+            await _run(done[0], counts.requests, Dargahs([passing.url], [passing.pid], ["none"]))
+            with tempfile.TemporaryDirectory() as folder:
+                async with dargahs(Path(folder) / "dargah.db", 1, asked.url) as made:
+                    await _run(done[1], counts.requests, made)
+            for count, rows in zip(counts.replicas, done[2:], strict=True):
+                async with (
+                    durable_server("max_connections=200", "shared_buffers=512MB") as server,
+                    dargahs(server.url, count, asked.url) as made,
+                ):
+                    await _run(rows, counts.requests, made, server)
+    return done
+
+
+async def _run(rounds: Rounds, requests: int, made: Dargahs, server: Server | None = None) -> None:
+    await _load(made, WARM_UP)
+    dargah, postgresql = cpu_seconds(made.pids), cpu_of(server)
     began = time.perf_counter()
-    before = about()
-    print(f"{before['machine']}, Python {before['python']}, load average {before['load_average']} before\n")
-    figures, fine = {"about": before, **await rates(only, rounds)}, True
-    if not only or "growth" in only:
-        figures["growth"], fine = await growth(short=short)
-    keep("postgres" if not only else "postgres_" + "_".join(only), figures)
-    print(f"{time.perf_counter() - began:.0f} s")
-    if not fine:
-        raise SystemExit("below what is wanted")
+    await _load(made, requests)
+    rounds.rates.append(requests / (time.perf_counter() - began))
+    rounds.dargah_us.append((cpu_seconds(made.pids) - dargah) / requests * 1e6)
+    rounds.postgresql_us.append((cpu_of(server) - postgresql) / requests * 1e6)
 
 
-def keep(name: str, figures: Figures) -> None:
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{name}.json").write_text(json.dumps(figures, indent=1))
+async def _load(made: Dargahs, requests: int) -> None:
+    """An equal share of the creates for each."""
+    count = len(made.urls)
+    shares = [
+        load.closed(url, creates(*made.tokens), requests // count, CONNECTIONS // count, 201) for url in made.urls
+    ]
+    for done in await asyncio.gather(*shares):
+        answered(done, "Dargah")
+
+
+def cpu_of(server: Server | None) -> float:
+    """Seconds of all the server's processes so far."""
+    return 0.0 if server is None else cpu_seconds_with_children(server.pid)
+
+
+def result(counts: Counts, done: Sequence[Rounds]) -> Result:
+    rows = [
+        (each.name, statistics.median(each.rates), share(each.rates, done[0].rates),
+         statistics.median(each.dargah_us), statistics.median(each.postgresql_us))
+        for each in done
+    ]  # fmt: skip
+    title = f"Creates as fast as they go: {CONNECTIONS} connections, nothing pinned, medians of {counts.rounds} turns"
+    table = Table(title, ("", "per s", "of the floor", "CPU µs", "PostgreSQL's"), rows)
+    return Result("postgres", asdict(counts), [table], raw={each.name: asdict(each) for each in done})
+
+
+async def main(run: Run) -> None:
+    counts = SHORT if run.short else Counts()
+    publish(result(counts, await measure(counts)), run)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("only", nargs="*", choices=["creates", "webhooks", "growth", []])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--short", action="store_true", help="the large database is a twentieth as large")
-    given = parser.parse_args()
-    uvloop.run(main(given.only, given.rounds, short=given.short))
+    uvloop.run(main(arguments(__doc__)))

@@ -42,18 +42,25 @@ def pin(pid: int, core: int) -> None:
 
 
 @asynccontextmanager
-async def child(core: int | None, *arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Child]:
-    """`python ARGUMENTS` on that core (None: any), which prints `… ready on URL`; ended afterwards.
+async def child(
+    core: int | None,
+    *arguments: str,
+    program: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
+) -> AsyncIterator[Child]:
+    """`python ARGUMENTS` on that core (None: any), which prints `… ready on URL` within so long; ended afterwards.
 
-    `env` comes on top of this process's own.
+    `env` comes on top of this process's own, without its DARGAH_ settings.
     """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=None if env is None else {**os.environ, **env}
+        program, *arguments, stdout=asyncio.subprocess.PIPE, env=inherited | dict(env or {})
     )
     try:
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
-        url = await asyncio.wait_for(_ready_url(process), START_SECONDS)
+        url = await asyncio.wait_for(_ready_url(process), seconds)
         if url is None:
             # Here and not in the task that waits: there it would end the loop at once, and leave processes behind.
             raise SystemExit("a process of the benchmark has ended: see its error output above")
@@ -80,15 +87,6 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def loop_cpu_seconds(pid: int) -> float:
     """The same of a process's first thread alone, which is the event loop's."""
     return _ticks(Path(f"/proc/{pid}/task/{pid}/stat")) / os.sysconf("SC_CLK_TCK")
-
-
-def exact_cpu_seconds(pid: int) -> float:
-    """The same of one process's threads that are there: to the nanosecond, where the others count hundredths."""
-    spent = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
-            spent += int((thread / "schedstat").read_text().split()[0])
-    return spent / 1e9
 
 
 def cpu_seconds_with_children(pid: int) -> float:

@@ -73,10 +73,8 @@ def arguments(doc: str | None) -> Run:
 
 def publish(result: Result, run: Run) -> None:
     """Prints the tables and writes NAME.json. Ends the process with 1 when a target was missed, unless it was short."""
-    for table in result.tables:
-        print(text(table))
-    for target in result.targets:
-        print(verdict(target))
+    for table in (*result.tables, *([verdicts(result.targets)] if result.targets else ())):
+        print(markdown(table))
     run.folder.mkdir(parents=True, exist_ok=True)
     content = {"about": about(short=run.short), **asdict(result)}
     (run.folder / f"{result.name}.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -112,21 +110,19 @@ def shown(cell: Cell) -> str:
     return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.1f}" if abs(cell) >= 10 else f"{cell:.2f}"
 
 
-def text(table: Table) -> str:
-    """The table for a terminal."""
-    lines = [list(map(shown, row)) for row in (table.heads, *table.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = (
-        "  ".join(cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in enumerate(pairs))
-        for pairs in (zip(line, widths, strict=True) for line in lines)
-    )
-    return "\n".join([table.title, *padded, ""])
+def markdown(table: Table) -> str:
+    cells = [list(map(shown, row)) for row in (table.heads, *table.rows)]
+    rule = ["---", *["---:"] * (len(table.heads) - 1)]
+    lines = [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
+    return "\n".join([f"{table.title}:", "", *lines, ""])
 
 
-def verdict(target: Target) -> str:
-    side = "at least" if target.at_least else "at most"
-    got = "reached" if target.reached else "NOT reached"
-    return f"{target.what}: {shown(target.got)} (wanted: {side} {target.wanted:g}; {got})"
+def verdicts(targets: Sequence[Target]) -> Table:
+    rows = [
+        (each.what, each.got, f"{'≥' if each.at_least else '≤'} {each.wanted:g}", "yes" if each.reached else "**no**")
+        for each in targets
+    ]
+    return Table("What it must show", ("", "measured", "wanted", "reached"), rows)
 
 
 def _processor() -> str:

@@ -1,13 +1,19 @@
 """A Dargah under test with a merchant, and the requests that its shop sends. Benchmarks only."""
 
+import asyncio
+import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, cast
 
-from bench.load import Load, Make
-from bench.processes import pin
+import orjson
+
+from bench.load import Connection, Load, Make, NotAnsweredError
+from bench.processes import Child, child, pin
 from proxy.demo.stage import Stage, free_port
 
 # The limits stand, and are counted, but above what a core can do.
@@ -16,6 +22,8 @@ ABOVE_ALL = {
     for name in ("ADDRESS_CREATES", "TOKEN_CREATES", "ADDRESS_CALLS", "TOKEN_CALLS")
 }
 API_KEY = "bench-key-0123456789"
+RETURN_URL: Final = "https://shop.example/back"
+PATIENCE_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,14 @@ class Server:
     url: str
     pid: int
     token: str = "none"  # noqa: S105  what the servers that ask for none are sent
-    merchant_id: str = ""
+
+
+def gateway(core: int | None = None) -> AbstractAsyncContextManager[Child]:
+    return child(core, "bench/servers.py", "gateway")
+
+
+def pass_through(core: int | None, gateway_url: str) -> AbstractAsyncContextManager[Child]:
+    return child(core, "bench/servers.py", "pass-through", gateway_url)
 
 
 @asynccontextmanager
@@ -46,20 +61,21 @@ async def dargah(
     try:
         await stage.start_dargah()
         pin(stage.pids[-1], core)
-        merchant_id, token = await _set_up(stage, gateway_url, hook_port)
-        yield stage, Server("Dargah", stage.url, stage.pids[-1], token, merchant_id)
+        yield stage, Server("Dargah", stage.url, stage.pids[-1], await set_up(stage, gateway_url, hook_port))
     finally:
         await stage.stop()
 
 
-async def _set_up(stage: Stage, gateway_url: str, hook_port: int | None) -> tuple[str, str]:
+async def set_up(stage: Stage, gateway_url: str, hook_port: int | None) -> str:
+    """A new merchant's token, with an endpoint at the port if there is one."""
     merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
     owned = ("--merchant", merchant["id"])
     terminal = ("terminal", "create", *owned, "--name", "main", "--gateway-url", gateway_url, "--api-key-stdin")
     await stage.json(*terminal, stdin=API_KEY)
     if hook_port is not None:
-        await stage.json("endpoint", "create", *owned, "--url", f"{stage.shop_url}/hook")
-    return merchant["id"], (await stage.json("token", "create", *owned, "--storefront", "main"))["token"]
+        await stage.json("endpoint", "create", *owned, "--url", f"http://127.0.0.1:{hook_port}/hook")
+    token: str = (await stage.json("token", "create", *owned, "--storefront", "main"))["token"]
+    return token
 
 
 def post(path: str, body: bytes, content_type: str, *headers: bytes) -> bytes:
@@ -68,17 +84,37 @@ def post(path: str, body: bytes, content_type: str, *headers: bytes) -> bytes:
     return b"\r\n".join([*head, *headers, b"Content-Length: %d" % len(body), b"", body])
 
 
-def creates(token: str, return_url: bytes | None = None) -> Make:
-    """Creates by number, of orders that no run before has had."""
-    back = b"" if return_url is None else b',"return_url":"%s"' % return_url
+def creates(*tokens: str, **more: str) -> Make:
+    """Creates by number, of one merchant after the other and orders that no run before has had; `more` are fields."""
+    fields = orjson.dumps({"amount": 150_000, "currency": "IRR"} | more)[:-1]
     run_id = secrets.token_hex(4).encode()
-    bearer = b"Authorization: Bearer " + token.encode()
+    bearers = [b"Authorization: Bearer " + token.encode() for token in tokens]
 
     def make(number: int) -> bytes:
-        body = b'{"amount":150000,"currency":"IRR","order_id":"%s-%d"%s}' % (run_id, number, back)
-        return post("/v1/payments", body, "application/json", bearer, b"Idempotency-Key: %s-%d" % (run_id, number))
+        body = b'%s,"order_id":"%s-%d"}' % (fields, run_id, number)
+        headers = bearers[number % len(bearers)], b"Idempotency-Key: %s-%d" % (run_id, number)
+        return post("/v1/payments", body, "application/json", *headers)
 
     return make
+
+
+async def pay(connection: Connection, create: bytes, *, returns: bool = True) -> None:
+    """The payment is created, and its customer returns from the gateway unless they leave."""
+    status, body = await connection.ask(create)
+    must_be(status, 201)
+    if returns:
+        status, _ = await connection.ask(come_back(json.loads(body)["pay_url"]))
+        must_be(status, 303)
+
+
+def come_back(pay_url: str) -> bytes:
+    """A customer's return to the payment of that link."""
+    return b"GET /return/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % pay_url.rpartition("/")[2].encode()
+
+
+def must_be(status: int, wanted: int) -> None:
+    if status != wanted:
+        raise NotAnsweredError(f"Dargah answered {status}: not a measurement")
 
 
 def answered(done: Load, name: str) -> Load:
@@ -86,3 +122,59 @@ def answered(done: Load, name: str) -> Load:
     if done.failures:
         raise SystemExit(f"{name} answered {done.failures}: not a measurement")
     return done
+
+
+class Shop:
+    """Hears webhooks: when the first byte of each was there, by payment."""
+
+    def __init__(self) -> None:
+        self.payments: dict[str, float] = {}
+        self._wanted = 0
+        self._all_heard = asyncio.Event()
+
+    def heard(self, payment_id: str, at: float) -> None:
+        self.payments.setdefault(payment_id, at)
+        if len(self.payments) >= self._wanted:
+            self._all_heard.set()
+
+    async def wait_for(self, count: int) -> None:
+        """Until so many payments have been heard of since the last `forget`."""
+        self._wanted = count
+        if len(self.payments) < count:
+            self._all_heard.clear()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._all_heard.wait()
+
+    def forget(self) -> None:
+        self.payments.clear()
+
+
+class Hook(asyncio.Protocol):
+    """A connection to the shop, which answers each webhook with 204."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._buffer = b""
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._buffer:
+            self._began = time.monotonic()
+        self._buffer += data
+        head, mark, rest = self._buffer.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
+        if mark and len(rest) >= length:
+            self._buffer = b""
+            self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            self._shop.heard(json.loads(rest)["data"]["id"], self._began)
+
+
+@asynccontextmanager
+async def listening(shop: Shop) -> AsyncIterator[int]:
+    """The shop's port."""
+    server = await asyncio.get_running_loop().create_server(lambda: Hook(shop), "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]

@@ -2,11 +2,10 @@
 
 As many payments as an hour has at 20 a second, each created, nine of ten returned from and told of by a webhook, and
 the others left open: bounded to two minutes, so that a slow machine does fewer. It fails when the memory grows by more
-than a band after the first quarter, by which the store's page cache is full. Draws soak.png beside soak.json.
+than a band after the first quarter, by which the store's page cache is full.
 """
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -17,17 +16,14 @@ from typing import Final
 
 import uvloop
 
-from bench.latency import RETURN_URL, Shop, listening
-from bench.lines_picture import Panel, drawn
-from bench.load import Connection, NotAnsweredError
-from bench.processes import child, resident_mb, share_cores
+from bench.load import Connection
+from bench.processes import resident_mb, share_cores
 from bench.results import Result, Run, Table, Target, arguments, publish
-from bench.shops import Server, creates, dargah
+from bench.shops import RETURN_URL, Server, Shop, creates, dargah, gateway, listening, pay
 
 CONNECTIONS: Final = 32
 LEFT_OPEN: Final = 10  # one in so many is
 BAND_MB: Final = 10.0
-PICTURE: Final = "soak.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class Hour:
 
     def __init__(self, server: Server, counts: Counts) -> None:
         self._server, self._counts = server, counts
-        self._make = creates(server.token, RETURN_URL)
+        self._make = creates(server.token, return_url=RETURN_URL)
         self._began = time.monotonic()
         self._numbers = iter(range(counts.payments))
         self.done = 0
@@ -72,13 +68,9 @@ class Hour:
         for number in self._numbers:
             if time.monotonic() - self._began > self._counts.most_seconds:
                 break
-            status, body = await connection.ask(self._make(number))
-            _must_be(status, 201)
-            if number % LEFT_OPEN:
-                link = json.loads(body)["pay_url"].rpartition("/")[2].encode()
-                status, _ = await connection.ask(b"GET /return/%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % link)
-                _must_be(status, 303)
-                self.returned += 1
+            returns = bool(number % LEFT_OPEN)
+            await pay(connection, self._make(number), returns=returns)
+            self.returned += returns
             self.done += 1
         connection.close()
 
@@ -97,22 +89,17 @@ class Hour:
         course.wal_mb.append(_megabytes(database.with_name(f"{database.name}-wal")))
 
 
-def _must_be(status: int, wanted: int) -> None:
-    if status != wanted:
-        raise NotAnsweredError(f"Dargah answered {status}: not a measurement")
-
-
 def _megabytes(path: Path) -> float:
     return path.stat().st_size / 1e6 if path.exists() else 0.0
 
 
-async def measure(counts: Counts, results: Path) -> Result:
+async def measure(counts: Counts) -> Result:
     cores, shop, course = share_cores(), Shop(), Course()
     with tempfile.TemporaryDirectory() as folder:
         async with (
             listening(shop) as port,
-            child(cores.rest, "bench/upstream.py") as gateway,
-            dargah(Path(folder), gateway.url, cores.server, hook_port=port) as (_, server),
+            gateway(cores.rest) as asked,
+            dargah(Path(folder), asked.url, cores.server, hook_port=port) as (_, server),
         ):
             hour, database = Hour(server, counts), Path(folder) / "dargah.db"
             looking = asyncio.create_task(hour.watch(database, course))
@@ -120,25 +107,7 @@ async def measure(counts: Counts, results: Path) -> Result:
             await shop.wait_for(hour.returned)
             looking.cancel()
             hour.look(database, course)  # of them all
-    keep(picture(course), results)
     return result(counts, course, hour)
-
-
-def keep(png: bytes, results: Path) -> None:
-    results.mkdir(parents=True, exist_ok=True)
-    (results / PICTURE).write_bytes(png)
-
-
-def picture(course: Course) -> bytes:
-    """Memory, file and WAL over the time, and how many payments there were by then."""
-    return drawn(
-        [
-            Panel("memory MB", course.memory_mb),
-            Panel("database MB", course.file_mb),
-            Panel("WAL MB", course.wal_mb),
-            Panel("payments", course.payments),
-        ]
-    )
 
 
 def growth(course: Course) -> float:
@@ -162,7 +131,7 @@ def result(counts: Counts, course: Course, hour: Hour) -> Result:
 
 
 async def main(run: Run) -> None:
-    publish(await measure(SHORT if run.short else Counts(), run.folder), run)
+    publish(await measure(SHORT if run.short else Counts()), run)
 
 
 if __name__ == "__main__":

@@ -1,170 +1,172 @@
-"""How many webhooks a second one core sends: the engine beside a bare client loop and a queue library's worker.
+"""Webhooks beside a bad neighbour: from the customer's return until the webhook's first byte, at a constant rate.
 
-The same bodies, receivers and core for each, in turns. PostgreSQL, of which the library and the second engine are
-clients, has fsync on and the receivers' core.
+One Dargah, several merchants. In each turn one payment in five is of a merchant with a bad endpoint, and the others'
+webhooks are timed, beside a turn in which all are good. The server has core 0 to itself.
 """
 
+import asyncio
+import json
 import statistics
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
-from typing import Any, Final
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 import uvloop
 
-from bench.postgres_creates import cpu_of, new_database
-from bench.postgres_webhooks import fill
-from bench.processes import Cores, share_cores
-from bench.results import Cell, Result, Run, Table, Target, arguments, publish, share
-from bench.webhooks_bare import events
-from bench.webhooks_child import Child, stop_all
-from tests.torture.replicas_server import Server, durable_server
+from bench.load import Pool, closed, paced
+from bench.processes import cpu_seconds, share_cores
+from bench.results import Cell, Result, Run, Table, Target, arguments, percentile, publish
+from bench.shops import RETURN_URL, Shop, answered, come_back, creates, dargah, gateway, listening, must_be, set_up
+from proxy.demo.stage import free_port
 
-IN_FLIGHT_PER_ENDPOINT: Final = 8
-# The library's worker takes 10 jobs at a time where nobody says how many. Of 10 to 1000 this was its best.
-BATCH, BEST_BATCH = 10, 200
-BARE, ENGINE, ENGINE_ON_POSTGRESQL = "bare aiohttp client loop", "engine, SQLite", "engine, PostgreSQL"
-PEER, PEER_BEST = "pgqueuer, as it comes", f"pgqueuer, batches of {BEST_BATCH}"
+NONE: Final = "none"
+GOOD_MERCHANTS: Final = 4
+CONNECTIONS: Final = 32
+OK: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
+HUGE: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    rounds: int = 5
-    deliveries: int = 6000
-    endpoints: int = 50
+    per_second: int = 100
+    seconds: float = 6.0
+    rounds: int = 3
+    warm_up: int = 300
 
 
-SHORT: Final = Counts(rounds=1, deliveries=300, endpoints=10)
-
-Ran = dict[str, Any]
+SHORT: Final = Counts(per_second=40, seconds=0.5, rounds=1, warm_up=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The processes: `peer` is None where the library is not installed."""
+class Turn:
+    """Milliseconds until the good merchants' webhooks, in order, and Dargah's CPU for each payment."""
 
-    server: Server
-    shops: Child
-    sender: Child
-    engine: Child
-    peer: Child | None
-    number: int
-    urls: Sequence[str] = field(init=False)
+    taken_ms: list[float]
+    cpu_us: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "urls", [f"http://127.0.0.1:{port}/hook" for port in self.shops.ready["ports"]])
 
-    def contenders(self) -> Mapping[str, Callable[[], Awaitable[Ran]]]:
-        made: dict[str, Callable[[], Awaitable[Ran]]] = {
-            BARE: lambda: self._sender("bare"),
-            ENGINE: lambda: self._sender("limit"),
-            ENGINE_ON_POSTGRESQL: self._on_postgresql,
-        }
-        if self.peer is not None:
-            peer = self.peer
-            made |= {PEER: lambda: self._queue(peer, BATCH), PEER_BEST: lambda: self._queue(peer, BEST_BATCH)}
-        return made
+async def hang(_writer: asyncio.StreamWriter) -> None:
+    await asyncio.Event().wait()
 
-    @property
-    def connections(self) -> int:
-        return len(self.urls) * IN_FLIGHT_PER_ENDPOINT
 
-    async def _sender(self, do: str) -> Ran:
-        return await self.sender.ask(do=do, urls=self.urls, number=self.number, connections=self.connections)
+async def drip(writer: asyncio.StreamWriter) -> None:
+    for byte in OK:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(1.0)
 
-    async def _on_postgresql(self) -> Ran:
-        async with new_database(self.server) as database:
-            _, event = events(self.urls[:1], 1)[0]
-            await fill(database, self.urls, self.number, event.body(0))
-            before = cpu_of(self.server)
-            run = await self.engine.ask(url=database)
-            return run | {"seconds": run["ended"] - run["began"], "postgresql_seconds": cpu_of(self.server) - before}
 
-    async def _queue(self, peer: Child, batch: int) -> Ran:
-        async with new_database(self.server) as database:
-            await peer.ask(do="fill", database=database, urls=self.urls, number=self.number)
-            before = cpu_of(self.server)
-            run = await peer.ask(do="send", database=database, connections=self.connections, batch=batch)
-            return run | {"postgresql_seconds": cpu_of(self.server) - before}
+async def huge(writer: asyncio.StreamWriter) -> None:
+    writer.write(HUGE)
+    await writer.drain()
+
+
+BAD: Final[Mapping[str, Callable[[asyncio.StreamWriter], Awaitable[None]]]] = {
+    "hang": hang, "drip": drip, "huge": huge,
+}  # fmt: skip
 
 
 @asynccontextmanager
-async def ground(cores: Cores, counts: Counts, *, peer: bool) -> AsyncIterator[Ground]:
-    children: list[Child] = []
+async def bad_endpoints() -> AsyncIterator[dict[str, int]]:
+    """A port of each kind; nobody listens at that of `refuse`."""
+    running: set[asyncio.Task[None]] = set()
 
-    async def child(core: int, *arguments: str) -> Child:
-        children.append(await Child.start(core, *arguments))
-        return children[-1]
-
-    async with durable_server("max_connections=100", "shared_buffers=256MB") as server:
+    async def serve(kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
         try:
-            yield Ground(
-                server,
-                await child(cores.rest, "bench.webhooks_receiver", "good", "--count", str(counts.endpoints)),
-                await child(cores.server, "bench.webhooks_sender"),
-                await child(cores.server, "bench.postgres_engine"),
-                await child(cores.server, "bench.webhooks_pgqueuer") if peer else None,
-                counts.deliveries,
-            )
+            await reader.readuntil(b"\r\n\r\n")
+            await BAD[kind](writer)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # Dargah has closed the connection, or the benchmark is over
         finally:
-            await stop_all(children)
+            running.discard(task)
+            writer.close()
+
+    async with AsyncExitStack() as stack:
+        ports = {"refuse": free_port()}
+        for kind in BAD:
+            server = await asyncio.start_server(partial(serve, kind), "127.0.0.1", 0)
+            stack.callback(server.close)
+            ports[kind] = server.sockets[0].getsockname()[1]
+        yield ports
+        for task in tuple(running):
+            task.cancel()
 
 
-async def measure(ground: Ground, rounds: int) -> dict[str, list[Ran]]:
-    contenders = ground.contenders()
-    runs: dict[str, list[Ran]] = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            done = await run()
-            seen = await ground.shops.ask()
-            if seen["requests"] != ground.number:
-                raise SystemExit(f"{name}: {seen['requests']} came of {ground.number}: not a measurement")
-            runs[name].append(done | {"most_at_one": seen["most_at_one"]})
-    return runs
+async def turn(url: str, pid: int, tokens: Sequence[str], shop: Shop, count: int, per_second: float) -> Turn:
+    """So many payments, of one merchant after the other, return at that rate. The last one's may be a bad endpoint."""
+    bodies: list[bytes] = []
+    make = creates(*tokens, return_url=RETURN_URL)
+    answered(await closed(url, make, count, CONNECTIONS, 201, bodies.append), "Dargah")
+    # Answers come in any order, but a payment's id begins with its merchant's.
+    payments = sorted((made["id"], come_back(made["pay_url"])) for made in map(json.loads, bodies))
+    shop.forget()
+    pool, dues = await Pool.open(url), dict[str, float]()
+
+    async def customer(number: int, due: float) -> None:
+        payment_id, request = payments[number * 7919 % count]  # any order in which merchants alternate
+        dues[payment_id] = due
+        status, _ = await pool.ask(request)
+        must_be(status, 303)
+
+    spent = cpu_seconds([pid])
+    await paced(count, per_second, customer)
+    good = count - count // len(tokens)
+    await shop.wait_for(good)
+    await asyncio.sleep(0.2)
+    spent = cpu_seconds([pid]) - spent
+    pool.close()
+    taken = sorted((at - dues[payment_id]) * 1000 for payment_id, at in shop.payments.items() if payment_id in dues)
+    return Turn(taken, spent / count * 1e6)
 
 
-def result(counts: Counts, runs: dict[str, list[Ran]]) -> Result:
-    rates = {name: [counts.deliveries / run["seconds"] for run in done] for name, done in runs.items()}
-    targets = [
-        Target("webhooks per second, as a share of the bare loop", share(rates[ENGINE], rates[BARE]), 0.75, True)
-    ]
-    if PEER in rates:
-        what = "webhooks per second, in times of the queue library as it comes"
-        targets.append(Target(what, share(rates[ENGINE], rates[PEER]), 2.0, True))
-    most = float(max(run["most_at_one"] for run in runs[ENGINE]))
-    targets.append(Target("the engine's connections to one endpoint", most, IN_FLIGHT_PER_ENDPOINT, False))
-    parameters = asdict(counts) | {"in_flight_per_endpoint": IN_FLIGHT_PER_ENDPOINT}
-    return Result("webhooks", parameters, [table(counts, runs, rates)], targets, {"runs": runs})
+async def measure(counts: Counts) -> dict[str, list[Turn]]:
+    cores, shop = share_cores(), Shop()
+    count = round(counts.per_second * counts.seconds)
+    count -= count % (GOOD_MERCHANTS + 1)
+    turns: dict[str, list[Turn]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        async with listening(shop) as port, bad_endpoints() as bad, gateway(cores.rest) as asked:
+            allowed = {"DARGAH_WEBHOOK_ALLOW": ",".join(f"127.0.0.1:{each}" for each in (port, *bad.values()))}
+            async with dargah(Path(folder), asked.url, cores.server, settings=allowed) as (stage, server):
+                ports = [port] * (GOOD_MERCHANTS + 1) + list(bad.values())
+                made = await asyncio.gather(*(set_up(stage, asked.url, each) for each in ports))
+                good, last = made[:GOOD_MERCHANTS], dict(zip((NONE, *bad), made[GOOD_MERCHANTS:], strict=True))
+                for number in range(counts.rounds + 1):
+                    for kind, token in last.items():
+                        if number or kind == NONE:
+                            done = await turn(server.url, server.pid, [*good, token], shop, count, counts.per_second)
+                            turns.setdefault(kind, []).append(done)
+                turns[NONE].pop(0)
+    return turns
 
 
-def table(counts: Counts, runs: dict[str, list[Ran]], rates: dict[str, list[float]]) -> Table:
-    title = (
-        f"Webhooks as fast as they go: {counts.endpoints} endpoints, {IN_FLIGHT_PER_ENDPOINT} in flight to each, "
-        f"medians of {counts.rounds} turns of {counts.deliveries}"
-    )
-    heads = ("", "per s", "of the bare loop", "CPU µs", "with its database's", "connections to one")
+def result(counts: Counts, turns: dict[str, list[Turn]]) -> Result:
     rows: list[Sequence[Cell]] = []
-    for name, done in runs.items():
-        own = [run["cpu_seconds"] / counts.deliveries * 1e6 for run in done]
-        whole = [
-            mine + run.get("postgresql_seconds", 0.0) / counts.deliveries * 1e6
-            for mine, run in zip(own, done, strict=True)
-        ]
-        most = max(run["most_at_one"] for run in done)
-        rate, cpu, all_cpu = map(statistics.median, (rates[name], own, whole))
-        rows.append((name, rate, share(rates[name], rates[BARE]), cpu, all_cpu, most))
-    return Table(title, heads, rows)
+    worst = 0.0
+    for kind, taken in turns.items():
+        p50, p99 = (statistics.median(percentile(each.taken_ms, at) for each in taken) for at in (0.50, 0.99))
+        pairs = zip(taken, turns[NONE], strict=True)
+        ratio = statistics.median(percentile(a.taken_ms, 0.99) / percentile(b.taken_ms, 0.99) for a, b in pairs)
+        worst = max(worst, ratio)
+        rows.append((kind, p50, p99, ratio, statistics.median(each.cpu_us for each in taken)))
+    title = (
+        f"ms from a customer's return until the good merchants' webhooks, {counts.per_second} payments a second, a"
+        f" fifth of them of the bad neighbour; medians of {counts.rounds} turns of {counts.seconds:g} s"
+    )
+    table = Table(title, ("bad neighbour", "p50", "p99", "p99, of none", "CPU µs"), rows)
+    target = Target("p99 beside the worst neighbour, in times of that beside none", worst, 1.5, False)
+    return Result("webhooks", asdict(counts), [table], [target], {k: [asdict(t) for t in v] for k, v in turns.items()})
 
 
 async def main(run: Run) -> None:
-    counts, peer = SHORT if run.short else Counts(), find_spec("pgqueuer") is not None
-    if not peer:
-        print("NOT RUN: pgqueuer, which is not installed: `make bench-webhooks` installs it")
-        if not run.short:
-            raise SystemExit(1)
-    async with ground(share_cores(), counts, peer=peer) as made:
-        publish(result(counts, await measure(made, counts.rounds)), run)
+    counts = SHORT if run.short else Counts()
+    publish(result(counts, await measure(counts)), run)
 
 
 if __name__ == "__main__":

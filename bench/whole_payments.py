@@ -1,35 +1,47 @@
-"""What a whole payment costs, from the create to the webhook's answer: rows, bytes, WAL and CPU, on each database.
+"""What a whole payment costs on each database, from the create to the webhook's answer: CPU, rows, bytes and WAL.
 
-`python -m bench.whole_payments` runs it: a gateway, a shop and Dargah as processes, over real HTTP. docs/scaling.md
-reckons with its figures (bench/results/whole_payments.json).
+A gateway, a shop and Dargah speak real HTTP. The second table is the arithmetic of docs/scaling.md; what it assumes of
+shops and gateways stands in the names below.
 """
 
 import asyncio
-import json
-import os
+import math
 import sqlite3
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
-import aiohttp
 import asyncpg
 import uvloop
-from aiohttp import web
 
-from bench.processes import cpu_seconds
-from proxy.demo.stage import Stage, free_port
+from bench.load import Connection
+from bench.processes import Cores, cpu_seconds, share_cores
+from bench.results import Cell, Result, Run, Table, arguments, publish
+from bench.shops import RETURN_URL, Shop, creates, dargah, gateway, listening, pay
+from proxy.kernel.clock import DAY, SECOND
+from proxy.payments.check_schedule import FROM_LINK
+from tests.databases.durable import durable_server
 
-PAYMENTS = 1500
-WARM_UP = 100
-AT_ONCE = 16
-API_KEY = "bench-key-0123456789"
-LIMITS = {
-    f"DARGAH_{name}_PER_MINUTE": "0" for name in ("ADDRESS_CREATES", "TOKEN_CREATES", "ADDRESS_CALLS", "TOKEN_CALLS")
-}
+AT_ONCE: Final = 16
+RATES: Final = (100, 1_000, 10_000)
+ABANDONED: Final = 0.3  # of the links, nobody pays and nobody comes back
+GATEWAY_SECONDS: Final = 0.3  # a call's answer
+BUSY: Final = 0.6  # of a core, so that a process has room for a peak and for another one's end
+CONNECTIONS: Final = 8 + 1  # of a process: DARGAH_DATABASE_CONNECTIONS and the one for notifications
+KEPT_WITH_EVENTS: Final = ("events", "deliveries", "attempts")  # retention removes these, and their partitions
+DAY_SECONDS: Final = DAY // SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    payments: int = 1500
+    warm_up: int = 100
+
+
+SHORT: Final = Counts(40, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,119 +58,71 @@ class Cost:
     """Of one payment."""
 
     cpu_us: float
-    bytes: float
     wal: float | None
     rows: dict[str, float]
-    bytes_of: dict[str, float]
+    bytes: dict[str, float]
+
+    @property
+    def bytes_kept(self) -> float:
+        """Of what no retention removes."""
+        return sum(size for name, size in self.bytes.items() if name.partition("_")[0] not in KEPT_WITH_EVENTS)
 
 
-class Shop:
-    """Its receiver counts webhooks; `pay` is one payment, as a shop, its customer and the bank make it."""
-
-    def __init__(self, stage: Stage, session: aiohttp.ClientSession) -> None:
-        self._stage = stage
-        self._session = session
-        self.token = ""
-        self.told = 0
-
-    async def hear(self, _request: web.Request) -> web.Response:
-        self.told += 1
-        return web.Response(status=204)
-
-    async def pay(self, number: int) -> None:
-        order = {"amount": 150_000, "currency": "IRT", "order_id": f"order-{number}", "description": "چای سبز"}
-        order |= {"return_url": f"https://shop.example/back?order={number}"}
-        headers = {"Authorization": f"Bearer {self.token}", "Idempotency-Key": f"order-{number}-try-1"}
-        async with self._session.post(f"{self._stage.url}/v1/payments", json=order, headers=headers) as answer:
-            assert answer.status == 201, await answer.text()
-            key = (await answer.json())["invoice_key"]
-        async with self._session.post(f"{self._stage.gateway_url}/control/invoices/{key}/pay") as answer:
-            visit = await answer.json()
-        async with self._session.get(visit["return_url"], allow_redirects=False) as answer:
-            assert answer.status == 303, await answer.text()
-
-    async def pay_all(self, first: int, count: int) -> None:
-        """That many, some at once, until the last webhook was answered."""
-        numbers, wanted = iter(range(first, first + count)), self.told + count
-
-        async def work() -> None:
-            for number in numbers:
-                await self.pay(number)
-
-        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-        async with asyncio.timeout(60):
-            while self.told < wanted:  # noqa: ASYNC110  what it looks at comes by HTTP
-                await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def shop(folder: Path, database: str) -> AsyncIterator[tuple[Stage, Shop]]:
-    stage = Stage(folder, shop_port=free_port(), settings={**LIMITS, "DARGAH_DATABASE": database})
-    async with aiohttp.ClientSession() as session:
-        made = Shop(stage, session)
-        app = web.Application()
-        app.router.add_post("/hook", made.hear)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", int(stage.shop_url.rpartition(":")[2])).start()
-        try:
-            await stage.start_gateway()
-            await stage.start_dargah()
-            await set_up(stage, made, session)
-            yield stage, made
-        finally:
-            await stage.stop()
-            await runner.cleanup()
-
-
-async def set_up(stage: Stage, made: Shop, session: aiohttp.ClientSession) -> None:
-    async with session.post(f"{stage.gateway_url}/control/terminals", json={"api_key": API_KEY}) as answer:
-        assert answer.status < 300, await answer.text()
-    merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
-    owned = ("--merchant", merchant["id"])
-    terminal = ("terminal", "create", *owned, "--name", "main", "--gateway-url", stage.gateway_url, "--api-key-stdin")
-    await stage.json(*terminal, stdin=API_KEY)
-    made.token = (await stage.json("token", "create", *owned, "--storefront", "main"))["token"]
-    await stage.json("endpoint", "create", *owned, "--url", f"{stage.shop_url}/hook")
-
-
-async def measured(database: str, folder: Path) -> Cost:
-    async with shop(folder, database) as (stage, made):
-        pids = stage.pids[-1:]
-        await made.pay_all(0, WARM_UP)
-        began, before = cpu_seconds(pids), await held(database)
-        await made.pay_all(WARM_UP, PAYMENTS)
-        cpu, after = cpu_seconds(pids) - began, await held(database)
-    grown = {name: (after.bytes[name] - before.bytes[name]) / PAYMENTS for name in after.bytes}
-    rows = {name: (after.rows[name] - before.rows[name]) / PAYMENTS for name in after.rows}
-    wal = None if after.wal is None or before.wal is None else (after.wal - before.wal) / PAYMENTS
+async def measured(cores: Cores, counts: Counts, url: str | None = None) -> Cost:
+    """On the PostgreSQL database at the URL, or on a new SQLite file."""
+    shop = Shop()
+    with tempfile.TemporaryDirectory() as folder:
+        database = url or str(Path(folder) / "dargah.db")
+        settings = {"DARGAH_DATABASE": database}
+        async with (
+            listening(shop) as port,
+            gateway(cores.rest) as asked,
+            dargah(Path(folder), asked.url, cores.server, settings=settings, hook_port=port) as (_, server),
+        ):
+            await pay_all(server.url, server.token, counts.warm_up, shop)
+            began, before = cpu_seconds([server.pid]), await held(database)
+            await pay_all(server.url, server.token, counts.payments, shop)
+            cpu, after = cpu_seconds([server.pid]) - began, await held(database)
     return Cost(
-        cpu / PAYMENTS * 1e6,
-        sum(grown.values()),
-        wal,
-        {name: count for name, count in rows.items() if count},
-        {name: size for name, size in grown.items() if size},
+        cpu / counts.payments * 1e6,
+        None if after.wal is None or before.wal is None else (after.wal - before.wal) / counts.payments,
+        {name: (count - before.rows[name]) / counts.payments for name, count in after.rows.items()},
+        {name: (size - before.bytes[name]) / counts.payments for name, size in after.bytes.items()},
     )
 
 
+async def pay_all(url: str, token: str, count: int, shop: Shop) -> None:
+    """So many whole payments, some at once, until the last webhook was answered."""
+    shop.forget()
+    make, numbers = creates(token, return_url=RETURN_URL, description="چای سبز"), iter(range(count))
+
+    async def customer() -> None:
+        connection = await Connection.open(url)
+        for number in numbers:
+            await pay(connection, make(number))
+        connection.close()
+
+    await asyncio.gather(*(customer() for _ in range(AT_ONCE)))
+    await shop.wait_for(count)
+
+
 async def held(database: str) -> Held:
-    return await held_by_server(database) if "://" in database else await held_in_file(Path(database))
+    return await held_by_server(database) if "://" in database else held_in_file(Path(database))
 
 
-async def held_in_file(path: Path) -> Held:
-    """Of a copy, as the file itself is another process's: a backup would do, and this is a benchmark's own file."""
+def held_in_file(path: Path) -> Held:
+    """Of a copy, because the file itself is another process's."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.db"
         for side in ("", "-wal"):
             copy.with_name(copy.name + side).write_bytes(path.with_name(path.name + side).read_bytes())
         with closing(sqlite3.connect(copy)) as connection:
-            owners = dict(
-                connection.execute("SELECT name, tbl_name FROM sqlite_schema WHERE type IN ('table', 'index')")
+            sizes = dict(
+                connection.execute(
+                    "SELECT coalesce(tbl_name, dbstat.name), sum(pgsize) FROM dbstat"
+                    " LEFT JOIN sqlite_schema AS made ON made.name = dbstat.name GROUP BY 1"
+                )
             )
-            sizes: dict[str, int] = {}
-            for name, size in connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name"):
-                owner = owners.get(name, name)
-                sizes[owner] = sizes.get(owner, 0) + size
             tables = [name for name in sizes if not name.startswith("sqlite_")]
             rows = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}  # noqa: S608  names of the schema
     return Held({name: sizes[name] for name in tables}, rows, None)
@@ -178,43 +142,50 @@ async def held_by_server(url: str) -> Held:
     return Held(dict(map(tuple, tables)), rows, wal)
 
 
-@asynccontextmanager
-async def server() -> AsyncIterator[str]:
-    """A PostgreSQL of its own, for as long as this process lives."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "tests/databases/serving.py", str(os.getpid()), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
+def result(counts: Counts, sqlite: Cost, postgresql: Cost) -> Result:
+    costs = {"SQLite": sqlite, "PostgreSQL": postgresql}
+    title = f"Of one payment: {counts.payments} whole ones, {AT_ONCE} at once, one webhook each"
+    rows: list[Sequence[Cell]] = [
+        (name, cost.cpu_us, sum(cost.rows.values()), sum(cost.bytes.values()), cost.bytes_kept, cost.wal)
+        for name, cost in costs.items()
+    ]
+    heads = ("", "CPU µs", "rows", "bytes", "of them kept for ever", "WAL bytes")
+    raw = {name: asdict(cost) for name, cost in costs.items()}
+    return Result("whole_payments", asdict(counts), [Table(title, heads, rows), arithmetic(postgresql)], raw=raw)
 
 
-async def main() -> None:
-    costs: dict[str, Cost] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        costs["SQLite"] = await measured(str(Path(folder) / "dargah.db"), Path(folder))
-    with tempfile.TemporaryDirectory() as folder:
-        async with server() as url:
-            costs["PostgreSQL"] = await measured(url, Path(folder))
-    report(costs)
+def arithmetic(cost: Cost) -> Table:
+    """Nothing of SQLite: a file has one process, and there is nothing to scale."""
+    columns = [taken(rate, cost) for rate in RATES]
+    rows: list[Sequence[Cell]] = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return Table("What so many payments take on PostgreSQL", ("", *(f"{rate:,}/s" for rate in RATES)), rows)
 
 
-def report(costs: dict[str, Cost]) -> None:
-    print(f"{PAYMENTS} whole payments, {AT_ONCE} at once, one webhook each; of one payment:")
-    for name, cost in costs.items():
-        wal = "" if cost.wal is None else f", {cost.wal:.0f} bytes of WAL"
-        rows = sum(cost.rows.values())
-        print(f"{name}: {cost.cpu_us:.0f} us of Dargah's CPU, {rows:.1f} rows, {cost.bytes:.0f} bytes{wal}")
-        for table, size in sorted(cost.bytes_of.items(), key=lambda pair: -pair[1]):
-            print(f"  {table:16} {cost.rows.get(table, 0):5.2f} rows {size:7.0f} bytes")
-    results = Path("bench/results")
-    results.mkdir(exist_ok=True)
-    figures = {name: asdict(cost) for name, cost in costs.items()}
-    (results / "whole_payments.json").write_text(json.dumps(figures, indent=1))
+def taken(rate: int, cost: Cost) -> dict[str, Cell]:
+    """By so many payments a second, held for a day."""
+    calls = rate * (2 - ABANDONED + ABANDONED * len(FROM_LINK))
+    cores = rate * cost.cpu_us / 1e6
+    processes = max(2, math.ceil(cores / BUSY))
+    return {
+        "million rows/day": rate * sum(cost.rows.values()) * DAY_SECONDS / 1e6,
+        "GB/day": rate * sum(cost.bytes.values()) * DAY_SECONDS / 1e9,
+        "of them kept for ever": rate * cost.bytes_kept * DAY_SECONDS / 1e9,
+        "WAL MB/s": rate * (cost.wal or 0.0) / 1e6,
+        "gateway calls/s": calls,
+        "calls in flight": calls * GATEWAY_SECONDS,
+        "million open check schedules": rate * ABANDONED * FROM_LINK[-1] / SECOND / 1e6,
+        "cores of Dargah": cores,
+        "processes": processes,
+        "connections": processes * CONNECTIONS,
+    }
+
+
+async def main(run: Run) -> None:
+    cores, counts = share_cores(), SHORT if run.short else Counts()
+    sqlite = await measured(cores, counts)
+    async with durable_server("full_page_writes=off") as server:
+        publish(result(counts, sqlite, await measured(cores, counts, server.url)), run)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(arguments(__doc__)))

@@ -1,286 +1,294 @@
 """The composition root: everything is wired here, started in one order and stopped in the other.
 
 Start: database, keys, clients, use-cases, listeners, loops. Stop: readiness off, loops claim no more, listeners finish
-their handlers, work that goes on by itself ends, clients close, the database last.
+their handlers, background work ends, clients close, the database last.
 """
 
 import asyncio
-import os
-import random
-import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass
 
 import structlog
+from aiohttp import web
 
 from proxy import __version__
-from proxy.adapters.connector import tls_context
-from proxy.adapters.gateway import HttpGateway
-from proxy.adapters.guard import Guard
-from proxy.adapters.prober import HttpProber
-from proxy.adapters.sender import HttpSender
-from proxy.adapters.sqlite import Fault
-from proxy.adapters.vault import KeyRing, RingVault
-from proxy.bell import Bell
-from proxy.clock import MINUTE, system_now
-from proxy.config.settings import Settings, SettingsError
-from proxy.console.opening import console_of, with_pages
-from proxy.console.services import ConsoleServices
-from proxy.delivery import Delivery
-from proxy.directory import Directory
-from proxy.doctor.base import Surroundings
-from proxy.doctor.doctor import Doctor
-from proxy.drain import Drain
-from proxy.gate import Gate, GateLimits
-from proxy.ids import Helpings, Ids, RandomBytes
-from proxy.last_used import LastUsed
-from proxy.listeners import listen, open_sockets
-from proxy.loops import Repeater, Tasks
-from proxy.metrics import Metrics
-from proxy.metrics.observed import KINDS, observe_listeners, observe_payments, observe_store, observe_work
-from proxy.operators.operators import Operators
-from proxy.ports import Jitter, Now, Store, Vault
-from proxy.readiness import Readiness
-from proxy.records import Begun
-from proxy.recovery.rechecks import Rechecker
-from proxy.recovery.recovery import Recovery
-from proxy.redelivery import Redelivery
-from proxy.retention import Retention
-from proxy.reviews import Reviews
-from proxy.roles import Role
-from proxy.seen import Seen, open_tracer
-from proxy.settlement import Settlement
-from proxy.setup import Setup
-from proxy.sharing import share
-from proxy.storage import Storage, open_storage
-from proxy.telemetry.tracing import Tracer
-from proxy.trial import Trial
-from proxy.watcher import Watcher
-from proxy.web.admin import create_admin_app
-from proxy.web.admin_services import AdminServices
-from proxy.web.callers import Callers
-from proxy.web.proxies import Proxies
-from proxy.web.public import create_public_app
-from proxy.web.services import Services
-from proxy.web.worker import create_worker_app
+from proxy.api.admin.app import create_admin_app
+from proxy.api.health import create_worker_app
+from proxy.api.public import create_public_app
+from proxy.api.services import AdminServices, Services, wire_admin_services, wire_services
+from proxy.config.open_files import fitted
+from proxy.config.outbound_clients import egress_of, gateway_client, webhook_sender
+from proxy.config.settings import Settings
+from proxy.config.values import ProcessRole
+from proxy.console.page_context import Side
+from proxy.console.routes import pages_of
+from proxy.console.services import ConsoleServices, console_of
+from proxy.gateways.circuit_breaker import CircuitBreaker
+from proxy.gateways.concurrency_limiter import ConcurrencyLimiter, ConcurrencyLimits
+from proxy.gateways.port import Gateway
+from proxy.http.listeners import Limits, listen, open_sockets, url_of
+from proxy.http.outbound.egress_proxy import Egress
+from proxy.http.server import GracefulShutdown
+from proxy.http.trusted_proxies import TrustedProxies
+from proxy.kernel.background import Repeater, Tasks
+from proxy.merchants.cache import GuardedGateway, MerchantCache
+from proxy.observability.metrics.observed import KINDS, observe_clocks, observe_process, observe_store, observe_work
+from proxy.observability.metrics.store_statistics import Auditor
+from proxy.operations.clock_watch import ClockWatch
+from proxy.operations.recovery.recovery import Rechecker
+from proxy.operations.test_events import EventTester
+from proxy.operators.token_usage import TokenUsage
+from proxy.payments.creation import PaymentCreation
+from proxy.payments.poller import Poller
+from proxy.payments.settlement import Settlement
+from proxy.reference import page as reference
+from proxy.stores.notifier import Notifier
+from proxy.stores.runtime import Outside, Runtime, open_runtime
+from proxy.stores.storage import Storage
+from proxy.webhooks.claim import EventClaims
+from proxy.webhooks.endpoint import EndpointSecrets
+from proxy.webhooks.port import Sender
+from proxy.webhooks.retention import Retention
+from proxy.webhooks.worker import DeliveryWorker
+
+__all__ = ["Dargah", "Outside", "running"]
 
 log = structlog.get_logger()
-
-# Requests whose work goes on when their caller hangs up; over it a create is told 503.
-MAX_TASKS: Final = 5000
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What a process has of the world beside its settings; tests give theirs, a `fault` of the disk and a `tracer`."""
-
-    now: Now = system_now
-    random_bytes: RandomBytes = field(default_factory=lambda: Helpings(os.urandom))
-    # In steps, so that what is planned at a time lies in a few places of the index by due time, not one page for each.
-    jitter: Jitter = lambda: (int(random.random() * 9) - 4) / 4  # noqa: S311  it spreads load, it keeps no secret
-    fault: Fault | None = None
-    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dargah:
-    """A running proxy: where it listens, and its parts for those who look inside."""
+    """A running proxy: its URLs, and its parts for tests and tools."""
 
     url: str
     admin_url: str
     services: Services
-    watcher: Watcher
-    delivery: Delivery
-    drain: Drain
+    poller: Poller
+    delivery: DeliveryWorker
+    drain: GracefulShutdown
+
+
+Loop = tuple[Repeater, Callable[[], Awaitable[int | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """All parts, before anything of them runs."""
+
+    services: Services
+    admin: AdminServices
+    console: ConsoleServices
+    poller: Poller
+    delivery: DeliveryWorker
+    clock_watch: ClockWatch | None
+    loops: Sequence[Loop]
+
+    @property
+    def tasks(self) -> tuple[Tasks, ...]:
+        """The background work, in the order of KINDS."""
+        return self.services.tasks, self.poller.tasks, self.delivery.tasks, self.services.event_tester.tasks
 
 
 @asynccontextmanager
 async def running(settings: Settings, outside: Outside | None = None) -> AsyncIterator[Dargah]:
     """A whole Dargah, listening, for as long as the context lasts; drained at its end.
 
-    Raises SettingsError, VaultError, StoreLocked, StoreTooNew or OSError (a port is taken) when it cannot start.
+    Raises StartRefused (of the settings, the store, a port) or VaultError when it cannot start.
     """
     settings.check_serving()
-    outside = outside or Outside()
+    settings, outside = fitted(settings), outside or Outside()
     async with AsyncExitStack() as stack:
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
-        sockets = open_sockets(settings, stack)
-        metrics = Metrics()
-        storage = await open_storage(settings, outside.now, metrics.committed, outside.fault)
-        store, outside = storage.store, replace(outside, now=storage.now)
-        stack.push_async_callback(store.close)
-        ring = KeyRing.parse(settings.key_text())
-        ring.check(await store.kek_ids())
-        vault = RingVault(ring, outside.random_bytes)
-        readiness = Readiness(store, vault, asyncio.get_running_loop().time)
-        tracer = outside.tracer or open_tracer(settings)
-        if tracer is not None:
-            stack.push_async_callback(tracer.close)
-        seen = Seen(metrics, readiness, tracer)
-        dargah, operators, console, loops = _wire(
-            settings, outside, storage, vault, seen, sockets.urls(settings), stack
-        )
-        stack.push_async_callback(dargah.delivery.give_back)
-        stack.push_async_callback(dargah.drain.wait_for, _works(dargah))
-        services = dargah.services
-        apps = with_pages(console, create_admin_app(operators), create_public_app(services), services.callers)
-        if Role.API not in settings.roles:
-            apps = create_worker_app(services), apps[1]
-        listeners = await listen(*apps, sockets, settings, services.callers.proxies, dargah.drain, stack)
-        observe_listeners(metrics, listeners)
-        stack.push_async_callback(dargah.drain.linger)
-        for loop in loops:
-            loop.on_failure = metrics.loop_failed
-            loop.start()
+        public = settings.listen if ProcessRole.API in settings.roles else None
+        sockets = open_sockets(settings.admin_listen, public, stack)
+        # Without a public socket, others of its kind listen at the address.
+        url = url_of(sockets.public) if sockets.public else settings.listen.url
+        runtime = await open_runtime(settings, outside, (settings.public_url or url).rstrip("/"), stack)
+        parts, metrics = _wire(runtime), runtime.instrumentation.metrics
+        drain = GracefulShutdown(settings.drain_seconds, asyncio.get_running_loop().time)
+        stack.push_async_callback(parts.delivery.give_back)
+        stack.push_async_callback(drain.wait_for, parts.tasks)
+        limits = _limits(settings, parts.services.callers.proxies)
+        outside.before_listening()
+        listeners = await listen(*_apps(parts, settings), sockets, limits, drain, stack)
+        observe_process(metrics, listeners, outside.dropped_lines)
+        stack.push_async_callback(drain.linger)
+        if parts.clock_watch is not None:
+            await parts.clock_watch.begin()
+        for loop, step in parts.loops:
+            loop.start(step)
             stack.push_async_callback(loop.stop)
-        stack.callback(setattr, readiness, "draining", True)
-        stack.callback(dargah.services.bell.close)
-        stack.callback(dargah.delivery.stop)
-        stack.callback(dargah.drain.begin)
-        log.info("started", version=__version__, url=dargah.url, roles=",".join(settings.roles), **storage.about)
-        yield dargah
+        stack.callback(setattr, runtime.instrumentation.readiness, "draining", True)
+        stack.callback(parts.services.long_polls.close)
+        stack.callback(parts.delivery.stop)
+        stack.callback(drain.begin)
+        log.info("started", version=__version__, url=url, roles=",".join(settings.roles), **runtime.storage.about)
+        yield Dargah(url, url_of(sockets.admin), parts.services, parts.poller, parts.delivery, drain)
 
 
-def _wire(
-    settings: Settings,
-    outside: Outside,
-    storage: Storage,
-    vault: Vault,
-    seen: Seen,
-    urls: tuple[str, str],
-    stack: AsyncExitStack,
-) -> tuple[Dargah, AdminServices, ConsoleServices, list[Repeater]]:
-    store, now, ids = storage.store, outside.now, Ids(outside.random_bytes)
-    metrics, (url, admin_url) = seen.metrics, urls
-    public_url = (settings.public_url or url).rstrip("/")
-    http_gateway = HttpGateway(
-        request_seconds=settings.request_timeout_seconds,
-        check_seconds=settings.check_timeout_seconds,
-        own_tls=_own_tls(settings),
+def _apps(parts: Wiring, settings: Settings) -> tuple[web.Application, web.Application]:
+    """The operator's and the public one."""
+    console, portal = (
+        pages_of(parts.console, side, callers)
+        for side, callers in ((Side.CONSOLE, parts.admin.callers), (Side.PORTAL, parts.services.callers))
     )
-    gateway = seen.gateway(http_gateway)
-    guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
-    http_sender = HttpSender(guard, now=now)
-    sender = seen.sender(http_sender)
-    for client in (http_gateway, http_sender):
-        stack.push_async_callback(client.close)
-    directory = Directory(store, vault, now)
-    gate = Gate(
-        GateLimits(settings.gateway_calls_per_terminal, settings.gateway_calls_total, settings.waiting_limit), now
+    public = create_public_app(parts.services, reference.ROUTES, portal)
+    if ProcessRole.API not in settings.roles:
+        return create_worker_app(parts.services, parts.admin.callers), public
+    return create_admin_app(parts.admin, console), public
+
+
+def _wire(runtime: Runtime) -> Wiring:
+    settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
+    metrics = runtime.instrumentation.metrics
+    watch, deliver = runtime.loop("watch", storage.rhythm), runtime.loop("deliver", storage.rhythm)
+    notifier = Notifier(storage, watch, deliver)
+    egress = egress_of(settings)
+    gateway, sender = _gateway(runtime, egress), _sender(runtime, egress)
+    token_usage = TokenUsage(store.operators.note_token_uses, now)
+    merchant_cache = MerchantCache(store.merchants, runtime.vault, now, token_usage.token_used)
+    secrets = EndpointSecrets(store.merchants, runtime.vault, now)
+    breaker, limiter = CircuitBreaker(storage.steady), ConcurrencyLimiter(_concurrency_limits(settings))
+    delivery = _delivery(runtime, secrets, sender, notifier, deliver)
+    settlement = _settlement(runtime, delivery, notifier, deliver)
+    guarded = GuardedGateway(gateway, merchant_cache, limiter, breaker)
+    creation = _creation(runtime, guarded, settlement)
+    checkout = runtime.instrumentation.checkout(store.payments, guarded, settlement, now)
+    poller = Poller(
+        *(store.payments, checkout, settlement, limiter, breaker, now), skipped=storage.skipped, on_room=watch.wake
     )
-    settlement = Settlement(store, ids, now, outside.jitter)
-    checkout = seen.checkout(store, directory, gateway, gate, settlement, ids, now, public_url)
-    watcher = Watcher(store, checkout, settlement, gate, now)
-    delivery = Delivery(store, directory, sender, ids, now, outside.jitter, max_in_flight=settings.webhook_in_flight)
-    watch = Repeater("watch", watcher.step, now, storage.rhythm)
-    deliver = Repeater("deliver", delivery.step, now, storage.rhythm)
-    forget = Repeater("forget", _retention(settings, store, now).step, now)
-    redelivery, trial, bell = Redelivery(store, now), Trial(store, directory, sender, ids, now), Bell()
-
-    def happened(merchant_id: str) -> None:
-        deliver.wake()
-        bell.ring(merchant_id)
-
-    def changed() -> None:
-        directory.forget()
-        # An endpoint that came back has work that waits.
-        deliver.wake()
-
-    settlement.on_watch, redelivery.on_due = watch.wake_by, deliver.wake
-    delivery.on_event = trial.on_event = happened
-    settlement.on_event = bell.ring
-    _deliver_at_once(settings, settlement, delivery, deliver)
-    share(storage, settlement, (delivery, trial), deliver, watch, bell)
-    observe_payments(metrics, checkout, settlement, delivery)
-    watcher.tasks.on_room, delivery.tasks.on_room = watch.wake, deliver.wake
-    services = Services(
-        store=store,
-        directory=directory,
-        checkout=checkout,
-        setup=Setup(store, vault, now, outside.random_bytes, http=settings.http_policy, changed=changed),
-        tasks=Tasks(MAX_TASKS),
-        now=now,
-        random_bytes=outside.random_bytes,
-        public_url=lambda: public_url,
-        default_expires_in=settings.payment_expiry_minutes * MINUTE,
-        ready=seen.readiness,
-        redelivery=redelivery,
-        trial=trial,
-        bell=bell,
-        metrics=metrics,
-        callers=Callers(settings.quotas, now, Proxies(settings.trusted_proxies, settings.forwarded_header)),
-        hsts=settings.hsts,
-        api_docs=settings.api_docs,
-        spans=seen.spans(store),
+    event_tester = EventTester(
+        store.webhooks, secrets, sender, runtime.ids, now, storage.signing_time, notifier.event_waits
     )
-    recovery = Recovery(store, checkout, now)
-    people, last_used = Operators(store, ids, now, settings.admin_tokens()), LastUsed(store.note_uses, now)
-    directory.on_use, people.on_use = last_used.token_used, last_used.operator_used
-    stack.push_async_callback(last_used.end)
-    operators = AdminServices(
-        services.setup,
-        Reviews(store, settlement, ids, now),
-        recovery,
-        Doctor(store, directory, gateway, trial, HttpProber(), ids, now, _surroundings(settings, vault, public_url)),
-        store,
-        services.tasks,
-        metrics,
-        outside.random_bytes,
-        people,
-        services.callers,
-        services.spans,
-        storage.backups,
+    services = wire_services(
+        runtime, merchant_cache, secrets, creation, checkout, event_tester, notifier.long_polls, deliver
     )
-    console = console_of(settings, services, operators, gate)
-    stack.push_async_callback(console.day.stop)
-    audit = observe_store(metrics, store, now, stack)
-    drain = Drain(settings.drain_seconds, asyncio.get_running_loop().time)
-    dargah = Dargah(url, admin_url, services, watcher, delivery, drain)
-    observe_work(metrics, gate, dict(zip(KINDS, _works(dargah), strict=True)))
-    recheck = Repeater("recheck", Rechecker(store, recovery, now).step, now)
-    kinds = {Role.WATCH: (watch, audit, recheck), Role.DELIVER: (deliver, forget)}
-    loops = [loop for role in settings.roles for loop in kinds.get(role, ())]
-    return dargah, operators, console, [*loops, Repeater("last_used", last_used.step, now)]
+    admin = wire_admin_services(runtime, services, settlement, gateway, egress, token_usage)
+    runtime.stack.push_async_callback(token_usage.end)
+    console = console_of(settings, services, admin, limiter, breaker)
+    runtime.stack.push_async_callback(console.daily_totals.stop)
+    observe_store(metrics, store.statistics, now, runtime.stack)
+    clock_watch = _clock_watch(runtime, notifier)
+    loops: dict[ProcessRole | None, list[Loop]] = {
+        ProcessRole.WATCH: [
+            (watch, poller.step),
+            (runtime.loop("audit"), Auditor(store.statistics, metrics, now).step),
+            (runtime.loop("recheck"), Rechecker(store.recovery, admin.recovery.step, now).step),
+        ],
+        ProcessRole.DELIVER: [(deliver, delivery.step), (runtime.loop("forget"), _retention(settings, storage).step)],
+        None: [(runtime.loop("last_used"), token_usage.step)],
+    }
+    if clock_watch is not None:
+        loops[None].append((runtime.loop("clock"), clock_watch.step))
+    started = [loop for role in (*settings.roles, None) for loop in loops.get(role, ())]
+    parts = Wiring(services, admin, console, poller, delivery, clock_watch, started)
+    observe_work(metrics, limiter, breaker, dict(zip(KINDS, parts.tasks, strict=True)))
+    return parts
 
 
-def _deliver_at_once(settings: Settings, settlement: Settlement, delivery: Delivery, deliver: Repeater) -> None:
-    """What the settlement claims with its events is sent without a look of the loop, which sees to what waits."""
+def _gateway(runtime: Runtime, egress: Egress | None) -> Gateway:
+    client = gateway_client(runtime.settings, egress)
+    runtime.stack.push_async_callback(client.close)
+    return runtime.instrumentation.gateway(client)
 
-    def begun(what: Begun) -> None:
-        delivery.begin(what.claims)
-        if what.waiting:
+
+def _sender(runtime: Runtime, egress: Egress | None) -> Sender:
+    client = webhook_sender(runtime.settings, egress, runtime.storage.now)
+    runtime.stack.push_async_callback(client.close)
+    return runtime.instrumentation.sender(client)
+
+
+def _delivery(
+    runtime: Runtime, secrets: EndpointSecrets, sender: Sender, notifier: Notifier, deliver: Repeater
+) -> DeliveryWorker:
+    return DeliveryWorker(
+        runtime.storage.store.webhooks,
+        secrets,
+        sender,
+        runtime.ids,
+        runtime.storage.now,
+        runtime.outside.jitter,
+        schedule=runtime.settings.webhook_retry_schedule,
+        max_in_flight=runtime.settings.webhook_in_flight,
+        signing_time=runtime.storage.signing_time,
+        on_event=notifier.event_waits,
+        on_attempt=runtime.instrumentation.metrics.attempted,
+        on_room=deliver.wake,
+    )
+
+
+def _creation(runtime: Runtime, gateway: GuardedGateway, settlement: Settlement) -> PaymentCreation:
+    return PaymentCreation(
+        runtime.storage.store.payments,
+        gateway,
+        settlement,
+        ids=runtime.ids,
+        now=runtime.storage.now,
+        jitter=runtime.outside.jitter,
+        public_url=runtime.public_url,
+        on_created=runtime.instrumentation.metrics.created,
+    )
+
+
+def _settlement(runtime: Runtime, delivery: DeliveryWorker, notifier: Notifier, deliver: Repeater) -> Settlement:
+    def start_claimed(stored: EventClaims) -> None:
+        """Sends the deliveries claimed with their events at once, without a round of the loop; the loop takes the
+        waiting ones.
+        """
+        delivery.begin(stored.claims)
+        if stored.waiting:
             deliver.wake()
 
-    settlement.on_begun = begun
-    if Role.DELIVER in settings.roles:
-        settlement.offer = delivery.offer
-
-
-def _works(dargah: Dargah) -> tuple[Tasks, ...]:
-    """What runs by itself, in the order of KINDS."""
-    return dargah.services.tasks, dargah.watcher.tasks, dargah.delivery.tasks, dargah.services.trial.tasks
-
-
-def _surroundings(settings: Settings, vault: Vault, public_url: str) -> Surroundings:
-    return Surroundings(
-        public_url, settings.development, settings.database, settings.admin_listen.loopback, vault.kek_id
+    return Settlement(
+        runtime.storage.store.payments,
+        runtime.ids,
+        runtime.storage.now,
+        runtime.outside.jitter,
+        on_event=notifier.event_stored,
+        on_check_due=notifier.check_due,
+        on_change=runtime.instrumentation.metrics.changed,
+        offer=delivery.offer if ProcessRole.DELIVER in runtime.settings.roles else lambda _merchant_id: None,
+        on_claimed=start_claimed,
     )
 
 
-def _own_tls(settings: Settings) -> dict[str, ssl.SSLContext]:
-    """The contexts of gateways with an authority of their own. Raises SettingsError."""
-    contexts = {}
-    for authority in settings.gateway_ca_files:
-        try:
-            contexts[authority.host] = tls_context(authority.file)
-        except OSError as error:  # TLS errors are of this class too
-            raise SettingsError(f"DARGAH_GATEWAY_CA_FILES: {authority}: {error}") from None
-    return contexts
+def _clock_watch(runtime: Runtime, notifier: Notifier) -> ClockWatch | None:
+    """The watch of the clocks; None where a test gives the time."""
+    storage = runtime.storage
+    if storage.clock is None:
+        return None
+    watch = ClockWatch(
+        storage.store.heartbeat,
+        storage.store.due_times,
+        storage.clock,
+        storage.look_at_clock,
+        on_pulled_in=notifier.due_times_moved,
+        schedule=runtime.settings.webhook_retry_schedule,
+    )
+    observe_clocks(runtime.instrumentation.metrics, watch)
+    return watch
 
 
-def _retention(settings: Settings, store: Store, now: Now) -> Retention:
+def _concurrency_limits(settings: Settings) -> ConcurrencyLimits:
+    return ConcurrencyLimits(settings.gateway_calls_per_terminal, settings.gateway_calls_total, settings.waiting_limit)
+
+
+def _limits(settings: Settings, proxies: TrustedProxies) -> Limits:
+    return Limits(
+        settings.max_connections,
+        settings.max_address_connections,
+        proxies.trusts,
+        settings.head_timeout_seconds,
+        settings.idle_timeout_seconds,
+    )
+
+
+def _retention(settings: Settings, storage: Storage) -> Retention:
     return Retention(
-        store, now, events_keep_days=settings.events_keep_days, attempts_keep_days=settings.attempts_keep_days
+        storage.store.retention,
+        storage.now,
+        storage.settled,
+        events_keep_days=settings.events_keep_days,
+        attempts_keep_days=settings.attempts_keep_days,
     )

@@ -4,11 +4,17 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from databases.places import served
-from databases.server import ENVIRONMENT, Databases, server_of_run
+import pytest_asyncio
+from databases.places import ENVIRONMENT, Databases, served, server_of_run
+from hypothesis import settings
+
+# An example that takes long says something of the machine; pytest-timeout bounds what never ends.
+settings.register_profile("dargah", deadline=None)
+settings.load_profile("dargah")
 
 # For jsonschema's format "iri", which openapi.yaml does not have; to import it takes each process four seconds.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # None says that there is no such module
@@ -33,6 +39,19 @@ async def folder(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     async with databases.lent() as url:
         with served(tmp_path, url):
             yield tmp_path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
+async def folder_of_module(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Path]:
+    """Such a folder for a Dargah that the tests of a module share."""
+    folder: Path = tmp_path_factory.mktemp("module")
+    async with AsyncExitStack() as stack:
+        if request.param == "postgresql":
+            databases: Databases = request.getfixturevalue("databases")
+            stack.enter_context(served(folder, await stack.enter_async_context(databases.lent())))
+        yield folder
 
 
 @pytest.fixture

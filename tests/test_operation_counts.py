@@ -4,36 +4,145 @@ Nothing is timed, so any machine finds the same. One operation runs at a time, w
 (not at the watch's: its time is another one). Together they cost less, as batches share commits and statements.
 """
 
+import asyncio
 import gc
 import sys
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import aiohttp
+import asyncpg
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from databases.places import database_in
-from meter import Counts, Meter, Operation, complaint, objects, settled
 from structlog.testing import capture_logs
-from web.lab import API_KEY, RETURN_URL, TEST_API_KEY, HandClock, Lab
+from support.clock import ManualClock
+from support.dargah import server, settings
+from support.receiver import Receiver
+from web.lab import RETURN_URL, TERMINALS, Lab
 
 from proxy.app import Outside, running
-from proxy.config.settings import Settings
-from proxy.loops import Repeater
-from proxy.payment import Payment
-from proxy.simulator.app import create_app
-from proxy.simulator.ledger import Terminal
+from proxy.kernel.background import Repeater
+from proxy.payments.payment import Payment
+from proxy.simulator.command import create_app
+
+Operation = Callable[[], Awaitable[None]]
+
+# Of the turns of the loop that whatever an operation left behind may take: the end of a response, a line of the log.
+TURNS: Final = 40
+# Gathered over time for all who wait, so that their number tells of the clock.
+GATHERED: Final = "pg_notify"
+OURS: Final = ("proxy.", "asyncio.", "_asyncio.", "aiohttp.", "builtins.coroutine", "builtins.generator")
+# asyncio keeps cancelled timers until their time, or until they are many.
+OTHERS: Final = ("proxy.simulator.", "asyncio.events.TimerHandle")
+JOURNAL: Final = "ledger"  # the simulator's thread
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of one operation. `hops` are the times that a thread handed something back to the loop."""
+
+    statements: int = 0
+    commits: int = 0
+    hops: int = 0
+    requests: int = 0
+    lines: int = 0
+
+    def __sub__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine - theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(slots=True)
+class Meter:
+    """Everything so far; `blocks_at_request` is what all of Python held when the last request came out."""
+
+    statements: int = 0
+    commits: int = 0
+    hops: int = 0
+    requests: int = 0
+    blocks_at_request: int = 0
+
+    def statement(self, sql: str) -> None:
+        if GATHERED not in sql:
+            self.statements += 1
+            self.commits += sql == "COMMIT"
+
+    async def request(self, request: web.Request, _response: web.StreamResponse) -> None:
+        """A signal of the gateway's and the shop's servers."""
+        if not request.path.startswith("/control/"):
+            self.blocks_at_request = sys.getallocatedblocks()
+            self.requests += 1
+
+    def watch_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        loop = asyncio.BaseEventLoop
+        handed_back = loop.call_soon_threadsafe
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            # By its journal the simulator is a user of threads too.
+            self.hops += not threading.current_thread().name.startswith(JOURNAL)
+            return handed_back(*arguments, **more)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+
+    def watch_postgresql(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        connect = asyncpg.connect
+
+        async def counted(*arguments: Any, **more: Any) -> Any:
+            connection = await connect(*arguments, **more)
+            listens = False
+
+            def told(record: Any) -> None:
+                # What asks by the clock, whatever is done meanwhile, does so where it listens.
+                nonlocal listens
+                listens = listens or record.query.startswith("LISTEN")
+                if not listens:
+                    self.statement(record.query)
+
+            connection.add_query_logger(told)
+            return connection
+
+        monkeypatch.setattr(asyncpg, "connect", counted)
+
+    def seen(self, lines: int) -> Counts:
+        return Counts(self.statements, self.commits, self.hops, self.requests, lines)
+
+
+async def settled() -> None:
+    """Returns when what needs no more than the loop has been done."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def complaint(name: str, found: Counts, wanted: Counts) -> str:
+    """What to do about each count that is another one; empty when all are as written."""
+    said = []
+    for each in fields(Counts):
+        now, before = getattr(found, each.name), getattr(wanted, each.name)
+        if now > before:
+            said.append(f"{name}: {each.name} grew from {before} to {now}")
+        elif now < before:
+            said.append(f"{name}: {each.name} fell from {before} to {now}; good: write the new figure")
+    return "\n".join(said)
+
+
+def objects() -> Counter[str]:
+    """How many objects of Dargah's own kinds there are, and of those that work and connections are made of."""
+    gc.collect()
+    kinds = Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
+    return Counter({kind: n for kind, n in kinds.items() if kind.startswith(OURS) and not kind.startswith(OTHERS)})
+
 
 # On both databases, but that asyncpg needs no thread.
 COSTS: Final = {
     "create": Counts(statements=9, commits=2, hops=2, requests=1, lines=1),
     "return": Counts(statements=24, commits=3, hops=3, requests=2, lines=1),
-    "watch": Counts(statements=27, commits=3, hops=6, requests=2, lines=0),
+    "watch": Counts(statements=28, commits=3, hops=6, requests=2, lines=0),
     "deliver": Counts(statements=14, commits=2, hops=3, requests=1, lines=0),
 }
 # Blocks of memory that one operation has in use while the gateway or the shop answers, those of the test's own client
@@ -51,7 +160,7 @@ class Workshop:
 
     lab: Lab
     meter: Meter
-    hooks: list[bytes]
+    hooks: Receiver
     lines: list[Any]
 
     async def ask(self, method: str, url: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
@@ -63,7 +172,7 @@ class Workshop:
 
     async def quiet(self) -> None:
         dargah = self.lab.dargah
-        for tasks in (dargah.services.tasks, dargah.watcher.tasks, dargah.delivery.tasks):
+        for tasks in (dargah.services.tasks, dargah.poller.tasks, dargah.delivery.tasks):
             await tasks.drain()
         await settled()
 
@@ -88,36 +197,22 @@ class Workshop:
 
 @pytest.fixture
 async def workshop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
-    meter, clock, hooks = Meter(), HandClock(), list[bytes]()
+    meter, clock, hooks = Meter(), ManualClock(), Receiver()
     meter.watch_postgresql(monkeypatch)
-    monkeypatch.setattr(Repeater, "start", lambda _repeater: None)
-    settings = Settings(
-        environment="development",
-        database=database_in(folder),
-        listen="127.0.0.1:0",
-        admin_listen="127.0.0.1:0",
-        admin_token="operator-token-of-the-tests",
-        keys="k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    )
-
-    async def hook(request: web.Request) -> web.Response:
-        hooks.append(await request.read())
-        return web.Response(status=204)
-
-    gateway_app = create_app(terminals=[Terminal(API_KEY), Terminal(TEST_API_KEY)], clock=clock)
-    shop_app = web.Application()
-    shop_app.router.add_post("/hook", hook)
+    monkeypatch.setattr(Repeater, "start", lambda _repeater, _step: None)
+    gateway_app, shop_app = create_app(terminals=TERMINALS, clock=clock), hooks.app()
     for app in (gateway_app, shop_app):
         app.on_response_prepare.append(meter.request)
+    outside = Outside(now=clock, jitter=lambda: 0.0, fault=meter.statement)
     async with (
-        TestServer(gateway_app) as gateway,
-        TestServer(shop_app) as shop,
-        running(settings, Outside(now=clock, jitter=lambda: 0.0, fault=meter.statement)) as dargah,
+        server(gateway_app) as gateway_url,
+        server(shop_app) as shop_url,
+        running(settings(folder, log_level="info"), outside) as dargah,
         aiohttp.ClientSession() as session,
     ):
-        lab = Lab(dargah, str(gateway.make_url("")).rstrip("/"), session, clock, folder)
+        lab = Lab(dargah, gateway_url, session, clock, folder)
         await lab.set_up()
-        await dargah.services.setup.add_endpoint(lab.merchant_id, str(shop.make_url("/hook")), actor="test")
+        await dargah.services.endpoints.add_endpoint(lab.merchant_id, f"{shop_url}/hook", actor="test")
         meter.watch_threads(monkeypatch)
         with capture_logs() as lines:
             yield Workshop(lab, meter, hooks, lines)
@@ -161,15 +256,15 @@ async def come_back(workshop: Workshop) -> Operation:
 
 async def watch(workshop: Workshop) -> Operation:
     await paid_at_the_bank(workshop)
-    watcher, clock = workshop.lab.dargah.watcher, workshop.lab.clock
-    due_at = await workshop.lab.dargah.services.store.next_watch_at()
+    poller, clock = workshop.lab.dargah.poller, workshop.lab.clock
+    due_at = await workshop.lab.dargah.services.store.payments.next_check_at()
     assert due_at is not None
     clock.forward(due_at - clock.now)
 
     async def operation() -> None:
-        await watcher.step()
-        assert len(watcher.tasks) == 1
-        await watcher.tasks.drain()
+        await poller.step()
+        assert len(poller.tasks) == 1
+        await poller.tasks.drain()
 
     return operation
 
@@ -177,17 +272,18 @@ async def watch(workshop: Workshop) -> Operation:
 async def deliver(workshop: Workshop) -> Operation:
     """One that has waited. What happens while its endpoint has room leaves by itself, and is counted where it does."""
     services, delivery = workshop.lab.dargah.services, workshop.lab.dargah.delivery
-    await services.trial.trigger(await services.directory.authenticate(workshop.lab.token), "payment.paid")
+    await services.event_tester.trigger(await services.merchant_cache.authenticate(workshop.lab.token), "payment.paid")
 
     async def operation() -> None:
-        before = len(workshop.hooks)
+        before = len(workshop.hooks.requests)
         await delivery.step()
         await delivery.tasks.drain()
-        assert len(workshop.hooks) == before + 1
+        assert len(workshop.hooks.requests) == before + 1
 
     return operation
 
 
+TIMERS: Final = 1000
 OPERATIONS: Final[dict[str, Prepare]] = {"create": create, "return": come_back, "watch": watch, "deliver": deliver}
 
 
@@ -215,6 +311,14 @@ async def test_an_operation_in_flight_holds_what_is_written_here(workshop: Works
     assert found >= wanted * (1 - BAND), f"{name} holds {found:.0f} blocks, not {wanted}; good: write the new figure"
 
 
+async def forget_cancelled_timers() -> None:
+    """asyncio drops cancelled timers, which keep their calls' contexts, in one go once they are many."""
+    loop = asyncio.get_running_loop()
+    for timer in [loop.call_later(3600, int) for _ in range(TIMERS)]:
+        timer.cancel()
+    await asyncio.sleep(0)
+
+
 async def kept(workshop: Workshop, prepare: Prepare) -> dict[str, int]:
     """The kinds of object of which operations that are over leave one behind, or more."""
 
@@ -222,7 +326,8 @@ async def kept(workshop: Workshop, prepare: Prepare) -> dict[str, int]:
         for _ in range(MANY):
             await (await prepare(workshop))()
         await workshop.quiet()
-        workshop.hooks.clear()
+        workshop.hooks.requests.clear()
+        await forget_cancelled_timers()
 
     await many()
     before = objects()
@@ -238,15 +343,15 @@ async def test_an_operation_that_is_over_leaves_nothing_behind(workshop: Worksho
 
 @pytest.mark.parametrize("folder", ["sqlite"], indirect=True)
 async def test_a_payment_that_stays_is_seen(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, stayed = type(workshop.lab.dargah.services.store), []
-    made = store.create_payment
+    payments, stayed = workshop.lab.dargah.services.store.payments, []
+    made = payments.create_payment
 
-    async def stays(self: Any, payment: Payment, *more: Any) -> Any:
+    async def stays(payment: Payment, *more: Any) -> Any:
         stayed.append(payment)
-        return await made(self, payment, *more)
+        return await made(payment, *more)
 
-    monkeypatch.setattr(store, "create_payment", stays)
-    assert await kept(workshop, create) == {"proxy.payment.Payment": MANY}
+    monkeypatch.setattr(payments, "create_payment", stays)
+    assert await kept(workshop, create) == {"proxy.payments.payment.Payment": MANY}
 
 
 def test_a_count_that_differs_is_named_with_what_to_do() -> None:

@@ -1,1 +1,1 @@
-"""The audit log: what operators did, as a chain of entries that shows what was changed or cut off."""
+"""The audit log: the operators' acts, as a chain of entries that shows changes and truncation."""

@@ -1,7 +1,8 @@
-"""The client of Dargah's two APIs that the commands share."""
+"""The client of Dargah's two APIs that the commands share, over TCP or a socket file."""
 
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ TIMEOUT_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 PAGE: Final = 100
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  listened on, not called
+UNIX: Final = "unix:"
 
 
 class ApiError(click.ClickException):
@@ -31,8 +33,8 @@ class ApiError(click.ClickException):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two APIs: its base path, what people call it, and the variables that say where and who."""
+class ApiSide:
+    """One of the two APIs: its base path, its name for people, and the environment variables of its URL and token."""
 
     base: str
     name: str
@@ -41,22 +43,23 @@ class Side:
     default_url: str
 
 
-OPERATOR: Final = Side("/admin/v1", "the operator's API", "DARGAH_ADMIN_URL", "DARGAH_ADMIN_TOKEN", DEFAULT_URL)
-MERCHANT: Final = Side("/v1", "the merchant's API", "DARGAH_URL", "DARGAH_TOKEN", "http://127.0.0.1:8080")
+OPERATOR: Final = ApiSide("/admin/v1", "the operator's API", "DARGAH_ADMIN_URL", "DARGAH_ADMIN_TOKEN", DEFAULT_URL)
+MERCHANT: Final = ApiSide("/v1", "the merchant's API", "DARGAH_URL", "DARGAH_TOKEN", "http://127.0.0.1:8080")
 
 
 class Api:
     """Calls one side, through no proxy and after no redirect, since it carries the token."""
 
-    def __init__(self, url: str, token: str, side: Side = OPERATOR) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+    def __init__(self, url: str, token: str, side: ApiSide = OPERATOR) -> None:
+        parts = urlsplit(url if "://" in url or url.startswith(UNIX) else f"http://{url}")
+        if parts.scheme == "unix" and parts.path.startswith("/"):
+            self._url, path = f"{UNIX}{parts.path}", ""
+        elif parts.scheme in {"http", "https"} and parts.hostname:
+            self._url, path = f"{parts.scheme}://{parts.netloc}", parts.path
+        else:
             raise ApiError(f"{url!r} is not a URL of {side.name}; write it like {side.default_url}")
         self._side = side
-        self._url = f"{parts.scheme}://{parts.netloc}"
-        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._netloc = parts.netloc
-        self._base = parts.path.rstrip("/") + side.base
+        self._base = path.rstrip("/") + side.base
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def get(self, path: str, **query: object) -> Any:
@@ -103,7 +106,7 @@ class Api:
         target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
         data = None if body is None else json.dumps(body).encode()
         headers = self._headers | ({} if data is None else {"Content-Type": "application/json"})
-        connection = self._kind(self._netloc, timeout=timeout_seconds)
+        connection = connection_to(self._url, timeout_seconds)
         try:
             connection.request(method, target, data, headers)
             with connection.getresponse() as answer:
@@ -115,8 +118,8 @@ class Api:
 
     @contextmanager
     def reading(self, path: str, timeout_seconds: float) -> Iterator[HTTPResponse]:
-        """What a POST answers, to be read as it comes; a silence longer than the time ends it."""
-        connection = self._kind(self._netloc, timeout=timeout_seconds)
+        """The answer to a POST, read as it arrives; a silence longer than the time-out ends it."""
+        connection = connection_to(self._url, timeout_seconds)
         try:
             connection.request(
                 "POST", f"{self._base}{path}", b"{}", self._headers | {"Content-Type": "application/json"}
@@ -158,7 +161,10 @@ def admin_url(environ: Mapping[str, str] = os.environ) -> str:
     """DARGAH_ADMIN_URL, else where DARGAH_ADMIN_LISTEN has a server of this environment listen, else the default."""
     if url := environ.get("DARGAH_ADMIN_URL"):
         return url
-    host, _, port = environ.get("DARGAH_ADMIN_LISTEN", "").strip().rpartition(":")
+    first = environ.get("DARGAH_ADMIN_LISTEN", "").partition(",")[0].strip()
+    if first.startswith(UNIX):
+        return first
+    host, _, port = first.rpartition(":")
     return f"http://{_WILDCARDS.get(host, host)}:{port}" if host else DEFAULT_URL
 
 
@@ -185,10 +191,32 @@ def _text(path: Path) -> str:
         raise ApiError(f"{path} cannot be read: {why}") from None
 
 
-def _problem(status: int, problem: Mapping[str, Any], side: Side) -> str:
+def _problem(status: int, problem: Mapping[str, Any], side: ApiSide) -> str:
     if status == 401:  # noqa: PLR2004  Unauthorized
         return f"the server does not know this token: {side.token} must be one of the server's"
     errors = problem.get("errors")
     if errors:
         return "\n".join(["the request was refused:", *(f"  {each['field']}: {each['detail']}" for each in errors)])
     return f"{problem.get('detail', 'the server refused')} (HTTP {status}, {problem.get('code', 'unknown')})"
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP over the socket file at `path`."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def connection_to(url: str, timeout: float) -> HTTPConnection:
+    """One to `http://…`, `https://…` or `unix:/path`, not yet opened."""
+    if url.startswith(UNIX):
+        return UnixConnection(url.removeprefix(UNIX), timeout)
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.netloc, timeout=timeout)

@@ -19,7 +19,7 @@ _CHAIN: Final = ("chain", "number", "hash", "broken")
 
 @click.group()
 def audit() -> None:
-    """Who set up what, and when. The log only grows."""
+    """The log of operators' acts and set-up changes. It only grows."""
 
 
 @audit.command("list")
@@ -27,7 +27,7 @@ def audit() -> None:
 @limit_option
 @operator_command
 def list_(*, api: Api, out: Output, merchant: str | None, limit: int) -> None:
-    """List what was done, newest first."""
+    """List the entries, newest first."""
     out.table(api.rows("/audit", limit, merchant_id=merchant), ("at", "actor", "action", "target", "data"))
 
 
@@ -45,7 +45,7 @@ def verify(*, api: Api, out: Output, merchant: str | None, save: Path | None, ag
     chains = list(_chains(api, merchant))
     problems = [_problem(each) for each in chains if each["broken"]]
     if against is not None:
-        problems += _differences(api, _noted(against), merchant)
+        problems += _differences(api, _read_ends(against), merchant)
     if save is not None and not problems:
         ends = {each["chain"]: {"number": each["number"], "hash": each["hash"]} for each in chains}
         save.write_text(json.dumps(ends, indent=2) + "\n")
@@ -80,7 +80,7 @@ def _differences(api: Api, noted: dict[str, Any], merchant: str | None) -> list[
     return found
 
 
-def _noted(path: Path) -> dict[str, Any]:
+def _read_ends(path: Path) -> dict[str, Any]:
     try:
         noted: dict[str, Any] = json.loads(path.read_text())
         return {chain: {"number": int(end["number"]), "hash": str(end["hash"])} for chain, end in noted.items()}

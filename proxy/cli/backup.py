@@ -1,10 +1,13 @@
-"""`dargah backup`."""
+"""`dargah backup` and `dargah restore`."""
 
+import asyncio
 import hashlib
 import json
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -13,6 +16,12 @@ import click
 
 from proxy.cli.api import Api, ApiError, admin_token, admin_url
 from proxy.cli.output import Output
+from proxy.config.settings import Settings, SettingsError, load
+from proxy.database.sqlite.backups import BadBackup, bring, check, copy_stopped, exchange, own_like, sync_folder
+from proxy.database.sqlite.files import FileLock, StoreLocked
+from proxy.kernel.clock import parse_rfc3339, rfc3339, system_now
+from proxy.kernel.errors import StoreRefused
+from proxy.stores.storage import open_storage
 
 # The server tells every half second how far it is; a disk that hangs for longer is worth a message.
 SILENCE_SECONDS: Final = 120.0
@@ -41,18 +50,15 @@ def backup(*, file: Path, as_json: bool, url: str | None, token_file: Path | Non
     if file.exists():
         raise click.ClickException(f"{file} exists; a backup overwrites nothing")
     stopped = None if url else _stopped_database()
-    done = None if stopped is None else _made(file, lambda copy, part: _of_stopped(stopped, copy, part, out))
+    done = None if stopped is None else _make_file(file, lambda copy, part: _of_stopped(stopped, copy, part, out))
     if done is None:
         api = Api(url or admin_url(), admin_token(token_file))
-        done = _made(file, lambda copy, _part: _of_running(api, copy, out))
+        done = _make_file(file, lambda copy, _part: _of_running(api, copy, out))
     out.done(f"{done['bytes']} bytes in {file}, sha256 {done['sha256']}", {"file": str(file), **done})
 
 
 def _stopped_database() -> Path | None:
     """The file of DARGAH_DATABASE, where there is one here that no process has open."""
-    from proxy.adapters.sqlite.lock import FileLock, StoreLocked  # noqa: PLC0415  only here
-    from proxy.config.settings import SettingsError, load  # noqa: PLC0415  slow to import
-
     try:
         database = load().database
     except SettingsError as error:
@@ -67,13 +73,13 @@ def _stopped_database() -> Path | None:
         FileLock(database).release()
     except StoreLocked:
         return None
+    except (StoreRefused, OSError) as error:
+        raise click.ClickException(f"no backup was made: {error}") from None
     return database
 
 
-def _made(file: Path, fill: Fill) -> dict[str, Any]:
+def _make_file(file: Path, fill: Fill) -> dict[str, Any]:
     """Makes the file by `fill`, whole and looked through before it has its name."""
-    from proxy.adapters.sqlite.backup_files import BadBackup, check, sync_folder  # noqa: PLC0415  only here
-
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     part = Path(name)
     try:
@@ -119,15 +125,98 @@ def _line(answer: HTTPResponse) -> dict[str, Any]:
 
 
 def _of_stopped(database: Path, copy: BinaryIO, part: Path, out: Output) -> dict[str, Any]:
-    import sqlite3  # noqa: PLC0415  only here
-
-    from proxy.adapters.sqlite.backup_files import copy_stopped  # noqa: PLC0415  only here
-    from proxy.adapters.sqlite.lock import StoreLocked  # noqa: PLC0415  only here
 
     try:
         copy_stopped(database, part, lambda done, total: out.note(f"{done} of {total} pages copied"))
-    except (sqlite3.Error, StoreLocked) as error:
+    except (sqlite3.Error, StoreRefused) as error:
         raise click.ClickException(f"no backup was made: {error}") from None
     copy.seek(0)
     digest = hashlib.file_digest(copy, "sha256")  # type: ignore[arg-type]  # typeshed asks for more than it uses
     return {"bytes": os.fstat(copy.fileno()).st_size, "longest_pause_ms": None, "sha256": digest.hexdigest()}
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="The database is restored already, by pg_restore, point-in-time recovery or a snapshot: only note it.",
+)
+@click.option("--moment", metavar="TIME", help="What it went back to, such as 2026-11-20T10:00:00Z, if it cannot tell.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: bool) -> None:
+    """Put the backup FILE in the place of the SQLite database of DARGAH_DATABASE, which must be stopped.
+
+    The backup is verified first; the old file is kept beside it. When Dargah starts it asks the gateways about every
+    payment that may have been paid since the backup. PostgreSQL: restore it, then `dargah restore --in-place`.
+    """
+    if (file is None) is not in_place:
+        raise click.UsageError("name a backup FILE, or say --in-place")
+    at = None if moment is None else _time(moment)
+    try:
+        settings = load()
+        done = asyncio.run(_note(settings, at)) if file is None else _put_back(settings, file, at)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    kept = f"; what was there is kept as {done['kept']}" if done.get("kept") else ""
+    Output(as_json=as_json).done(
+        f"restored to {done['moment']}{kept}. When Dargah runs it asks about all that may have been paid since. "
+        "Payments that were made after it are unknown: docs/operations.md says what to do for them",
+        done,
+    )
+
+
+async def _note(settings: Settings, moment: int | None) -> dict[str, Any]:
+    """Notes the restore in the database as it is; makes nothing of a file that is not there."""
+    if isinstance(settings.database, Path) and not settings.database.exists():
+        raise click.ClickException(f"{settings.database} is not there")
+    try:
+        storage = await open_storage(settings, system_now)
+    except (StoreRefused, SettingsError, OSError, sqlite3.Error) as error:
+        raise click.ClickException(f"nothing was changed: {error}") from None
+    try:
+        noted = await storage.store.recovery.note_restore(moment, storage.now())
+    finally:
+        await storage.store.close()
+    return {"database": str(settings.database), "moment": rfc3339(noted)}
+
+
+def _put_back(settings: Settings, file: Path, moment: int | None) -> dict[str, Any]:
+
+    database = settings.database
+    if not isinstance(database, Path):
+        raise click.ClickException(
+            f"DARGAH_DATABASE is {database}: restore it with PostgreSQL's own tools, then say --in-place"
+        )
+    database = database.resolve()
+    beside = database.with_name(f"{database.name}.restoring")
+    lock_file = database.with_name(f"{database.name}.lock")
+    try:
+        lock = FileLock(database)
+    except (StoreRefused, OSError) as error:
+        raise click.ClickException(f"nothing was changed: {error}") from None
+    try:
+        own_like(lock_file, database if database.exists() else database.parent)
+        _remove(beside)
+        bring(file, beside)
+        done = asyncio.run(_note(settings.model_copy(update={"database": beside}), moment))
+        kept = exchange(beside, database)
+    except (BadBackup, OSError) as error:
+        raise click.ClickException(f"nothing was changed: {error}") from None
+    finally:
+        _remove(beside)
+        lock.release()
+    return done | {"database": str(database), "kept": None if kept is None else str(kept)}
+
+
+def _remove(path: Path) -> None:
+    for side in ("", "-wal", "-shm", ".lock"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
+
+
+def _time(text: str) -> int:
+    with suppress(ValueError, OverflowError, OSError):
+        return parse_rfc3339(text)
+    raise click.BadParameter(
+        f"{text!r} is not a time with its offset, such as 2026-11-20T10:00:00Z", param_hint="--moment"
+    )

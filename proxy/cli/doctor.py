@@ -1,15 +1,20 @@
-"""`dargah doctor`."""
+"""`dargah doctor` and `dargah health`."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import Any, Final
 
 import click
 
-from proxy.cli.api import Api, ApiError
+from proxy.cli.api import Api, ApiError, connection_to
 from proxy.cli.options import merchant_path, operator_command
 from proxy.cli.output import Output, text_of
-from proxy.doctor.findings import Finding, fine, problem, warning
+from proxy.config.settings import SettingsError, load
+from proxy.config.values import ProcessRole
+from proxy.kernel.errors import VaultError
+from proxy.merchants.vault import KeyRing
+from proxy.operations.doctor.base import Finding, fine, problem, warning
 
 MAX_MERCHANTS: Final = 10_000
 # A hundred terminals and endpoints each, sixteen at once, a few seconds for each that does not answer.
@@ -44,11 +49,7 @@ def doctor(*, api: Api, out: Output, merchant: str | None, quiet: bool) -> None:
 
 
 def _here() -> Iterator[Finding]:
-    """What this shell's own settings say, which are the server's where it runs in the same environment."""
-    from proxy.adapters.vault import KeyRing  # noqa: PLC0415  cryptography is slow to import
-    from proxy.config.settings import SettingsError, load  # noqa: PLC0415
-    from proxy.errors import VaultError  # noqa: PLC0415
-
+    """The findings from this shell's own settings, which are the server's if it runs in the same environment."""
     try:
         settings = load()
     except SettingsError as error:
@@ -81,18 +82,18 @@ def _here() -> Iterator[Finding]:
 
 
 def _there(api: Api, merchant: str | None) -> Iterator[dict[str, Any]]:
-    """What the running server finds, about itself and about each merchant."""
+    """The running server's findings, about itself and about each merchant."""
     if merchant is None:
-        yield from _asked(api, {})
+        yield from _ask(api, {})
         merchants = [row["id"] for row in api.rows("/merchants", MAX_MERCHANTS)]
     else:
         merchant_path(merchant)
         merchants = [merchant]
     for merchant_id in merchants:
-        yield from _asked(api, {"merchant_id": merchant_id})
+        yield from _ask(api, {"merchant_id": merchant_id})
 
 
-def _asked(api: Api, body: dict[str, Any]) -> list[dict[str, Any]]:
+def _ask(api: Api, body: dict[str, Any]) -> list[dict[str, Any]]:
     findings: list[dict[str, Any]] = api.post("/doctor", body)["findings"]
     return findings
 
@@ -116,3 +117,39 @@ def _show(finding: dict[str, Any]) -> None:
     if finding["advice"]:
         click.echo(f"{'':<9}{'':<19}{text_of(finding['advice'])}")
         click.echo(f"{'':<9}{'':<19}{text_of(finding['detail_fa'])}. {text_of(finding['advice_fa'])}")
+
+
+# Below the five seconds after which Docker and Kubernetes give up by themselves, so that the reason is told.
+TIMEOUT_SECONDS: Final = 4.0
+
+
+@click.command()
+@click.option("--ready", is_flag=True, help="Ask whether it may be sent work, too: the store can be written.")
+def health(*, ready: bool) -> None:
+    """Whether the process that listens at DARGAH_LISTEN is alive; exits 1 when not. For HEALTHCHECK and scripts.
+
+    Where DARGAH_ROLES has no api, that is asked at DARGAH_ADMIN_LISTEN.
+    """
+    try:
+        settings = load()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    place = (settings.listen if ProcessRole.API in settings.roles else settings.admin_listen).called
+    path = "/readyz" if ready else "/healthz"
+    try:
+        status, answer = _get(place.url, path)
+    except (OSError, HTTPException) as error:
+        raise click.ClickException(f"nothing answers at {place} ({error})") from None
+    if status != 200:  # noqa: PLR2004  HTTP's OK
+        raise click.ClickException(f"{path} says {status}: {answer}")
+    click.echo(answer)
+
+
+def _get(url: str, path: str) -> tuple[int, str]:
+    connection = connection_to(url, TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read(4096).decode(errors="replace")
+    finally:
+        connection.close()

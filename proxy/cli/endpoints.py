@@ -1,6 +1,6 @@
 """`dargah endpoint`."""
 
-from typing import Any
+from typing import Any, Final, TextIO
 
 import click
 
@@ -8,14 +8,24 @@ from proxy.cli.api import Api
 from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
 
-_COLUMNS = ("id", "url", "storefront", "event_types", "state", "state_reason", "created_at")
+MAX_HEADERS_CHARS: Final = 10_000
+_COLUMNS = ("id", "mode", "url", "storefront", "event_types", "state", "state_reason", "created_at")
 
 
 def _headers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    return _pairs(values)
+
+
+def _pairs(values: tuple[str, ...]) -> dict[str, str] | None:
     pairs = [value.partition(":") for value in values]
     if not all(mark for _, mark, _ in pairs):
         raise click.BadParameter("write it as 'Name: value'")
     return {name.strip(): value.strip() for name, _, value in pairs} or None
+
+
+def _with_file(given: dict[str, str] | None, file: TextIO | None) -> dict[str, str] | None:
+    lines = () if file is None else tuple(filter(None, map(str.strip, file.read(MAX_HEADERS_CHARS).splitlines())))
+    return {**(given or {}), **(_pairs(lines) or {})} or None
 
 
 _storefront = click.option("--storefront", help="Only this storefront's events.")
@@ -33,7 +43,10 @@ _header = click.option(
     multiple=True,
     callback=_headers,
     metavar="'NAME: VALUE'",
-    help="An extra header; repeatable.",
+    help="An extra header; repeatable. Other users of the machine see it: a secret belongs into --headers-file.",
+)
+_headers_file = click.option(
+    "--headers-file", type=click.File(), metavar="FILE", help="Extra headers, a line each; - is standard input."
 )
 _signatures = click.option(
     "--signature",
@@ -52,14 +65,23 @@ def endpoint() -> None:
 @endpoint.command()
 @merchant_option
 @click.option("--url", required=True, help="Gets a POST for each event.")
+@click.option(
+    "--mode",
+    type=click.Choice(["live", "test"]),
+    default="live",
+    show_default=True,
+    help="Whose events: those of live or of test payments. It cannot be changed later.",
+)
 @_storefront
 @_event_types
 @_description
 @_header
+@_headers_file
 @_signatures
 @operator_command
-def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
+def create(*, api: Api, out: Output, merchant: str, headers_file: TextIO | None, **fields: Any) -> None:
     """Add an endpoint, and show once the secret that signs for it."""
+    fields["headers"] = _with_file(fields["headers"], headers_file)
     out.record(api.post(f"{merchant_path(merchant)}/endpoints", given(**fields)), shown_once="secret")
 
 
@@ -86,10 +108,12 @@ def show(*, api: Api, out: Output, endpoint_id: str) -> None:
 @_event_types
 @_description
 @_header
+@_headers_file
 @_signatures
 @operator_command
-def update(*, api: Api, out: Output, endpoint_id: str, **fields: Any) -> None:
-    """Change an endpoint. Event types and headers given replace the old ones."""
+def update(*, api: Api, out: Output, endpoint_id: str, headers_file: TextIO | None, **fields: Any) -> None:
+    """Change an endpoint. Event types and headers given replace the old ones; another origin needs headers again."""
+    fields["headers"] = _with_file(fields["headers"], headers_file)
     out.record(api.patch(path_of("endpoint", endpoint_id), given(**fields)))
 
 
@@ -105,7 +129,7 @@ def pause(*, api: Api, out: Output, endpoint_id: str) -> None:
 @click.argument("endpoint_id")
 @operator_command
 def resume(*, api: Api, out: Output, endpoint_id: str) -> None:
-    """Send again, and first what was held; also for one that was disabled."""
+    """Send again, the held events first; also for a disabled endpoint."""
     out.record(api.patch(path_of("endpoint", endpoint_id), {"paused": False}))
 
 
@@ -120,7 +144,7 @@ def resume(*, api: Api, out: Output, endpoint_id: str) -> None:
 )
 @operator_command
 def rotate_secret(*, api: Api, out: Output, endpoint_id: str, overlap_seconds: int) -> None:
-    """Make a new secret, and show it once. The old one signs too until the overlap is over."""
+    """Make a new secret, and show it once. The old one signs too until the overlap is over; 0 ends all earlier ones."""
     made = api.post(f"{path_of('endpoint', endpoint_id)}/rotate-secret", {"overlap_seconds": overlap_seconds})
     out.record(made, shown_once="secret")
 
@@ -129,6 +153,6 @@ def rotate_secret(*, api: Api, out: Output, endpoint_id: str, overlap_seconds: i
 @click.argument("endpoint_id")
 @operator_command
 def delete(*, api: Api, out: Output, endpoint_id: str) -> None:
-    """Remove an endpoint; what was still to be delivered there is dropped."""
+    """Remove an endpoint; its undelivered webhooks are dropped."""
     api.delete(path_of("endpoint", endpoint_id))
     out.done(f"{endpoint_id} is removed", {"id": endpoint_id, "deleted": True})

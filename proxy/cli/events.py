@@ -1,18 +1,27 @@
-"""`dargah event` and `dargah trigger`."""
+"""`dargah event`, `dargah trigger` and `dargah listen`."""
 
-from typing import Any
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from itertools import chain
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
-from proxy.cli.api import Api
-from proxy.cli.options import given, limit_option
-from proxy.cli.output import Output
-from proxy.cli.shop import shop_command
+from proxy.cli.api import Api, ApiError
+from proxy.cli.options import given, limit_option, shop_command
+from proxy.cli.output import Output, text_of
+from proxy.kernel.clock import system_now
+from proxy.webhooks.request import new_secret, signed_headers
 
 
 @click.group()
 def event() -> None:
-    """What happened to a shop's payments. With the shop's own token (DARGAH_TOKEN)."""
+    """The events of a shop's payments. With the shop's own token (DARGAH_TOKEN)."""
 
 
 @event.command("list")
@@ -29,7 +38,7 @@ def list_(*, api: Api, out: Output, limit: int, type_: str | None, delivered: bo
     wanted = given(type=type_, delivered=None if delivered is None else str(delivered).lower(), **filters)
     after = wanted.pop("after", None)
     rows = api.rows("/events", limit, first={"after": after}, **wanted)
-    out.table(rows, ("sequence", "id", "type", "payment_id", "timestamp"))
+    out.table(rows, ("sequence", "id", "mode", "type", "payment_id", "timestamp"))
 
 
 @event.command()
@@ -49,3 +58,108 @@ def trigger(*, api: Api, out: Output, type_: str) -> None:
     It tells of a payment that does not exist, is marked "test": true in its data, and is delivered like a real one.
     """
     out.record(api.post("/events/test", {"type": type_}))
+
+
+WAIT_SECONDS: Final = 20
+FORWARD_SECONDS: Final = 20.0
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 15.0
+
+
+@click.command()
+@click.option("--forward-to", required=True, metavar="URL", help="Gets each event, such as http://localhost:3000/hook.")
+@click.option("--after", default="latest", show_default=True, metavar="SEQUENCE", help="Begin after this event.")
+@shop_command
+def listen(*, api: Api, out: Output, forward_to: str, after: str) -> None:
+    """Bring the shop's webhooks to this machine while it is being built; it needs no public URL.
+
+    Each event is signed with a secret of this session, which is shown at the start, and posted as Dargah would post it.
+    The local server's answers are shown; nothing is retried. Ends with Ctrl-C.
+    """
+    target = ForwardTarget.of(forward_to)
+    secret = new_secret(os.urandom(32))
+    events = follow(api, after, out)
+    first = next(events)  # whatever is wrong with the token or the URL is told before anything else
+    _begin(out, secret, forward_to)
+    for event in chain([first], events):
+        if event is not None:
+            _forward(out, target, secret, event)
+
+
+def follow(
+    api: Api, after: str, out: Output, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Mapping[str, Any] | None]:
+    """The events after `after`, as they happen, for ever; None for each poll without one.
+
+    Raises ApiError for permanent errors; temporary ones are waited out.
+    """
+    place: dict[str, Any] = {"after": after}
+    pause = FIRST_PAUSE_SECONDS
+    wait = 0  # the first call only finds the place
+    while True:
+        try:
+            page = api.get("/events", **place, wait=wait, limit=100)
+        except ApiError as error:
+            if not error.passing or wait == 0:
+                raise
+            out.note(f"{error.message}; trying again")
+            sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            continue
+        pause, wait = FIRST_PAUSE_SECONDS, WAIT_SECONDS
+        place = {"cursor": page["resume_cursor"]} if page["resume_cursor"] else {"after": 0}
+        yield from page["data"] or [None]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardTarget:
+    """Where events are forwarded to."""
+
+    secure: bool
+    netloc: str
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> "ForwardTarget":
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise click.BadParameter("write it like http://localhost:3000/hook", param_hint="--forward-to")
+        return cls(
+            parts.scheme == "https", parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        )
+
+    def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int | None, str | None]:
+        """The HTTP status, or why there was none."""
+        kind = HTTPSConnection if self.secure else HTTPConnection
+        connection = kind(self.netloc, timeout=FORWARD_SECONDS)
+        try:
+            connection.request("POST", self.path, body, dict(headers))
+            return connection.getresponse().status, None
+        except (OSError, HTTPException) as error:
+            return None, getattr(error, "strerror", None) or str(error) or type(error).__name__
+        finally:
+            connection.close()
+
+
+def _begin(out: Output, secret: str, forward_to: str) -> None:
+    if out.as_json:
+        click.echo(json.dumps({"secret": secret, "forward_to": forward_to}))
+    else:
+        click.echo(f"Forwarding to {forward_to}, signed with the secret of this session:\n\n    {secret}\n")
+
+
+def _forward(out: Output, target: ForwardTarget, secret: str, event: Mapping[str, Any]) -> None:
+
+    message = {name: event[name] for name in ("type", "timestamp", "data")}
+    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    headers = signed_headers([secret], event["id"], body, system_now())
+    began = time.perf_counter()
+    status, error = target.post(headers, body)
+    milliseconds = round((time.perf_counter() - began) * 1000)
+    if out.as_json:
+        row = {"event_id": event["id"], "type": event["type"], "sequence": event["sequence"], "mode": event["mode"]}
+        click.echo(json.dumps(row | {"http_status": status, "error": error, "duration_ms": milliseconds}))
+    else:
+        answered = text_of(status if error is None else error)
+        about = f"{event['timestamp']}  {event['mode']}  {event['type']:<24} {event['id']}"
+        click.echo(f"{about}  -> {answered}  {milliseconds} ms")

@@ -24,8 +24,9 @@ _Command = Callable[..., Any]
 
 
 def _looks(command: _Command) -> _Command:
-    """The options of how customers see a merchant. An empty one takes away what was set."""
+    """The options of a merchant's branding on the customer's pages. An empty option clears its value."""
     for option in (
+        click.option("--contact", metavar="CONTACT", help="A telephone number, e-mail or https address."),
         click.option("--logo", metavar="FILE", help="A PNG file of at most 20 kB and 512 pixels."),
         click.option("--language", metavar="fa|en", help="The pages' language. Without it the browser's decides."),
         click.option("--colour", metavar="#RRGGBB", help="The buttons' colour."),
@@ -35,9 +36,9 @@ def _looks(command: _Command) -> _Command:
     return command
 
 
-def _given_looks(name_fa: str | None, colour: str | None, language: str | None, logo: str | None) -> dict[str, Any]:
+def _branding_options(logo: str | None, **others: str | None) -> dict[str, Any]:
     image = None if not logo else base64.b64encode(_read(Path(logo))).decode()
-    texts = given(name_fa=name_fa, colour=colour, language=language, logo=image if logo else logo)
+    texts = given(**others, logo=image if logo else logo)
     return {name: text or None for name, text in texts.items()}
 
 
@@ -50,7 +51,7 @@ def _read(path: Path) -> bytes:
 
 @click.group()
 def merchant() -> None:
-    """Who sells: a name, and the origins that customers may be sent back to."""
+    """Merchants: names, and the origins that customers may return to."""
 
 
 @merchant.command()
@@ -60,7 +61,7 @@ def merchant() -> None:
 @operator_command
 def create(*, api: Api, out: Output, name: str, return_origins: tuple[str, ...], **looks: Any) -> None:
     """Add a merchant, and show the secret that signs its customers' way back."""
-    made = api.post("/merchants", {"name": name, "return_origins": list(return_origins), **_given_looks(**looks)})
+    made = api.post("/merchants", {"name": name, "return_origins": list(return_origins), **_branding_options(**looks)})
     out.record(made, shown_once="return_secret")
 
 
@@ -89,14 +90,22 @@ def show(*, api: Api, out: Output, merchant_id: str) -> None:
 def update(
     *, api: Api, out: Output, merchant_id: str, name: str | None, return_origins: tuple[str, ...], **looks: Any
 ) -> None:
-    """Change a merchant. The origins given replace the old ones, and an empty option takes away what was set."""
-    changes = given(name=name, return_origins=return_origins) | _given_looks(**looks)
+    """Change a merchant. The given origins replace the old ones, and an empty option clears its value."""
+    changes = given(name=name, return_origins=return_origins) | _branding_options(**looks)
     out.record(api.patch(merchant_path(merchant_id), changes))
 
 
 @merchant.command("rotate-return-secret")
 @click.argument("merchant_id")
+@click.option(
+    "--mode",
+    type=click.Choice(["live", "test"]),
+    default="live",
+    show_default=True,
+    help="Whose customers: those of live or of test payments.",
+)
 @operator_command
-def rotate_return_secret(*, api: Api, out: Output, merchant_id: str) -> None:
-    """Replace the secret that signs the customers' way back. The old one ends at once."""
-    out.record(api.post(f"{merchant_path(merchant_id)}/rotate-return-secret"), shown_once="return_secret")
+def rotate_return_secret(*, api: Api, out: Output, merchant_id: str, mode: str) -> None:
+    """Make the secret that signs the customers' way back. The one before of that mode ends at once."""
+    made = api.post(f"{merchant_path(merchant_id)}/rotate-return-secret", {"mode": mode})
+    out.record(made, shown_once="return_secret")

@@ -11,7 +11,7 @@ _COLUMNS = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked
 
 @click.group()
 def operator() -> None:
-    """Who runs Dargah: names with a role each. Those of DARGAH_ADMIN_TOKEN are owners, and in no list."""
+    """The operators: named people with a role each. Those of DARGAH_ADMIN_TOKEN are owners, and are not listed."""
 
 
 @operator.command()
@@ -39,7 +39,7 @@ def list_(*, api: Api, out: Output) -> None:
 @operator.command()
 @operator_command
 def whoami(*, api: Api, out: Output) -> None:
-    """Show whose token this is."""
+    """Show the operator of this token."""
     out.record(api.get("/me"))
 
 

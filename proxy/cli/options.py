@@ -1,15 +1,17 @@
-"""What the operator's commands have in common: how they find the server, and `--json`."""
+"""The common parts of the operator's commands: the server's URL and token, and `--json`."""
 
 import functools
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from proxy.cli.api import Api, ApiError, admin_token, admin_url
+from proxy.cli.api import MERCHANT, Api, ApiError, admin_token, admin_url
 from proxy.cli.output import Output
+from proxy.kernel.ids import merchant_of_id
 
 MAX_SECRET_CHARS: Final = 10_000
 _KINDS: Final = {"terminal": "trm_", "token": "tok_", "endpoint": "ep_"}
@@ -43,9 +45,7 @@ limit_option = click.option(
 
 
 def path_of(kind: str, record_id: str) -> str:
-    """The API's path of a record, whose id tells its merchant."""
-    from proxy.ids import merchant_of_id  # noqa: PLC0415  the commands start quicker without it
-
+    """The API's path of a record; its id contains its merchant's."""
     merchant_id = merchant_of_id(record_id)
     if merchant_id is None or not record_id.startswith(_KINDS[kind]):
         raise ApiError(f"{record_id!r} is not the id of a {kind}; those look like {_KINDS[kind]}…")
@@ -61,8 +61,6 @@ def merchant_path(merchant_id: str) -> str:
 
 def payment_path(payment_id: str) -> str:
     """The API's path of a payment."""
-    from proxy.ids import merchant_of_id  # noqa: PLC0415  the commands start quicker without it
-
     if merchant_of_id(payment_id) is None or not payment_id.startswith("pay_"):
         raise ApiError(f"{payment_id!r} is not a payment's id; those look like pay_…")
     return f"/payments/{payment_id}"
@@ -85,3 +83,43 @@ def read_secret(name: str, *, from_stdin: bool) -> str:
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given: a multiple one that was not is an empty tuple."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def shop_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives the command `api` and `out`, from the options that every one of them has."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+    @click.option("--url", default=None, metavar="URL", help="Where Dargah is. [env: DARGAH_URL]")
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="A file with the shop's token, instead of DARGAH_TOKEN.",
+    )
+    @functools.wraps(command)
+    def run(*, as_json: bool, url: str | None, token_file: Path | None, **options: Any) -> None:
+        where = url or os.environ.get(MERCHANT.url) or MERCHANT.default_url
+        command(api=Api(where, shop_token(token_file), MERCHANT), out=Output(as_json=as_json), **options)
+
+    return run
+
+
+def shop_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
+    """The shop's token, of the file or of DARGAH_TOKEN. Raises ApiError."""
+    try:
+        text = environ.get(MERCHANT.token, "") if token_file is None else token_file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ApiError(f"{token_file} cannot be read") from None
+    token = text.strip()
+    if not token:
+        raise ApiError("no token: set DARGAH_TOKEN to the shop's (dg_live_… or dg_test_…), or name a file")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ApiError("the token has characters that no token has; was another file meant?")
+    return token
+
+
+def own_path(kind: str, record_id: str) -> str:
+    """The API's path of an endpoint or a delivery. Raises ApiError for any other id."""
+    prefix, path = {"endpoint": ("ep_", "webhook-endpoints"), "delivery": ("dlv_", "deliveries")}[kind]
+    if not record_id.startswith(prefix) or not record_id.isascii() or not record_id[len(prefix) :].isalnum():
+        raise ApiError(f"{record_id!r} is no id of the kind {kind}; those look like {prefix}…")
+    return f"/{path}/{record_id}"

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from proxy.kernel.text import without_direction
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -44,7 +46,7 @@ class Output:
             )
 
     def done(self, text: str, record: Mapping[str, Any]) -> None:
-        """What was done: a sentence, or the record as JSON."""
+        """Prints the result: a sentence, or the record as JSON."""
         if self.as_json:
             self._json(record)
         else:
@@ -60,7 +62,7 @@ class Output:
 
 
 def text_of(value: Any) -> str:
-    """A value on one line, as harmless text: nothing in it can move the terminal's cursor."""
+    """A value on one line, as harmless text: nothing in it moves the cursor or turns its neighbours round."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -69,7 +71,8 @@ def text_of(value: Any) -> str:
         return ", ".join(map(text_of, value)) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{name}={text_of(each)}" for name, each in value.items()) or "-"
-    return "".join(char if unicodedata.category(char) != "Cc" else " " for char in str(value)) or "-"
+    text = without_direction(str(value))
+    return "".join(char if unicodedata.category(char) != "Cc" else " " for char in text) or "-"
 
 
 def width_of(text: str) -> int:

@@ -8,6 +8,7 @@ import click
 from proxy.cli.api import Api
 from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
+from proxy.kernel.ids import TOKEN_PATTERN, token_kind
 
 MAX_TEXT_CHARS: Final = 1000
 _COLUMNS = (
@@ -40,7 +41,8 @@ def token() -> None:
     "scopes",
     multiple=True,
     metavar="SCOPE",
-    help="payments:write, payments:read, webhooks, facade, or terminal:ID; repeatable.  [default: all but facade]",
+    help="payments:write, payments:read, webhooks, facade, or terminal:ID; repeatable.  "
+    "[default: all but facade; for one terminal without webhooks]",
 )
 @click.option("--terminal", "terminal_id", metavar="ID", help="Bind it to one terminal.")
 @click.option("--expires-at", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z.")
@@ -49,8 +51,9 @@ def token() -> None:
 )
 @click.option(
     "--return-method",
-    type=click.Choice(["get", "post"]),
-    help="How a drop-in shop's customers go back to it.  [default: get]",
+    type=click.Choice(["get", "post", "both"]),
+    help="How a drop-in shop's customers go back to it; both is a POST whose URL has the parameters too.  "
+    "[default: get]",
 )
 @click.option(
     "--any-https-return",
@@ -96,14 +99,12 @@ def rotate(*, api: Api, out: Output, token_id: str, overlap_seconds: int | None)
 def check(*, text: str, as_json: bool) -> None:
     """Say whether TEXT (or standard input) is a well-formed token, by its form and checksum alone; exit 1 if not.
 
-    Nothing is asked of any server: for scanners of leaked secrets. What it found is not shown.
+    No server is asked: the command is for scanners of leaked secrets. It does not print the token.
     """
-    from proxy.ids import TOKEN_PATTERN, token_kind  # noqa: PLC0415  the other commands start quicker without it
-
     given_text = (sys.stdin.read(MAX_TEXT_CHARS) if text == "-" else text).strip()
     kind = token_kind(given_text)
-    told = {"live": "a live merchant's token", "test": "a test merchant's token", "op": "an operator's token"}
-    words = f"well formed: {told[kind]}" if kind else f"not a token of Dargah's; those match {TOKEN_PATTERN}"
+    choices = {"live": "a live merchant's token", "test": "a test merchant's token", "op": "an operator's token"}
+    words = f"well formed: {choices[kind]}" if kind else f"not a token of Dargah's; those match {TOKEN_PATTERN}"
     Output(as_json=as_json).done(words, {"well_formed": kind is not None, "kind": kind})
     if kind is None:
         raise click.exceptions.Exit(1)

@@ -1,15 +1,132 @@
 """`dargah webhook`."""
 
-from collections.abc import Iterator
-from typing import Any
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
 
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, limit_option
+from proxy.cli.options import given, limit_option, own_path, read_secret, shop_command
 from proxy.cli.output import Output
-from proxy.cli.shop import own_path, shop_command
-from proxy.cli.verifying import verify
+from proxy.webhooks.request import PUBLIC_PREFIX, content_digest, sign, verified_by
+
+SECRET_VARIABLE: Final = "DARGAH_WEBHOOK_SECRET"  # noqa: S105  a variable's name
+TOLERANCE_SECONDS: Final = 300
+MAX_REQUEST_BYTES: Final = 1024 * 1024
+_REQUIRED: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedWebhook:
+    """A request as it was received: header names in lower case, and the exact bytes of the body."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "ReceivedWebhook":
+        """Of header lines (also with a request line before them), an empty line, and the body."""
+        first_crlf, first_lf = raw.find(b"\r\n\r\n"), raw.find(b"\n\n")
+        at, width = (first_crlf, 4) if first_crlf >= 0 and (first_lf < 0 or first_crlf < first_lf) else (first_lf, 2)
+        head, body = (raw, b"") if at < 0 else (raw[:at], raw[at + width :])
+        pairs = (line.partition(":") for line in head.decode("latin-1").splitlines())
+        return cls({name.strip().lower(): value.strip() for name, mark, value in pairs if mark}, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`code` is `valid`, or names the fault."""
+
+    code: str
+    detail: str
+
+
+@click.command()
+@click.argument("request_file", type=click.File("rb"), default="-")
+@click.option("--secret-stdin", is_flag=True, help="Read the secret from standard input (the request from a file).")
+@click.option(
+    "--tolerance", type=click.IntRange(0), default=TOLERANCE_SECONDS, show_default=True, help="Seconds of age allowed."
+)
+@click.option("--ignore-age", is_flag=True, help="Do not mind how old it is: a captured request is old soon.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+def verify(*, request_file: BinaryIO, secret_stdin: bool, tolerance: int, ignore_age: bool, as_json: bool) -> None:
+    """Check a captured webhook: its headers, an empty line and the exact body, in a file or on standard input.
+
+    The secret (whsec_…, or a whpk_… public key for v1a) comes from DARGAH_WEBHOOK_SECRET, standard input or a prompt.
+    Says valid and exits 0, or why not and exits 1.
+    """
+    if secret_stdin and request_file.name == "<stdin>":
+        raise click.UsageError("the request and the secret cannot both come from standard input")
+    captured = ReceivedWebhook.parse(request_file.read(MAX_REQUEST_BYTES))
+    secret = os.environ.get(SECRET_VARIABLE) or read_secret("secret", from_stdin=secret_stdin)
+    now = int(time.time())
+    found = finding(captured, secret.strip(), now, None if ignore_age else tolerance)
+    Output(as_json=as_json).done(f"{found.code}: {found.detail}", {"result": found.code, "detail": found.detail})
+    if found.code != "valid":
+        raise click.exceptions.Exit(1)
+
+
+def finding(captured: ReceivedWebhook, secret: str, now: int, tolerance: int | None) -> Verdict:
+    """The first fault of the request, or `valid`. Raises click.UsageError for a malformed secret."""
+    headers = captured.headers
+    missing = [name for name in _REQUIRED if not headers.get(name)]
+    if missing:
+        return Verdict("missing_header", f"the request has no {', '.join(missing)}")
+    stamp = headers["webhook-timestamp"]
+    if not stamp.isascii() or not stamp.isdigit():
+        return Verdict("bad_timestamp", f"webhook-timestamp is not seconds since the epoch: {stamp[:40]!r}")
+    if not _matches(captured, secret, captured.body):
+        return _mismatch(captured, secret)
+    age = now - int(stamp)
+    if tolerance is not None and abs(age) > tolerance:
+        when = f"{age} seconds old" if age > 0 else f"{-age} seconds in the future"
+        return Verdict("stale_timestamp", f"the signature is right, but it is {when}; at most {tolerance} are allowed")
+    return Verdict("valid", f"the signature of {headers['webhook-id']} is right")
+
+
+def _mismatch(captured: ReceivedWebhook, secret: str) -> Verdict:
+    """Distinguishes an altered body from a wrong key, as far as possible."""
+    length, digest = captured.headers.get("content-length"), captured.headers.get("content-digest")
+    body = captured.body
+    if _matches(captured, secret, body.rstrip(b"\r\n")):
+        return Verdict("altered_body", "the body has a line end after it that was not sent")
+    if any(_matches(captured, secret, each) for each in _as_compact_json(body)):
+        return Verdict("altered_body", "the body was written anew as JSON; verify the exact bytes, before any parsing")
+    if length is not None and length.isdigit() and int(length) != len(body):
+        return Verdict("altered_body", f"{length} bytes were sent, and {len(body)} are here")
+    if digest is None:
+        return Verdict(
+            "wrong_secret_or_altered_body", "no signature matches; without its content-digest, more is unknown"
+        )
+    if digest != content_digest(body):
+        return Verdict("altered_body", "the body is not the one that was sent: its digest is another")
+    return Verdict("wrong_secret", "the body is the one that was sent, but this secret did not sign it")
+
+
+def _as_compact_json(body: bytes) -> list[bytes]:
+    try:
+        value: Any = json.loads(body)
+    except ValueError:
+        return []
+    return [json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()]
+
+
+def _matches(captured: ReceivedWebhook, secret: str, body: bytes) -> bool:
+    """Whether one of the signatures is this key's."""
+    headers = captured.headers
+    given = headers["webhook-signature"].split(" ")
+    message_id, seconds = headers["webhook-id"], int(headers["webhook-timestamp"])
+    try:
+        if secret.startswith(PUBLIC_PREFIX):
+            return any(verified_by(secret, each, message_id, seconds, body) for each in given)
+        return sign([secret], message_id, seconds, body) in given
+    except ValueError as error:
+        raise click.UsageError(f"this is no webhook secret: {error}") from None
+
 
 _COLUMNS = ("id", "event_id", "status", "attempts", "next_attempt_at", "delivered_at")
 _LOG_COLUMNS = ("number", "started_at", "outcome", "http_status", "error", "duration_ms", "excerpt")
@@ -19,7 +136,7 @@ _since = click.option("--since", required=True, metavar="TIME", help="Such as 20
 
 @click.group()
 def webhook() -> None:
-    """What became of a shop's webhooks, and sending them again. With the shop's own token (DARGAH_TOKEN)."""
+    """A shop's webhooks and their redelivery. With the shop's own token (DARGAH_TOKEN)."""
 
 
 webhook.add_command(verify)
@@ -29,7 +146,7 @@ webhook.add_command(verify)
 @shop_command
 def endpoints(*, api: Api, out: Output) -> None:
     """List the endpoints."""
-    columns = ("id", "url", "storefront", "event_types", "state", "state_reason", "state_since")
+    columns = ("id", "mode", "url", "storefront", "event_types", "state", "state_reason", "state_since")
     out.table(api.get("/webhook-endpoints")["data"], columns)
 
 
@@ -55,7 +172,7 @@ def delivery(*, api: Api, out: Output, delivery_id: str) -> None:
 @click.argument("delivery_id")
 @shop_command
 def retry(*, api: Api, out: Output, delivery_id: str) -> None:
-    """Send one again now, whatever became of it."""
+    """Send one again now, in any state."""
     _show(out, api.post(f"{own_path('delivery', delivery_id)}/retry"))
 
 
@@ -64,7 +181,7 @@ def retry(*, api: Api, out: Output, delivery_id: str) -> None:
 @_since
 @shop_command
 def recover(*, api: Api, out: Output, endpoint_id: str, since: str) -> None:
-    """Send again what did not get through since a time."""
+    """Send again the undelivered events since a time."""
     _finish(out, _batches(api, f"{own_path('endpoint', endpoint_id)}/recover", {"since": since}, out))
 
 
@@ -75,7 +192,7 @@ def recover(*, api: Api, out: Output, endpoint_id: str, since: str) -> None:
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only these types; repeatable.")
 @shop_command
 def replay(*, api: Api, out: Output, endpoint_id: str, since: str, until: str | None, types: tuple[str, ...]) -> None:
-    """Send everything of a span again, also what got through, and what was before the endpoint."""
+    """Send every event of a span again, including delivered ones, and those from before the endpoint."""
     body = given(since=since, until=until, types=types)
     _finish(out, _batches(api, f"{own_path('endpoint', endpoint_id)}/replay", body, out))
 

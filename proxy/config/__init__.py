@@ -1,1 +1,1 @@
-"""The settings: what they are, where they are read from, and how they are shown."""
+"""The settings: their definitions, their sources, and their display."""

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
+from proxy.database.libpq import check_parameters
+
 _POSTGRESQL: Final = frozenset({"postgres", "postgresql"})
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 
@@ -62,7 +64,17 @@ def _postgresql(text: str, rest: str) -> PostgresqlUrl:
         raise ValueError(
             "write postgresql://user:password@host:5432/database, with %-escapes for what is special in a URL"
         )
+    check_parameters(text)
     return url
+
+
+def _parse_server(value: object) -> PostgresqlUrl | None:
+    if value is None:
+        return None
+    database = parse_database(value)
+    if not isinstance(database, PostgresqlUrl):
+        raise ValueError("write postgresql://user:password@host:5432/database: a SQLite file needs none")  # noqa: TRY004  pydantic's
+    return database
 
 
 class DatabaseSettings(BaseSettings):
@@ -72,6 +84,11 @@ class DatabaseSettings(BaseSettings):
         Path("dargah.db"),
         description="Where payments are kept. One process: sqlite:dargah.db, sqlite:///var/lib/dargah/dargah.db or a "
         "plain path. Several: postgresql://user:password@host:5432/database.",
+    )
+    migration_database: Annotated[PostgresqlUrl | None, BeforeValidator(_parse_server), NoDecode] = Field(
+        None,
+        description="PostgreSQL: the same database with its owner's role, for `dargah migrate`, where the role of "
+        "DARGAH_DATABASE may not change the schema.",
     )
     database_connections: Annotated[int, Field(ge=2, le=100)] = Field(
         8, description="PostgreSQL: connections of a process, which has one more for what replicas tell each other."

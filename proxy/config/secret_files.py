@@ -4,6 +4,8 @@ Links are followed inside the directory only (Kubernetes mounts each file as one
 make any file of the machine a setting.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,7 @@ def read_secret_file(path: Path) -> str:
     """The text of the file without the white space around it. Raises SecretFileError."""
     try:
         with path.open("rb") as file:
+            _refuse_open_to_writers(path, os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SecretFileError(f"{path} cannot be read ({error.strerror})") from None
@@ -39,6 +42,24 @@ def read_secret_file(path: Path) -> str:
         return content.decode().strip()
     except UnicodeDecodeError:
         raise SecretFileError(f"{path} is not UTF-8 text") from None
+
+
+def readable_by_all(path: Path) -> bool:
+    """Whether every user of the machine may read it."""
+    return path.is_file() and bool(path.stat().st_mode & stat.S_IROTH)
+
+
+def _refuse_open_to_writers(path: Path, mode: int) -> None:
+    """Refuses a secret that other users can write: a key ring of theirs would seal the next secrets."""
+    if not stat.S_ISREG(mode):
+        return
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise SecretFileError(
+            f"{path} can be written by others ({stat.filemode(mode)}): `chmod go-w` it, and look at it"
+        )
+    folder = path.resolve().parent.stat().st_mode
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        raise SecretFileError(f"{path} can be replaced by anybody: `chmod o-w` its folder ({stat.filemode(folder)})")
 
 
 def _read_inside(root: Path, path: Path) -> str:

@@ -1,11 +1,11 @@
 """Settings: `DARGAH_…` in the environment, or one flat file per secret in the directory DARGAH_SECRETS_DIR.
 
-A setting's description is what `dargah config` prints. An environment variable goes before a file.
+`dargah config` prints a setting's description. An environment variable goes before a file.
 """
 
+import difflib
 import os
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -15,38 +15,42 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from proxy.config.database import DatabaseSettings
-from proxy.config.secret_files import SecretFileError, read_secret_file, secret_files
+from proxy.config.http import WireSettings
+from proxy.config.outbound import OutboundSettings
+from proxy.config.secret_files import SecretFileError, read_secret_file, readable_by_all, secret_files
 from proxy.config.values import (
-    Address,
+    ALL_ROLES,
     AdminTokens,
-    parse_address,
+    Environment,
+    ProcessRole,
+    check_alone,
+    check_public_url,
     parse_admin_tokens,
+    parse_listen,
     parse_public_url,
+    parse_retry_schedule,
+    parse_roles,
     parse_webhook_allow,
 )
-from proxy.config.wire import WireSettings
-from proxy.roles import ALL, Role, check_alone, parse_roles
-from proxy.setup import HttpPolicy
+from proxy.http.listeners import Address, Listen
+from proxy.kernel.errors import StartRefused
+from proxy.merchants.setup import HttpPolicy
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, RetrySchedule
 
 PREFIX: Final = "DARGAH_"
 SECRETS_DIR: Final = f"{PREFIX}SECRETS_DIR"
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Limit = Annotated[int, Field(ge=1, le=100_000)]
-KeepDays = Annotated[int, Field(ge=4, le=3650)]  # the retries' schedule takes more than three days
+KeepDays = Annotated[int, Field(ge=4, le=3650)]  # the default retry schedule takes more than three days
 
 
-class Environment(StrEnum):
-    PRODUCTION = "production"
-    DEVELOPMENT = "development"
+class SettingsError(StartRefused):
+    """Wrong or missing settings: one line each, with the remedy and without the value of a secret."""
 
 
-class SettingsError(Exception):
-    """Settings that are wrong or missing: one line each, which says what to do and shows no value of a secret."""
-
-
-class Settings(DatabaseSettings, WireSettings):
-    """Every setting of a Dargah process. Make it with `load()`, whose errors can be shown."""
+class Settings(DatabaseSettings, OutboundSettings, WireSettings):
+    """Every setting of a Dargah process. `load()` makes it, and its errors may be shown."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -61,15 +65,17 @@ class Settings(DatabaseSettings, WireSettings):
         Environment.PRODUCTION,
         description="production or development. Development lets gateways and webhooks be plain http on loopback.",
     )
-    listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
-        Address("127.0.0.1", 8080), description="host:port for storefronts and customers."
+    listen: Annotated[Listen, BeforeValidator(parse_listen), NoDecode] = Field(
+        Listen((Address("127.0.0.1", 8080),)),
+        description="Where storefronts and customers come to, comma separated: host:port ([::]:8080 is every address "
+        "of both families), unix:/run/dargah/dargah.sock (?mode=666 behind it; 660 unless said).",
     )
-    admin_listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Field(
-        Address("127.0.0.1", 8081),
-        description="host:port for the operator's API. Keep it on loopback or a private network.",
+    admin_listen: Annotated[Listen, BeforeValidator(parse_listen), NoDecode] = Field(
+        Listen((Address("127.0.0.1", 8081),)),
+        description="The same for the operator's API. Keep it on loopback, a private network or a socket file.",
     )
-    roles: Annotated[tuple[Role, ...], BeforeValidator(parse_roles), NoDecode] = Field(
-        ALL,
+    roles: Annotated[tuple[ProcessRole, ...], BeforeValidator(parse_roles), NoDecode] = Field(
+        ALL_ROLES,
         description="What this process does, comma separated: api (listeners), watch (checks), deliver (webhooks). "
         "A part needs PostgreSQL.",
     )
@@ -106,6 +112,11 @@ class Settings(DatabaseSettings, WireSettings):
     gateway_calls_total: Limit = Field(256, description="Gateway calls at once in all.")
     waiting_limit: Limit = Field(1000, description="Calls that may wait for a gateway's turn; over it, 503.")
     webhook_in_flight: Limit = Field(512, description="Webhooks on their way at once.")
+    webhook_retry_schedule: Annotated[RetrySchedule, BeforeValidator(parse_retry_schedule), NoDecode] = Field(
+        DEFAULT_SCHEDULE,
+        description="How long after each failed attempt a webhook is sent again, comma separated: 1 to 20 delays of "
+        "1s to 72h, such as 30s, 5m or 2h. After the last one it has failed.",
+    )
     events_keep_days: KeepDays = Field(
         90, description="Days that events and their deliveries are kept. One that was not delivered is kept for ever."
     )
@@ -148,6 +159,11 @@ class Settings(DatabaseSettings, WireSettings):
             parse_admin_tokens(value.get_secret_value())
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        return None if value is None else parse_public_url(value)
+
     @field_validator("traces_url")
     @classmethod
     def _traces_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -161,13 +177,13 @@ class Settings(DatabaseSettings, WireSettings):
         return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _whole(self) -> "Settings":
+    def _check_together(self) -> "Settings":
         if self.keys is not None and self.keys_file is not None:
             raise ValueError("set DARGAH_KEYS or DARGAH_KEYS_FILE, not both")
         if isinstance(self.database, Path):
             check_alone(self.roles)
         if self.public_url is not None:
-            parse_public_url(self.public_url, plain_http=self.development)
+            check_public_url(self.public_url, plain_http=self.development)
         if self.hsts_seconds and not (self.public_url or "").startswith("https://"):
             raise ValueError("DARGAH_HSTS_SECONDS needs a DARGAH_PUBLIC_URL of https://")
         return self
@@ -190,10 +206,10 @@ class Settings(DatabaseSettings, WireSettings):
 
     @property
     def base_url(self) -> str:
-        """`public_url` without its last slash, or the listener's own when that is loopback. Raises SettingsError."""
+        """`public_url`, or the listener's own when that is loopback. Raises SettingsError."""
         if self.public_url is not None:
-            return self.public_url.rstrip("/")
-        if self.listen.loopback:
+            return self.public_url
+        if self.listen.loopback and self.listen.url.startswith("http"):
             return self.listen.url
         raise SettingsError(
             f"DARGAH_PUBLIC_URL is missing: DARGAH_LISTEN is {self.listen}, so say how customers reach it, "
@@ -217,9 +233,21 @@ class Settings(DatabaseSettings, WireSettings):
         except SecretFileError as error:
             raise SettingsError(f"DARGAH_KEYS_FILE: {error}") from error
 
+    def readable_secrets(self) -> list[str]:
+        """The files with secrets that every user of the machine may read."""
+        directory = os.environ.get(SECRETS_DIR)
+        inside = Path(directory).glob("[dD][aA][rR][gG][aA][hH]_*") if directory else ()
+        paths = [*([] if self.keys_file is None else [self.keys_file]), *inside]
+        return sorted(path.name for path in paths if readable_by_all(path))
+
     def check_serving(self) -> None:
         """Raises SettingsError with all that is missing to run the proxy, a line each."""
-        missing = list(_refusals((lambda: self.base_url, self.admin_tokens, self.key_text)))
+        missing = []
+        for check in (lambda: self.base_url, self.admin_tokens, self.key_text):
+            try:
+                check()
+            except SettingsError as error:
+                missing.append(str(error))
         if missing:
             raise SettingsError("\n".join(missing))
 
@@ -258,19 +286,9 @@ def check_names(environ: Mapping[str, str]) -> None:
     for name in environ:
         upper = name.upper()
         if upper.startswith(PREFIX) and upper not in known:
-            import difflib  # noqa: PLC0415  0.6 MB for who mistypes
-
             close = difflib.get_close_matches(upper, known, n=1, cutoff=0.9)
             if close:
                 raise SettingsError(f"{name} is not a setting; did you mean {close[0]}?")
-
-
-def _refusals(checks: Any) -> Iterator[str]:
-    for check in checks:
-        try:
-            check()
-        except SettingsError as error:
-            yield str(error)
 
 
 def _lines(error: ValidationError) -> Iterator[str]:

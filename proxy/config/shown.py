@@ -1,4 +1,4 @@
-"""Settings as they may be shown: what each means, its default and its value, and of a secret only that it is set."""
+"""Settings for display: the meaning, default and value of each; of a secret only whether it is set."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,15 +26,15 @@ class SettingLine:
 def setting_lines(settings: Settings | None) -> Iterator[SettingLine]:
     """Every setting, those that everybody sets first."""
     for name, field in Settings.by_weight().items():
-        value = None if settings is None else _shown(getattr(settings, name))
-        yield SettingLine(f"{PREFIX}{name}".upper(), field.description, _shown(_default(field)), value)
+        value = None if settings is None else _show(getattr(settings, name))
+        yield SettingLine(f"{PREFIX}{name}".upper(), field.description, _show(_default(field)), value)
 
 
 def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=False)
 
 
-def _shown(value: Any) -> str:
+def _show(value: Any) -> str:
     if isinstance(value, SecretStr):
         return _SECRET
     if value is None or value == ():

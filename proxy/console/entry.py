@@ -3,16 +3,16 @@
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.audit.chain import INSTALLATION
-from proxy.console.cookies import is_secure, session_cookie
-from proxy.console.guard import read_form, viewer_of, words_of
-from proxy.console.pages import bare_page
+from proxy.api.rate_limiting import before_look_up
+from proxy.audit.log import INSTALLATION
+from proxy.console.guard import is_secure, read_form, session_cookie, viewer_of, words_of
+from proxy.console.page_context import PageContext, Side, bare_page
 from proxy.console.services import ConsoleServices
-from proxy.console.visit import Side, Visit
-from proxy.errors import NotFound, RateLimited, Unauthenticated
-from proxy.ids import digest
-from proxy.operators.session_records import SessionKind
-from proxy.web.problems import problem_of
+from proxy.http.problems import problem_of
+from proxy.kernel.errors import NotFound, RateLimited, Unauthenticated
+from proxy.kernel.ids import digest
+from proxy.kernel.text import refused_in
+from proxy.operators.records import Session, SessionKind
 
 
 class LinkUnknown(Unauthenticated):
@@ -35,7 +35,7 @@ def login(services: ConsoleServices) -> Handler:
     async def enter(request: web.Request) -> web.StreamResponse:
         form, _ = await read_form(request)
         token = form.get("token", "").strip()
-        caller = await services.operators.authenticate(token)
+        caller = await services.operators.authenticate(token, before_look_up(request))
         opening = services.sessions.open(SessionKind.OPERATOR, INSTALLATION, digest(token).hex())
         secret, _ = await services.tasks.run(opening)
         await services.operators.noted(caller.name, "console.login", {"role": caller.role.value})
@@ -67,38 +67,39 @@ def refused_page(request: web.Request, error: Unauthenticated | RateLimited) -> 
     return page
 
 
-async def logout(visit: Visit) -> web.StreamResponse:
-    """Ends the session in the store, whoever else holds the cookie."""
-    await visit.services.sessions.close(visit.viewer.secret)
-    response = bare_page("closed.html", visit.words, visit.side)
-    if visit.side is Side.CONSOLE:
-        response = web.Response(status=303, headers={hdrs.LOCATION: visit.url("/login")})
+async def logout(context: PageContext) -> web.StreamResponse:
+    """Ends the session in the store, for every holder of the cookie."""
+    await context.services.sessions.close(context.viewer.secret)
+    response = bare_page("closed.html", context.words, context.side)
+    if context.side is Side.CONSOLE:
+        response = web.Response(status=303, headers={hdrs.LOCATION: context.url("/login")})
     for secure in (True, False):
         response.headers.add(
             hdrs.SET_COOKIE,
-            session_cookie(visit.side, "", secure=secure, embedded=visit.viewer.embed_origin is not None),
+            session_cookie(context.side, "", secure=secure, embedded=context.viewer.embed_origin is not None),
         )
     return response
 
 
 def enter_portal(services: ConsoleServices) -> Handler:
-    """Opens a merchant's session by the link that its token asked for.
+    """Opens a merchant's session by a portal link, which it uses up.
 
     The answer is a page and no redirect: a browser that came from another site would not send the new cookie along.
     """
 
     async def enter(request: web.Request) -> web.StreamResponse:
-        link = await services.sessions.find(request.match_info["link"], SessionKind.LINK)
+        link = await services.sessions.find(request.match_info["link"], SessionKind.LINK, before_look_up(request))
         if link is None:
             raise LinkUnknown
         try:
-            token = await services.store.token(link.merchant_id, link.subject)
+            token = await services.store.merchants.token(link.merchant_id, link.subject)
         except NotFound:
             raise LinkUnknown from None
         if not token.alive(services.now()):
             raise LinkUnknown
-        opening = services.sessions.open(SessionKind.PORTAL, link.merchant_id, token.id, link.embed_origin)
-        secret, session = await services.tasks.run(opening)
+        if request.method == hdrs.METH_HEAD:  # whoever only looks whether it works leaves it to be used
+            return web.Response()
+        secret, session = await services.tasks.run(_use(services, request.match_info["link"], link), link.merchant_id)
         embedded = session.embed_origin is not None
         response = bare_page(
             "entered.html", words_of(request), Side.PORTAL, refresh=f"{Side.PORTAL}/", embed_origin=session.embed_origin
@@ -110,7 +111,13 @@ def enter_portal(services: ConsoleServices) -> Handler:
     return enter
 
 
+async def _use(services: ConsoleServices, secret: str, link: Session) -> tuple[str, Session]:
+    if not await services.sessions.close(secret):
+        raise LinkUnknown
+    return await services.sessions.open(SessionKind.PORTAL, link.merchant_id, link.subject, link.embed_origin)
+
+
 def _own_path(wanted: str) -> str:
     """`wanted` where it is a page of the console: nobody is sent anywhere else by a link to the login."""
-    inside = wanted.startswith(f"{Side.CONSOLE}/") and wanted.isprintable() and "\\" not in wanted
+    inside = wanted.startswith(f"{Side.CONSOLE}/") and not refused_in(wanted) and "\\" not in wanted
     return wanted if inside else f"{Side.CONSOLE}/"

@@ -3,29 +3,89 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.console.cookies import LANGUAGE, SESSION, is_own_form, is_secure, language_cookie, read_cookie
-from proxy.console.language import Language, Words, language_of
-from proxy.console.pages import bare_page
+from proxy.api.middleware import MERCHANT_ID
+from proxy.api.rate_limiting import before_look_up
+from proxy.console.language import Words, language_of
+from proxy.console.page_context import PageContext, Side, Viewer, bare_page
 from proxy.console.services import ConsoleServices
-from proxy.console.uploads import UPLOAD_TYPE, read_parts
-from proxy.console.visit import Side, Viewer, Visit
-from proxy.errors import DargahError, Forbidden, InvalidInput, NotFound, Unauthenticated, invalid
-from proxy.merchant import Scope
-from proxy.operators.records import Role
-from proxy.operators.session_records import SessionKind
+from proxy.http.forms import MULTIPART, media_type, read_parts
+from proxy.http.parsing import check_query, content_type_of, read_body
+from proxy.http.problems import UnsupportedMediaType, problem_of
+from proxy.kernel.errors import DargahError, Forbidden, InvalidInput, NotFound, TerminalBound, Unauthenticated, invalid
+from proxy.merchants.cache import BeforeLookUp
+from proxy.merchants.merchant import Language, Scope
+from proxy.operators.records import Role, SessionKind
 from proxy.operators.sessions import is_form_token
-from proxy.web.middleware import MERCHANT_ID
-from proxy.web.parsing import read_body
-from proxy.web.problems import UnsupportedMediaType, problem_of
+
+SESSION: Final = "dargah-session"
+LANGUAGE: Final = "dargah-language"
+# With it a browser takes the cookie only over https and for the whole host, so that no neighbour can set another.
+HOST_PREFIX: Final = "__Host-"
+_YEAR_SECONDS: Final = 365 * 24 * 3600
+
+
+def session_cookie(base: str, secret: str, *, secure: bool, embedded: bool) -> str:
+    """The Set-Cookie of a session; with an empty `secret` it takes the cookie away.
+
+    Within another site's frame a browser sends only what is SameSite=None, and keeps it for that site alone
+    (Partitioned).
+    """
+    return _cookie(SESSION, base, secret, secure=secure, embedded=embedded, seconds=None if secret else 0)
+
+
+def language_cookie(base: str, language: str, *, secure: bool, embedded: bool) -> str:
+    return _cookie(LANGUAGE, base, language, secure=secure, embedded=embedded, seconds=_YEAR_SECONDS)
+
+
+def read_cookie(request: web.Request, name: str) -> str | None:
+    """What the browser holds; what only https could have set goes before.
+
+    Ours are never quoted. aiohttp's reader unquotes, and takes 40 ms for what a head may hold.
+    """
+    pairs = (pair.partition("=") for header in request.headers.getall(hdrs.COOKIE, ()) for pair in header.split(";"))
+    held = {key.strip(): value.strip() for key, _, value in pairs}
+    return held.get(f"{HOST_PREFIX}{name}") or held.get(name)
+
+
+def is_secure(request: web.Request) -> bool:
+    """Whether the browser speaks https, which a proxy in front may end.
+
+    Its own word is asked: the Origin of a form, or a header of Fetch Metadata, which browsers send over https and to
+    this machine only. A wrong word harms nobody but who speaks it.
+    """
+    return request.secure or urlsplit(request.headers.get("Origin", "")).scheme == "https"
+
+
+def is_own_form(request: web.Request) -> bool:
+    """Whether a browser says that the form stands on a page of this very host. Who says nothing is not believed."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin is not None and origin != "null" and urlsplit(origin).netloc == request.headers.get("Host")
+
+
+def _cookie(name: str, base: str, value: str, *, secure: bool, embedded: bool, seconds: int | None) -> str:
+    parts = [f"{HOST_PREFIX if secure else ''}{name}={value}", f"Path={'/' if secure else base}", "HttpOnly"]
+    if embedded and secure:
+        parts += ["SameSite=None", "Partitioned"]
+    else:
+        parts.append("SameSite=Strict")
+    if secure:
+        parts.append("Secure")
+    if seconds is not None:
+        parts.append(f"Max-Age={seconds}")
+    return "; ".join(parts)
+
 
 MAX_FIELDS: Final = 60
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
-Serve = Callable[[Visit], Awaitable[web.StreamResponse]]
+Serve = Callable[[PageContext], Awaitable[web.StreamResponse]]
 
 
 class ForeignForm(Forbidden):
@@ -33,6 +93,10 @@ class ForeignForm(Forbidden):
         super().__init__("form")
         self.detail = "This form did not come from a page of this session. Nothing was done; go back and try again."
         self.detail_fa = "این فرم از صفحه‌ای از همین نشست نیامده است. کاری انجام نشد؛ بازگردید و دوباره بفرستید."
+
+
+class SessionOver(Unauthenticated):
+    """A session that is over, or that nobody opened: it counts against its address as a wrong token does."""
 
 
 class RightLacking(Forbidden):
@@ -60,19 +124,22 @@ def guarded(services: ConsoleServices, side: Side, route: Route) -> Handler:
     """The route behind its session, its right and, where it is a form, the form's token."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        check_query(request)
         viewer = await viewer_of(services, side, request)
         if viewer is None:
-            return _stranger(side, request)
+            if read_cookie(request, SESSION) is not None:
+                raise SessionOver
+            return stranger(side, request)
         if not viewer.may(route.role, route.scope):
-            raise RightLacking(route.role if viewer.token is None else str(route.scope))
+            raise _refusal(viewer, route)
         form: dict[str, str] = {}
         files: dict[str, bytes] = {}
         if request.method == hdrs.METH_POST:
             form, files = await read_form(request, files=route.files)
             if not is_form_token(viewer.secret, form.pop("csrf", "")):
                 raise ForeignForm
-        visit = Visit(services, request, side, words_of(request), viewer, form, files)
-        response = await route.serve(visit)
+        context = PageContext(services, request, side, words_of(request), viewer, form, files)
+        response = await route.serve(context)
         _keep_language(request, response, side, embedded=viewer.embed_origin is not None)
         return response
 
@@ -84,9 +151,10 @@ async def viewer_of(services: ConsoleServices, side: Side, request: web.Request)
     secret = read_cookie(request, SESSION)
     if secret is None:
         return None
+    limited = before_look_up(request)
     if side is Side.CONSOLE:
-        return await _operator(services, secret)
-    viewer = await _merchant(services, secret)
+        return await _operator(services, secret, limited)
+    viewer = await _merchant(services, secret, limited)
     if viewer is not None and viewer.token is not None:
         request[MERCHANT_ID] = viewer.token.merchant_id
     return viewer
@@ -99,22 +167,25 @@ async def read_form(request: web.Request, *, files: bool = False) -> tuple[dict[
     """
     if not is_own_form(request):
         raise ForeignForm
-    uploads = files and request.content_type == UPLOAD_TYPE
-    if not uploads and request.content_type != FORM_TYPE:
+    content_type = content_type_of(request)
+    uploads = files and media_type(content_type) == MULTIPART
+    if not uploads and media_type(content_type) != FORM_TYPE:
         raise UnsupportedMediaType
     body = await read_body(request)
-    sent: dict[str, bytes] = {}
+    sent: list[tuple[str, bytes]] = []
     try:
         if uploads:
-            pairs, sent = read_parts(request.headers[hdrs.CONTENT_TYPE], body)
+            parts = list(read_parts(content_type, body))
+            pairs = [(part.name.decode(), part.data.decode()) for part in parts if not part.is_file]
+            sent = [(part.name.decode(), part.data) for part in parts if part.is_file]
         else:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise invalid("form", "malformed", "cannot be read", "خوانده نمی‌شود") from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
+    form, sent_files = dict(pairs), dict(sent)
+    if len(form) != len(pairs) or len(sent_files) != len(sent):
         raise invalid("form", "repeated", "has a field twice", "فیلدی دو بار آمده است")
-    return form, sent
+    return form, sent_files
 
 
 def words_of(request: web.Request) -> Words:
@@ -126,7 +197,7 @@ def words_of(request: web.Request) -> Words:
 def error_page(request: web.Request, error: DargahError) -> web.Response:
     """An error as people see it, with the problem's status and headers."""
     problem, words = problem_of(error), words_of(request)
-    side = Side.PORTAL if request.path.startswith(Side.PORTAL) else Side.CONSOLE
+    side = side_of(request)
     document = problem.document
     detail = words.t(str(document["detail_fa"]), str(document["detail"]))
     fields = error.errors if isinstance(error, InvalidInput) else ()
@@ -138,8 +209,12 @@ def error_page(request: web.Request, error: DargahError) -> web.Response:
     return shown
 
 
-async def _operator(services: ConsoleServices, secret: str) -> Viewer | None:
-    session = await services.sessions.find(secret, SessionKind.OPERATOR)
+def side_of(request: web.Request) -> Side:
+    return Side.PORTAL if request.path.startswith(Side.PORTAL) else Side.CONSOLE
+
+
+async def _operator(services: ConsoleServices, secret: str, limited: BeforeLookUp) -> Viewer | None:
+    session = await services.sessions.find(secret, SessionKind.OPERATOR, limited)
     if session is None:
         return None
     try:
@@ -149,12 +224,12 @@ async def _operator(services: ConsoleServices, secret: str) -> Viewer | None:
     return Viewer(caller.name, secret, role=caller.role)
 
 
-async def _merchant(services: ConsoleServices, secret: str) -> Viewer | None:
-    session = await services.sessions.find(secret, SessionKind.PORTAL)
+async def _merchant(services: ConsoleServices, secret: str, limited: BeforeLookUp) -> Viewer | None:
+    session = await services.sessions.find(secret, SessionKind.PORTAL, limited)
     if session is None:
         return None
     try:
-        token = await services.store.token(session.merchant_id, session.subject)
+        token = await services.store.merchants.token(session.merchant_id, session.subject)
     except NotFound:
         return None
     if not token.alive(services.now()):
@@ -162,7 +237,15 @@ async def _merchant(services: ConsoleServices, secret: str) -> Viewer | None:
     return Viewer(f"token:{token.id}", secret, token=token, embed_origin=session.embed_origin)
 
 
-def _stranger(side: Side, request: web.Request) -> web.Response:
+def _refusal(viewer: Viewer, route: Route) -> Forbidden:
+    if viewer.token is None:
+        return RightLacking(route.role)
+    lacking = route.scope not in viewer.token.scopes
+    return RightLacking(str(route.scope)) if lacking else TerminalBound(str(route.scope))
+
+
+def stranger(side: Side, request: web.Request) -> web.Response:
+    """What somebody without a session is answered: the way to the login, or that a link of the shop leads here."""
     if side is Side.PORTAL:
         return bare_page("closed.html", words_of(request), side, status=401)
     wanted = request.path_qs if request.method == hdrs.METH_GET else side.value

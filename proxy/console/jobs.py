@@ -1,6 +1,6 @@
-"""What takes longer than a page should: it goes on by itself, and a page tells how far it is.
+"""Jobs that take longer than a page should: each runs in the background, and a page shows its progress.
 
-Jobs are this process's. Whoever comes by another replica is told so; what the job did is in the lists in any case.
+Jobs are this process's. A viewer of another replica is told so; the lists show the job's effects in any case.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import structlog
 
-from proxy.errors import DargahError, NotFound, Overloaded
-from proxy.ids import RandomBytes
-from proxy.loops import Tasks
+from proxy.kernel.background import Tasks
+from proxy.kernel.errors import DargahError, NotFound, Overloaded
+from proxy.kernel.fair_shares import FairShares
+from proxy.kernel.ids import RandomBytes
 
 log = structlog.get_logger()
 
@@ -23,30 +24,33 @@ _ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Goes:
+class JobRedirect:
     """A job ended, and its page is elsewhere: a path below the side's base."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
-class Shows:
+class JobPage:
     """A job ended with a page of its own."""
 
     template: str
     values: Mapping[str, Any]
 
 
-Ended = Goes | Shows
+Ended = JobRedirect | JobPage
 
 
 @dataclass(slots=True)
 class Job:
-    """`owner` is whose session started it, and who alone may look. `count` is how far it is, where that is counted."""
+    """`owner` is the session that started the job, and the only one that may see it; `merchant_id` is the merchant
+    whose quota it uses, empty for an operator. `count` is the progress, where it is counted.
+    """
 
     id: str
     owner: bytes
     title: tuple[str, str]
+    merchant_id: str = ""
     count: int = 0
     ended: Ended | None = None
     error: DargahError | None = None
@@ -61,35 +65,37 @@ class Jobs:
         self._tasks = tasks
         self._random_bytes = random_bytes
         self._jobs: dict[str, Job] = {}
+        self._places = FairShares(MAX_JOBS)
 
-    async def start(self, owner: bytes, title: tuple[str, str], work: Work) -> Job:
-        """The job, ended or not after a moment. Raises Overloaded when too many are under way."""
-        self._make_room()
-        name = self._random_bytes(_ID_BYTES).hex()
-        job = self._jobs[name] = Job(name, owner, title)
-        try:
-            self._tasks.start(_run(job, work))
-        except Overloaded:
-            del self._jobs[name]
-            raise
+    async def start(self, owner: bytes, title: tuple[str, str], work: Work, merchant_id: str = "") -> Job:
+        """The job, ended or not after a moment. Raises Overloaded when too many are under way, or of this merchant."""
+        self._make_room(merchant_id)
+        job = Job(self._random_bytes(_ID_BYTES).hex(), owner, title, merchant_id)
+        self._tasks.start(_run(job, work), merchant_id)
+        self._jobs[job.id] = job
+        self._places.take(merchant_id)
         await asyncio.wait([waiting := asyncio.ensure_future(job.done.wait())], timeout=PATIENCE_SECONDS)
         waiting.cancel()
         return job
 
     def job(self, owner: bytes, name: str) -> Job:
-        """Raises NotFound, also for somebody else's."""
+        """Raises NotFound, also for another owner's."""
         job = self._jobs.get(name)
         if job is None or job.owner != owner:
             raise NotFound("job")
         return job
 
-    def _make_room(self) -> None:
-        if len(self._jobs) < MAX_JOBS:
-            return
-        over = next((name for name, job in self._jobs.items() if job.done.is_set()), None)
-        if over is None:
-            raise Overloaded
-        del self._jobs[over]
+    def _make_room(self, merchant_id: str) -> None:
+        """Forgets the jobs that ended first: the merchant's own, and others' only where they hold all places."""
+        over = [job for job in self._jobs.values() if job.done.is_set()]
+        while not self._places.has_room(merchant_id):
+            mine = [job for job in over if job.merchant_id == merchant_id]
+            if not mine and (self._places.free or not over):
+                raise Overloaded
+            oldest = (mine or over)[0]
+            over.remove(oldest)
+            del self._jobs[oldest.id]
+            self._places.give_back(oldest.merchant_id)
 
 
 async def _run(job: Job, work: Work) -> None:

@@ -2,27 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 
-from proxy.clock import rfc3339
-from proxy.jalali import english_time, jalali_time, persian_time
-from proxy.merchant import EndpointState, Mode
+from proxy.kernel.clock import rfc3339
+from proxy.locale.digits import latin_toman, persian_digits, persian_toman
+from proxy.locale.jalali import english_time, jalali_time, persian_time
+from proxy.merchants.merchant import Language, Mode
 from proxy.operators.records import Role
-from proxy.payment import Status
-from proxy.persian import latin_toman, persian_digits, persian_toman
-from proxy.records import Entry
-from proxy.webhook import DeliveryStatus
+from proxy.payments.payment import Status
+from proxy.payments.records import Entry
+from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.endpoint import EndpointState
 
 Pair = tuple[str, str]
 """Persian, English."""
-
-
-class Language(StrEnum):
-    FA = "fa"
-    EN = "en"
 
 
 # A word for each state, and its tone: ok, wait, bad or off.
@@ -34,6 +29,13 @@ STATUSES: Final[Mapping[str, tuple[str, str, str]]] = {
     Status.CANCELED: ("لغو شد", "Canceled", "off"),
     Status.EXPIRED: ("مهلت گذشت", "Expired", "off"),
     Status.NEEDS_REVIEW: ("نیازمند بررسی", "Needs review", "bad"),
+}
+EVENTS: Final[Mapping[str, tuple[str, str, str]]] = {
+    **{
+        f"payment.{status}": STATUSES[status]
+        for status in (Status.PAID, Status.FAILED, Status.CANCELED, Status.EXPIRED, Status.NEEDS_REVIEW)
+    },
+    "payment.review_resolved": ("بررسی شد", "Review resolved", "ok"),
 }
 DELIVERIES: Final[Mapping[str, tuple[str, str, str]]] = {
     DeliveryStatus.PENDING: ("در راه", "On its way", "wait"),
@@ -54,8 +56,8 @@ OUTCOMES: Final[Mapping[str, tuple[str, str, str]]] = {
 # In which language a merchant's customers are spoken to.
 LANGUAGES: Final[Mapping[str, Pair]] = {
     "": ("زبان مرورگر مشتری", "As the customer's browser asks"),
-    Language.FA: ("فارسی", "Persian"),
-    Language.EN: ("انگلیسی", "English"),
+    Language.PERSIAN: ("فارسی", "Persian"),
+    Language.ENGLISH: ("انگلیسی", "English"),
 }
 ROLES: Final[Mapping[str, tuple[str, str, str]]] = {
     Role.READ: ("بیننده", "Read", "off"),
@@ -70,13 +72,13 @@ MODES: Final[Mapping[str, tuple[str, str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the templates write with."""
+    """The template helpers of one language."""
 
     language: Language
 
     @property
     def persian(self) -> bool:
-        return self.language is Language.FA
+        return self.language is Language.PERSIAN
 
     @property
     def direction(self) -> str:
@@ -93,17 +95,17 @@ class Words:
         return self.digits(f"{number:,}")
 
     def digits(self, text: object) -> str:
-        """Digits as the language writes them; for what nobody copies."""
+        """Digits as the language writes them; for numbers that nobody copies."""
         return persian_digits(str(text)) if self.persian else str(text)
 
     def toman(self, rials: int) -> str:
         return persian_toman(rials) if self.persian else latin_toman(rials)
 
-    def rate(self, part: int, whole: int) -> str:
+    def rate(self, count: int, total: int) -> str:
         """A share in per cent; a dash of nothing."""
-        if whole == 0:
+        if total == 0:
             return "—"
-        shown = f"{100 * part / whole:.1f}".removesuffix(".0")
+        shown = f"{100 * count / total:.1f}".removesuffix(".0")
         return f"{persian_digits(shown).replace('.', '٫')}٪" if self.persian else f"{shown}%"
 
     def time(self, at: int) -> str:
@@ -126,7 +128,7 @@ class Words:
         return self.json(orjson.loads(body))
 
     def text(self, excerpt: bytes) -> str:
-        """A receiver's bytes: what is not UTF-8 is replaced."""
+        """A receiver's bytes as text; invalid UTF-8 is replaced."""
         return excerpt.decode("utf-8", "replace")
 
     def long_time(self, at: int) -> str:
@@ -149,4 +151,4 @@ def language_of(chosen: str | None, accepted: str) -> Language:
     if chosen in set(Language):
         return Language(chosen)
     wanted = accepted.lower()
-    return Language.EN if "en" in wanted and "fa" not in wanted else Language.FA
+    return Language.ENGLISH if "en" in wanted and "fa" not in wanted else Language.PERSIAN

@@ -7,13 +7,24 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.console.jobs import Ended, Job, Shows
-from proxy.console.visit import Visit
-from proxy.merchant import Merchant
-from proxy.money import Currency
-from proxy.reconciliation.file import BadFile, BadRow, Layout, Row, read_rows
-from proxy.reconciliation.matching import MAX_ROWS, Found, Line, Outcome, Paid, Period, Reconciliation, whole_days
-from proxy.web.middleware import MERCHANT_ID
+from proxy.api.middleware import MERCHANT_ID
+from proxy.console.jobs import Ended, Job, JobPage
+from proxy.console.page_context import PageContext
+from proxy.kernel.money import Currency
+from proxy.merchants.merchant import Merchant
+from proxy.operations.reconciliation.cells import same_code
+from proxy.operations.reconciliation.file import BadFile, BadRow, Layout, Reversal, Row, SkippedRow, read_rows
+from proxy.operations.reconciliation.matching import (
+    DIFFERENCES,
+    MAX_ROWS,
+    Line,
+    Match,
+    MatchOutcome,
+    Paid,
+    Period,
+    Reconciliation,
+    whole_days,
+)
 
 UNITS: Final = {"rial": Currency.IRR, "toman": Currency.IRT}
 # Of our payments of the period, so many are looked for among the rows.
@@ -22,89 +33,101 @@ PAGES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """The rows by their codes, which stand in it once; `twice` came again, `bad` cannot be read."""
+    """The rows by their unique codes; `twice` are repeated ones, `bad` unreadable ones."""
 
     rows: Sequence[Row]
     twice: Sequence[Row]
+    reversals: Sequence[Reversal]
     bad: Sequence[BadRow]
+    skipped: Sequence[SkippedRow]
 
 
-async def show_form(visit: Visit) -> web.StreamResponse:
-    return _form(visit, await _merchant(visit))
+async def show_form(context: PageContext) -> web.StreamResponse:
+    return _form(context, await _merchant(context))
 
 
-async def compare(visit: Visit) -> web.StreamResponse:
-    """What the pasted rows and the merchant's payments say of each other."""
-    merchant = await _merchant(visit)
+async def compare(context: PageContext) -> web.StreamResponse:
+    """Compares the pasted rows and the merchant's payments."""
+    merchant = await _merchant(context)
     try:
-        sheet = _read(visit.form.get("rows", ""), UNITS.get(visit.form.get("unit", "")))
+        sheet = _read(context.form.get("rows", ""), UNITS.get(context.form.get("unit", "")))
     except BadFile as error:
-        return _form(visit, merchant, str(error))
-    if sheet.bad or not sheet.rows:
-        return _form(visit, merchant, "", sheet.bad)
-    await visit.note("payments.reconcile", {"merchant_id": merchant.id, "rows": len(sheet.rows)})
+        return _form(context, merchant, str(error))
+    if sheet.bad or not (sheet.rows or sheet.reversals):
+        return _form(context, merchant, "", sheet.bad)
+    await context.note("payments.reconcile", {"merchant_id": merchant.id, "rows": len(sheet.rows)})
 
     async def work(job: Job) -> Ended:
-        reconciliation = Reconciliation(visit.services.store)
-        found: list[Found] = []
-        for start in range(0, len(sheet.rows), MAX_ROWS):
-            lines = [Line(row.bank_code, row.amount_rials) for row in sheet.rows[start : start + MAX_ROWS]]
+        reconciliation = Reconciliation(context.services.store.payments)
+        rows: list[Row | Reversal] = [*sheet.rows, *sheet.reversals]
+        found: list[Match] = []
+        for start in range(0, len(rows), MAX_ROWS):
+            lines = [_line(row) for row in rows[start : start + MAX_ROWS]]
             found += await reconciliation.compare(merchant.id, lines)
             job.count = len(found)
-        beside = list(zip(sheet.rows, found, strict=True))
-        missing, whole = await _missing_there(visit, reconciliation, merchant.id, sheet.rows)
+        beside = list(zip(rows, found, strict=True))
+        missing, complete = await _missing_there(context, reconciliation, merchant.id, sheet.rows)
         values = {
             "merchant": merchant,
-            "matched": sum(each.outcome is Outcome.MATCHED for each in found),
-            "differing": [(row, each) for row, each in beside if each.outcome is not Outcome.MATCHED],
+            "matched": sum(each.outcome is MatchOutcome.MATCHED for each in found),
+            "differing": [(row, each) for row, each in beside if each.outcome in DIFFERENCES],
             "twice": sheet.twice,
+            "skipped": sheet.skipped,
             "missing_there": missing,
             "dated": all(row.at is not None for row in sheet.rows),
-            "whole": whole,
+            "whole": complete,
         }
-        return Shows("reconciled.html", values)
+        return JobPage("reconciled.html", values)
 
-    return await visit.work("مقایسه با بانک", "Comparing with the bank", work)
+    return await context.work("مقایسه با بانک", "Comparing with the bank", work)
 
 
 def _read(text: str, currency: Currency | None) -> Sheet:
     """Raises BadFile."""
     rows: dict[str, Row] = {}
-    twice: list[Row] = []
-    bad: list[BadRow] = []
-    for row in read_rows(io.BytesIO(text.strip().encode("utf-8", "replace")), Layout(currency=currency)):
-        if isinstance(row, BadRow):
-            bad.append(row)
-        elif isinstance(row, Row) and rows.setdefault(row.bank_code, row) is not row:
-            twice.append(row)
-    return Sheet(list(rows.values()), twice, bad)
+    twice, reversals, bad, skipped = list[Row](), list[Reversal](), list[BadRow](), list[SkippedRow]()
+    for row in read_rows(io.BytesIO(text.strip().encode()), Layout(currency=currency)):
+        match row:
+            case BadRow():
+                bad.append(row)
+            case SkippedRow():
+                skipped.append(row)
+            case Reversal():
+                reversals.append(row)
+            case Row() if rows.setdefault(row.bank_code, row) is not row:
+                twice.append(row)
+    return Sheet(list(rows.values()), twice, reversals, bad, skipped)
+
+
+def _line(row: Row | Reversal) -> Line:
+    return Line(row.bank_code, row.amount_rials, reversal=isinstance(row, Reversal))
 
 
 async def _missing_there(
-    visit: Visit, reconciliation: Reconciliation, merchant_id: str, rows: Sequence[Row]
+    context: PageContext, reconciliation: Reconciliation, merchant_id: str, rows: Sequence[Row]
 ) -> tuple[list[Paid], bool]:
     """Our paid payments of the rows' days that are not among them, and whether all were looked at."""
     times = [row.at for row in rows if row.at is not None]
     if len(times) < len(rows):
         return [], False
-    period = Period(merchant_id, *whole_days(min(times), max(times), visit.services.now()))
+    period = Period(merchant_id, *whole_days(min(times), max(times), context.services.now()))
     codes = {row.bank_code for row in rows}
     missing: list[Paid] = []
     after: str | None = None
     for _ in range(PAGES):
         page = await reconciliation.paid(period, after, MAX_ROWS)
-        missing += [each for each in page.paid if each.sure and each.payment.bank_code not in codes]
+        missing += [each for each in page.paid if each.sure and same_code(each.payment.bank_code or "") not in codes]
         if (after := page.following) is None:
             return missing, True
     return missing, False
 
 
-async def _merchant(visit: Visit) -> Merchant:
-    merchant = await visit.services.store.merchant(visit.request.match_info["merchant_id"])
-    visit.request[MERCHANT_ID] = merchant.id
+async def _merchant(context: PageContext) -> Merchant:
+    merchant = await context.services.store.merchants.merchant(context.request.match_info["merchant_id"])
+    context.request[MERCHANT_ID] = merchant.id
     return merchant
 
 
-def _form(visit: Visit, merchant: Merchant, why: str | None = None, bad: Sequence[BadRow] = ()) -> web.Response:
+def _form(context: PageContext, merchant: Merchant, why: str | None = None, bad: Sequence[BadRow] = ()) -> web.Response:
     status = 200 if why is None else 422
-    return visit.page("reconcile.html", status=status, merchant=merchant, why=why, bad=bad[:10], form=visit.form)
+    return context.page("reconcile.html", status=status, merchant=merchant, why=why, bad=bad[:10], form=context.form)

@@ -1,32 +1,22 @@
-"""Every page and form of the console and the portal in one table, and how they are hung into a listener."""
+"""Every page and form of the console and the portal in one table, and how a listener gets them."""
 
 from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from proxy.console import (
-    audit,
-    deliveries,
-    entry,
-    guide,
-    home,
-    looks,
-    merchants,
-    operators,
-    payment,
-    payments,
-    reconcile,
-)
-from proxy.console.guard import Route, error_page, guarded, words_of
-from proxy.console.pages import FILES, bare_page
+from proxy.api.middleware import Pages
+from proxy.api.rate_limiting import RateLimiting, RouteKind
+from proxy.console import deliveries, entry, home, merchants, operators, payments, reconcile
+from proxy.console import merchants as looks
+from proxy.console import onboarding as guide
+from proxy.console.guard import Route, SessionOver, error_page, guarded, side_of, stranger, words_of
+from proxy.console.page_context import FILES, Side, bare_page
 from proxy.console.services import ConsoleServices
-from proxy.console.visit import Side
-from proxy.errors import DargahError, RateLimited, Unauthenticated
-from proxy.merchant import Scope
+from proxy.http.static_assets import LASTING_HEADERS
+from proxy.kernel.errors import DargahError, RateLimited, Unauthenticated
+from proxy.merchants.merchant import Scope
 from proxy.operators.records import Role
-from proxy.web.assets import LASTING_HEADERS
-from proxy.web.callers import Callers, Kind
 
 GET, POST = hdrs.METH_GET, hdrs.METH_POST
 _READ, _OPERATE, _OWNER = Role.READ, Role.OPERATE, Role.OWNER
@@ -40,9 +30,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(GET, "/payments.csv", _READ, _SEE, payments.export),
     Route(GET, "/search", _READ, _SEE, payments.search),
     Route(GET, "/reviews", _READ, _SEE, payments.list_reviews),
-    Route(GET, "/payments/{payment_id}", _READ, _SEE, payment.show_payment),
-    Route(POST, "/payments/{payment_id}/check", _OPERATE, _ASK, payment.check_payment),
-    Route(POST, "/payments/{payment_id}/resolve", _OPERATE, None, payment.resolve_payment),
+    Route(GET, "/payments/{payment_id}", _READ, _SEE, payments.show_payment),
+    Route(POST, "/payments/{payment_id}/check", _OPERATE, _ASK, payments.check_payment),
+    Route(POST, "/payments/{payment_id}/resolve", _OPERATE, None, payments.resolve_payment),
     Route(GET, "/endpoints", _READ, _HOOKS, deliveries.list_endpoints),
     Route(GET, "/endpoints/{endpoint_id}", _READ, _HOOKS, deliveries.show_endpoint),
     Route(POST, "/endpoints/{endpoint_id}/test", _OPERATE, _HOOKS, deliveries.ping),
@@ -77,8 +67,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(POST, "/operators", _OWNER, None, operators.add_operator),
     Route(POST, "/operators/{operator_id}/rotate", _OWNER, None, operators.rotate_operator),
     Route(POST, "/operators/{operator_id}/revoke", _OWNER, None, operators.revoke_operator),
-    Route(GET, "/audit", _READ, None, audit.list_audit),
-    Route(POST, "/audit/verify", _READ, None, audit.verify_audit),
+    Route(GET, "/audit", _READ, None, operators.list_audit),
+    Route(POST, "/audit/verify", _READ, None, operators.verify_audit),
     Route(GET, "/settings", _READ, None, home.show_settings),
     Route(POST, "/logout", _READ, _SEE, entry.logout),
 )
@@ -89,9 +79,13 @@ ENTER: Final = f"{Side.PORTAL}/enter/"
 OPEN: Final = frozenset({(GET, LOGIN), (POST, LOGIN), (GET, f"{ENTER}{{link}}")})
 
 
-def hang(app: web.Application, services: ConsoleServices, side: Side, callers: Callers) -> None:
+def pages_of(services: ConsoleServices, side: Side, callers: RateLimiting) -> Pages:
+    return Pages(is_page, lambda app: add_routes(app, services, side, callers), render_error)
+
+
+def add_routes(app: web.Application, services: ConsoleServices, side: Side, callers: RateLimiting) -> None:
     """Adds a side's pages to a listener. Wrong tokens and links count against their address."""
-    kind = Kind.OPERATE if side is Side.CONSOLE else Kind.CALL
+    kind = RouteKind.OPERATE if side is Side.CONSOLE else RouteKind.OPEN
 
     def add(method: str, path: str, handler: Handler) -> None:
         for verb in (GET, hdrs.METH_HEAD) if method == GET else (method,):
@@ -109,15 +103,17 @@ def hang(app: web.Application, services: ConsoleServices, side: Side, callers: C
         add(GET, f"{ENTER}{{link}}", entry.enter_portal(services))
 
 
-def hangs(path: str) -> bool:
-    """Whether a path is of these pages."""
+def is_page(path: str) -> bool:
+    """Whether a path is of these pages, of either side."""
     return any(path == side or path.startswith(f"{side}/") for side in Side)
 
 
 def render_error(request: web.Request, error: DargahError) -> web.Response:
-    """What went wrong, as a page."""
+    """The error as a page."""
     if request.path == LOGIN and isinstance(error, Unauthenticated | RateLimited):
         return entry.refused_page(request, error)
+    if isinstance(error, SessionOver):
+        return stranger(side_of(request), request)
     if isinstance(error, Unauthenticated):
         return bare_page("closed.html", words_of(request), Side.PORTAL, status=401)
     return error_page(request, error)

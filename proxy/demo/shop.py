@@ -7,17 +7,21 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientSession, web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 MAX_BODY_BYTES: Final = 64 * 1024
+STOREFRONT: Final = "main"
+SIGNED: Final = ("payment_id", "order_id", "status", "payment_mode")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class VerifiedWebhook:
     """A webhook that the shop believed: its id, headers and payload."""
 
     id: str
@@ -26,14 +30,18 @@ class Told:
 
 
 class Shop:
-    """Receives webhooks at /webhooks and customers at /thanks. `told` gets each verified webhook once, by its id."""
+    """Receives webhooks at /webhooks and customers at /thanks. `orders` are its open orders, with their rials.
+
+    `webhooks` gets each verified one about one of them once, by its id.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._seen: set[str] = set()
+        self._received_ids: set[str] = set()
         self.webhook_secret = ""
         self.return_secret = ""
-        self.told: asyncio.Queue[Told] = asyncio.Queue(maxsize=1000)
+        self.orders: dict[str, int] = {}
+        self.webhooks: asyncio.Queue[VerifiedWebhook] = asyncio.Queue(maxsize=1000)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/webhooks", self._webhook)
         app.router.add_get("/thanks", self._thanks)
@@ -52,11 +60,16 @@ class Shop:
             Webhook(self.webhook_secret).verify(body, dict(request.headers))
         except WebhookVerificationError as error:
             return web.Response(status=400, text=str(error))
-        message_id = request.headers["webhook-id"]
-        if message_id not in self._seen:
-            self._seen.add(message_id)
-            self.told.put_nowait(Told(message_id, request.headers["webhook-signature"], orjson.loads(body)))
+        message_id, payload = request.headers["webhook-id"], orjson.loads(body)
+        if message_id not in self._received_ids and self.is_ours(payload["data"]):
+            self._received_ids.add(message_id)
+            self.webhooks.put_nowait(VerifiedWebhook(message_id, request.headers["webhook-signature"], payload))
         return web.Response(status=204)
+
+    def is_ours(self, data: dict[str, Any]) -> bool:
+        """Whether an event is of real money, of this shop, and of an order with just this amount."""
+        live = data["mode"] == "live" and not data["test"]
+        return live and data["storefront"] == STOREFRONT and self.orders.get(data["order_id"]) == data["amount_rials"]
 
     async def _thanks(self, request: web.Request) -> web.Response:
         if not self.came_from_dargah(request.query):
@@ -65,7 +78,49 @@ class Shop:
         return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
     def came_from_dargah(self, query: Any) -> bool:
-        """Whether the signature of the customer's way back is ours: documented in docs/architecture.md."""
-        signed = "&".join(f"{name}={query.get(name, '')}" for name in ("payment_id", "order_id", "status"))
+        """Whether the customer's way back is of a live payment and signed by Dargah: see docs/decisions/return.md."""
+        signed = "&".join(f"{name}={query.get(name, '')}" for name in SIGNED)
         expected = hmac.new(self.return_secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected, query.get("signature", ""))
+        return query.get("payment_mode") == "live" and hmac.compare_digest(expected, query.get("signature_v2", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer to a browser: the status, the redirect's target (None without one), and the text."""
+
+    status: int
+    location: str | None
+    text: str
+
+
+class Customer:
+    """Opens links and presses buttons without following redirects by itself."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    async def open(self, url: str) -> Page:
+        async with self._session.get(url, allow_redirects=False) as answer:
+            return Page(answer.status, _absolute(url, answer.headers.get("Location")), await answer.text())
+
+    async def press(self, url: str, action: str) -> Page:
+        """Presses the button `action` of the gateway's page; its form posts to its own address."""
+        async with self._session.post(url, data={"action": action}, allow_redirects=False) as answer:
+            return Page(answer.status, _absolute(url, answer.headers.get("Location")), await answer.text())
+
+
+def buttons(html: str) -> list[str]:
+    """The values of the buttons on a page."""
+    found: list[str] = []
+
+    class Buttons(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag == "button":
+                found.extend(value for name, value in attrs if name == "value" and value)
+
+    Buttons().feed(html)
+    return found
+
+
+def _absolute(base: str, location: str | None) -> str | None:
+    return None if location is None else urljoin(base, location)

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import secrets
 import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +23,16 @@ class StageError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free a moment ago, below the range of outgoing connections."""
+    while True:
+        port = random.randrange(10_000, 30_000)  # noqa: S311  it keeps no secret
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Stage:
-    """Starts and stops what the demo needs, and runs the CLI as this Dargah's operator."""
+    """Starts and stops the processes of the demo, and runs the CLI as this Dargah's operator."""
 
     def __init__(
         self, folder: Path, *, port: int | None = None, shop_port: int, settings: Mapping[str, str] | None = None
@@ -76,7 +79,7 @@ class Stage:
         await self._start("serve", ready="ready on ")
 
     async def command(self, *arguments: str, stdin: str = "") -> str:
-        """What `dargah ARGUMENTS` prints. Raises StageError with its error output when it fails."""
+        """The output of `dargah ARGUMENTS`. Raises StageError with its error output when it fails."""
         process = await asyncio.create_subprocess_exec(
             *self._dargah(*arguments),
             stdin=asyncio.subprocess.PIPE,

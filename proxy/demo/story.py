@@ -1,4 +1,4 @@
-"""The demo's story: set up, create, pay, return, and be told; each step with what came back and how long it took."""
+"""The demo's story: set up, create, pay, return, and receive the webhook; each step with its answer and duration."""
 
 import asyncio
 import secrets
@@ -12,8 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import click
 from aiohttp import ClientSession, ClientTimeout
 
-from proxy.demo.customer import Customer, buttons
-from proxy.demo.shop import Shop, Told
+from proxy.demo.shop import STOREFRONT, Customer, Shop, VerifiedWebhook, buttons
 from proxy.demo.stage import Stage, StageError, free_port
 
 AMOUNT_TOMAN: Final = 15_000
@@ -29,7 +28,7 @@ class Script:
         self._since = time.perf_counter()
 
     def step(self, title: str, *lines: str) -> None:
-        """One step that has just been done: its title, how long it took, and what was sent and came back."""
+        """A finished step: its title, its duration, and the request and answer."""
         self._step += 1
         now = time.perf_counter()
         click.echo(f"{self._step:2}. {click.style(title, bold=True)}  ({(now - self._since) * 1000:.0f} ms)")
@@ -40,16 +39,16 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the operator made, as far as the shop needs it."""
+    """The operator's set-up, as far as the shop needs it."""
 
     merchant_id: str
     token: str
 
 
 async def play(*, serve: bool, port: int | None) -> None:
-    """One payment from the order to the verified webhook. Raises StageError when the shop was not told the truth.
+    """One payment from the order to the verified webhook. Raises StageError for a webhook with other values.
 
-    With `serve` all stays up afterwards, until it is interrupted.
+    With `serve` everything stays up afterwards, until it is interrupted.
     """
     shop_port = free_port()
     with tempfile.TemporaryDirectory(prefix="dargah-demo-") as folder:
@@ -71,9 +70,9 @@ async def _play(stage: Stage, shop: Shop, *, serve: bool) -> None:
     )
     made = await _set_up(stage, shop, script)
     async with ClientSession(timeout=ClientTimeout(total=30)) as session:
-        payment = await _create(session, stage, made, script)
+        payment = await _create(session, stage, made, script, shop)
         bank_code = await _pay(session, stage, payment, script, shop)
-        await _told(shop, payment, bank_code, script)
+        await _receive_webhook(shop, payment, bank_code, script)
         if serve:
             await _stay(session, stage, made, shop)
 
@@ -92,23 +91,31 @@ async def _set_up(stage: Stage, shop: Shop, script: Script) -> Setup:
     script.step(
         "… a terminal; its api_key goes in by stdin and is sealed", f"$ dargah terminal create …  →  {terminal['id']}"
     )
-    token = await stage.json("token", "create", "--merchant", merchant["id"], "--storefront", "main")
+    token = await stage.json("token", "create", "--merchant", merchant["id"], "--storefront", STOREFRONT)
     script.step("… a token for the storefront, shown once", f"$ dargah token create …  →  {token['token'][:20]}…")
     endpoint = await stage.json(
-        "endpoint", "create", "--merchant", merchant["id"], "--url", f"{stage.shop_url}/webhooks"
+        "endpoint",
+        "create",
+        "--merchant",
+        merchant["id"],
+        "--storefront",
+        STOREFRONT,
+        "--url",
+        f"{stage.shop_url}/webhooks",
     )
     shop.webhook_secret = endpoint["secret"]
     script.step("… and the shop's webhook endpoint", f"$ dargah endpoint create …  →  {endpoint['id']}")
     return Setup(merchant["id"], token["token"])
 
 
-async def _create(session: ClientSession, stage: Stage, made: Setup, script: Script) -> dict[str, Any]:
+async def _create(session: ClientSession, stage: Stage, made: Setup, script: Script, shop: Shop) -> dict[str, Any]:
     order = {
         "amount": AMOUNT_TOMAN,
         "currency": "IRT",
         "order_id": f"order-{secrets.token_hex(4)}",
         "return_url": f"{stage.shop_url}/thanks",
     }
+    shop.orders[str(order["order_id"])] = AMOUNT_RIALS
     headers = {"Authorization": f"Bearer {made.token}", "Idempotency-Key": secrets.token_hex(16)}
     async with session.post(f"{stage.url}/v1/payments", json=order, headers=headers) as answer:
         payment: dict[str, Any] = await answer.json()
@@ -157,21 +164,22 @@ async def _ledger_bank_code(session: ClientSession, stage: Stage, invoice_key: s
         return bank_code
 
 
-async def _told(shop: Shop, payment: dict[str, Any], bank_code: str, script: Script) -> None:
+async def _receive_webhook(shop: Shop, payment: dict[str, Any], bank_code: str, script: Script) -> None:
     try:
-        told: Told = await asyncio.wait_for(shop.told.get(), WEBHOOK_SECONDS)
+        webhook: VerifiedWebhook = await asyncio.wait_for(shop.webhooks.get(), WEBHOOK_SECONDS)
     except TimeoutError:
         raise StageError(f"the shop was told nothing within {WEBHOOK_SECONDS} s") from None
-    data = told.payload["data"]
+    data = webhook.payload["data"]
     script.step(
         "The shop gets the webhook and verifies it with the standardwebhooks library",
-        f"webhook-id {told.id}   webhook-signature {told.signature[:24]}…",
-        f"{told.payload['type']} {data['order_id']}: {data['amount_rials']} rial, bank_code {data['bank_code']}",
+        f"webhook-id {webhook.id}   webhook-signature {webhook.signature[:24]}…",
+        f"{webhook.payload['type']} {data['order_id']}: {data['amount_rials']} rial, bank_code {data['bank_code']},"
+        f" mode {data['mode']}, storefront {data['storefront']}",
     )
-    facts = (told.payload["type"], data["id"], data["amount_rials"], data["bank_code"])
-    wanted = ("payment.paid", payment["id"], AMOUNT_RIALS, bank_code)
-    if facts != wanted:
-        raise StageError(f"the shop was told {facts}, but the gateway's ledger says {wanted}")
+    reported = (webhook.payload["type"], data["id"], data["amount_rials"], data["bank_code"])
+    expected = ("payment.paid", payment["id"], AMOUNT_RIALS, bank_code)
+    if reported != expected:
+        raise StageError(f"the shop was told {reported}, but the gateway's ledger says {expected}")
     click.secho(
         f"\n  The amount and the bank_code are what the gateway's ledger says: {AMOUNT_RIALS} rial, {bank_code}.\n",
         fg="green",
@@ -183,12 +191,12 @@ async def _stay(session: ClientSession, stage: Stage, made: Setup, shop: Shop) -
     click.echo(f"  console        {stage.admin_url}/console   token {stage.admin_token}")
     click.echo(f"  API reference  {stage.url}/docs\n\n  Pay one yourself in a browser:\n")
     while True:
-        payment = await _create(session, stage, made, Script())
+        payment = await _create(session, stage, made, Script(), shop)
         click.secho(f"\n  → {payment['pay_url']}\n", bold=True)
-        told = await shop.told.get()
-        data = told.payload["data"]
+        webhook = await shop.webhooks.get()
+        data = webhook.payload["data"]
         click.echo(
-            f"  webhook: {told.payload['type']} {data['order_id']}, bank_code {data['bank_code']}. Another one:\n"
+            f"  webhook: {webhook.payload['type']} {data['order_id']}, bank_code {data['bank_code']}. Another one:\n"
         )
 
 

@@ -1,1 +1,1 @@
-"""Who runs Dargah: operators, their roles, and the sessions of their browsers."""
+"""Operators: the people of an installation, their roles, and the sessions of their browsers."""

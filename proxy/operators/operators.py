@@ -1,25 +1,25 @@
-"""Who runs Dargah: named people with a role each, by a token that is shown once.
+"""Operators: named people with a role each, by a token that is shown once.
 
 The tokens of DARGAH_ADMIN_TOKEN are owners that need no database row: the way in at the start, and when all else is
 lost. The others are kept as digests, for the commands and the console alike. A change is honoured at once by the
-process that made it and within the directory's MAX_AGE_SECONDS by every other.
+process that made it and within the cache's MAX_AGE_SECONDS by every other.
 """
 
 import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
-from proxy.audit.chain import INSTALLATION
-from proxy.clock import DAY, SECOND
-from proxy.directory import MAX_AGE_SECONDS
-from proxy.errors import Conflict, Unauthenticated, invalid
-from proxy.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
-from proxy.merchant import AuditEntry
-from proxy.operators.ports import AuditChains, OperatorRows
+from proxy.audit.log import INSTALLATION, AuditEntry, AuditRepository
+from proxy.kernel.clock import DAY, SECOND, Now
+from proxy.kernel.errors import Conflict, Unauthenticated, invalid
+from proxy.kernel.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
+from proxy.kernel.rate_limits import RecentKeys
+from proxy.kernel.read_through_cache import MAX_AGE_SECONDS
+from proxy.merchants.cache import BeforeLookUp, unlimited
 from proxy.operators.records import Operator, Role
-from proxy.ports import Now
+from proxy.operators.storage.operators import OperatorRepository
 
 MAX_OPERATORS: Final = 200
 MAX_KEPT: Final = 1000
@@ -30,13 +30,9 @@ OPERATOR_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _NAME_FA: Final = "باید ۱ تا ۴۰ نویسه از A-Z و a-z و 0-9 و . _ - باشد"
 
 
-class Rows(OperatorRows, AuditChains, Protocol):
-    """What the operators are kept in."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the name that the audit log shows, and the role. `operator_id` is None for a token of the settings."""
+    """The caller: the name in the audit log, and the role; `operator_id` is None for a token of the settings."""
 
     name: str
     role: Role
@@ -44,32 +40,44 @@ class Caller:
 
 
 class Operators:
-    """`owners` are the tokens of the settings by name; `on_use` hears of a token whenever its row is read for use."""
+    """`owners` are the tokens of the settings by name; `on_use` is called with a token whenever its row is read for
+    use.
+    """
 
-    def __init__(self, store: Rows, ids: Ids, now: Now, owners: Mapping[str, str]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        operators: OperatorRepository,
+        audit: AuditRepository,
+        ids: Ids,
+        now: Now,
+        owners: Mapping[str, str],
+        on_use: Callable[[Operator], None] = lambda _operator: None,
+    ) -> None:
+        self._operators = operators
+        self._audit_log = audit
         self._ids = ids
         self._now = now
         self._names = frozenset(owners)
         # Digests have one length, so comparing them tells nothing of a token, not even how long it is.
         self._owners = [(digest(token), Caller(name, Role.OWNER, None)) for name, token in owners.items()]
         self._kept: dict[bytes, tuple[int, Operator]] = {}
-        self.on_use: Callable[[Operator], None] = lambda _operator: None
+        self._right = RecentKeys(MAX_KEPT)
+        self._on_use = on_use
 
-    async def authenticate(self, text: str) -> Caller:
-        """Whose token this is. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
+    async def authenticate(self, text: str, before_look_up: BeforeLookUp = unlimited) -> Caller:
+        """The operator of the token. Raises Unauthenticated when it is unknown, malformed, revoked or expired."""
         hashed = digest(text)
         owner = self._owner(hashed)
         if owner is None and token_kind(text) != "op":
             raise Unauthenticated
-        return owner or await self.known(hashed)
+        return owner or await self.known(hashed, before_look_up)
 
-    async def known(self, hashed: bytes) -> Caller:
-        """Whose token has this digest. Raises Unauthenticated when it is unknown, revoked or expired."""
+    async def known(self, hashed: bytes, before_look_up: BeforeLookUp = unlimited) -> Caller:
+        """The operator of the token with this digest. Raises Unauthenticated when it is unknown, revoked or expired."""
         owner = self._owner(hashed)
         if owner is not None:
             return owner
-        operator = await self._row(hashed)
+        operator = await self._row(hashed, before_look_up)
         if operator is None or not operator.alive(self._now()):
             raise Unauthenticated
         return Caller(operator.name, operator.role, operator.id)
@@ -88,7 +96,7 @@ class Operators:
             raise Conflict(f"the settings have an operator {name} already", f"گرداننده‌ای به نام {name} در تنظیمات هست")
         operator, text = self._new(name, role, expires_at, now)
         audit = self._audit(actor, "operator.add", operator, now, {"role": role.value, "expires_at": expires_at})
-        await self._store.add_operator(operator, audit, MAX_OPERATORS)
+        await self._operators.add_operator(operator, audit, MAX_OPERATORS)
         return operator, text
 
     async def rotate(
@@ -99,35 +107,35 @@ class Operators:
         Raises NotFound, InvalidInput, and Conflict for a token that is over.
         """
         now = self._now()
-        before = await self._store.operator(operator_id)
+        before = await self._operators.operator(operator_id)
         if not before.alive(now):
             raise Conflict("this token is over; add the operator anew", "این توکن پایان یافته است؛ دوباره بیفزایید")
         after, text = self._new(before.name, before.role, before.expires_at, now)
         ended = replace(before, revoked_at=_later(now, "overlap_seconds", overlap_seconds))
         data = {"replaces": operator_id, "overlap_seconds": overlap_seconds}
-        await self._store.replace_operator(ended, after, self._audit(actor, "operator.rotate", after, now, data))
+        await self._operators.replace_operator(ended, after, self._audit(actor, "operator.rotate", after, now, data))
         self.forget()
         return after, text
 
     async def revoke(self, operator_id: str, after_seconds: int = 0, *, actor: str) -> Operator:
-        """The operator, whose token is over after `after_seconds`. An earlier end stands. Raises NotFound."""
+        """The operator; the token ends after `after_seconds`. An earlier end stands. Raises NotFound."""
         now = self._now()
-        before = await self._store.operator(operator_id)
+        before = await self._operators.operator(operator_id)
         ended = replace(before, revoked_at=_later(now, "after_seconds", after_seconds))
         data = {"after_seconds": after_seconds}
-        await self._store.end_operator(ended, self._audit(actor, "operator.revoke", before, now, data))
+        await self._operators.end_operator(ended, self._audit(actor, "operator.revoke", before, now, data))
         self.forget()
-        return await self._store.operator(operator_id)
+        return await self._operators.operator(operator_id)
 
     def forget(self) -> None:
-        """Drops what is kept, after a change."""
+        """Drops the cached operators, after a change."""
         self._kept.clear()
 
     async def noted(self, actor: str, action: str, data: Mapping[str, object]) -> None:
         """An audit entry for an act that is on no merchant, and writes nothing else."""
         now = self._now()
         entry_id = self._ids.record(AUDIT, NO_MERCHANT, now)
-        await self._store.add_audit(AuditEntry(entry_id, INSTALLATION, now, actor, action, INSTALLATION, data))
+        await self._audit_log.add_audit(AuditEntry(entry_id, INSTALLATION, now, actor, action, INSTALLATION, data))
 
     def _owner(self, hashed: bytes) -> Caller | None:
         for owned, caller in self._owners:
@@ -135,16 +143,20 @@ class Operators:
                 return caller
         return None
 
-    async def _row(self, hashed: bytes) -> Operator | None:
+    async def _row(self, hashed: bytes, before_look_up: BeforeLookUp) -> Operator | None:
         kept = self._kept.get(hashed)
         if kept is not None and 0 <= self._now() - kept[0] < MAX_AGE_SECONDS * SECOND:
             return kept[1]
-        operator = await self._store.operator_by_digest(hashed)
+        if hashed not in self._right:
+            before_look_up()
+        operator = await self._operators.operator_by_digest(hashed)
+        self._right.discard(hashed)
         if operator is not None and operator.alive(self._now()):
+            self._right.add(hashed)
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
             self._kept[hashed] = (self._now(), operator)
-            self.on_use(operator)
+            self._on_use(operator)
         return operator
 
     def _new(self, name: str, role: Role, expires_at: int | None, now: int) -> tuple[Operator, str]:

@@ -1,12 +1,38 @@
-"""The people who run Dargah, as they are stored, and what each role may do."""
+"""Operators, the rights of each role, and the sessions of browsers, as they are stored."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 
+class SessionKind(StrEnum):
+    """A link to the portal is a session that nobody has opened yet."""
+
+    OPERATOR = "operator"
+    PORTAL = "portal"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser's session. `merchant_id` is the installation's for an operator.
+
+    `digest` is the SHA-256 of the browser's secret. `subject` is the credential that opened it, and ends it: an
+    operator's token by its digest in hex, or a merchant's API token by its id. `embed_origin` may frame its pages.
+    """
+
+    merchant_id: str
+    digest: bytes
+    kind: SessionKind
+    subject: str
+    embed_origin: str | None
+    created_at: int
+    seen_at: int
+    expires_at: int
+
+
 class Role(StrEnum):
-    """Each may do what the one before it may."""
+    """Each role has all rights of the one before it."""
 
     READ = "read"  # look at everything; no secret is among it
     OPERATE = "operate"  # the day's work: recover, resolve, check up, reseal, and end what leaked
@@ -39,7 +65,7 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class TokenUse:
     """A token that was used: the merchant it is of (or the installation), its id, and when."""
 
     merchant_id: str

@@ -1,15 +1,104 @@
-"""openapi.yaml as the reference shows it: operations by tag, with what they take, give and really answered."""
+"""openapi.yaml as the reference shows it: operations by tag, with their parameters, results and real examples."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import orjson
 
-from proxy.reference.fields import Field, fields_of, name_of
 from proxy.reference.samples import Sample, samples_of
+
+_NAMED: Final = "#/components/schemas/"
+_DEEPEST: Final = 4
+# The bounds that are worth telling, in words.
+_BOUNDS: Final = (
+    ("minimum", "at least {}"),
+    ("maximum", "at most {}"),
+    ("minLength", "{} characters or more"),
+    ("maxLength", "at most {} characters"),
+    ("minItems", "{} or more"),
+    ("maxItems", "at most {}"),
+    ("pattern", "as {}"),
+)
+Resolve = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldKind:
+    """A type in words; `link` is the named schema that it is of."""
+
+    text: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One member; one of a nested object is named with dots, in a list with []."""
+
+    name: str
+    required: bool
+    kinds: tuple[FieldKind, ...]
+    values: tuple[str, ...]
+    bounds: str
+    description: str
+    default: str | None
+
+    def saying(self, parameter: Mapping[str, Any]) -> "Field":
+        """The same with the parameter's own words."""
+        return replace(self, description=parameter.get("description", self.description))
+
+
+def name_of(schema: Mapping[str, Any]) -> str | None:
+    """The component that a schema refers to."""
+    ref = schema.get("$ref", "")
+    return ref.removeprefix(_NAMED) if ref.startswith(_NAMED) else None
+
+
+def fields_of(schema: Mapping[str, Any], resolve: Resolve, depth: int = 0, prefix: str = "") -> tuple[Field, ...]:
+    """The members of an object schema, those of unnamed objects in it behind them."""
+    rows: list[Field] = []
+    required = schema.get("required", ())
+    for part in schema.get("allOf", ()):
+        rows += fields_of(resolve(part), resolve, depth, prefix)
+    for name, member in schema.get("properties", {}).items():
+        rows.append(_field(prefix + name, member, required=name in required))
+        inner, mark = (member["items"], "[]") if "items" in member else (member, "")
+        if depth < _DEEPEST and name_of(inner) is None:
+            rows += fields_of(inner, resolve, depth + 1, f"{prefix}{name}{mark}.")
+    return tuple(rows)
+
+
+def kinds_of(schema: Mapping[str, Any]) -> tuple[FieldKind, ...]:
+    """The types of a value; several when it may have several."""
+    if (name := name_of(schema)) is not None:
+        return (FieldKind(name, name),)
+    for several in ("anyOf", "oneOf", "allOf"):
+        if several in schema:
+            return tuple(kind for each in schema[several] for kind in kinds_of(each))
+    types = schema.get("type", "enum" if "enum" in schema else "any")
+    named = types if isinstance(types, list) else [types]
+    if "items" in schema and "array" in named:
+        return tuple(replace(kind, text=f"list of {kind.text}") for kind in kinds_of(schema["items"]))
+    form = f" ({schema['format']})" if "format" in schema else ""
+    return tuple(FieldKind("text" + form if each == "string" else each) for each in named)
+
+
+def _field(name: str, schema: Mapping[str, Any], *, required: bool) -> Field:
+    bounds = [words.format(schema[bound]) for bound, words in _BOUNDS if bound in schema and schema[bound] != 1]
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    default = schema.get("default")
+    return Field(
+        name,
+        required,
+        kinds_of(schema),
+        tuple(map(str, values)),
+        ", ".join(bounds),
+        schema.get("description", ""),
+        None if default is None else str(default),
+    )
+
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 _CARRIED: Final = frozenset({"X-Request-Id", "traceparent"})  # of every operation, told once
@@ -25,7 +114,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`schema` is the name of what JSON it is."""
+    """`schema` is the name of the schema of its JSON."""
 
     status: str
     description: str
@@ -34,7 +123,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`example` is what was really asked and answered; `body` is the schema of its JSON, by name or as fields."""
+    """`example` is a real request with its answer; `body` is the schema of its JSON, by name or as fields."""
 
     id: str
     method: str
@@ -83,7 +172,7 @@ def groups() -> tuple[Group, ...]:
 
 
 def webhook() -> Operation:
-    """What Dargah sends."""
+    """The webhook that Dargah sends."""
     operation = document()["webhooks"]["paymentEvent"]["post"]
     return _operation("post", "your endpoint's URL", {}, operation, sent=True)
 

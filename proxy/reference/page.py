@@ -10,12 +10,13 @@ from typing import Any, Final
 from aiohttp import web
 from markupsafe import Markup, escape
 
-from proxy.web.assets import ICON_NAME
-from proxy.web.environments import environment
-from proxy.web.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
-from proxy.web.page_look import source
-from proxy.web.problems import RouteNotFound, problem_kinds
-from proxy.web.services import SERVICES
+from proxy.api.customer.page_assets import source
+from proxy.api.middleware import Routes
+from proxy.api.services import SERVICES
+from proxy.http.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
+from proxy.http.problems import RouteNotFound, problem_kinds
+from proxy.http.static_assets import ICON_NAME, environment
+from proxy.reference.document import document, groups, kinds_of, read_json, schemas, webhook
 
 PAGE: Final = "/docs"
 DOCUMENT: Final = "/docs/openapi.json"
@@ -49,6 +50,9 @@ async def get_document(request: web.Request) -> web.Response:
     return web.Response(body=_document(), headers=headers)
 
 
+ROUTES: Final[Routes] = (("GET", PAGE, get_reference), ("GET", DOCUMENT, get_document))
+
+
 def _check_shown(request: web.Request) -> None:
     if not request.app[SERVICES].api_docs:
         raise RouteNotFound
@@ -56,16 +60,11 @@ def _check_shown(request: web.Request) -> None:
 
 @cache
 def _document() -> bytes:
-    from proxy.reference.document import read_json  # noqa: PLC0415  read where somebody reads it
-
     return read_json("openapi.json")
 
 
 @cache
 def _page() -> bytes:
-    from proxy.reference.document import document, groups, schemas, webhook  # noqa: PLC0415  20 ms of each start
-    from proxy.reference.fields import kinds_of  # noqa: PLC0415
-
     pages = environment("proxy.reference")
     pages.filters.update(prose=_prose, pretty=_pretty, kinds=kinds_of)
     text = pages.get_template("reference.html").render(
@@ -81,7 +80,7 @@ def _page() -> bytes:
 
 
 def _prose(text: str) -> Markup:
-    """Paragraphs, with what stands in backticks as code."""
+    """Paragraphs, with text in backticks as code."""
     written = escape(text.strip())
     marked = _CODE.sub(r"<code>\1</code>", str(written))
     return Markup("").join(Markup("<p>{}</p>").format(Markup(part)) for part in marked.split("\n\n") if part)  # noqa: S704  escaped above

@@ -1,4 +1,4 @@
-"""One request in four languages, as one may paste it; what is secret stands in the environment."""
+"""One request in four languages, ready to paste; secrets come from the environment."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class _Call:
 
 
 def samples_of(request: Mapping[str, Any], scheme: str | None, *, admin: bool) -> tuple[Sample, ...]:
-    """The request of an example; `scheme` says whose token it needs."""
+    """The request of an example; `scheme` names the kind of token."""
     body = None
     if request["json"] is not None:
         body = json.dumps(request["json"], ensure_ascii=False)
@@ -76,19 +76,19 @@ def _python(call: _Call) -> str:
 
 
 def _php(call: _Call) -> str:
-    headers = [_quoted(f"{name}: {value}") for name, value in call.headers.items()]
+    headers = [_quote(f"{name}: {value}") for name, value in call.headers.items()]
     if call.variable is not None:
         headers.insert(0, f"'Authorization: Bearer ' . getenv('{call.variable}')")
-    lines = [f"$call = curl_init({_quoted(call.url)});", "curl_setopt_array($call, ["]
+    lines = [f"$call = curl_init({_quote(call.url)});", "curl_setopt_array($call, ["]
     lines.append(f"    CURLOPT_CUSTOMREQUEST => '{call.method}',")
     lines.append(f"    CURLOPT_HTTPHEADER => [{', '.join(headers)}],")
     if call.body is not None:
-        lines.append(f"    CURLOPT_POSTFIELDS => {_quoted(call.body)},")
+        lines.append(f"    CURLOPT_POSTFIELDS => {_quote(call.body)},")
     lines += ["    CURLOPT_RETURNTRANSFER => true,", "    CURLOPT_TIMEOUT => 30,", "]);", "echo curl_exec($call);"]
     return "\n".join(lines)
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -1,19 +1,21 @@
-"""The ledger's rules: what a request, a customer's act and a check do, and what is answered. No I/O."""
+"""The ledger's rules: the effect and the answer of a request, a customer's act and a check. No I/O."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
 
+from proxy.gateways.invoice_script.codes import Code
+from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, head_of, host_of, refusal, return_url_of
+from proxy.kernel.urls import ascii_host, origin_or_same
 from proxy.simulator.ledger import (
     MAX_AMOUNT_RIALS,
     MIN_AMOUNT_RIALS,
     Answer,
     Invoice,
+    SimulatedTerminal,
     State,
-    Terminal,
 )
-from proxy.wire import host_of, plain_url, refusal
 
 # The ledger is held in memory, at about 1 kB an invoice.
 MAX_INVOICES = 1_000_000
@@ -27,14 +29,14 @@ class AlreadyCapturedError(Exception):
     """The money was taken; the customer can no longer cancel or fail."""
 
 
-def _nothing(_: Terminal | Invoice) -> None:
+def _nothing(_: SimulatedTerminal | Invoice) -> None:
     return
 
 
 class Bank:
     """Terminals and invoices, and the only code that changes them.
 
-    `clock` gives milliseconds since the epoch. `on_change` is told each changed row, to store it.
+    `clock` gives milliseconds since the epoch. `on_change` is called with each changed row, to store it.
     """
 
     def __init__(
@@ -42,9 +44,9 @@ class Bank:
         *,
         clock: Callable[[], int],
         randomness: Random,
-        on_change: Callable[[Terminal | Invoice], None] = _nothing,
+        on_change: Callable[[SimulatedTerminal | Invoice], None] = _nothing,
     ) -> None:
-        self.terminals: dict[str, Terminal] = {}
+        self.terminals: dict[str, SimulatedTerminal] = {}
         self._invoices: dict[str, Invoice] = {}
         self._bank_codes: set[str] = set()
         self._due: dict[str, int] = {}
@@ -52,13 +54,13 @@ class Bank:
         self._random = randomness
         self._on_change = on_change
 
-    def restore(self, terminals: Iterable[Terminal], invoices: Iterable[Invoice]) -> None:
-        """Take over what an earlier run stored."""
+    def restore(self, terminals: Iterable[SimulatedTerminal], invoices: Iterable[Invoice]) -> None:
+        """Restores the state that an earlier run stored."""
         self.terminals.update((terminal.api_key, terminal) for terminal in terminals)
         for invoice in invoices:
             self._keep(invoice)
 
-    def put_terminal(self, terminal: Terminal) -> None:
+    def put_terminal(self, terminal: SimulatedTerminal) -> None:
         self.terminals[terminal.api_key] = terminal
         self._on_change(terminal)
 
@@ -79,19 +81,22 @@ class Bank:
         """`invoice/request`: an invoice_key, or the first refusal that applies."""
         terminal = self.terminals.get(str(fields.get("api_key", "")))
         amount_rials = parse_amount(fields.get("amount"))
-        return_url = _sendable(plain_url(fields.get("return_url")))
+        try:
+            return_url = _sendable(return_url_of(fields))
+        except ReturnUrlsDiffer:
+            return_url = None
         code = self._caller_refused(terminal, caller_ip)
         if code is None and amount_rials is None:
-            code = 102
+            code = Code.WRONG_AMOUNT
         if code is None and return_url is None:
-            code = 103
+            code = Code.NO_RETURN_URL
         if code is not None or terminal is None or amount_rials is None or return_url is None:
-            return refusal(code or 101)
+            return refusal(code or Code.WRONG_KEY)
         if not _of_domain(return_url, terminal.registered_domain):
-            return refusal(203)
+            return refusal(Code.WRONG_DOMAIN)
         if len(self._invoices) >= MAX_INVOICES:
-            return refusal(301)
-        invoice = Invoice(self._new_key(), terminal.api_key, amount_rials, return_url, self._clock())
+            return refusal(Code.BANK_UNREACHABLE)
+        invoice = Invoice(self._new_key(terminal.key_chars), terminal.api_key, amount_rials, return_url, self._clock())
         self._store(invoice)
         return {"status": 1, "invoice_key": invoice.invoice_key}
 
@@ -100,18 +105,24 @@ class Bank:
         terminal = self.terminals.get(str(fields.get("api_key", "")))
         code = self._caller_refused(terminal, caller_ip)
         if code is not None or terminal is None:
-            return refusal(code or 101)
+            return refusal(code or Code.WRONG_KEY)
         self._land_due()
         invoice = self._invoices.get(invoice_key)
         if invoice is None or invoice.api_key != terminal.api_key:
-            return refusal(200)
+            return refusal(Code.UNKNOWN_INVOICE)
         invoice = replace(invoice, checks=invoice.checks + 1)
         self._store(invoice)
         if not _of_domain(invoice.return_url, terminal.registered_domain):
-            return refusal(203)
+            return refusal(Code.WRONG_DOMAIN)
         if invoice.state is State.CAPTURED:
             return {"status": 1, "amount": invoice.amount_rials, "bank_code": invoice.bank_code or ""}
-        return refusal(201 if invoice.state is State.OPEN else 202)
+        return refusal(Code.NOT_PAID if invoice.state is State.OPEN else Code.CANCELED)
+
+    def lets_in(self, invoice: Invoice, referrer: str) -> bool:
+        """Whether a customer who comes from `referrer` may pay: any, unless the terminal insists on an origin."""
+        terminal = self.terminals.get(invoice.api_key)
+        origin = None if terminal is None else terminal.referrer_origin
+        return origin is None or origin_or_same(head_of(referrer)) == origin_or_same(origin)
 
     def pay(self, invoice_key: str, *, land_after_ms: int = 0) -> Invoice:
         """The customer pays, once: a second pay changes nothing. A canceled or failed invoice can still be paid."""
@@ -147,13 +158,13 @@ class Bank:
             pass
         return code
 
-    def _caller_refused(self, terminal: Terminal | None, caller_ip: str) -> int | None:
+    def _caller_refused(self, terminal: SimulatedTerminal | None, caller_ip: str) -> Code | None:
         if terminal is None:
-            return 101
+            return Code.WRONG_KEY
         if not terminal.enabled:
-            return 302
+            return Code.TERMINAL_DISABLED
         if terminal.registered_ip not in (None, caller_ip):
-            return 204
+            return Code.WRONG_IP
         return None
 
     def _give_up(self, invoice_key: str, state: State) -> Invoice:
@@ -194,8 +205,8 @@ class Bank:
         else:
             self._due[invoice.invoice_key] = invoice.capture_due_at
 
-    def _new_key(self) -> str:
-        while (key := f"{self._random.getrandbits(128):032x}") in self._invoices:
+    def _new_key(self, chars: int) -> str:
+        while (key := f"{self._random.getrandbits(4 * chars):0{chars}x}") in self._invoices:
             pass
         return key
 
@@ -210,12 +221,20 @@ def parse_amount(value: Any) -> int | None:
 
 
 def _sendable(url: str | None) -> str | None:
-    """The URL when it can stand in a Location header as it is."""
-    return url if url and url.isprintable() and " " not in url else None
+    """The URL if it can be sent in a Location header as it is."""
+    return url if url and " " not in url else None
 
 
 def _of_domain(url: str, domain: str | None) -> bool:
     if domain is None:
         return True
-    host = host_of(url)
-    return host == domain.lower() or host.endswith("." + domain.lower())
+    host, registered = _one_form(host_of(url)), _one_form(domain)
+    return host == registered or host.endswith(f".{registered}")
+
+
+def _one_form(host: str) -> str:
+    """The host in ASCII; in lower case where it has no such form."""
+    try:
+        return ascii_host(host)
+    except ValueError:
+        return host.lower()

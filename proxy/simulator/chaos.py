@@ -3,38 +3,48 @@
 from dataclasses import dataclass
 from random import Random
 
-from proxy.simulator.faults import Call, Fault, Kind, Operation, dice
+from proxy.gateways.invoice_script.codes import Code
+from proxy.simulator.faults import Fault, FaultKind, GatewayCall, GatewayOperation, dice
 
+_UNKNOWN = 999
+_COMMON = (
+    Code.WRONG_DOMAIN,
+    Code.WRONG_IP,
+    Code.BANK_UNREACHABLE,
+    Code.BANK_UNREACHABLE,
+    Code.TERMINAL_DISABLED,
+    _UNKNOWN,
+)
 _ERRORS = {
-    Operation.REQUEST: (101, 203, 204, 301, 301, 302, 999),
-    Operation.CHECK: (101, 200, 201, 202, 203, 204, 301, 301, 302, 999),
+    GatewayOperation.REQUEST: (Code.WRONG_KEY, *_COMMON),
+    GatewayOperation.CHECK: (Code.WRONG_KEY, Code.UNKNOWN_INVOICE, Code.NOT_PAID, Code.CANCELED, *_COMMON),
 }
 _ANSWERS = (
-    Kind.LOST,
-    Kind.LOST,
-    Kind.RESET,
-    Kind.DELAY,
-    Kind.HTTP_500,
-    Kind.HTTP_502,
-    Kind.HTML,
-    Kind.ERROR,
-    Kind.ERROR,
-    Kind.ERROR,
-    Kind.TRUNCATED,
-    Kind.WRONG_TYPE,
-    Kind.FOREIGN,
-    Kind.STRINGS,
-    Kind.HUGE,
-    Kind.DRIP,
+    FaultKind.LOST,
+    FaultKind.LOST,
+    FaultKind.RESET,
+    FaultKind.DELAY,
+    FaultKind.HTTP_500,
+    FaultKind.HTTP_502,
+    FaultKind.HTML,
+    FaultKind.ERROR,
+    FaultKind.ERROR,
+    FaultKind.ERROR,
+    FaultKind.TRUNCATED,
+    FaultKind.WRONG_TYPE,
+    FaultKind.FOREIGN,
+    FaultKind.STRINGS,
+    FaultKind.HUGE,
+    FaultKind.DRIP,
 )
 _MIX = {
-    Operation.REQUEST: _ANSWERS,
-    Operation.CHECK: _ANSWERS,
-    Operation.PAY: (Kind.LOST, Kind.RESET, Kind.LATE_CAPTURE, Kind.LATE_CAPTURE),
-    Operation.RETURN: (Kind.MISSING_RETURN, Kind.DUPLICATE_RETURN, Kind.FORGED_RETURN),
+    GatewayOperation.REQUEST: _ANSWERS,
+    GatewayOperation.CHECK: _ANSWERS,
+    GatewayOperation.PAY: (FaultKind.LOST, FaultKind.RESET, FaultKind.LATE_CAPTURE, FaultKind.LATE_CAPTURE),
+    GatewayOperation.RETURN: (FaultKind.MISSING_RETURN, FaultKind.DUPLICATE_RETURN, FaultKind.FORGED_RETURN),
 }
 # A wrong bank_code cannot be told from a right one, so an oracle could not either: only a script asks for it.
-_ODD_MONEY = (Kind.WRONG_AMOUNT, Kind.REUSED_BANK_CODE)
+_ODD_MONEY = (FaultKind.WRONG_AMOUNT, FaultKind.REUSED_BANK_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +61,26 @@ class Chaos:
     late_seconds: float = 60.0
     odd_money: bool = False
 
-    def fault(self, call: Call, nth: int) -> Fault | None:
+    def fault(self, call: GatewayCall, nth: int) -> Fault | None:
         """The fault of the nth such call, if it has one."""
         random = dice(self.seed, call, nth)
         if random.random() >= self.rate:
             return None
         kinds = _MIX[call.operation]
-        if self.odd_money and call.operation is Operation.CHECK:
+        if self.odd_money and call.operation is GatewayOperation.CHECK:
             kinds += _ODD_MONEY
         return self._fault(random.choice(kinds), call.operation, random)
 
-    def _fault(self, kind: Kind, operation: Operation, random: Random) -> Fault:
-        if kind is Kind.ERROR:
+    def _fault(self, kind: FaultKind, operation: GatewayOperation, random: Random) -> Fault:
+        if kind is FaultKind.ERROR:
             return Fault(kind, code=random.choice(_ERRORS[operation]))
-        if kind is Kind.DELAY:
+        if kind is FaultKind.DELAY:
             return Fault(kind, seconds=self.delay_seconds)
-        if kind is Kind.DRIP:
+        if kind is FaultKind.DRIP:
             return Fault(kind, seconds=1.0)
-        if kind is Kind.LATE_CAPTURE:
+        if kind is FaultKind.LATE_CAPTURE:
             return Fault(kind, seconds=random.uniform(0.0, self.late_seconds))
-        if kind in (Kind.HTTP_500, Kind.HTTP_502, Kind.HTML):
+        if kind in (FaultKind.HTTP_500, FaultKind.HTTP_502, FaultKind.HTML):
             # The script may have died before its work or after.
             return Fault(kind, processed=random.random() < 0.5)  # noqa: PLR2004  # either, as likely
         return Fault(kind)

@@ -8,18 +8,97 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from functools import wraps
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
-from pydantic import ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from proxy.gateways.invoice_script.codes import Code
+from proxy.gateways.invoice_script.wire import head_of
 from proxy.simulator.bank import AlreadyCapturedError, UnknownInvoiceError
-from proxy.simulator.gateway import Act, Gateway, Visit
-from proxy.simulator.journal import Journal
-from proxy.simulator.ledger import State, Terminal
-from proxy.simulator.orders import ChaosOrder, ListOrder, RuleOrder, TerminalOrder
-from proxy.simulator.statement import statement
+from proxy.simulator.chaos import Chaos
+from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
+from proxy.simulator.gateway import Act, ActResult, SimulatedGateway
+from proxy.simulator.ledger import (
+    KEY_CHARS,
+    HostReturnMethod,
+    Invoice,
+    Journal,
+    ReturnExtra,
+    SimulatedTerminal,
+    State,
+    statement,
+)
+
+MAX_PAGE = 10_000
+_Rate = Annotated[float, Field(ge=0, le=1)]
+_Seconds = Annotated[float, Field(ge=0, le=7 * 24 * 3600)]
+
+
+def _origin(text: str) -> str:
+    if not text or head_of(text) != text:
+        raise ValueError("must be an origin such as https://pay.example.ir, and nothing behind it")
+    return text.lower()
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TerminalOrder(_Order):
+    """Only the fields that are given change."""
+
+    api_key: Annotated[str, Field(min_length=1, max_length=200)]
+    enabled: bool = True
+    registered_domain: str | None = None
+    registered_ip: str | None = None
+    return_method: HostReturnMethod = HostReturnMethod.GET
+    return_extras: tuple[ReturnExtra, ...] = ()
+    referrer_origin: Annotated[str, AfterValidator(_origin)] | None = None
+    key_chars: Annotated[int, Field(ge=8, le=64)] = KEY_CHARS
+
+
+class ListOrder(_Order):
+    api_key: str | None = None
+    state: State | None = None
+    after: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 1000
+
+    def wants(self, invoice: Invoice) -> bool:
+        return self.api_key in (None, invoice.api_key) and self.state in (None, invoice.state)
+
+
+class RuleOrder(_Order):
+    operation: GatewayOperation
+    kind: FaultKind
+    invoice_key: str | None = None
+    api_key: str | None = None
+    times: Annotated[int, Field(ge=1)] | None = None
+    probability: _Rate = 1.0
+    seed: int = 0
+    seconds: _Seconds = 0.0
+    code: int = Code.BANK_UNREACHABLE
+    processed: bool | None = None
+    amount_rials: int | None = None
+    params: dict[str, str] = Field(default_factory=dict)
+
+    def rule(self) -> Rule:
+        """Raises ValueError when the kind does not happen on the operation."""
+        fault = Fault(self.kind, self.seconds, self.code, self.processed, self.amount_rials, self.params)
+        return Rule(self.operation, fault, self.invoice_key, self.api_key, self.times, self.probability, self.seed)
+
+
+class ChaosOrder(_Order):
+    seed: int
+    rate: _Rate = 0.2
+    delay_seconds: _Seconds = 15.0
+    late_seconds: _Seconds = 60.0
+    odd_money: bool = False
+
+    def chaos(self) -> Chaos:
+        return Chaos(self.seed, self.rate, self.delay_seconds, self.late_seconds, self.odd_money)
+
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -27,7 +106,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Control:
     """Reads and changes the gateway on behalf of a test or a person. Errors are `{"error": …}` with 400, 404 or 409."""
 
-    def __init__(self, gateway: Gateway, journal: Journal) -> None:
+    def __init__(self, gateway: SimulatedGateway, journal: Journal) -> None:
         self._gateway = gateway
         self._journal = journal
 
@@ -54,7 +133,7 @@ class Control:
     async def put_terminal(self, request: web.Request) -> web.Response:
         """Create the terminal, or change the fields that are given."""
         order = TerminalOrder.model_validate_json(await request.read())
-        terminal = self._gateway.bank.terminals.get(order.api_key) or Terminal(order.api_key)
+        terminal = self._gateway.bank.terminals.get(order.api_key) or SimulatedTerminal(order.api_key)
         terminal = replace(terminal, **order.model_dump(exclude_unset=True))
         self._gateway.bank.put_terminal(terminal)
         return await self._json(asdict(terminal))
@@ -72,7 +151,9 @@ class Control:
         return await self._json(asdict(self._gateway.bank.invoice(request.match_info["invoice_key"])))
 
     async def act(self, request: web.Request) -> web.Response:
-        """Pay, cancel, fail or go back as the customer would; faults on `pay` and `return` are told instead of felt."""
+        """Pay, cancel, fail or go back as the customer would; faults on `pay` and `return` are reported instead of
+        felt.
+        """
         act = Act(request.match_info["act"])
         return await self._json(_visit(self._gateway.act(request.match_info["invoice_key"], act)))
 
@@ -108,7 +189,7 @@ class Control:
         )
 
     async def statement(self, _: web.Request) -> web.Response:
-        """What was captured, as a bank's file, for reconciling."""
+        """The captured payments as a bank's file, for reconciling."""
         await self._journal.settled()
         return web.Response(text=statement(self._gateway.bank.invoices()), content_type="text/csv", charset="utf-8")
 
@@ -140,7 +221,7 @@ def _error(status: int, text: str) -> web.Response:
     return web.Response(body=orjson.dumps({"error": text}), status=status, content_type="application/json")
 
 
-def _visit(visit: Visit) -> dict[str, Any]:
+def _visit(visit: ActResult) -> dict[str, Any]:
     returns = [
         {
             "return_method": trip.method,

@@ -2,22 +2,27 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Protocol
 
+import orjson
+
+from proxy.gateways.invoice_script.codes import Code
+from proxy.simulator.ledger import Answer
+
 MAX_RULES = 1000
 
 
-class Operation(StrEnum):
+class GatewayOperation(StrEnum):
     REQUEST = "request"
     PAY = "pay"
     RETURN = "return"
     CHECK = "check"
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     LOST = "lost"
     """The work is done, then the connection is reset: the answer never arrives."""
     RESET = "reset"
@@ -53,27 +58,38 @@ class Kind(StrEnum):
     """`params` instead of the true ones; by default another invoice's key, status 0 and a made-up bank_code."""
 
 
-_WIRE = frozenset({Kind.LOST, Kind.RESET, Kind.DELAY, Kind.HTTP_500, Kind.HTTP_502})
+_WIRE = frozenset({FaultKind.LOST, FaultKind.RESET, FaultKind.DELAY, FaultKind.HTTP_500, FaultKind.HTTP_502})
 _BODY = frozenset(
-    {Kind.HTML, Kind.ERROR, Kind.TRUNCATED, Kind.WRONG_TYPE, Kind.FOREIGN, Kind.STRINGS, Kind.HUGE, Kind.DRIP}
+    {
+        FaultKind.HTML,
+        FaultKind.ERROR,
+        FaultKind.TRUNCATED,
+        FaultKind.WRONG_TYPE,
+        FaultKind.FOREIGN,
+        FaultKind.STRINGS,
+        FaultKind.HUGE,
+        FaultKind.DRIP,
+    }
 )
-_MONEY = frozenset({Kind.WRONG_AMOUNT, Kind.WRONG_BANK_CODE, Kind.REUSED_BANK_CODE})
-KINDS: Mapping[Operation, frozenset[Kind]] = {
-    Operation.REQUEST: _WIRE | _BODY,
-    Operation.CHECK: _WIRE | _BODY | _MONEY,
-    Operation.PAY: _WIRE | {Kind.LATE_CAPTURE},
-    Operation.RETURN: frozenset({Kind.MISSING_RETURN, Kind.DUPLICATE_RETURN, Kind.FORGED_RETURN, Kind.DELAY}),
+_MONEY = frozenset({FaultKind.WRONG_AMOUNT, FaultKind.WRONG_BANK_CODE, FaultKind.REUSED_BANK_CODE})
+KINDS: Mapping[GatewayOperation, frozenset[FaultKind]] = {
+    GatewayOperation.REQUEST: _WIRE | _BODY,
+    GatewayOperation.CHECK: _WIRE | _BODY | _MONEY,
+    GatewayOperation.PAY: _WIRE | {FaultKind.LATE_CAPTURE},
+    GatewayOperation.RETURN: frozenset(
+        {FaultKind.MISSING_RETURN, FaultKind.DUPLICATE_RETURN, FaultKind.FORGED_RETURN, FaultKind.DELAY}
+    ),
 }
-_WORK_SKIPPED = frozenset({Kind.RESET, Kind.HTTP_500, Kind.HTTP_502, Kind.HTML, Kind.ERROR})
+_WORK_SKIPPED = frozenset({FaultKind.RESET, FaultKind.HTTP_500, FaultKind.HTTP_502, FaultKind.HTML, FaultKind.ERROR})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that goes wrong. `processed` says whether the work is done all the same; None is the kind's habit."""
 
-    kind: Kind
+    kind: FaultKind
     seconds: float = 0.0
-    code: int = 301
+    code: int = Code.BANK_UNREACHABLE
     processed: bool | None = None
     amount_rials: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
@@ -84,10 +100,10 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call that a fault may strike. `subject` tells calls apart where no invoice exists yet."""
+class GatewayCall:
+    """One call that a fault may strike. `subject` distinguishes calls before an invoice exists."""
 
-    operation: Operation
+    operation: GatewayOperation
     subject: str
     api_key: str = ""
 
@@ -96,7 +112,7 @@ class Call:
 class Rule:
     """A scripted fault: on one operation, for one invoice or terminal or all, the next `times` or until deleted."""
 
-    operation: Operation
+    operation: GatewayOperation
     fault: Fault
     invoice_key: str | None = None
     api_key: str | None = None
@@ -108,7 +124,7 @@ class Rule:
         if self.fault.kind not in KINDS[self.operation]:
             raise ValueError(f"{self.fault.kind} does not happen on {self.operation}")
 
-    def matches(self, call: Call) -> bool:
+    def matches(self, call: GatewayCall) -> bool:
         return (
             self.operation is call.operation
             and self.invoice_key in (None, call.subject)
@@ -116,10 +132,10 @@ class Rule:
         )
 
 
-class Chance(Protocol):
+class FaultSource(Protocol):
     """Faults by seed."""
 
-    def fault(self, call: Call, nth: int) -> Fault | None:
+    def fault(self, call: GatewayCall, nth: int) -> Fault | None:
         """The fault of the nth such call; the same answer each time it is asked."""
         ...
 
@@ -127,12 +143,12 @@ class Chance(Protocol):
 class Faults:
     """The rules in force, and the chaos behind them. The first rule that matches strikes; one fault per call."""
 
-    def __init__(self, chaos: Chance | None = None) -> None:
+    def __init__(self, chaos: FaultSource | None = None) -> None:
         self.chaos = chaos
         self.struck: Counter[str] = Counter()
         self._rules: dict[int, Rule] = {}
         self._left: dict[int, int] = {}
-        self._calls: Counter[tuple[Operation, str]] = Counter()
+        self._calls: Counter[tuple[GatewayOperation, str]] = Counter()
         self._next_id = 1
 
     @property
@@ -156,7 +172,7 @@ class Faults:
         self._calls.clear()
         self.chaos = None
 
-    def decide(self, call: Call) -> Fault | None:
+    def decide(self, call: GatewayCall) -> Fault | None:
         """The fault that strikes this call, counted as having struck."""
         if not self._rules and self.chaos is None:
             return None
@@ -169,7 +185,7 @@ class Faults:
             self.struck[f"{call.operation}:{fault.kind}"] += 1
         return fault
 
-    def _scripted(self, call: Call, nth: int) -> Fault | None:
+    def _scripted(self, call: GatewayCall, nth: int) -> Fault | None:
         for rule_id, rule in self._rules.items():
             if rule.matches(call) and _falls(rule, call, nth):
                 self._count_down(rule_id)
@@ -183,10 +199,75 @@ class Faults:
                 del self._rules[rule_id], self._left[rule_id]
 
 
-def dice(seed: int, call: Call, nth: int) -> Random:
+def dice(seed: int, call: GatewayCall, nth: int) -> Random:
     """Randomness that depends on the seed, the call and its number alone, in any process."""
     return Random(f"{seed}|{call.operation}|{call.subject}|{nth}")  # noqa: S311  # replayed from a seed, no secret
 
 
-def _falls(rule: Rule, call: Call, nth: int) -> bool:
+def _falls(rule: Rule, call: GatewayCall, nth: int) -> bool:
     return rule.probability >= 1 or dice(rule.seed, call, nth).random() < rule.probability
+
+
+JSON = "application/json"
+HTML = "text/html"
+HUGE_BYTES = 10_000_000
+_ERROR_PAGE = "<!DOCTYPE html><html><head><title>خطا</title></head><body><h1>{title}</h1></body></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class WireReply:
+    """One answer on the wire.
+
+    `reset` closes the connection with no answer; `delay_seconds` passes before the first byte, `drip_seconds`
+    before each further one.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+    delay_seconds: float = 0.0
+    drip_seconds: float = 0.0
+    reset: bool = False
+
+
+def plain(answer: Answer) -> WireReply:
+    """The answer as the protocol says."""
+    return WireReply(orjson.dumps(answer))
+
+
+def spoiled(answer: Answer, fault: Fault) -> WireReply:
+    """The answer as the fault leaves it. Faults about money change the answer itself and are not known here."""
+    if fault.kind in _FIXED:
+        return _FIXED[fault.kind]
+    reply = plain(answer)
+    match fault.kind:
+        case FaultKind.DELAY:
+            return replace(reply, delay_seconds=fault.seconds)
+        case FaultKind.DRIP:
+            return replace(reply, drip_seconds=fault.seconds)
+        case FaultKind.WRONG_TYPE:
+            return replace(reply, content_type=HTML)
+        case FaultKind.STRINGS:
+            return plain({name: str(value) for name, value in answer.items()})
+        case _:
+            return replace(reply, body=_mangle(reply.body, fault.kind))
+
+
+def _mangle(body: bytes, kind: FaultKind) -> bytes:
+    if kind is FaultKind.TRUNCATED:
+        return body[: len(body) // 2]
+    return b" " * HUGE_BYTES + body if kind is FaultKind.HUGE else body
+
+
+def _page(title: str, status: int) -> WireReply:
+    return WireReply(_ERROR_PAGE.format(title=title).encode(), status, HTML)
+
+
+_FIXED = {
+    FaultKind.LOST: WireReply(reset=True),
+    FaultKind.RESET: WireReply(reset=True),
+    FaultKind.HTTP_500: _page("Internal Server Error", 500),
+    FaultKind.HTTP_502: _page("Bad Gateway", 502),
+    FaultKind.HTML: _page("در حال به‌روزرسانی هستیم", 200),
+    FaultKind.FOREIGN: WireReply(b'{"ok":true,"result":{"message":"pong"}}'),
+}

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from proxy.gateways.invoice_script.wire import refusal
+from proxy.kernel.urls import with_params
 from proxy.simulator.bank import Bank
-from proxy.simulator.faults import Call, Fault, Faults, Kind, Operation
-from proxy.simulator.ledger import Answer, Invoice, ReturnExtra, ReturnMethod, State, Terminal
-from proxy.simulator.reply import Reply, plain, spoiled
-from proxy.wire import refusal, with_params
+from proxy.simulator.faults import Fault, FaultKind, Faults, GatewayCall, GatewayOperation, WireReply, plain, spoiled
+from proxy.simulator.ledger import Answer, HostReturnMethod, Invoice, ReturnExtra, SimulatedTerminal, State
 
 TEST_CARD = "603799******1234"
 
 
 class Act(StrEnum):
-    """What the customer does at the bank."""
+    """The customer's acts at the bank."""
 
     PAY = "pay"
     CANCEL = "cancel"
@@ -29,23 +29,23 @@ class Act(StrEnum):
 class Return:
     """One trip back to the shop. For GET `url` already carries `params`; for POST they are the form."""
 
-    method: ReturnMethod
+    method: HostReturnMethod
     url: str
     params: Mapping[str, str]
     delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """What came of an act: the trips back (none when the return goes missing), or a broken answer instead."""
+class ActResult:
+    """The result of an act: the trips back (none when the return goes missing), or a broken answer instead."""
 
     invoice: Invoice
     returns: tuple[Return, ...] = ()
-    broken: Reply | None = None
-    faults: tuple[Kind, ...] = ()
+    broken: WireReply | None = None
+    faults: tuple[FaultKind, ...] = ()
 
 
-class Gateway:
+class SimulatedGateway:
     """The bank behind its faults. Answers are counted by operation and code."""
 
     def __init__(self, bank: Bank, faults: Faults) -> None:
@@ -53,38 +53,51 @@ class Gateway:
         self.faults = faults
         self.answered: Counter[str] = Counter()
 
-    def request(self, fields: Mapping[str, Any], caller_ip: str) -> Reply:
+    def request(self, fields: Mapping[str, Any], caller_ip: str) -> WireReply:
         """`POST invoice/request`."""
         api_key = str(fields.get("api_key", ""))
         # The invoice does not exist yet; the shop's return_url names the call, as it is one per payment.
-        call = Call(Operation.REQUEST, f"{api_key}|{fields.get('return_url')}", api_key)
+        call = GatewayCall(GatewayOperation.REQUEST, f"{api_key}|{fields.get('return_url')}", api_key)
         fault = self.faults.decide(call)
         answer = {} if fault and fault.skips_work else self.bank.request(fields, caller_ip)
         return self._reply(call, answer, fault)
 
-    def check(self, invoice_key: str, fields: Mapping[str, Any], caller_ip: str) -> Reply:
+    def check(self, invoice_key: str, fields: Mapping[str, Any], caller_ip: str) -> WireReply:
         """`POST invoice/check/{invoice_key}`."""
-        call = Call(Operation.CHECK, invoice_key, str(fields.get("api_key", "")))
+        call = GatewayCall(GatewayOperation.CHECK, invoice_key, str(fields.get("api_key", "")))
         fault = self.faults.decide(call)
         answer = {} if fault and fault.skips_work else self.bank.check(invoice_key, fields, caller_ip)
         if fault and answer.get("status") == 1:
             answer = self._odd_money(invoice_key, answer, fault)
         return self._reply(call, answer, fault)
 
-    def act(self, invoice_key: str, act: Act) -> Visit:
+    def lets_in(self, invoice: Invoice, referrer: str) -> bool:
+        """Whether the pay page opens for a customer who comes from `referrer`; a refusal is counted."""
+        let_in = self.bank.lets_in(invoice, referrer)
+        if not let_in:
+            self.answered["page:referrer"] += 1
+        return let_in
+
+    def act(self, invoice_key: str, act: Act) -> ActResult:
         """The customer's act at the bank. Raises UnknownInvoiceError and AlreadyCapturedError."""
         invoice = self.bank.invoice(invoice_key)
-        fault = self.faults.decide(Call(Operation.PAY, invoice_key, invoice.api_key)) if act is Act.PAY else None
+        fault = (
+            self.faults.decide(GatewayCall(GatewayOperation.PAY, invoice_key, invoice.api_key))
+            if act is Act.PAY
+            else None
+        )
         if fault is None or not fault.skips_work:
-            late_ms = int(fault.seconds * 1000) if fault and fault.kind is Kind.LATE_CAPTURE else 0
+            late_ms = int(fault.seconds * 1000) if fault and fault.kind is FaultKind.LATE_CAPTURE else 0
             invoice = self._done(invoice, act, late_ms)
-        if fault and fault.kind not in (Kind.DELAY, Kind.LATE_CAPTURE):
-            return Visit(invoice, broken=spoiled({}, fault), faults=(fault.kind,))
-        visit = self._way_back(invoice, delay_seconds=fault.seconds if fault and fault.kind is Kind.DELAY else 0.0)
+        if fault and fault.kind not in (FaultKind.DELAY, FaultKind.LATE_CAPTURE):
+            return ActResult(invoice, broken=spoiled({}, fault), faults=(fault.kind,))
+        visit = self._return_visit(
+            invoice, delay_seconds=fault.seconds if fault and fault.kind is FaultKind.DELAY else 0.0
+        )
         return replace(visit, faults=(fault.kind, *visit.faults)) if fault else visit
 
-    def _reply(self, call: Call, answer: Answer, fault: Fault | None) -> Reply:
-        if fault and fault.kind is Kind.ERROR:
+    def _reply(self, call: GatewayCall, answer: Answer, fault: Fault | None) -> WireReply:
+        if fault and fault.kind is FaultKind.ERROR:
             answer = refusal(fault.code)
         code = answer.get("errorCode", answer.get("status", "none"))
         self.answered[f"{call.operation}:{code}"] += 1
@@ -92,13 +105,13 @@ class Gateway:
 
     def _odd_money(self, invoice_key: str, answer: Answer, fault: Fault) -> Answer:
         match fault.kind:
-            case Kind.WRONG_AMOUNT:
+            case FaultKind.WRONG_AMOUNT:
                 # Rial and toman mixed up is the commonest error of the field.
                 amount_rials = fault.amount_rials
                 return answer | {"amount": int(answer["amount"]) // 10 if amount_rials is None else amount_rials}
-            case Kind.WRONG_BANK_CODE:
+            case FaultKind.WRONG_BANK_CODE:
                 return answer | {"bank_code": self.bank.made_up_bank_code()}
-            case Kind.REUSED_BANK_CODE:
+            case FaultKind.REUSED_BANK_CODE:
                 other = self.bank.other_invoice(invoice_key, captured=True)
                 return answer | ({"bank_code": other.bank_code} if other and other.bank_code else {})
             case _:
@@ -115,22 +128,22 @@ class Gateway:
             case Act.BACK:
                 return invoice
 
-    def _way_back(self, invoice: Invoice, delay_seconds: float) -> Visit:
-        terminal = self.bank.terminals.get(invoice.api_key) or Terminal(invoice.api_key)
-        fault = self.faults.decide(Call(Operation.RETURN, invoice.invoice_key, invoice.api_key))
+    def _return_visit(self, invoice: Invoice, delay_seconds: float) -> ActResult:
+        terminal = self.bank.terminals.get(invoice.api_key) or SimulatedTerminal(invoice.api_key)
+        fault = self.faults.decide(GatewayCall(GatewayOperation.RETURN, invoice.invoice_key, invoice.api_key))
         params = true_params(invoice, terminal)
-        if fault and fault.kind is Kind.FORGED_RETURN:
+        if fault and fault.kind is FaultKind.FORGED_RETURN:
             params = dict(fault.params) or self._forged_params(invoice)
         url = invoice.return_url
-        if terminal.return_method is ReturnMethod.GET:
+        if terminal.return_method is HostReturnMethod.GET:
             url = with_params(url, params)
-        if fault and fault.kind is Kind.DELAY:
+        if fault and fault.kind is FaultKind.DELAY:
             delay_seconds += fault.seconds
         trip = Return(terminal.return_method, url, params, delay_seconds)
         if fault is None:
-            return Visit(invoice, (trip,))
-        times = {Kind.MISSING_RETURN: 0, Kind.DUPLICATE_RETURN: 2}.get(fault.kind, 1)
-        return Visit(invoice, (trip,) * times, faults=(fault.kind,))
+            return ActResult(invoice, (trip,))
+        times = {FaultKind.MISSING_RETURN: 0, FaultKind.DUPLICATE_RETURN: 2}.get(fault.kind, 1)
+        return ActResult(invoice, (trip,) * times, faults=(fault.kind,))
 
     def _forged_params(self, invoice: Invoice) -> dict[str, str]:
         other = self.bank.other_invoice(invoice.invoice_key, captured=False)
@@ -138,8 +151,8 @@ class Gateway:
         return {"invoice_key": key, "status": "0", "bank_code": self.bank.made_up_bank_code()}
 
 
-def true_params(invoice: Invoice, terminal: Terminal) -> dict[str, str]:
-    """What the script adds to return_url: invoice_key, and the extras that this terminal's host sends."""
+def true_params(invoice: Invoice, terminal: SimulatedTerminal) -> dict[str, str]:
+    """The parameters that the script adds to return_url: invoice_key, and the extras of this terminal's host."""
     params = {"invoice_key": invoice.invoice_key}
     captured = invoice.state is State.CAPTURED
     if ReturnExtra.STATUS in terminal.return_extras:

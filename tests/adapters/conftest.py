@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from proxy.adapters.connector import tls_context
+from proxy.http.outbound.connector import tls_context
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ class RawServer:
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)  # a client closed its connection, or we did
     port: int = 0
 
     @property
@@ -111,6 +112,7 @@ class RawServer:
                     await self.scripts[min(len(self.requests), len(self.scripts)) - 1](writer)
         finally:
             writer.close()
+            self.left.set()
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:

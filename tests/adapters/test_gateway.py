@@ -10,14 +10,22 @@ import pytest
 
 from adapters.names import Names, SilentNames
 from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
-from proxy.adapters.connector import BoundedResolver
-from proxy.adapters.gateway import HttpGateway
-from proxy.facts import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
-from proxy.records import Account
-from proxy.simulator.app import GATEWAY, create_app
-from proxy.simulator.faults import KINDS, Fault, Kind, Operation, Rule
+from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.port import (
+    Account,
+    Canceled,
+    Captured,
+    CheckUnknown,
+    InvoiceIssued,
+    NotPaid,
+    RequestRefused,
+    RequestUnknown,
+)
+from proxy.http.outbound.connector import BoundedResolver, ClientOptions
+from proxy.simulator.command import GATEWAY, create_app
+from proxy.simulator.faults import KINDS, Fault, FaultKind, GatewayOperation, Rule
 from proxy.simulator.gateway import Act
-from proxy.simulator.ledger import Terminal
+from proxy.simulator.ledger import SimulatedTerminal
 
 RETURN_URL = "https://shop.example.ir/بازگشت?order=17&_token=a%20b+c"
 API_KEY = "key-that-nobody-may-see"
@@ -46,90 +54,92 @@ class Simulated:
         self.gateway = server.app[GATEWAY]
         self.account = Account("trm_1", f"{server.make_url('/pay/')}", API_KEY)
 
-    def fault(self, operation: Operation, fault: Fault) -> None:
+    def fault(self, operation: GatewayOperation, fault: Fault) -> None:
         self.gateway.faults.add(Rule(operation, fault))
 
 
 @pytest.fixture
 async def simulated(aiohttp_server: Any) -> Simulated:
-    return Simulated(await aiohttp_server(create_app(prefix="/pay", terminals=[Terminal(API_KEY)])))
+    return Simulated(await aiohttp_server(create_app(prefix="/pay", terminals=[SimulatedTerminal(API_KEY)])))
 
 
 async def issued(gateway: HttpGateway, account: Account) -> str:
     asked = await gateway.request(account, 150_000, RETURN_URL)
-    assert isinstance(asked.fact, InvoiceIssued)
-    return asked.fact.invoice_key
+    assert isinstance(asked.outcome, InvoiceIssued)
+    return asked.outcome.invoice_key
 
 
 async def test_a_payment_from_request_to_capture(gateway: HttpGateway, simulated: Simulated) -> None:
     key = await issued(gateway, simulated.account)
     assert simulated.gateway.bank.invoice(key).return_url == RETURN_URL
-    assert (await gateway.check(simulated.account, key)).fact == NotPaid(key)
+    assert (await gateway.check(simulated.account, key)).outcome == NotPaid(key)
     simulated.gateway.act(key, Act.PAY)
     bank_code = simulated.gateway.bank.invoice(key).bank_code
-    assert (await gateway.check(simulated.account, key)).fact == Captured(key, 150_000, bank_code)
+    assert (await gateway.check(simulated.account, key)).outcome == Captured(key, 150_000, bank_code)
 
 
 async def test_a_cancel_a_foreign_key_and_a_wrong_api_key(gateway: HttpGateway, simulated: Simulated) -> None:
     key = await issued(gateway, simulated.account)
     simulated.gateway.act(key, Act.CANCEL)
-    assert (await gateway.check(simulated.account, key)).fact == Canceled(key)
+    assert (await gateway.check(simulated.account, key)).outcome == Canceled(key)
     stranger = Account("trm_2", simulated.account.gateway_url, "another key")
-    assert (await gateway.request(stranger, 150_000, RETURN_URL)).fact == RequestRefused(101)
+    assert (await gateway.request(stranger, 150_000, RETURN_URL)).outcome == RequestRefused(101)
     unknown = await gateway.check(simulated.account, "no such/key?")
-    assert unknown.fact == CheckUnknown("no such/key?", "terminal", error_code=200, alert=True)
+    assert unknown.outcome == CheckUnknown("no such/key?", "terminal", error_code=200, alert=True)
 
 
 @pytest.mark.parametrize("code", [100, 101, 102, 103, 200, 201, 202, 203, 204, 301, 302, 777])
 async def test_every_code_over_the_wire(gateway: HttpGateway, simulated: Simulated, code: int) -> None:
     key = await issued(gateway, simulated.account)
-    for operation in (Operation.REQUEST, Operation.CHECK):
-        simulated.fault(operation, Fault(Kind.ERROR, code=code))
-    asked = (await gateway.request(simulated.account, 150_000, RETURN_URL)).fact
-    checked = (await gateway.check(simulated.account, key)).fact
+    for operation in (GatewayOperation.REQUEST, GatewayOperation.CHECK):
+        simulated.fault(operation, Fault(FaultKind.ERROR, code=code))
+    asked = (await gateway.request(simulated.account, 150_000, RETURN_URL)).outcome
+    checked = (await gateway.check(simulated.account, key)).outcome
     assert isinstance(asked, RequestRefused) == (code in {100, 101, 102, 103, 203, 204, 302})
     assert isinstance(checked, {201: NotPaid, 202: Canceled}.get(code, CheckUnknown))
 
 
+HTTP_STATUS = {FaultKind.HTTP_500: 500, FaultKind.HTTP_502: 502, "500": 500, "redirect": 302}
 BROKEN = {
-    Kind.LOST: "reset",
-    Kind.RESET: "reset",
-    Kind.DELAY: "timeout",
-    Kind.HTTP_500: "http_status",
-    Kind.HTTP_502: "http_status",
-    Kind.HTML: "not_json",
-    Kind.TRUNCATED: "not_json",
-    Kind.FOREIGN: "bad_answer",
-    Kind.HUGE: "too_large",
-    Kind.DRIP: "timeout",
+    FaultKind.LOST: "reset",
+    FaultKind.RESET: "reset",
+    FaultKind.DELAY: "timeout",
+    FaultKind.HTTP_500: "http_status",
+    FaultKind.HTTP_502: "http_status",
+    FaultKind.HTML: "not_json",
+    FaultKind.TRUNCATED: "not_json",
+    FaultKind.FOREIGN: "bad_answer",
+    FaultKind.HUGE: "too_large",
+    FaultKind.DRIP: "timeout",
 }
-LEGAL = {Kind.WRONG_TYPE, Kind.STRINGS}
+LEGAL = {FaultKind.WRONG_TYPE, FaultKind.STRINGS}
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
 async def test_every_fault_of_the_simulator_leaves_the_outcome_unknown(
-    gateway: HttpGateway, impatient: HttpGateway, simulated: Simulated, kind: Kind
+    gateway: HttpGateway, impatient: HttpGateway, simulated: Simulated, kind: FaultKind
 ) -> None:
     key = await issued(gateway, simulated.account)
     client = impatient if BROKEN[kind] == "timeout" else gateway
-    for operation in (Operation.REQUEST, Operation.CHECK):
+    for operation in (GatewayOperation.REQUEST, GatewayOperation.CHECK):
         simulated.fault(operation, Fault(kind, seconds=1))
     asked = await client.request(simulated.account, 150_000, RETURN_URL)
-    assert asked.fact == RequestUnknown(BROKEN[kind], timed_out=BROKEN[kind] == "timeout")
+    status = HTTP_STATUS.get(kind)
+    assert asked.outcome == RequestUnknown(BROKEN[kind], timed_out=BROKEN[kind] == "timeout", http_status=status)
     checked = await client.check(simulated.account, key)
-    assert checked.fact == CheckUnknown(key, BROKEN[kind])
+    assert checked.outcome == CheckUnknown(key, BROKEN[kind], http_status=status)
 
 
 @pytest.mark.parametrize("kind", sorted(LEGAL))
-async def test_loose_types_are_a_clear_answer(gateway: HttpGateway, simulated: Simulated, kind: Kind) -> None:
-    for operation in (Operation.REQUEST, Operation.CHECK):
+async def test_loose_types_are_a_clear_answer(gateway: HttpGateway, simulated: Simulated, kind: FaultKind) -> None:
+    for operation in (GatewayOperation.REQUEST, GatewayOperation.CHECK):
         simulated.fault(operation, Fault(kind))
     key = await issued(gateway, simulated.account)
-    assert (await gateway.check(simulated.account, key)).fact == NotPaid(key)
+    assert (await gateway.check(simulated.account, key)).outcome == NotPaid(key)
 
 
 def test_the_faults_of_the_simulator_are_all_looked_at() -> None:
-    assert KINDS[Operation.REQUEST] == set(BROKEN) | LEGAL | {Kind.ERROR}
+    assert KINDS[GatewayOperation.REQUEST] == set(BROKEN) | LEGAL | {FaultKind.ERROR}
 
 
 WRONG: dict[str, tuple[Script, str]] = {
@@ -151,7 +161,7 @@ WRONG: dict[str, tuple[Script, str]] = {
     "drip": (drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), "timeout"),
     "hang": (hang, "timeout"),
     "hang in the body": (then(answer(b"{", length=100), hang), "timeout"),
-    "endless 1xx": (drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, 0.001), "timeout"),
+    "endless 1xx": (drip(b"HTTP/1.1 103 Early ReplicaNotifications\r\n\r\n" * 1000, 0), "bad_answer"),
     "wrong types": (answer(b'{"status":[1],"invoice_key":{}}'), "bad_answer"),
 }
 
@@ -163,8 +173,9 @@ async def test_a_server_that_does_it_wrong(gateway: HttpGateway, impatient: Http
     async with RawServer((script,)) as server:
         account = Account("trm_1", server.url, API_KEY)
         asked = await client.request(account, 150_000, RETURN_URL)
-        assert asked.fact == RequestUnknown(reason, timed_out=reason == "timeout")
-        assert (await client.check(account, "inv_1")).fact == CheckUnknown("inv_1", reason)
+        status = HTTP_STATUS.get(case)
+        assert asked.outcome == RequestUnknown(reason, timed_out=reason == "timeout", http_status=status)
+        assert (await client.check(account, "inv_1")).outcome == CheckUnknown("inv_1", reason, http_status=status)
         assert len(server.requests) == 2  # neither went out on an idle connection
 
 
@@ -185,6 +196,12 @@ async def test_the_request_as_it_leaves(gateway: HttpGateway) -> None:
     assert unquote(path.rsplit("/", 1)[1]) == "inv 1/../x"
 
 
+async def test_the_registered_bytes_of_its_url_are_requested(gateway: HttpGateway) -> None:
+    async with RawServer((ISSUED,)) as server:
+        await gateway.request(Account("trm_1", server.url + "/a%2Fb/%2e%2e/%zz/", API_KEY), 150_000, RETURN_URL)
+    assert server.requests[0].startswith(b"POST /a%2Fb/%2e%2e/%zz/invoice/request HTTP/1.1\r\n")
+
+
 async def test_connections_are_used_again_and_cookies_are_not_kept(gateway: HttpGateway) -> None:
     cookie = answer(b'{"status":0,"errorCode":201}', headers="Set-Cookie: PHPSESSID=1; Path=/\r\n")
     async with RawServer((cookie,)) as server:
@@ -198,7 +215,7 @@ async def test_connections_are_used_again_and_cookies_are_not_kept(gateway: Http
 async def test_a_check_on_an_idle_connection_that_died_is_sent_once_more(gateway: HttpGateway, death: Script) -> None:
     async with RawServer((UNPAID, death, UNPAID)) as server:
         account = Account("trm_1", server.url, API_KEY)
-        facts = [(await gateway.check(account, "inv_1")).fact for _ in range(2)]
+        facts = [(await gateway.check(account, "inv_1")).outcome for _ in range(2)]
     assert facts == [NotPaid("inv_1")] * 2
     assert (len(server.requests), server.connections) == (3, 2)
 
@@ -207,7 +224,7 @@ async def test_a_check_on_an_idle_connection_that_died_is_sent_once_more(gateway
 async def test_a_request_is_never_sent_again(gateway: HttpGateway, death: Script) -> None:
     async with RawServer((ISSUED, death, ISSUED)) as server:
         account = Account("trm_1", server.url, API_KEY)
-        facts = [(await gateway.request(account, 150_000, RETURN_URL)).fact for _ in range(2)]
+        facts = [(await gateway.request(account, 150_000, RETURN_URL)).outcome for _ in range(2)]
     assert facts == [InvoiceIssued("inv_1"), RequestUnknown("reset")]
     assert len(server.requests) == 2
 
@@ -218,7 +235,7 @@ async def test_a_resent_check_has_no_more_time_than_another() -> None:
         account = Account("trm_1", server.url, API_KEY)
         await client.check(account, "inv_1")
         async with asyncio.timeout(1.9):
-            assert (await client.check(account, "inv_1")).fact == CheckUnknown("inv_1", "timeout")
+            assert (await client.check(account, "inv_1")).outcome == CheckUnknown("inv_1", "timeout")
         assert len(server.requests) == 3
     await client.close()
 
@@ -227,32 +244,32 @@ async def test_nobody_listens(gateway: HttpGateway) -> None:
     async with RawServer((UNPAID,)) as server:
         url = server.url
     account = Account("trm_1", url, API_KEY)
-    assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("refused_connection")
+    assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("refused_connection")
 
 
 @pytest.mark.parametrize(
-    ("resolver", "reason"), [(Names([]), "dns"), (BoundedResolver(0.05, inner=SilentNames()), "dns")]
+    ("resolver", "reason"), [(Names([]), "dns"), (BoundedResolver(0.05, SilentNames, SilentNames), "dns")]
 )
 async def test_names_that_are_not_answered(resolver: Any, reason: str) -> None:
-    client = HttpGateway(resolver=resolver)
+    client = HttpGateway(ClientOptions(resolver=resolver))
     account = Account("trm_1", "https://pay.example.ir/", API_KEY)
-    assert (await client.request(account, 150_000, RETURN_URL)).fact == RequestUnknown(reason)
+    assert (await client.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown(reason)
     await client.close()
 
 
 @pytest.mark.parametrize("url", ["", "pay.example.ir", "ftp://pay.example.ir/", "https://[::1/", "https://"])
 async def test_a_gateway_url_that_is_none(gateway: HttpGateway, url: str) -> None:
     account = Account("trm_1", url, API_KEY)
-    assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("bad_url")
+    assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("bad_url")
 
 
 async def test_a_certificate_that_nobody_vouches_for(gateway: HttpGateway, own_tls: Any) -> None:
     async with RawServer((ISSUED,), tls=own_tls.server) as server:
         account = Account("trm_1", server.url, API_KEY)
-        assert (await gateway.request(account, 150_000, RETURN_URL)).fact == RequestUnknown("tls")
+        assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("tls_unknown_authority")
         assert server.requests == []
-        trusting = HttpGateway(tls=own_tls.client)
-        assert (await trusting.request(account, 150_000, RETURN_URL)).fact == InvoiceIssued("inv_1")
+        trusting = HttpGateway(ClientOptions(tls=own_tls.client))
+        assert (await trusting.request(account, 150_000, RETURN_URL)).outcome == InvoiceIssued("inv_1")
         await trusting.close()
 
 
@@ -264,12 +281,12 @@ async def test_a_cancelled_call_ends_and_leaves_the_client_usable(gateway: HttpG
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await gateway.check(account, "inv_1")).fact == NotPaid("inv_1")
+        assert (await gateway.check(account, "inv_1")).outcome == NotPaid("inv_1")
 
 
 async def test_durations_are_by_the_injected_clock() -> None:
     ticks = iter([10.0, 10.25])
-    client = HttpGateway(tick=lambda: next(ticks))
+    client = HttpGateway(ClientOptions(tick=lambda: next(ticks)))
     async with RawServer((UNPAID,)) as server:
         assert (await client.check(Account("trm_1", server.url, API_KEY), "inv_1")).duration_ms == 250
     await client.close()

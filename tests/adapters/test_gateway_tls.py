@@ -1,23 +1,28 @@
-"""TLS to gateways, with real servers: always verified, 1.2 or newer, by a gateway's own authority where it is named."""
+"""TLS to gateways, with real servers: always verified, 1.2 or newer, and each failure is told apart."""
 
 import datetime as dt
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from support.dargah import settings
 
-from adapters.certificates import DAY, HERE, Authority
-from adapters.raw_server import RawServer, answer
-from proxy.adapters.connector import tls_context
-from proxy.adapters.gateway import HttpGateway
+from adapters.certificates import DAY, HERE, Authority, cutting, refusing, wanting_ours
+from adapters.raw_server import RawServer, Script, answer
 from proxy.app import running
-from proxy.config.settings import Settings, SettingsError
-from proxy.config.wire import OwnAuthority, parse_authorities
-from proxy.facts import CheckUnknown, InvoiceIssued, RequestUnknown
-from proxy.records import Account
+from proxy.config.outbound import HostFile, parse_host_files
+from proxy.config.settings import SettingsError
+from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued, RequestUnknown
+from proxy.http.outbound.connector import ClientOptions, tls_context
+from proxy.http.outbound.ssrf_guard import Guard
+from proxy.operations.doctor.prober import Prober
+from proxy.webhooks.port import WebhookRequest
+from proxy.webhooks.sender import HttpSender
 
 ISSUED = answer(b'{"status":1,"invoice_key":"inv_1"}')
 RETURN_URL = "https://pay.example.ir/return/x"
@@ -34,8 +39,8 @@ def theirs(tmp_path: Path) -> Authority:
 
 
 @asynccontextmanager
-async def client(own_tls: Mapping[str, ssl.SSLContext] | None = None) -> AsyncIterator[HttpGateway]:
-    made = HttpGateway(own_tls=own_tls)
+async def client(own_tls: Mapping[str, ssl.SSLContext] = MappingProxyType({})) -> AsyncIterator[HttpGateway]:
+    made = HttpGateway(ClientOptions(own_tls=own_tls))
     try:
         yield made
     finally:
@@ -48,17 +53,17 @@ def account(server: RawServer) -> Account:
 
 async def assert_gets_through(server: RawServer, gateway: HttpGateway) -> None:
     asked = await gateway.request(account(server), 150_000, RETURN_URL)
-    assert asked.fact == InvoiceIssued("inv_1")
+    assert asked.outcome == InvoiceIssued("inv_1")
 
 
-async def assert_is_refused(server: RawServer, gateway: HttpGateway, reasons: Container[str] = ("tls",)) -> None:
+async def assert_is_refused(server: RawServer, gateway: HttpGateway, *reasons: str) -> None:
     """Neither operation sends a byte of the request."""
     asked = await gateway.request(account(server), 150_000, RETURN_URL)
-    assert isinstance(asked.fact, RequestUnknown)
-    assert asked.fact.reason in reasons
+    assert isinstance(asked.outcome, RequestUnknown)
+    assert asked.outcome.reason in reasons
     checked = await gateway.check(account(server), "inv_1")
-    assert isinstance(checked.fact, CheckUnknown)
-    assert checked.fact.reason in reasons
+    assert isinstance(checked.outcome, CheckUnknown)
+    assert checked.outcome.reason in reasons
     assert server.requests == []
 
 
@@ -76,32 +81,37 @@ async def test_it_vouches_for_no_other_gateway(ours: Authority) -> None:
     async with RawServer((ISSUED,), tls=ours.server()) as server:
         for host in ("other.example", f"{HERE}:{server.port + 1}"):
             async with client({host: tls_context(ours.file)}) as gateway:
-                await assert_is_refused(server, gateway)
+                await assert_is_refused(server, gateway, "tls_unknown_authority")
 
 
 async def test_only_its_own_authority_counts_for_it(ours: Authority, theirs: Authority) -> None:
     context = tls_context(ours.file)
     assert [each["subject"] for each in context.get_ca_certs()] == [((("commonName", "ours"),),)]
     async with RawServer((ISSUED,), tls=theirs.server()) as server, client({HERE: context}) as gateway:
-        await assert_is_refused(server, gateway)
+        await assert_is_refused(server, gateway, "tls_unknown_authority")
 
 
 async def test_an_authority_that_nobody_named_is_not_enough(ours: Authority) -> None:
     async with RawServer((ISSUED,), tls=ours.server()) as server, client() as gateway:
-        await assert_is_refused(server, gateway)
+        await assert_is_refused(server, gateway, "tls_unknown_authority")
 
 
 @pytest.mark.parametrize(
-    ("host", "begins", "lasts"),
-    [(HERE, -3 * DAY, 2 * DAY), (HERE, DAY, DAY), ("other.example", -DAY, 2 * DAY), ("127.0.0.2", -DAY, 2 * DAY)],
+    ("host", "begins", "lasts", "reason"),
+    [
+        (HERE, -3 * DAY, 2 * DAY, "tls_expired"),
+        (HERE, DAY, DAY, "tls_expired"),
+        ("other.example", -DAY, 2 * DAY, "tls_wrong_host"),
+        ("127.0.0.2", -DAY, 2 * DAY, "tls_wrong_host"),
+    ],
     ids=["expired", "not yet valid", "another name", "another address as a name"],
 )
 async def test_what_it_issued_must_still_hold(
-    ours: Authority, host: str, begins: dt.timedelta, lasts: dt.timedelta
+    ours: Authority, host: str, begins: dt.timedelta, lasts: dt.timedelta, reason: str
 ) -> None:
     tls = ours.server(host, begins=begins, lasts=lasts)
     async with RawServer((ISSUED,), tls=tls) as server, client({HERE: tls_context(ours.file)}) as gateway:
-        await assert_is_refused(server, gateway)
+        await assert_is_refused(server, gateway, reason)
 
 
 def spoken(authority: Authority, version: ssl.TLSVersion) -> ssl.SSLContext:
@@ -127,7 +137,7 @@ async def test_nothing_older_is(ours: Authority, version: ssl.TLSVersion) -> Non
     old = spoken(ours, version)
     async with RawServer((ISSUED,), tls=old) as server, client({HERE: tls_context(ours.file)}) as gateway:
         # Such a server may hang up instead of saying why.
-        await assert_is_refused(server, gateway, {"tls", "refused_connection"})
+        await assert_is_refused(server, gateway, "tls", "tls_cut_off")
 
 
 async def test_that_server_would_have_answered_a_client_of_its_age(ours: Authority) -> None:
@@ -143,16 +153,16 @@ async def test_that_server_would_have_answered_a_client_of_its_age(ours: Authori
 
 
 def test_the_setting_names_hosts_and_files() -> None:
-    assert parse_authorities("Gateway.example.ir=/etc/a.pem, other.example:8443 = /etc/b.pem") == (
-        OwnAuthority("gateway.example.ir", Path("/etc/a.pem")),
-        OwnAuthority("other.example:8443", Path("/etc/b.pem")),
+    assert parse_host_files("Gateway.example.ir=/etc/a.pem, other.example:8443 = /etc/b.pem") == (
+        HostFile("gateway.example.ir", Path("/etc/a.pem")),
+        HostFile("other.example:8443", Path("/etc/b.pem")),
     )
-    assert parse_authorities("") == ()
+    assert parse_host_files("") == ()
     for wrong in ("/etc/a.pem", "gateway=", "=/etc/a.pem", "https://gateway=/etc/a.pem"):
         with pytest.raises(ValueError, match="write host=file"):
-            parse_authorities(wrong)
+            parse_host_files(wrong)
     with pytest.raises(ValueError, match="stands twice"):
-        parse_authorities("a=1,A=2")
+        parse_host_files("a=1,A=2")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
@@ -160,15 +170,56 @@ async def test_a_file_that_is_no_authority_keeps_dargah_from_starting(tmp_path: 
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_bytes(content)
-    settings = Settings(
-        environment="development",
-        database=tmp_path / "dargah.db",
-        listen="127.0.0.1:0",
-        admin_listen="127.0.0.1:0",
-        admin_token="operator-token-of-the-tests",
-        keys="k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        gateway_ca_files=f"gateway.example.ir={file}",
-    )
     with pytest.raises(SettingsError, match=r"DARGAH_GATEWAY_CA_FILES: gateway\.example\.ir="):
-        async with running(settings):
+        async with running(settings(tmp_path, gateway_ca_files=f"gateway.example.ir={file}")):
             pass
+
+
+OK = answer(b"ok")
+
+
+async def errors(url: str, trusted: Authority) -> list[str | None]:
+    """What a webhook, a gateway's call and doctor's look say."""
+    tls = tls_context(trusted.file)
+    sender, gateway = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(tls=tls)), HttpGateway(ClientOptions(tls=tls))
+    said = [(await sender.send(WebhookRequest(url, {"webhook-id": "evt_1"}, b"{}"))).error]
+    fact = (await gateway.check(Account("trm_1", url, "key"), "inv_1")).outcome
+    assert isinstance(fact, CheckUnknown)
+    said += [fact.reason, (await Prober(tls=tls).look(url, "look")).error]
+    await sender.close()
+    await gateway.close()
+    return said
+
+
+async def test_an_expired_certificate_or_one_of_tomorrow(ours: Authority) -> None:
+    for begins in (-3 * DAY, DAY):
+        async with RawServer((OK,), tls=ours.server(begins=begins)) as server:
+            assert await errors(server.url, ours) == ["tls_expired"] * 3
+
+
+async def test_a_certificate_of_another_host(ours: Authority) -> None:
+    async with RawServer((OK,), tls=ours.server("shop.example.ir")) as server:
+        assert await errors(server.url, ours) == ["tls_wrong_host"] * 3
+
+
+async def test_an_authority_that_nobody_named(ours: Authority, tmp_path: Path) -> None:
+    async with RawServer((OK,), tls=Authority(tmp_path, "theirs").server()) as server:
+        assert await errors(server.url, ours) == ["tls_unknown_authority"] * 3
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_wants_a_certificate_of_ours(ours: Authority, newest: ssl.TLSVersion) -> None:
+    async with refusing(wanting_ours(ours, newest)) as url:
+        assert await errors(url, ours) == ["tls_client_certificate"] * 3
+
+
+@pytest.mark.parametrize("ending", ["closed", "reset"])
+async def test_a_handshake_that_is_cut_off(ours: Authority, ending: str) -> None:
+    async with cutting(ending) as url:
+        assert await errors(url, ours) == ["tls_cut_off"] * 3
+
+
+async def test_a_server_that_speaks_no_tls(ours: Authority) -> None:
+    script: Script = answer(b"")
+    async with RawServer((script,), greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
+        assert await errors(server.url.replace("http:", "https:"), ours) == ["tls"] * 3

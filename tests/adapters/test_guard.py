@@ -9,10 +9,10 @@ import pytest
 
 from adapters.names import Names
 from adapters.raw_server import RawServer, answer
-from proxy.adapters.connector import _socket_factory
-from proxy.adapters.guard import BlockedAddress, Guard, verdict
-from proxy.adapters.sender import HttpSender
-from proxy.records import Answer, Outgoing
+from proxy.http.outbound.connector import ClientOptions, _check_address
+from proxy.http.outbound.ssrf_guard import BlockedAddress, Guard, verdict
+from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.sender import HttpSender
 
 
 def words(text: str) -> list[str]:
@@ -105,10 +105,10 @@ async def server() -> AsyncIterator[RawServer]:
         yield running
 
 
-async def send(url: str, guard: Guard, *answers: list[str], tls: ssl.SSLContext | None = None) -> Answer:
-    sender = HttpSender(guard, resolver=Names(*answers), tls=tls)
+async def send(url: str, guard: Guard, *answers: list[str], tls: ssl.SSLContext | None = None) -> WebhookResult:
+    sender = HttpSender(guard, ClientOptions(resolver=Names(*answers), tls=tls))
     try:
-        return await sender.send(Outgoing(url, {"webhook-id": "msg_1"}, b"{}"))
+        return await sender.send(WebhookRequest(url, {"webhook-id": "msg_1"}, b"{}"))
     finally:
         await sender.close()
 
@@ -134,7 +134,7 @@ def test_what_is_no_address_is_not_dialled_either(text: str) -> None:
 def test_the_socket_itself_is_refused(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with pytest.raises(BlockedAddress):
-        _socket_factory(Guard())((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 443)))
+        _check_address(Guard(), (family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 443)))
 
 
 @pytest.mark.parametrize("url", BLOCKED_URLS)
@@ -187,11 +187,11 @@ async def test_of_several_addresses_only_the_allowed_one_is_dialled(server: RawS
 async def test_a_name_that_answers_otherwise_the_second_time_is_blocked_then(server: RawServer) -> None:
     guard = WatchedGuard((f"127.0.0.1:{server.port}",))
     guard._development = True
-    sender = HttpSender(guard, resolver=Names(["127.0.0.1"], ["127.0.0.2"]))
-    outgoing = Outgoing(f"http://shop.example:{server.port}/", {}, b"{}")
-    first = await sender.send(outgoing)
+    sender = HttpSender(guard, ClientOptions(resolver=Names(["127.0.0.1"], ["127.0.0.2"])))
+    request = WebhookRequest(f"http://shop.example:{server.port}/", {}, b"{}")
+    first = await sender.send(request)
     sender._outbound.session.connector.clear_dns_cache()  # type: ignore[union-attr]  # what its 10 seconds do
-    second = await sender.send(outgoing)
+    second = await sender.send(request)
     await sender.close()
     assert (first.status, second.error) == (200, "blocked_address")
     assert guard.dialled == [("127.0.0.1", server.port)]
@@ -230,9 +230,9 @@ async def test_a_name_in_the_allow_list_may_be_an_inner_one(server: RawServer) -
 
 async def test_trust_in_one_call_is_no_trust_in_another_at_the_same_time(server: RawServer) -> None:
     guard = Guard([f"shop.internal:{server.port}"])
-    sender = HttpSender(guard, resolver=Names(["127.0.0.1"]))
+    sender = HttpSender(guard, ClientOptions(resolver=Names(["127.0.0.1"])))
     urls = [f"http://shop.internal:{server.port}/", f"https://other.internal:{server.port}/"] * 5
-    results = await asyncio.gather(*(sender.send(Outgoing(url, {}, b"{}")) for url in urls))
+    results = await asyncio.gather(*(sender.send(WebhookRequest(url, {}, b"{}")) for url in urls))
     await sender.close()
     assert {(result.status, result.error) for result in results} == {(200, None), (None, "blocked_address")}
     assert server.connections == 5

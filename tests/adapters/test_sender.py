@@ -11,10 +11,10 @@ import pytest
 
 from adapters.names import Names, SilentNames
 from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
-from proxy.adapters.connector import BoundedResolver, system_tls, tls_context
-from proxy.adapters.guard import Guard
-from proxy.adapters.sender import EXCERPT_BYTES, MAX_BODY_BYTES, HttpSender
-from proxy.records import Answer, Outgoing
+from proxy.http.outbound.connector import BoundedResolver, ClientOptions, tls_context
+from proxy.http.outbound.ssrf_guard import Guard
+from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.sender import EXCERPT_BYTES, MAX_BODY_BYTES, HttpSender
 
 NOW = 1_800_000_000_000  # Fri, 15 Jan 2027 08:00:00 GMT
 BODY = '{"type":"payment.paid","data":{"order_id":"سفارش"}}'.encode()
@@ -29,7 +29,7 @@ OK = answer(b"ok")
 
 @pytest.fixture
 async def sender() -> AsyncIterator[HttpSender]:
-    client = HttpSender(Guard(["127.0.0.0/8"]), total_seconds=10, body_seconds=5, now=lambda: NOW)
+    client = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(now=lambda: NOW), total_seconds=10, body_seconds=5)
     yield client
     await client.close()
 
@@ -41,8 +41,8 @@ async def impatient() -> AsyncIterator[HttpSender]:
     await client.close()
 
 
-async def post(sender: HttpSender, server: RawServer) -> Answer:
-    return await sender.send(Outgoing(f"{server.url}/hook?shop=1", HEADERS, BODY))
+async def post(sender: HttpSender, server: RawServer) -> WebhookResult:
+    return await sender.send(WebhookRequest(f"{server.url}/hook?shop=1", HEADERS, BODY))
 
 
 async def test_the_exact_bytes_and_headers_leave(sender: HttpSender) -> None:
@@ -57,6 +57,27 @@ async def test_the_exact_bytes_and_headers_leave(sender: HttpSender) -> None:
     assert lines.items() >= HEADERS.items()
     assert lines["accept-encoding"] == "identity"
     assert all(name in "".join(rest) for name in ("webhook-id", "webhook-timestamp", "webhook-signature"))
+
+
+AS_REGISTERED = {
+    path: path
+    for path in (
+        "/a%2Fb?to=x%40y%2fz",
+        "/a/%2e%2e/b/../c/./d",
+        "/%zz%",
+        "/%41%7e~?a=1&&b=+%20&c",
+        "//double//slash/",
+        "/a;b=c,d:e@f!$'()*[]|^`{}",
+        "/?",
+    )
+} | {"": "/", "?shop=1": "/?shop=1", "/سلام?q=é#part": "/%D8%B3%D9%84%D8%A7%D9%85?q=%C3%A9", "/a?b#c?d": "/a?b"}
+
+
+@pytest.mark.parametrize("path", sorted(AS_REGISTERED))
+async def test_the_registered_bytes_are_requested(sender: HttpSender, path: str) -> None:
+    async with RawServer((OK,)) as server:
+        assert (await sender.send(WebhookRequest(server.url + path, HEADERS, BODY))).delivered
+    assert server.requests[0].split(b"\r\n")[0].decode() == f"POST {AS_REGISTERED[path]} HTTP/1.1"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -120,7 +141,7 @@ NO_ANSWER: dict[str, tuple[Script, str]] = {
     "hang up": (hang_up, "reset"),
     "hang": (hang, "timeout"),
     "drip": (drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000), "timeout"),
-    "endless 1xx": (drip(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, 0.001), "timeout"),
+    "endless 1xx": (drip(b"HTTP/1.1 103 Early ReplicaNotifications\r\n\r\n" * 1000, 0), "bad_response"),
     "half a head": (raw(b"HTTP/1.1 200 OK\r\nContent-"), "reset"),
     "not HTTP": (raw(b"220 smtp.example ESMTP\r\n\r\n"), "bad_response"),
     "endless head": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000), "bad_response"),
@@ -177,18 +198,18 @@ async def test_nobody_listens(sender: HttpSender) -> None:
     assert (await post(sender, server)).error == "refused"
 
 
-@pytest.mark.parametrize("resolver", [Names([]), BoundedResolver(0.05, inner=SilentNames())])
+@pytest.mark.parametrize("resolver", [Names([]), BoundedResolver(0.05, SilentNames, SilentNames)])
 async def test_a_name_that_is_not_answered_is_a_dns_error_in_time(resolver: Any) -> None:
-    client = HttpSender(Guard(), resolver=resolver)
-    assert (await client.send(Outgoing("https://shop.example/", HEADERS, BODY))).error == "dns"
+    client = HttpSender(Guard(), ClientOptions(resolver=resolver))
+    assert (await client.send(WebhookRequest("https://shop.example/", HEADERS, BODY))).error == "dns"
     await client.close()
 
 
 async def test_a_host_that_never_finishes_the_handshake_is_a_connect_timeout() -> None:
-    client = HttpSender(Guard(["127.0.0.0/8"]), connect_seconds=0.1)
+    client = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(connect_seconds=0.1))
     async with RawServer((OK,)) as server:
         # It waits for a request, and what comes is the start of a handshake.
-        result = await client.send(Outgoing(f"https://127.0.0.1:{server.port}/", HEADERS, BODY))
+        result = await client.send(WebhookRequest(f"https://127.0.0.1:{server.port}/", HEADERS, BODY))
     await client.close()
     assert result.error == "connect_timeout"
 
@@ -196,12 +217,15 @@ async def test_a_host_that_never_finishes_the_handshake_is_a_connect_timeout() -
 async def test_certificates_are_verified(own_tls: Any) -> None:
     guard = Guard(["127.0.0.0/8", "::1/128"])
     async with RawServer((OK,), tls=own_tls.server) as server:
-        strict, trusting = HttpSender(guard), HttpSender(guard, tls=own_tls.client, resolver=Names(["127.0.0.1"]))
-        assert (await post(strict, server)).error == "tls"
+        strict, trusting = (
+            HttpSender(guard),
+            HttpSender(guard, ClientOptions(tls=own_tls.client, resolver=Names(["127.0.0.1"]))),
+        )
+        assert (await post(strict, server)).error == "tls_unknown_authority"
         assert (await post(trusting, server)).status == 200
         # The certificate is good, but not for this name.
-        other_name = await trusting.send(Outgoing(f"https://shop.example:{server.port}/", HEADERS, BODY))
-        assert other_name.error == "tls"
+        other_name = await trusting.send(WebhookRequest(f"https://shop.example:{server.port}/", HEADERS, BODY))
+        assert other_name.error == "tls_wrong_host"
         await strict.close()
         await trusting.close()
     assert len(server.requests) == 1
@@ -209,7 +233,7 @@ async def test_certificates_are_verified(own_tls: Any) -> None:
 
 async def test_a_host_that_does_not_speak_tls(sender: HttpSender) -> None:
     async with RawServer((OK,), greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
-        result = await sender.send(Outgoing(f"https://127.0.0.1:{server.port}/", HEADERS, BODY))
+        result = await sender.send(WebhookRequest(f"https://127.0.0.1:{server.port}/", HEADERS, BODY))
     assert result.error == "tls"
 
 
@@ -261,7 +285,7 @@ async def test_a_proxy_of_the_environment_is_not_used(sender: HttpSender, monkey
 
 
 async def test_tls_is_1_2_or_newer_and_idle_connections_live_4_seconds(sender: HttpSender) -> None:
-    for context in (tls_context(), system_tls()):
+    for context in (tls_context(), aiohttp.connector._SSL_CONTEXT_VERIFIED):
         assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     connector = sender._outbound.session.connector
@@ -274,7 +298,7 @@ async def test_clients_without_a_context_of_their_own_read_the_systems_authoriti
     own, others = sender._outbound.session.connector, other._outbound.session.connector
     assert isinstance(own, aiohttp.TCPConnector)
     assert isinstance(others, aiohttp.TCPConnector)
-    assert own._ssl is others._ssl is system_tls() is not tls_context()
+    assert own._ssl is others._ssl is True  # aiohttp's one context, which it makes when it is imported
     await other.close()
 
 
@@ -293,7 +317,7 @@ async def test_more_than_a_hundred_at_once_do_not_wait_for_each_other() -> None:
 
 async def test_durations_are_by_the_injected_clock() -> None:
     ticks = iter([1.0, 1.5])
-    client = HttpSender(Guard(["127.0.0.0/8"]), tick=lambda: next(ticks))
+    client = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(tick=lambda: next(ticks)))
     async with RawServer((OK,)) as server:
         assert (await post(client, server)).duration_ms == 500
     await client.close()

@@ -6,25 +6,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-from web.lab import eventually
+from support.dargah import OPERATOR_TOKEN
+from support.eventually import eventually
+from support.receiver import Receiver, receiver
 
 from browser.chromium import Reader
 from browser.pictures import logo
-from browser.stage import OPERATOR_TOKEN, Stage
-from proxy.clock import MINUTE
-from proxy.webhook import DeliveryStatus
+from browser.stage import Stage
+from proxy.kernel.clock import MINUTE
+from proxy.webhooks.delivery import DeliveryStatus
 
 WIDE = {"width": 1280, "height": 900}
+
+FATAL = b"Fatal error: Allowed memory size of 134217728 bytes exhausted"
 
 
 @dataclass
 class Office:
-    """A shop's morning: payments in every state, a webhook that fails, and a review. `answers` is the shop's status."""
+    """A shop's morning: payments in every state, a webhook that fails, and a review."""
 
     stage: Stage
-    answers: dict[str, int]
+    shop: Receiver
     complaint: dict[str, Any]
     delivery_id: str
     endpoint_id: str
@@ -51,34 +53,24 @@ class ConsolePage:
 
 @asynccontextmanager
 async def office(stage: Stage) -> AsyncIterator[Office]:
-    """The stage after its morning, with the shop's receiver answering as `answers` says."""
-    answers = {"status": 204}
-    async with TestServer(_receiver(answers)) as shop:
-        url = str(shop.make_url("/webhooks"))
-        endpoint, _ = await stage.services.setup.add_endpoint(stage.lab.merchant_id, url, actor="sara")
+    """The stage after its morning, with the shop's receiver running."""
+    async with receiver() as shop:
+        endpoint, _ = await stage.services.endpoints.add_endpoint(
+            stage.lab.merchant_id, shop.url, storefront="main", actor="sara"
+        )
         for number in range(9):
             stage.lab.clock.forward(11 * MINUTE)
             await _settled(stage, "cancel" if number == 4 else "pay", f"A-{10470 + number}", 185_000 + 67_000 * number)
         await _told(stage, 9)
-        answers["status"] = 500
+        shop.status, shop.body = 500, FATAL
         complaint = await _settled(stage, "pay", "A-10482", 1_250_000)
         delivery_id = await _failed(stage, complaint["id"])
-        answers["status"] = 204
+        shop.status, shop.body = 204, b""
         await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
         review = await _settled(stage, "pay", "A-10483", 240_000)
         await _staffed(stage)
         pending = await stage.lab.created(amount=95_000, order_id="A-10484")
-        yield Office(stage, answers, complaint, delivery_id, endpoint.id, review, pending)
-
-
-def _receiver(answers: dict[str, int]) -> web.Application:
-    async def handle(_request: web.Request) -> web.Response:
-        body = "Fatal error: Allowed memory size of 134217728 bytes exhausted" if answers["status"] == 500 else "ok"
-        return web.Response(status=answers["status"], text=body if answers["status"] != 204 else None)
-
-    app = web.Application()
-    app.router.add_post("/webhooks", handle)
-    return app
+        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, pending)
 
 
 async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
@@ -103,7 +95,7 @@ async def _staffed(stage: Stage) -> None:
 
 async def _told(stage: Stage, count: int) -> None:
     async def look() -> bool | None:
-        due = await stage.services.store.due_figures()
+        due = await stage.services.store.statistics.due_statistics()
         return due.deliveries == 0 or None
 
     await asyncio.sleep(0)
@@ -115,7 +107,7 @@ async def _failed(stage: Stage, payment_id: str) -> str:
 
     async def look() -> str | None:
         events = (await stage.lab.call("GET", f"/v1/events?payment_id={payment_id}")).json["data"]
-        for delivery in await stage.services.store.list_deliveries(stage.lab.merchant_id, events[0]["id"]):
+        for delivery in await stage.services.store.webhooks.list_deliveries(stage.lab.merchant_id, events[0]["id"]):
             if delivery.attempts and delivery.status is DeliveryStatus.PENDING:
                 found: str = delivery.id
                 return found

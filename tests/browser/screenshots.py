@@ -1,4 +1,7 @@
-"""`make screenshots`: every page in Persian and English, light and dark, as docs/images/*.png."""
+"""`make screenshots`: every page in Persian and English, light and dark, as docs/images/*.png.
+
+`make preview`, which is `--preview`: what messengers show beside a pay link, from preview.svg.
+"""
 
 import asyncio
 import shutil
@@ -15,10 +18,13 @@ from playwright.async_api import Browser, FloatRect, Page
 
 from browser.chromium import PHONE, Reader, chromium, path, reading
 from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, ConsolePage, Office, enter_portal, log_in, office
-from browser.stage import Stage, staged
-from browser.states import STATES, State
+from browser.stage import STATES, Stage, State, staged
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+REPOSITORY = Path(__file__).parents[2]
+IMAGES = REPOSITORY / "docs" / "images"
+STATIC = REPOSITORY / "proxy" / "http" / "static"
+# What messengers ask for: at least 300 wide to be shown at all, and 1.91 to 1 to be shown whole.
+PREVIEW_SIZE = {"width": 1200, "height": 630}
 LANGUAGES = {"fa": "fa-IR", "en": "en-US"}
 SCHEMES = ("light", "dark")
 MAX_HEIGHT = 1000
@@ -128,6 +134,15 @@ async def _take(page: Page, picture: Path) -> None:
     await page.screenshot(path=picture, full_page=whole, clip=clip if whole else None, animations="disabled")
 
 
+async def preview() -> None:
+    """Messengers read no SVG, so the drawing becomes a PNG once, here."""
+    async with chromium() as browser:
+        page = await browser.new_page(viewport=PREVIEW_SIZE)  # type: ignore[arg-type]  # playwright's TypedDict is private
+        await page.goto((STATIC / "preview.svg").as_uri())
+        await page.screenshot(path=STATIC / "preview.png")
+    shrink([STATIC / "preview.png"])
+
+
 def shrink(pictures: list[Path]) -> None:
     """256 colours are enough for pages, and half the bytes."""
     tool = shutil.which("pngquant")
@@ -141,4 +156,4 @@ def shrink(pictures: list[Path]) -> None:
 if __name__ == "__main__":
     if path() is None:
         sys.exit("Chromium is not installed: apt-get install chromium")
-    asyncio.run(main(sys.argv[1:]))
+    asyncio.run(preview() if sys.argv[1:] == ["--preview"] else main(sys.argv[1:]))

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
 from playwright.async_api import Browser
+from support.dargah import server
 from web.lab import TEST_API_KEY
 
 from browser.chromium import ONE_LOOP, PATIENCE_MILLISECONDS, PHONE, Reader, reading
-from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, Office, enter_portal, log_in, office
+from browser.console_pages import FATAL, PAGES, PORTAL_PAGES, WIDE, Office, enter_portal, log_in, office
 from browser.pictures import logo
 from browser.stage import Stage
-from proxy.clock import DAY
+from proxy.kernel.clock import DAY
 
 pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
 # Words change with the language and colours with the light, and neither with the other.
@@ -64,7 +64,7 @@ async def test_every_page_of_the_portal_is_without_flaws_and_fits_a_phone(
 
 
 @pytest.mark.parametrize(("locale", "scheme"), LOOKS)
-async def test_what_forms_end_in_is_without_flaws_and_fits_a_phone(
+async def test_every_result_of_a_form_is_without_flaws_and_fits_a_phone(
     stage: Stage, browser: Browser, locale: str, scheme: str
 ) -> None:
     async with office(stage) as made, reading(browser, locale=locale, color_scheme=scheme) as reader:
@@ -126,7 +126,7 @@ async def test_an_owner_adds_a_colleague_who_logs_in_and_gives_a_merchant_its_lo
         assert "merchant.update" in said
 
 
-async def test_every_page_fits_a_phone(stage: Stage, browser: Browser) -> None:
+async def test_every_page_of_the_console_fits_a_phone(stage: Stage, browser: Browser) -> None:
     async with office(stage) as made, reading(browser, color_scheme="dark") as reader:
         await log_in(reader, made)
         for page in PAGES:
@@ -141,7 +141,7 @@ async def test_yesterdays_complaint_is_found_by_its_bank_code_in_three_clicks_an
     stage: Stage, browser: Browser
 ) -> None:
     async with office(stage) as made, reading(browser, viewport=WIDE, java_script_enabled=False) as reader:
-        made.answers["status"] = 500
+        made.shop.status, made.shop.body = 500, FATAL
         stage.lab.clock.forward(DAY)
         await log_in(reader, made)
         page = reader.page
@@ -152,7 +152,7 @@ async def test_yesterdays_complaint_is_found_by_its_bank_code_in_three_clicks_an
         assert "A-10482" in said
         assert "پاسخ HTTP 500" in said
 
-        made.answers["status"] = 200
+        made.shop.status, made.shop.body = 200, b"ok"
         await page.click("text=دوباره بفرست")  # the second
         await page.wait_for_selector(".note.ok", timeout=PATIENCE_MILLISECONDS)
         said = await page.inner_text("main")
@@ -237,7 +237,7 @@ async def test_a_review_is_resolved_with_the_keyboard_alone(stage: Stage, browse
 
 
 async def test_the_portal_opens_in_the_shops_own_page_and_in_no_other(stage: Stage, browser: Browser) -> None:
-    async with office(stage) as made, _framing() as shop, _framing() as stranger:
+    async with office(stage) as made, server(_framing()) as shop, server(_framing()) as stranger:
         origin = _as_another_site(shop)
         setup = stage.services.setup
         await setup.change_merchant(stage.lab.merchant_id, actor="test", return_origins=[stage.shop_url, origin])
@@ -259,8 +259,25 @@ async def test_the_portal_opens_in_the_shops_own_page_and_in_no_other(stage: Sta
             assert await reader.page.frame_locator("iframe").locator("text=A-10482").count() == 0
 
 
+async def test_a_shop_of_a_unicode_host_frames_the_portal_and_nobody_else_does(stage: Stage, browser: Browser) -> None:
+    async with office(stage), server(_framing()) as shop, server(_framing()) as stranger:
+        origin = _as_another_site(shop).replace("localhost", "faß.localhost")
+        setup = stage.services.setup
+        await setup.change_merchant(stage.lab.merchant_id, actor="test", return_origins=[stage.shop_url, origin])
+        for place, shown in ((origin, 1), (_as_another_site(stranger).replace("localhost", "fass.localhost"), 0)):
+            answer = await stage.lab.call("POST", "/v1/portal-links", json={"embed_origin": origin})
+            async with reading(browser, viewport=WIDE) as reader:
+                await reader.page.goto(f"{place}/?link={answer.json['url']}", wait_until="networkidle")
+                found = reader.page.frame_locator("iframe").locator("text=A-10482")
+                if shown:
+                    await found.first.wait_for(timeout=PATIENCE_MILLISECONDS)
+                else:
+                    assert await found.count() == 0
+                assert any("frame-ancestors" in said for said in reader.complaints) == (not shown)
+
+
 async def test_the_portal_is_opened_by_a_link_in_another_sites_page(stage: Stage, browser: Browser) -> None:
-    async with office(stage), _framing() as shop, reading(browser, viewport=WIDE) as reader:
+    async with office(stage), server(_framing()) as shop, reading(browser, viewport=WIDE) as reader:
         link = (await stage.lab.call("POST", "/v1/portal-links", json={})).json["url"]
         await reader.open(f"{_as_another_site(shop)}/?go={link}")
         await reader.page.click("a")
@@ -269,7 +286,7 @@ async def test_the_portal_is_opened_by_a_link_in_another_sites_page(stage: Stage
         assert "تنظیمات" not in await reader.page.inner_text("nav")
 
 
-def _framing() -> TestServer:
+def _framing() -> web.Application:
     """A shop's panel with the portal in a frame, or a link to it."""
 
     async def panel(request: web.Request) -> web.Response:
@@ -283,9 +300,29 @@ def _framing() -> TestServer:
     app = web.Application()
     app.router.add_get("/", panel)
     app.router.add_get("/favicon.ico", nothing)
-    return TestServer(app)
+    return app
 
 
-def _as_another_site(server: BaseTestServer) -> str:
+def _as_another_site(url: str) -> str:
     """The name is another site than the address, at which Dargah listens."""
-    return str(server.make_url("")).rstrip("/").replace("127.0.0.1", "localhost")
+    return url.replace("127.0.0.1", "localhost")
+
+
+async def test_a_pasted_bank_statement_shows_what_differs(stage: Stage, browser: Browser) -> None:
+    async with office(stage) as made, reading(browser) as reader:
+        async with stage.lab.session.get(f"{stage.lab.gateway_url}/control/statement.csv") as answer:
+            statement = (await answer.read()).decode()
+        stage.lab.clock.forward(1000)  # the period does not reach into the future
+        await log_in(reader, made)
+        page = reader.page
+        await page.goto(f"{made.console}/merchants/{stage.lab.merchant_id}")
+        await page.click("text=مقایسه با بانک")
+        await page.fill("#rows", statement.replace(str(made.complaint["bank_code"]), "140509031234"))
+        await page.click("main form button")
+        await page.wait_for_selector(".note[role=status]")
+        said = await page.inner_text("main")
+        assert "این‌جا نیست" in said
+        assert "A-10482" in said
+        assert await reader.flaws() == []
+        assert await reader.violations() == []
+        assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

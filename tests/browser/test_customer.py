@@ -1,15 +1,23 @@
-"""A customer on a phone: pays, cancels, comes back twice, loses the connection, with and without scripts."""
+"""A customer on a phone: pays, cancels, comes back twice, loses the connection, with and without scripts.
 
+What the gateway sees of where they come from is our origin, whichever way they come, and nothing else.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 from playwright.async_api import Browser
+from support.dargah import server
 from web.drop_in import drop_in
+from web.lab import API_KEY
 
 from browser.chromium import ONE_LOOP, PHONE, Reader, reading
-from browser.stage import Stage
-from browser.states import link, ordered
-from proxy.merchant import ReturnMethod
+from browser.stage import MESSENGER, Stage, link, ordered
+from proxy.kernel.errors import Overloaded
+from proxy.merchants.merchant import ReturnMethod
 
 pytestmark = ONE_LOOP
 SCRIPTS = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
@@ -63,7 +71,7 @@ async def test_a_customer_who_comes_back_twice_sees_the_same(stage: Stage, brows
 
 
 @SCRIPTS
-async def test_who_waits_sees_the_outcome_come(stage: Stage, browser: Browser, script: bool) -> None:
+async def test_a_customer_who_waits_sees_the_outcome_come(stage: Stage, browser: Browser, script: bool) -> None:
     payment = await ordered(stage, return_url=None)
     await stage.lab.fault("check", "http_500")
     async with reading(browser, java_script_enabled=script) as reader:
@@ -78,7 +86,9 @@ async def test_who_waits_sees_the_outcome_come(stage: Stage, browser: Browser, s
 
 
 @SCRIPTS
-async def test_who_waits_is_taken_home_once_it_is_known(stage: Stage, browser: Browser, script: bool) -> None:
+async def test_a_customer_who_waits_is_taken_home_once_the_outcome_is_known(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
     payment = await ordered(stage)
     await stage.lab.fault("check", "http_500")
     async with reading(browser, java_script_enabled=script) as reader:
@@ -122,7 +132,7 @@ async def test_a_connection_lost_while_waiting_keeps_the_page_and_goes_on(stage:
 
 
 @SCRIPTS
-async def test_while_the_gateway_is_down_the_customer_may_wait_or_go(
+async def test_a_customer_may_wait_or_go_while_the_gateway_is_down(
     stage: Stage, browser: Browser, script: bool
 ) -> None:
     payment = await ordered(stage)
@@ -181,8 +191,11 @@ async def test_the_bank_code_is_copied_by_a_press_and_selected_whole_by_a_click(
 
 
 @SCRIPTS
-async def test_a_drop_in_shop_gets_its_post(stage: Stage, browser: Browser, script: bool) -> None:
-    shop = await drop_in(stage.lab, method=ReturnMethod.POST)
+@pytest.mark.parametrize("method", [ReturnMethod.POST, ReturnMethod.BOTH])
+async def test_a_drop_in_shop_that_wants_a_post_gets_one(
+    stage: Stage, browser: Browser, script: bool, method: ReturnMethod
+) -> None:
+    shop = await drop_in(stage.lab, method=method)
     key = await shop.invoice(return_url=stage.return_url)
     async with reading(browser, java_script_enabled=script) as reader:
         await reader.open(f"{stage.lab.dargah.url}/invoice/pay/{key}")
@@ -191,13 +204,18 @@ async def test_a_drop_in_shop_gets_its_post(stage: Stage, browser: Browser, scri
             await reader.becomes("homeward")
             await reader.page.click("form .button")
         await reader.becomes("shop")
-        assert stage.visits == [{"invoice_key": key}]
+        payment = await shop.payment(key)
+        assert stage.visits == [{"invoice_key": key, "bank_code": payment.bank_code}]
+        # `null` is what shops' frameworks take for forged.
+        assert stage.origins == [stage.lab.dargah.url]
         assert_fine(reader)
 
 
 @SCRIPTS
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_is_wider_than_the_phone(stage: Stage, browser: Browser, script: bool, scheme: Any) -> None:
+async def test_no_customer_page_is_wider_than_the_phone(
+    stage: Stage, browser: Browser, script: bool, scheme: Any
+) -> None:
     await stage.services.setup.change_merchant(stage.lab.merchant_id, actor="test", name_fa="فروشگاه" * 14)
     payment = await ordered(stage, order_id="x" * 64, amount=900_719_925_474_099, return_url=None)
     await stage.lab.act(payment, "pay")
@@ -216,3 +234,170 @@ async def settle(stage: Stage, payment: dict[str, Any]) -> None:
     """The gateway answers again, and somebody asks it."""
     await stage.lab.control("DELETE", "faults")
     await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")
+
+
+AT_THE_BANK = 'button[value="pay"]'
+
+
+async def insist(stage: Stage) -> None:
+    """The gateway lets in who comes from a page of Dargah's, and nobody else."""
+    await stage.lab.control("POST", "terminals", {"api_key": API_KEY, "referrer_origin": stage.lab.dargah.url})
+
+
+@asynccontextmanager
+async def shop_with(url: str, policy: str = "origin") -> AsyncIterator[str]:
+    """A page of a shop's, on another host, that leads to `url` by a link, a redirect of its own and a form."""
+
+    async def checkout(_request: web.Request) -> web.Response:
+        text = (
+            f'<!DOCTYPE html><meta name="referrer" content="{policy}"><a id="link" href="{url}">pay</a> '
+            f'<a id="redirect" href="/go">pay</a> '
+            f'<form method="post" action="{url}"><button id="form">pay</button></form>'
+        )
+        return web.Response(text=text, content_type="text/html")
+
+    async def go(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": url})
+
+    async def nothing(_request: web.Request) -> web.Response:
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_get("/", checkout)
+    app.router.add_get("/go", go)
+    app.router.add_get("/favicon.ico", nothing)
+    async with server(app) as at:
+        yield f"{at}/".replace("127.0.0.1", "localhost")
+
+
+async def assert_let_in(reader: Reader, stage: Stage) -> None:
+    await reader.page.wait_for_selector(AT_THE_BANK)
+    assert "page:referrer" not in (await stage.lab.control("GET", "stats"))["answered"]
+    reader.expect("favicon")
+    assert reader.complaints == []
+
+
+@SCRIPTS
+@pytest.mark.parametrize(
+    ("way", "policy"),
+    [
+        ("link", "origin"),
+        ("link", "no-referrer"),
+        ("link", "unsafe-url"),
+        ("redirect", "origin"),
+        ("form", "unsafe-url"),
+    ],
+)
+async def test_a_customer_from_a_shops_page_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool, way: str, policy: str
+) -> None:
+    await insist(stage)
+    payment = await ordered(stage)
+    async with (
+        shop_with(payment["pay_url"], policy) as url,
+        reading(browser, java_script_enabled=script) as reader,
+    ):
+        await reader.open(url)
+        await reader.page.click(f"#{way}")
+        await assert_let_in(reader, stage)
+
+
+@SCRIPTS
+async def test_a_customer_from_a_drop_in_shops_redirect_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
+    await insist(stage)
+    shop = await drop_in(stage.lab)
+    key = await shop.invoice(return_url=stage.return_url)
+    async with (
+        shop_with(f"{stage.lab.dargah.url}/invoice/pay/{key}") as url,
+        reading(browser, java_script_enabled=script) as reader,
+    ):
+        await reader.open(url)
+        await reader.page.click("#redirect")
+        await assert_let_in(reader, stage)
+
+
+@SCRIPTS
+@pytest.mark.parametrize("tail", ["", "/", "%E2%80%8F."])
+async def test_a_customer_from_a_message_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool, tail: str
+) -> None:
+    await insist(stage)
+    payment = await ordered(stage)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.page.goto(payment["pay_url"] + tail, wait_until="commit")
+        await assert_let_in(reader, stage)
+
+
+@SCRIPTS
+async def test_a_customer_who_presses_the_previews_button_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
+    await insist(stage)
+    payment = await ordered(stage)
+    async with reading(browser, java_script_enabled=script, user_agent=MESSENGER) as reader:
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == "invitation"
+        await reader.page.click("a.button")
+        await assert_let_in(reader, stage)
+
+
+@SCRIPTS
+async def test_a_customer_who_presses_the_waiting_pages_button_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
+    await insist(stage)
+    payment = await ordered(stage)
+    await stage.lab.fault("check", "http_500")
+    for _ in range(5):
+        await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == "gateway_down"
+        await reader.page.click("a.button:not(.quiet)")
+        await assert_let_in(reader, stage)
+
+
+@SCRIPTS
+async def test_a_customer_whose_page_waited_and_went_on_by_itself_is_let_in_by_the_gateway(
+    stage: Stage, browser: Browser, script: bool
+) -> None:
+    await insist(stage)
+    payment = await ordered(stage)
+    checkout: Any = stage.services.checkout
+    opened, checkout.opened = checkout.opened, None
+
+    async with reading(browser, java_script_enabled=script) as reader:
+        checkout.opened = _busy
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == "busy"
+        checkout.opened = opened
+        reader.expect("503")
+        await assert_let_in(reader, stage)
+
+
+async def _busy(*_link: str) -> Any:
+    raise Overloaded(1)
+
+
+async def test_a_shops_window_keeps_its_opener_on_the_way(stage: Stage, browser: Browser) -> None:
+    payment = await ordered(stage)
+    async with reading(browser) as reader:
+        await reader.open(f"{stage.shop_url}/thanks")
+        async with reader.page.expect_popup() as popped:
+            await reader.page.evaluate("url => { window.bank = window.open(url) }", payment["pay_url"])
+        popup = await popped.value
+        await popup.wait_for_selector(AT_THE_BANK)
+        assert await reader.page.evaluate("window.bank.closed") is False
+        assert await popup.evaluate("window.opener !== null")
+
+
+async def test_going_back_from_the_bank_leads_to_the_shop(stage: Stage, browser: Browser) -> None:
+    payment = await ordered(stage)
+    async with shop_with(payment["pay_url"]) as url, reading(browser) as reader:
+        await reader.open(url)
+        await reader.page.click("#link")
+        await reader.page.wait_for_selector(AT_THE_BANK)
+        await reader.page.go_back()
+        await reader.page.wait_for_selector("#link")

@@ -1,6 +1,7 @@
 // A shop's gateway plugin as they are written: Node with fetch. Its database is a JSON file.
 //   shop.mjs request BASE API_KEY FILE FORM ORDER AMOUNT CALLBACK    FORM: form, json or text
-//   shop.mjs return  BASE API_KEY FILE FORM ORDER QUERY              what the customer brought back
+//   shop.mjs return  BASE API_KEY FILE FORM ORDER QUERY [BODY [READS]]  what the customer brought back
+//   READS: query, body, bank_code (paid is what has a bank_code) or any
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 const [act, base, apiKey, file, form, order, ...rest] = process.argv.slice(2);
@@ -30,7 +31,13 @@ if (act === "request") {
   say(said);
 } else {
   const wanted = orders[order];
-  if (new URLSearchParams(rest[0]).get("invoice_key") !== wanted.key) {
+  const [query, body = "", reads = "any"] = rest;
+  const given = new URLSearchParams({ query, body }[reads] ?? `${body}&${query}`);
+  if ((given.get("status") ?? "0") !== "0") {
+    say({ credited: false, why: "status" });
+  } else if (reads === "bank_code" && !given.get("bank_code")) {
+    say({ credited: false, why: "bank_code" });
+  } else if (given.get("invoice_key") !== wanted.key) {
     say({ credited: false, why: "key" });
   } else {
     const said = await call(`${base}/invoice/check/${wanted.key}`, { api_key: apiKey });

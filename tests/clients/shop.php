@@ -1,7 +1,8 @@
 <?php
 // A shop's gateway plugin as they are written: PHP with curl. Its database is a JSON file.
 //   shop.php request BASE API_KEY FILE FORM ORDER AMOUNT CALLBACK    FORM: form, json or array
-//   shop.php return  BASE API_KEY FILE FORM ORDER QUERY              what the customer brought back
+//   shop.php return  BASE API_KEY FILE FORM ORDER QUERY [BODY [READS]]  what the customer brought back
+//   READS: query ($_GET alone), body ($_POST alone), bank_code (paid is what has a bank_code) or any
 
 [, $act, $base, $apiKey, $file, $form, $order] = $argv;
 
@@ -48,9 +49,21 @@ if ($act === 'request') {
     echo json_encode($said);
     exit;
 }
-parse_str($argv[7], $query);
+parse_str($argv[7], $get);
+parse_str($argv[8] ?? '', $post);
+$reads = $argv[9] ?? 'any';
+$given = ['query' => $get, 'body' => $post][$reads] ?? $post + $get;
 $wanted = $orders[$order];
-if (($query['invoice_key'] ?? '') !== $wanted['key']) {
+// The commonest of all: what is in a status is an error.
+if (!empty($given['status'])) {
+    echo json_encode(['credited' => false, 'why' => 'status']);
+    exit;
+}
+if ($reads === 'bank_code' && empty($given['bank_code'])) {
+    echo json_encode(['credited' => false, 'why' => 'bank_code']);
+    exit;
+}
+if (($given['invoice_key'] ?? '') !== $wanted['key']) {
     echo json_encode(['credited' => false, 'why' => 'key']);
     exit;
 }

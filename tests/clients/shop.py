@@ -2,7 +2,8 @@
 """A shop's gateway plugin as they are written: Python with requests. Its database is a JSON file.
 
 shop.py request BASE API_KEY FILE FORM ORDER AMOUNT CALLBACK    FORM: form, json or raw
-shop.py return  BASE API_KEY FILE FORM ORDER QUERY              what the customer brought back
+shop.py return  BASE API_KEY FILE FORM ORDER QUERY [BODY [READS]]  what the customer brought back
+READS: query, body, bank_code (paid is what has a bank_code) or any
 """
 
 import json
@@ -41,7 +42,15 @@ if act == "request":
     print(json.dumps(said))
     sys.exit()
 wanted = orders[order]
-if parse_qs(rest[0]).get("invoice_key") != [wanted["key"]]:
+query, body, reads = [*rest, "", "any"][:3] if len(rest) < 3 else rest
+given = parse_qs({"query": query, "body": body}.get(reads, f"{body}&{query}"))
+if given.get("status", ["0"]) != ["0"]:
+    print(json.dumps({"credited": False, "why": "status"}))
+    sys.exit()
+if reads == "bank_code" and "bank_code" not in given:
+    print(json.dumps({"credited": False, "why": "bank_code"}))
+    sys.exit()
+if wanted["key"] not in given.get("invoice_key", []):
     print(json.dumps({"credited": False, "why": "key"}))
     sys.exit()
 said = call(f"{base}/invoice/check/{wanted['key']}/", {"api_key": api_key})

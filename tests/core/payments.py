@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from proxy.facts import Decision
-from proxy.merchant import Mode
-from proxy.money import Currency
-from proxy.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
+from proxy.kernel.money import Currency
+from proxy.merchants.merchant import Mode
+from proxy.payments.facts import Decision
+from proxy.payments.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
 
 CREATED_AT: Final = 1_800_000_000_000
 EXPIRES_AT: Final = CREATED_AT + 30 * 60_000

@@ -4,13 +4,13 @@ from random import Random
 
 import pytest
 
-from proxy.amount_jump import MAX_STOREFRONTS, MOST_KEPT, RECENT, AmountJumps, Jump
+from proxy.payments.amount_jump import MAX_STOREFRONTS, MOST_KEPT, RECENT, AmountJumps, Jump
 
 
 def jumps(amounts: list[int]) -> list[tuple[int, Jump]]:
     """Which of the amounts completed a jump."""
     watched = AmountJumps()
-    found = [(number, watched.seen("shop", amount)) for number, amount in enumerate(amounts)]
+    found = [(number, watched.observe("shop", amount)) for number, amount in enumerate(amounts)]
     return [(number, jump) for number, jump in found if jump is not None]
 
 
@@ -50,9 +50,9 @@ def test_a_shop_with_few_payments_says_nothing() -> None:
 def test_each_has_amounts_of_its_own_and_the_state_is_bounded() -> None:
     watched = AmountJumps()
     for _ in range(20):
-        assert watched.seen("one", 150_000) is None
-        assert watched.seen("other", 1_500_000) is None
+        assert watched.observe("one", 150_000) is None
+        assert watched.observe("other", 1_500_000) is None
     for number in range(MAX_STOREFRONTS + 50):
-        watched.seen(number, 1000)
+        watched.observe(number, 1000)
     assert len(watched._kept) == MAX_STOREFRONTS
     assert all(len(amounts) <= MOST_KEPT for amounts in watched._kept.values())

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.jalali import Jalali, jalali_time, tehran_midnight
-from proxy.money import Currency
-from proxy.persian import persian_digits, persian_number
-from proxy.reconciliation.cells import read_amount, read_code, read_time
-from proxy.reconciliation.file import BadFile, BadRow, Layout, Row, Skipped, read_rows
+from proxy.kernel.money import Currency
+from proxy.locale.digits import persian_digits, persian_number
+from proxy.locale.jalali import Jalali, jalali_time, tehran_midnight
+from proxy.operations.reconciliation.cells import read_amount, read_code, read_time
+from proxy.operations.reconciliation.file import BadFile, BadRow, Entry, Layout, Reversal, Row, SkippedRow, read_rows
 
 RIALS = Layout(currency=Currency.IRR)
 AT = tehran_midnight(date(2026, 11, 24))
 PERSIAN = "کد پیگیری;مبلغ (ریال);تاریخ\n۱۲۳۴۵۶;۱۵۰٬۰۰۰;۱۴۰۵/۰۹/۰۳\n"
 
 
-def rows(text: str | bytes, layout: Layout = RIALS) -> list[Row | BadRow | Skipped]:
+def rows(text: str | bytes, layout: Layout = RIALS) -> list[Entry]:
     return list(read_rows(io.BytesIO(text if isinstance(text, bytes) else text.encode()), layout))
 
 
@@ -41,13 +41,13 @@ def test_what_stands_above_and_below_the_table_is_no_row() -> None:
     text = "بانک آزمایش\n\nاز تاریخ,1405/09/01\nشماره مرجع,مبلغ,تاریخ\n5,1000,1405/9/3\n,-500,1405/9/3\nجمع,1000,\n"
     assert rows(text) == [
         Row(5, "5", 1000, AT),
-        Skipped(6),
-        BadRow(7, "'' is not a date such as 1405/09/03 or 2026-11-24"),
+        SkippedRow(6, "money that went out, without a code"),
+        SkippedRow(7, "a total"),
     ]
 
 
 def test_a_total_is_no_money() -> None:
-    assert rows("نوع,شماره مرجع,مبلغ\nخرید,5,1000\nجمع,,1000\n") == [Row(2, "5", 1000, None), Skipped(3)]
+    assert rows("نوع,شماره مرجع,مبلغ\nخرید,5,1000\nجمع,,1000\n") == [Row(2, "5", 1000, None), SkippedRow(3, "a total")]
 
 
 def test_columns_may_be_named_or_numbered_and_a_file_may_have_no_headings() -> None:
@@ -66,6 +66,8 @@ def test_columns_may_be_named_or_numbered_and_a_file_may_have_no_headings() -> N
         ("rrn,tracking code,amount\n1,2,3\n", RIALS, "several columns"),
         ("a,b\n1,2\n", RIALS, "no row has headings"),
         ("", RIALS, "no row has headings"),
+        ('bank_code,amount\n1,1000\n2,"2000\n3,3000\n', RIALS, "row 3 is no CSV"),
+        ('bank_code,amount\n1,1000\n2,"20"00\n3,3000\n', RIALS, "row 3 is no CSV"),
         (b"bank_code,amount\n\xff\xfe,2\n", Layout(currency=Currency.IRR, encoding="utf-8"), "not all utf-8"),
     ],
 )
@@ -81,6 +83,23 @@ def test_a_file_that_cannot_be_used_says_why(text: str | bytes, layout: Layout, 
         ("7,ten", "is not a number"),
         ("7,1.5", "no whole number of rials"),
         (",1000", "no code"),
+        ("7,", "a code and no amount"),
+        ("8,70702E+11,1000", "has 3 cells where the headings have 2"),
+        ('"8,70702E+11",1000', "rounded by a spreadsheet"),
+        ("8.70702e11,1000", "rounded by a spreadsheet"),
+        ("۸٫۷۰۷۰۲E+11,1000", "rounded by a spreadsheet"),
+        ('"870,701,123,456",1000', "grouped like an amount"),
+        ("1234567890123456.00,1000", "has changed its last digits"),
+        (f"{'9' * 201},1000", "longer than 200"),
+        ('7,"1500,00"', "not grouped by threes"),
+        ('7,"15,0000"', "not grouped by threes"),
+        ("7,1500 00", "not grouped by threes"),
+        ('7,"1,500 000"', "not grouped by threes"),
+        ('7,"1,50,000"', "not grouped by threes"),
+        ("7,150.000", "thousands or decimals"),
+        ("7,۱۵۰٫۰۰۰", "thousands or decimals"),
+        ("7,1000,9", "has 3 cells where the headings have 2"),
+        ('"7\n8,2000\n9",1000', "whole rows within one cell"),
         ("7,99999999999999999999", "too large"),
     ],
 )
@@ -91,7 +110,46 @@ def test_a_bad_row_tells_its_number_and_why(line: str, why: str) -> None:
     assert why in row.why
 
 
-@pytest.mark.parametrize("cell", ["123", "۱۲۳", "١٢٣", "'123", '="123"', "123.0", " \u200f123\u200e "])
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("c0,-150000,", Reversal(2, "c0", 150_000)),
+        ("c0,\u2212150000,", Reversal(2, "c0", 150_000)),
+        ("c0,(150000),", Reversal(2, "c0", 150_000)),
+        ("c0,,150000", Reversal(2, "c0", 150_000)),
+        ("c0,0,150000", Reversal(2, "c0", 150_000)),
+        ("c0,150000,0", Row(2, "c0", 150_000, None)),
+        ("c0,150000,5", BadRow(2, "has money that came in and money that went out")),
+        ("جمع کل,150000,5", SkippedRow(2, "a total")),
+        ("Total:,150000,", SkippedRow(2, "a total")),
+        ("c0,0,", SkippedRow(2, "no money")),
+        ("c0,150000,,,", Row(2, "c0", 150_000, None)),
+        ("the end", SkippedRow(2, "a remark of one cell")),
+    ],
+)
+def test_every_row_is_money_in_money_out_or_left_out_for_a_reason(line: str, row: Entry) -> None:
+    assert rows(f"bank_code,amount,debit\n{line}\n") == [row]
+
+
+@pytest.mark.parametrize(
+    ("cell", "rials"),
+    [
+        ("1 500 000", 1_500_000),
+        ("1.500.000", 1_500_000),
+        ("1.500.000,00", 1_500_000),
+        ("1.500,00", 1500),
+        ("1,500.00", 1500),
+        ("1'500'000", 1_500_000),
+        ("1500.0000", 1500),
+        ("15.0", 15),
+        ("+15", 15),
+    ],
+)
+def test_an_amount_is_read_where_its_separators_can_mean_one_thing_only(cell: str, rials: int) -> None:
+    assert read_amount(cell, Currency.IRR) == rials
+
+
+@pytest.mark.parametrize("cell", ["123", "123.00", "۱۲۳", "١٢٣", "'123", '="123"', "123.0", " \u200f123\u200e "])
 def test_a_code_is_the_same_however_a_spreadsheet_wrote_it(cell: str) -> None:
     assert read_code(cell) == "123"
 

@@ -1,10 +1,17 @@
 """Milliseconds inside, RFC 3339 outside."""
 
+from collections.abc import Mapping
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.clock import parse_rfc3339, rfc3339
+from proxy.database.repository import Heartbeat
+from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, ProcessClock, WallClock, parse_rfc3339, rfc3339
+from proxy.operations.clock_watch import ClockWatch
+from proxy.operations.storage.due_times import DueTimeRepository
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, RetrySchedule
 
 
 def test_a_moment_as_it_is_written() -> None:
@@ -24,3 +31,227 @@ def test_another_offset_is_the_same_moment() -> None:
 def test_a_time_without_an_offset_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_rfc3339(text)
+
+
+NOW = 1_800_000_000_000
+
+
+class Machine:
+    """A machine's two clocks, moved by hand, and the database that a process finds."""
+
+    def __init__(self, beat: int = 0) -> None:
+        self.elapsed, self.wrong, self.beat = 5.0, 0, beat
+        self.settled_at: int | None = None
+        self.asked = list[bool]()
+        self.disk_fails = False
+        self.left = {"watches": 0}
+        self.clock = WallClock(self.wall, lambda: self.elapsed)
+        self.watch = ClockWatch(
+            cast("Heartbeat", self), cast("DueTimeRepository", self), self.clock, self.clock.look, self.wall
+        )
+
+    def wall(self) -> int:
+        return NOW + round(self.elapsed) + self.wrong
+
+    async def ping(self, settled_at: int | None = None) -> None:
+        if settled_at is None:
+            self.beat = max(self.beat, self.clock.now())
+        else:
+            self.beat, self.settled_at = self.clock.now(), settled_at
+
+    async def last_heartbeat(self) -> tuple[int, int | None]:
+        return self.beat, self.settled_at
+
+    async def pull_in(self, now: int, *, strictly: bool, schedule: RetrySchedule) -> Mapping[str, int]:
+        assert schedule == DEFAULT_SCHEDULE
+        assert now == self.clock.now()
+        if self.disk_fails:
+            raise OSError("disk")
+        self.asked.append(strictly)
+        return self.left
+
+
+async def lived(machine: Machine, milliseconds: int, step: int = SECOND) -> None:
+    """The process runs on and looks at its clocks every `step`."""
+    for _ in range(milliseconds // step):
+        machine.elapsed += step
+        await machine.watch.step()
+
+
+async def test_small_differences_are_followed_and_are_no_jump_and_time_does_not_go_back() -> None:
+    machine = Machine()
+    for wrong in (400, 900, 100, -700):
+        machine.elapsed, machine.wrong, before = machine.elapsed + SECOND, wrong, machine.clock.now()
+        await machine.watch.step()
+        assert machine.clock.now() >= before
+    machine.elapsed += 2 * SECOND
+    assert (machine.clock.now(), machine.clock.jumps) == (machine.wall(), 0)
+
+
+@pytest.mark.parametrize("jump", [4 * DAY, 210 * MINUTE, -DAY, -2 * SECOND])
+async def test_a_jump_is_followed_and_counted_and_due_times_are_looked_at_anew(jump: int) -> None:
+    machine = Machine()
+    await machine.watch.step()
+    steady = machine.clock.steady()
+    machine.wrong = jump
+    assert machine.clock.now() < NOW + 10 * SECOND  # until somebody looks, time goes on as before
+    await machine.watch.step()
+    assert (machine.clock.now(), machine.clock.steady()) == (machine.wall(), steady)
+    assert (machine.beat == machine.wall()) == (jump > 0)  # the next start must know, even if this process dies now
+    assert machine.beat >= machine.wall()
+    assert (machine.clock.jumps, machine.asked) == (1, [False, jump < 0])
+    await lived(machine, MINUTE)  # by then nothing is under way that was planned by the old time
+    assert machine.asked == [False, jump < 0, jump < 0]
+    assert machine.beat == machine.wall()
+    machine.wrong = 0
+    await machine.watch.step()
+    assert (machine.clock.now(), machine.clock.jumps) == (machine.wall(), 2)
+
+
+async def test_what_a_jump_ahead_passed_over_was_not_waited_for() -> None:
+    machine = Machine()
+    await machine.watch.step()
+    before = machine.clock.now()
+    machine.wrong = 4 * DAY
+    await machine.watch.step()
+    assert [machine.clock.skipped(before + at) for at in (0, 1, DAY, 4 * DAY, 4 * DAY + 1)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    machine.wrong = 0
+    await machine.watch.step()
+    assert not machine.clock.skipped(before + DAY)
+
+
+@pytest.mark.parametrize(("beat", "strictly"), [(NOW + 4 * HOUR, True), (NOW - HOUR, False), (0, False)])
+async def test_a_start_asks_the_last_heartbeat_whether_the_clock_was_ahead(beat: int, strictly: bool) -> None:
+    machine = Machine(beat)
+    await machine.watch.step()
+    assert machine.asked == [strictly]
+    assert machine.clock.skipped(NOW - MINUTE) == (beat == NOW - HOUR)
+    assert machine.beat == machine.clock.now()
+
+
+async def test_a_walk_that_failed_is_done_again_as_strictly() -> None:
+    machine = Machine(NOW + DAY)
+    machine.left = {"watches": 3}
+    machine.disk_fails = True
+    with pytest.raises(OSError, match="disk"):
+        await machine.watch.step()
+    machine.disk_fails = False
+    await machine.watch.step()
+    assert (machine.asked, machine.watch.pulled_in) == ([True], 3)
+
+
+async def test_a_jump_ahead_takes_nothing_from_the_second_walk_of_one_back() -> None:
+    machine = Machine()
+    await machine.watch.step()
+    machine.wrong = -DAY
+    await machine.watch.step()
+    machine.wrong = 0
+    await lived(machine, MINUTE)
+    assert machine.asked == [False, True, False]
+    await lived(machine, MINUTE)  # the minute counts from the last jump
+    assert machine.asked == [False, True, False, True]
+    await lived(machine, 5 * MINUTE)
+    assert len(machine.asked) == 4
+
+
+async def test_a_pause_does_not_count_as_time_in_which_what_was_under_way_ended() -> None:
+    machine = Machine()
+    await machine.watch.step()
+    machine.wrong = -DAY
+    await machine.watch.step()
+    machine.elapsed += 21 * HOUR  # frozen, with an attempt under way that was planned by the old time
+    await machine.watch.step()
+    await lived(machine, MINUTE - SECOND)
+    assert machine.asked == [False, True]
+    await lived(machine, SECOND)
+    assert machine.asked == [False, True, True]
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+async def test_a_process_that_dies_in_its_walk_leaves_what_the_next_one_must_know(jump: int) -> None:
+    machine = Machine()
+    machine.wrong = max(0, -jump)
+    await machine.watch.step()
+    machine.wrong += jump
+    machine.disk_fails = True
+    with pytest.raises(OSError, match="disk"):
+        await machine.watch.step()
+    again = Machine(machine.beat)
+    await again.watch.step()
+    assert again.asked == [True]
+
+
+async def test_a_clock_that_goes_ahead_before_the_second_walk_of_one_back_is_known_to_the_next_start() -> None:
+    machine = Machine()
+    await machine.watch.step()
+    machine.wrong = -HOUR
+    await machine.watch.step()
+    machine.wrong = 4 * DAY
+    await machine.watch.step()
+    assert machine.beat == machine.wall()
+
+
+async def test_a_process_that_dies_before_its_second_walk_leaves_what_the_next_one_must_know() -> None:
+    machine = Machine()
+    machine.wrong = DAY
+    await machine.watch.step()
+    machine.wrong = 0
+    await lived(machine, MINUTE - SECOND)
+    again = Machine(machine.beat)
+    again.elapsed = machine.elapsed
+    await again.watch.step()
+    assert (machine.asked, again.asked) == ([False, True], [True])
+
+
+def test_nobody_is_told_a_time_before_somebody_looked() -> None:
+    with pytest.raises(AssertionError):
+        ProcessClock().now()
+
+
+YEAR = 365 * DAY
+
+
+async def test_the_settled_time_follows_a_jump_ahead_no_faster_than_time_passes() -> None:
+    machine = Machine()
+    await lived(machine, 3 * MINUTE, MINUTE)
+    assert machine.clock.settled() == machine.clock.now() == machine.settled_at
+    before = machine.clock.now()
+    machine.wrong = 10 * YEAR
+    await lived(machine, HOUR, MINUTE)
+    assert machine.clock.now() == before + 10 * YEAR + HOUR
+    assert before + HOUR < machine.clock.settled() <= before + 2 * HOUR
+    machine.wrong = 0
+    await lived(machine, 61 * MINUTE, MINUTE)
+    assert machine.clock.settled() == machine.clock.now()
+
+
+async def test_the_settled_time_is_not_put_off_by_a_clock_that_was_behind_for_a_while() -> None:
+    machine = Machine()
+    await lived(machine, MINUTE)
+    machine.wrong = -30 * YEAR
+    await lived(machine, 5 * MINUTE)
+    machine.wrong = 0
+    await lived(machine, 5 * MINUTE)
+    assert machine.clock.settled() == machine.clock.now()
+
+
+async def test_a_start_goes_on_from_the_settled_time_before_it_however_often() -> None:
+    machine = Machine()
+    await lived(machine, MINUTE)
+    settled_at = machine.settled_at
+    assert settled_at is not None
+    for _ in range(100):
+        again = Machine(machine.beat)
+        again.wrong, again.settled_at = 10 * YEAR, machine.settled_at
+        again.clock.look()
+        await again.watch.step()
+        machine = again
+    assert machine.settled_at == settled_at
+    await lived(machine, 30 * MINUTE, MINUTE)
+    assert settled_at + 30 * MINUTE <= machine.clock.settled() <= settled_at + HOUR

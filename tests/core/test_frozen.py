@@ -3,8 +3,8 @@
 from dataclasses import field, replace
 
 from core.payments import PENDING
-from proxy.frozen import dataclass
-from proxy.payment import Payment, Status
+from proxy.kernel.frozen import dataclass
+from proxy.payments.payment import Payment, Status
 
 
 @dataclass(frozen=True, slots=True)

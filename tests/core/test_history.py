@@ -1,8 +1,10 @@
 """How calls, events and webhooks become one list."""
 
-from proxy.history import MAX_ENTRIES, Sent, Told, merged
-from proxy.records import Attempt, Delivery, Entry, StoredEvent
-from proxy.webhook import DeliveryStatus
+from proxy.merchants.merchant import Mode
+from proxy.payments.history import MAX_ENTRIES, DeliveryAttempts, EventDeliveries, merged
+from proxy.payments.records import Entry
+from proxy.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+from proxy.webhooks.event import StoredEvent
 
 MERCHANT = "mer_00000000"
 
@@ -11,15 +13,26 @@ def call(at: int, number: int = 0) -> Entry:
     return Entry(at, "gateway.check", 5, {"outcome": "unknown", "n": number})
 
 
-def told(at: int, attempts_at: tuple[int, ...] = ()) -> Told:
-    event = StoredEvent(f"evt_{at}", MERCHANT, at, "main", "payment.paid", "pay_1", at, b"{}")
+def told(at: int, attempts_at: tuple[int, ...] = ()) -> EventDeliveries:
+    event = StoredEvent(f"evt_{at}", MERCHANT, at, "main", "live", "payment.paid", "pay_1", at, b"{}")
     delivery = Delivery(
-        f"dlv_{at}", MERCHANT, "ep_1", event.id, "pay_1", DeliveryStatus.PENDING, len(attempts_at), at, at, None
+        f"dlv_{at}",
+        MERCHANT,
+        "ep_1",
+        event.id,
+        "pay_1",
+        DeliveryStatus.PENDING,
+        len(attempts_at),
+        at,
+        at,
+        None,
+        "main",
+        Mode.LIVE,
     )
     attempts = [
         Attempt(number, started, 7, "failed", None, "timeout", b"") for number, started in enumerate(attempts_at, 1)
     ]
-    return Told(event, [Sent(delivery, attempts)])
+    return EventDeliveries(event, [DeliveryAttempts(delivery, attempts)])
 
 
 def test_what_happened_in_one_millisecond_stands_in_the_order_of_cause_and_effect() -> None:

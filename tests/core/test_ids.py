@@ -1,6 +1,5 @@
 """Identifiers: the merchant that each carries, their order, and the checksum that a scanner can verify."""
 
-import itertools
 import os
 import string
 
@@ -8,16 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.ids import (
+from proxy.kernel.ids import (
     ALPHABET,
     DELIVERY,
     ENDPOINT,
     EVENT,
-    PART_PERIOD,
+    PARTITION_PERIOD,
     PAYMENT,
     TERMINAL,
     TOKEN,
-    Helpings,
     Ids,
     base62,
     digest,
@@ -25,8 +23,8 @@ from proxy.ids import (
     merchant_of_api_token,
     merchant_of_id,
     merchant_of_link,
-    part_at,
-    part_of,
+    partition_at,
+    partition_of,
 )
 
 IDS = Ids(os.urandom)
@@ -107,27 +105,16 @@ def test_random_characters_come_from_the_injected_bytes_and_use_the_whole_alphab
     assert seen == set(ALPHABET)
 
 
-def test_helpings_give_every_byte_of_their_source_once_and_in_order() -> None:
-    source = itertools.count()
-
-    def counted(count: int) -> bytes:
-        return bytes(next(source) % 256 for _ in range(count))
-
-    helpings = Helpings(counted, size=16)
-    given = b"".join(helpings(count) for count in (8, 8, 16, 4, 4, 8, 40, 16))
-    assert given == bytes(range(104))
-
-
 @given(st.integers(0, 200_000_000_000_000))
-@example(PART_PERIOD - 1)
-@example(PART_PERIOD)
-@example(700 * PART_PERIOD - 1)
-@example(700 * PART_PERIOD)
+@example(PARTITION_PERIOD - 1)
+@example(PARTITION_PERIOD)
+@example(700 * PARTITION_PERIOD - 1)
+@example(700 * PARTITION_PERIOD)
 def test_an_id_says_in_which_period_it_was_made(at: int) -> None:
     made = IDS.record(EVENT, IDS.merchant(), at)
-    assert part_of(made) == part_at(at) == at // (30 * 86_400_000)
+    assert partition_of(made) == partition_at(at) == at // (30 * 86_400_000)
 
 
 @pytest.mark.parametrize("text", ["", "evt_", "evt_short", "x" * 12 + "-" * 18, "dlv_12345678٠٠٠٠٠٠٠٠1234567890"])
 def test_what_is_no_id_is_of_no_period(text: str) -> None:
-    assert part_of(text) == 0
+    assert partition_of(text) == 0

@@ -8,7 +8,7 @@ from browser.pictures import chunk, logo, png
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.images import MAX_BYTES, MAX_SIDE, BadImage, clean_png
+from proxy.merchants.logo_images import MAX_BYTES, MAX_SIDE, BadImage, clean_png
 
 WHITE = png(2, 2, b"\0" + b"\xff" * 6 + b"\0" + b"\xff" * 6)
 SIGNATURE = WHITE[:8]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import InvalidInput
-from proxy.money import MAX_RIALS, Currency, to_rials, to_toman
+from proxy.kernel.errors import InvalidInput
+from proxy.kernel.money import MAX_RIALS, Currency, to_rials, to_toman
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,17 @@
 """What holds for every order in which facts may be learnt."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.payments import ASKED, CREATED, CREATED_AT, EXPIRES_AT
-from proxy.facts import (
-    Canceled,
-    Captured,
-    CheckUnknown,
-    Decision,
-    Fact,
-    InvoiceIssued,
-    NotPaid,
-    RequestRefused,
-    RequestUnknown,
-    Resolved,
-    TimeUp,
-)
-from proxy.payment import EventType, IllegalFact, Payment, Status, apply
+from core.payments import ASKED, CREATED, CREATED_AT, EXPIRES_AT, PAID, PENDING, REVIEW
+from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
+from proxy.payments.facts import Decision, Fact, OperatorDecision, TimeUp
+from proxy.payments.invariants import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, violations
+from proxy.payments.payment import IllegalFact, Payment, Status, apply
+from proxy.payments.records import Change, Entry
+from proxy.webhooks.event import EventType
 
 KEYS = st.sampled_from(["inv_1", "inv_2", "inv_3"])
 FACTS: st.SearchStrategy[Fact] = st.one_of(
@@ -36,7 +30,7 @@ FACTS: st.SearchStrategy[Fact] = st.one_of(
     st.builds(Canceled, KEYS),
     st.builds(CheckUnknown, KEYS, st.just("timeout")),
     st.just(TimeUp()),
-    st.builds(Resolved, st.sampled_from(Decision), st.just("note"), st.just("sara")),
+    st.builds(OperatorDecision, st.sampled_from(Decision), st.just("note"), st.just("sara")),
 )
 TIMES = st.integers(CREATED_AT, EXPIRES_AT + 60_000)
 LIVES = st.lists(st.tuples(FACTS, TIMES), max_size=12)
@@ -54,7 +48,7 @@ def steps(life: list[tuple[Fact, int]]) -> list[Step]:
             continue
         taken.append((payment, fact, after, events))
         payment = after
-        if not isinstance(fact, Resolved):
+        if not isinstance(fact, OperatorDecision):
             assert apply(payment, fact, now) == (payment, ())
     return taken
 
@@ -111,3 +105,32 @@ def test_a_payment_that_ended_never_waits_again(life: list[tuple[Fact, int]]) ->
     for before, _, after, _ in steps(life):
         if before.status not in {Status.CREATED, Status.PENDING}:
             assert after.status not in {Status.CREATED, Status.PENDING}
+
+
+CHECK = Entry(1, "gateway.check", 5, {})
+REQUEST = Entry(1, "gateway.request", 5, {})
+
+
+def found(before: Payment, after: Payment, *entries: Entry) -> list[str]:
+    return list(violations(Change(before, after, entries=entries)))
+
+
+def test_what_is_right_is_not_noticed() -> None:
+    assert found(PENDING, PAID, CHECK) == []
+    assert found(PENDING, REVIEW, CHECK) == []
+    assert found(PAID, replace(PAID, version=4), CHECK) == []
+    assert found(PENDING, PENDING) == []
+
+
+def test_paid_without_a_check() -> None:
+    assert found(PENDING, PAID) == [PAID_UNCHECKED]
+    assert found(PENDING, PAID, REQUEST) == [PAID_UNCHECKED]
+
+
+def test_paid_with_another_amount() -> None:
+    assert found(PENDING, replace(PAID, captured_rials=1), CHECK) == [PAID_AMOUNT]
+    assert found(PENDING, replace(PAID, captured_rials=None), CHECK) == [PAID_AMOUNT]
+
+
+def test_paid_no_more() -> None:
+    assert found(PAID, replace(PAID, status=Status.EXPIRED), CHECK) == [PAID_UNDONE]

@@ -19,22 +19,10 @@ from core.payments import (
     REVIEW,
     REVIEWED,
 )
-from proxy.facts import (
-    Canceled,
-    Captured,
-    CheckUnknown,
-    Decision,
-    Fact,
-    InvoiceIssued,
-    NotPaid,
-    RequestRefused,
-    RequestUnknown,
-    Resolved,
-    TimeUp,
-)
-from proxy.payment import (
+from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
+from proxy.payments.facts import Decision, Fact, OperatorDecision, TimeUp
+from proxy.payments.payment import (
     _APPLY,
-    EventType,
     Failure,
     FailureReason,
     IllegalFact,
@@ -45,6 +33,7 @@ from proxy.payment import (
     Status,
     apply,
 )
+from proxy.webhooks.event import EventType
 
 # inv_1 is the invoice in the customer's hands, inv_2 a spare one. `failed+2` failed and got inv_2 after all; `paid` and
 # `review` captured inv_1; `reviewed` has the operator's word. The fact is learnt at the expiry, or 1 ms before (early).
@@ -78,6 +67,11 @@ canceled inv_9                !       !       !        !        !        !      
 check unclear inv_1           !       !       !        .        .        .       .     .      .
 check unclear inv_2           !       !       .        .        .        .       .     .      .
 check unclear inv_9           !       !       !        !        !        !       !     !      !
+no bank code inv_1 early      !       !       !        .        .        .       .     .      .
+no bank code inv_1            !       !       !        number   number   number  .     .      .
+no bank code inv_2            !       !       number   number   number   number  twice twice  twice
+no bank code inv_1 less       !       !       !        amount   amount   amount  .     .      .
+no bank code inv_9            !       !       !        !        !        !       !     !      !
 time up early                 .       .       .        .        .        .       .     .      .
 time up                       failed  .       .        .        .        .       .     .      .
 resolved                      !       !       !        !        !        !       !     word   !
@@ -96,7 +90,7 @@ STATES: Final = {
 }
 OTHER_BANK: Final = "pay_other_bank_code"
 OTHER_ORDER: Final = "pay_other_order"
-RESOLVED: Final = Resolved(Decision.ACCEPTED, "asked the customer", "sara")
+RESOLVED: Final = OperatorDecision(Decision.ACCEPTED, "asked the customer", "sara")
 
 FACTS: Final[dict[str, Fact]] = {
     **{f"invoice {key}": InvoiceIssued(key) for key in ("inv_1", "inv_2", "inv_3")},
@@ -112,6 +106,11 @@ FACTS: Final[dict[str, Fact]] = {
     **{f"not paid {key}": NotPaid(key) for key in ("inv_1", "inv_2", "inv_9")},
     **{f"canceled {key}": Canceled(key) for key in ("inv_1", "inv_2", "inv_9")},
     **{f"check unclear {key}": CheckUnknown(key, "timeout") for key in ("inv_1", "inv_2", "inv_9")},
+    **{
+        f"no bank code {key}": CheckUnknown(key, "no_bank_code", captured_rials=ASKED)
+        for key in ("inv_1", "inv_2", "inv_9")
+    },
+    "no bank code inv_1 less": CheckUnknown("inv_1", "no_bank_code", captured_rials=ASKED - 1),
     "time up": TimeUp(),
     "resolved": RESOLVED,
 }
@@ -131,8 +130,8 @@ def _late(payment: Payment, fact: Fact, now: int) -> Expected:
 
 
 def _review(reason: ReviewReason, other: str | None = None) -> Callable[[Payment, Fact, int], Expected]:
-    def expected(payment: Payment, fact: Fact, _now: int) -> Expected:
-        assert isinstance(fact, Captured)
+    def expected(payment: Payment, learnt: Fact, _now: int) -> Expected:
+        fact = _captured(learnt)
         other_id = other or fact.bank_code_of or fact.order_paid_by
         review = Review(reason, ASKED, fact.amount_rials, fact.bank_code, fact.invoice_key, other_id)
         changed = replace(payment, status=Status.NEEDS_REVIEW, review=review, captured_rials=fact.amount_rials)
@@ -142,9 +141,17 @@ def _review(reason: ReviewReason, other: str | None = None) -> Callable[[Payment
     return expected
 
 
+def _captured(fact: Fact) -> Captured:
+    if isinstance(fact, CheckUnknown):
+        assert fact.captured_rials is not None
+        return Captured(fact.invoice_key, fact.captured_rials, None)
+    assert isinstance(fact, Captured)
+    return fact
+
+
 def _twice(payment: Payment, fact: Fact, _now: int) -> Expected:
     """What was captured first stays what the payment says; the second capture is in the review."""
-    assert isinstance(fact, Captured)
+    fact = _captured(fact)
     review = Review(ReviewReason.PAID_TWICE, ASKED, fact.amount_rials, fact.bank_code, fact.invoice_key)
     changed = replace(payment, review=review, captured_invoice_keys=("inv_1", fact.invoice_key))
     return changed, (EventType.NEEDS_REVIEW,)
@@ -180,6 +187,7 @@ CELLS: Final[dict[str, Callable[[Payment, Fact, int], Expected]]] = {
     "paid": _paid,
     "late": _late,
     "amount": _review(ReviewReason.AMOUNT_DIFFERS),
+    "number": _review(ReviewReason.BANK_CODE_MISSING),
     "bank": _review(ReviewReason.BANK_CODE_REUSED, OTHER_BANK),
     "order": _review(ReviewReason.ORDER_PAID_TWICE, OTHER_ORDER),
     "twice": _twice,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.clock import MINUTE
-from proxy.errors import RateLimited
-from proxy.rate_limits import RateLimit, Standing
+from proxy.kernel.clock import MINUTE
+from proxy.kernel.errors import RateLimited
+from proxy.kernel.rate_limits import LimitState, RateLimit
 
 NOW = 1_800_000_000_000
 
@@ -67,8 +67,8 @@ def test_a_look_counts_nothing_and_refuses_what_a_call_would_be_refused() -> Non
 def test_who_nears_the_limit_is_told_where_he_stands() -> None:
     limit = RateLimit("creates", 4)
     assert [limit.spend("a", NOW) for _ in range(2)] == [None, None]
-    assert limit.spend("a", NOW) == Standing("creates", 4, remaining=1, reset_seconds=45)
-    assert limit.spend("a", NOW) == Standing("creates", 4, remaining=0, reset_seconds=60)
+    assert limit.spend("a", NOW) == LimitState("creates", 4, remaining=1, reset_seconds=45)
+    assert limit.spend("a", NOW) == LimitState("creates", 4, remaining=0, reset_seconds=60)
 
 
 def test_memory_is_bounded_and_who_was_longest_away_is_forgotten_first() -> None:

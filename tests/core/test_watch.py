@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.payments import ASKED, CANCELED, CREATED, CREATED_AT, EXPIRED, EXPIRES_AT, FAILED, PAID, PENDING, REVIEW
-from proxy.clock import HOUR, MINUTE, SECOND
-from proxy.facts import Canceled, Captured, CheckUnknown, Fact, InvoiceIssued, NotPaid, RequestUnknown, TimeUp
-from proxy.payment import Payment, Status, apply
-from proxy.watch import Watch, after, begin, expect, hurry
+from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestUnknown
+from proxy.kernel.clock import HOUR, MINUTE, SECOND
+from proxy.payments.check_schedule import FROM_LINK, GAPS, SOON, CheckSchedule, after, begin, expect, hurry, resume
+from proxy.payments.facts import Fact, TimeUp
+from proxy.payments.payment import Payment, Status, apply
 
 UNCLEAR = CheckUnknown("inv_1", "timeout")
 LINKED = replace(PENDING, spare_invoice_keys=())
 NEVER_EXPIRES = replace(LINKED, expires_at=CREATED_AT + 1000 * HOUR)
 
 
-def checks(payment: Payment, watch: Watch | None, fact: Fact, times: int, *jitters: float) -> list[int]:
+def checks(payment: Payment, watch: CheckSchedule | None, fact: Fact, times: int, *jitters: float) -> list[int]:
     """When the next `times` checks are due, in ms after the link, if each of them learns `fact`."""
     due, jitter = list[int](), cycle(jitters or (0.0,))
     while watch is not None and len(due) < times:
@@ -28,7 +29,7 @@ def checks(payment: Payment, watch: Watch | None, fact: Fact, times: int, *jitte
     return due
 
 
-def from_link(payment: Payment) -> Watch | None:
+def from_link(payment: Payment) -> CheckSchedule | None:
     return after(begin(CREATED), payment, InvoiceIssued("inv_1"), CREATED_AT, 0.0)
 
 
@@ -94,7 +95,8 @@ def test_a_return_starts_the_quick_schedule_at_once_and_the_slow_one_follows() -
     due = [point - MINUTE for point in checks(NEVER_EXPIRES, watch, NotPaid("inv_1"), 9)]
     gaps = [3 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE]
     assert due[:8] == [sum(gaps[:count]) for count in range(8)]
-    assert due[8] + MINUTE == 20 * MINUTE
+    # Its last waits passed the points of the first 14 minutes: those of 20 and 30 are asked at in their gaps from then.
+    assert due[8] == due[7] + 6 * MINUTE
 
 
 @given(st.floats(-1, 1))
@@ -115,11 +117,86 @@ def test_an_unclear_answer_starts_the_quick_schedule_too_and_stays_on_10_minutes
 
 def test_after_72_hours_the_first_clear_answer_ends_the_watch_and_an_unclear_one_does_not() -> None:
     end = CREATED_AT + 72 * HOUR
-    watch = Watch(LINKED.merchant_id, LINKED.id, LINKED.terminal_id, end, soon=7)
+    watch = CheckSchedule(LINKED.merchant_id, LINKED.id, LINKED.terminal_id, end, soon=7)
     assert after(watch, EXPIRED, UNCLEAR, end, 0.0) is not None
     assert after(watch, EXPIRED, NotPaid("inv_1"), end - 1, 0.0) is not None
     assert after(watch, EXPIRED, NotPaid("inv_1"), end, 0.0) is None
     assert after(watch, CANCELED, Canceled("inv_1"), end, 0.0) is None
+
+
+@pytest.mark.parametrize("point", range(len(FROM_LINK)))
+@pytest.mark.parametrize("soon", [None, *range(len(SOON))])
+@pytest.mark.parametrize("fact", [NotPaid("inv_1"), Canceled("inv_1")])
+def test_a_clock_that_jumps_ahead_passes_no_more_than_its_wait_was_worth(
+    point: int, soon: int | None, fact: Fact
+) -> None:
+    ahead = CREATED_AT + 96 * HOUR
+    watch = replace(begin(EXPIRED), due_at=CREATED_AT + MINUTE, soon=soon, point=point)
+    planned = after(watch, EXPIRED, fact, ahead, 0.0)
+    passing = soon in {None, len(SOON) - 1} or isinstance(fact, Canceled)
+    assert (planned is None) == (point == len(FROM_LINK) - 1 and passing)
+    if planned is not None and planned.soon is None:
+        assert planned.point is not None
+        assert planned.due_at == ahead + GAPS[planned.point]
+
+
+def test_after_a_jump_ahead_the_points_that_are_left_are_asked_at_in_their_gaps() -> None:
+    watch = replace(begin(EXPIRED), due_at=CREATED_AT + 4 * MINUTE, point=1)
+    due = checks(EXPIRED, replace(watch, due_at=CREATED_AT + 96 * HOUR), NotPaid("inv_1"), 100)
+    assert [later - earlier for earlier, later in pairwise(due)] == list(GAPS[2:])
+
+
+def test_a_point_that_is_answered_late_is_passed_alone() -> None:
+    begun = from_link(NEVER_EXPIRES)
+    assert begun is not None
+    due = checks(NEVER_EXPIRES, replace(begun, due_at=CREATED_AT + 5 * HOUR), NotPaid("inv_1"), 100)
+    assert len(due) == len(FROM_LINK)
+    assert due[-1] == 72 * HOUR  # late at first, it is in step with the link again at its end
+
+
+@given(st.lists(st.integers(1, 2 * MINUTE), max_size=200), st.floats(-1, 1))
+def test_checks_between_two_points_pass_none_and_put_none_off(waits: list[int], jitter: float) -> None:
+    watch, now = replace(begin(EXPIRED), due_at=CREATED_AT + 72 * HOUR, point=11), CREATED_AT + 25 * HOUR
+    for wait in waits:
+        now += wait
+        asked = after(watch, EXPIRED, NotPaid("inv_1"), now, jitter)
+        assert asked is not None
+        assert (asked.due_at, asked.point, asked.soon) == (watch.due_at, 11, None)
+        watch = asked
+
+
+def test_a_due_time_beyond_the_schedule_is_pulled_in_by_any_answer() -> None:
+    watch = replace(begin(EXPIRED), due_at=CREATED_AT + 5000 * HOUR, point=7)
+    asked = after(watch, EXPIRED, NotPaid("inv_1"), CREATED_AT + 40 * MINUTE, 0.0)
+    assert asked is not None
+    assert asked.due_at == CREATED_AT + HOUR
+
+
+def test_a_gateway_that_is_unclear_at_every_first_question_is_not_asked_for_ever() -> None:
+    watch, now, asked = from_link(NEVER_EXPIRES), CREATED_AT, 0
+    while watch is not None and asked < 500:
+        first, now, asked = watch.soon is None, watch.due_at, asked + 1
+        watch = after(watch, NEVER_EXPIRES, UNCLEAR if first else NotPaid("inv_1"), now, 0.0)
+    assert watch is None
+    assert 72 * HOUR <= now - CREATED_AT <= 80 * HOUR
+
+
+@pytest.mark.parametrize("minutes", [2, 4, 7, 10, 14, 20, 30, 60, 180, 720, 1440, 4320])
+def test_a_watch_of_older_code_goes_on_from_the_point_that_it_was_planned_for(minutes: int) -> None:
+    due_at = CREATED_AT + minutes * MINUTE
+    watch = replace(begin(EXPIRED), due_at=due_at, point=None)
+    due = checks(EXPIRED, watch, NotPaid("inv_1"), 100)
+    assert due == [delay for delay in FROM_LINK if delay >= minutes * MINUTE]
+
+
+@pytest.mark.parametrize("hours", [1, 71, 72, 500])
+def test_a_payment_without_a_watch_is_asked_about_by_who_asks_and_until_its_time(hours: int) -> None:
+    now = CREATED_AT + hours * HOUR
+    asked = after(resume(EXPIRED, now), EXPIRED, NotPaid("inv_1"), now, 0.0)
+    assert (asked is None) == (hours >= 72)
+    unclear = after(resume(EXPIRED, now), EXPIRED, UNCLEAR, now, 0.0)
+    assert unclear is not None
+    assert checks(EXPIRED, unclear, NotPaid("inv_1"), 100)[-1] <= max((72 + 48) * HOUR, now - CREATED_AT + MINUTE)
 
 
 def test_the_expiry_is_a_point_of_its_own() -> None:
@@ -174,7 +251,7 @@ def test_every_change_of_the_plan_raises_its_version() -> None:
 def test_the_next_check_is_always_later_than_now(
     payment: Payment, fact: Fact, now: int, soon: int | None, jitter: float
 ) -> None:
-    watch = Watch(payment.merchant_id, payment.id, payment.terminal_id, now, soon)
+    watch = CheckSchedule(payment.merchant_id, payment.id, payment.terminal_id, now, soon)
     planned = after(watch, payment, fact, now, jitter)
     assert planned is None or planned.due_at > now
 

@@ -1,29 +1,50 @@
-"""Webhook messages: the specification's vectors, its own library, and the schedule."""
+"""Webhook messages: the specification's vectors, its own library, their size, and docs/webhooks.md."""
 
+import json
 import os
+import random
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
+from web.openapi_check import check_schema
 
-from proxy.clock import HOUR, SECOND
-from proxy.webhook import MAX_ATTEMPTS, RETRY_DELAYS, Event, new_secret, private_key, public_key, retry_at, sign
+from proxy.api.v1.schemas import MAX_METADATA_BYTES, CreatePayment
+from proxy.gateways.port import Captured, InvoiceIssued
+from proxy.kernel.clock import HOUR, SECOND, rfc3339
+from proxy.kernel.ids import ENDPOINT, EVENT, PAYMENT, TERMINAL, Ids
+from proxy.kernel.money import MAX_RIALS, Currency
+from proxy.merchants.merchant import Mode
+from proxy.merchants.setup.fields import MAX_URL_CHARS
+from proxy.payments.facts import Decision, OperatorDecision
+from proxy.payments.payment import Payment, apply
+from proxy.payments.serializers import payment_data, ping_data, sample_data
+from proxy.webhooks.endpoint import MAX_DESCRIPTION_CHARS, MAX_HEADERS, V1, V1A, Endpoint, EndpointState, endpoint_data
+from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, EventType
+from proxy.webhooks.request import new_secret, private_key, public_key, sign
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE
+from proxy.webhooks.sender import TOTAL_SECONDS
+from proxy.webhooks.worker import LEASE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
 ID, TIMESTAMP, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
-V1 = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+V1_VECTOR = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+V1A_VECTOR = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
 
 
 @pytest.mark.parametrize(
     ("key", "message_id", "timestamp", "body", "signature"),
     [
-        (SECRET, ID, TIMESTAMP, BODY, V1),
+        (SECRET, ID, TIMESTAMP, BODY, V1_VECTOR),
         (
             OTHER_SECRET,
             "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
@@ -31,7 +52,7 @@ V1A = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwV
             b'{"email":"test@example.com","username":"test_user"}',
             "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
         ),
-        (PRIVATE, ID, TIMESTAMP, BODY, V1A),
+        (PRIVATE, ID, TIMESTAMP, BODY, V1A_VECTOR),
     ],
 )
 def test_the_vectors(key: str, message_id: str, timestamp: int, body: bytes, signature: str) -> None:
@@ -43,8 +64,8 @@ def test_the_public_key_of_the_vector() -> None:
 
 
 def test_several_signatures_are_separated_by_one_space_and_v1_comes_first() -> None:
-    assert sign([PRIVATE, SECRET], ID, TIMESTAMP, BODY) == f"{V1} {V1A}"
-    assert sign([SECRET, PRIVATE, OTHER_SECRET], ID, TIMESTAMP, BODY).split(" ")[2] == V1A
+    assert sign([PRIVATE, SECRET], ID, TIMESTAMP, BODY) == f"{V1_VECTOR} {V1A_VECTOR}"
+    assert sign([SECRET, PRIVATE, OTHER_SECRET], ID, TIMESTAMP, BODY).split(" ")[2] == V1A_VECTOR
 
 
 @pytest.mark.parametrize(
@@ -80,7 +101,8 @@ def test_made_keys_sign_and_have_the_public_form(random_32_bytes: bytes) -> None
 
 
 def test_a_body_has_type_timestamp_and_data_with_the_sequence() -> None:
-    event = Event("evt_1", "mer_1", "main", "payment.paid", "pay_1", 1_800_000_000_123, {"order_id": "سفارش"})
+    at = 1_800_000_000_123
+    event = Event("evt_1", "mer_1", "main", Mode.LIVE, "payment.paid", "pay_1", at, {"order_id": "سفارش"})
     assert orjson.loads(event.body(17)) == {
         "type": "payment.paid",
         "timestamp": "2027-01-15T08:00:00.123Z",
@@ -91,20 +113,143 @@ def test_a_body_has_type_timestamp_and_data_with_the_sequence() -> None:
 
 def test_the_schedule_takes_75_6_hours_and_then_ends() -> None:
     now, due = 0, list[int]()
-    for attempts in range(1, MAX_ATTEMPTS + 2):
-        planned = retry_at(attempts, now, 0.0)
+    for attempts in range(1, DEFAULT_SCHEDULE.max_attempts + 2):
+        planned = DEFAULT_SCHEDULE.retry_at(attempts, now, 0.0)
         if planned is None:
             break
         due.append(planned - now)
         now = planned
     seconds = [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
     assert due == [count * SECOND for count in seconds]
-    assert len(due) + 1 == MAX_ATTEMPTS == 10
+    assert len(due) + 1 == DEFAULT_SCHEDULE.max_attempts == 10
     assert round(now / HOUR, 1) == 75.6
 
 
-@given(st.integers(1, len(RETRY_DELAYS)), st.floats(-1, 1))
+@given(st.integers(1, len(DEFAULT_SCHEDULE.delays)), st.floats(-1, 1))
 def test_jitter_moves_a_retry_by_a_fifth_at_most(attempts: int, jitter: float) -> None:
-    due = retry_at(attempts, 0, jitter)
+    due = DEFAULT_SCHEDULE.retry_at(attempts, 0, jitter)
     assert due is not None
-    assert abs(due - RETRY_DELAYS[attempts - 1]) <= RETRY_DELAYS[attempts - 1] // 5
+    assert abs(due - DEFAULT_SCHEDULE.delays[attempts - 1]) <= DEFAULT_SCHEDULE.delays[attempts - 1] // 5
+
+
+IDS = Ids(lambda size: b"\xff" * size)
+WIDEST = "\U0001d11e"  # four bytes in UTF-8
+NOTE_CHARS = 1000
+
+
+def size_of(data: dict[str, object]) -> int:
+    event_id = IDS.record(EVENT, MERCHANT_ID, NOW)
+    event = Event(event_id, MERCHANT_ID, None, Mode.LIVE, "payment.review_resolved", None, NOW, data)
+    return len(event.body(2**53))
+
+
+def test_a_payment_with_all_that_fits_is_under_the_limit() -> None:
+    metadata = {"k": "x" * (MAX_METADATA_BYTES - len(orjson.dumps({"k": ""})))}
+    order = CreatePayment.model_validate(
+        {
+            "amount": MAX_RIALS,
+            "currency": "IRR",
+            "order_id": WIDEST * 100 if WIDEST.isprintable() else "x" * 100,
+            "description": WIDEST * 500,
+            "metadata": metadata,
+        }
+    )
+    payment = Payment(
+        id=IDS.record(PAYMENT, MERCHANT_ID, NOW),
+        merchant_id=MERCHANT_ID,
+        storefront="x" * 40,
+        terminal_id=IDS.record(TERMINAL, MERCHANT_ID, NOW),
+        mode=Mode.LIVE,
+        order_id=order.order_id,
+        amount_rials=MAX_RIALS,
+        currency=Currency.IRR,
+        description=order.description,
+        metadata=order.metadata,
+        return_url=None,
+        link="x" * 30,
+        expires_at=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    key = "k" * 200
+    for fact in (
+        InvoiceIssued(key),
+        Captured(key, MAX_RIALS - 1, key),
+        OperatorDecision(Decision.REFUNDED, WIDEST * NOTE_CHARS, "x" * 100),
+    ):
+        payment, _ = apply(payment, fact, NOW)
+    assert 4000 < size_of(payment_data(payment)) < MAX_BODY_BYTES
+
+
+def test_an_endpoint_with_all_that_fits_is_under_the_limit() -> None:
+    endpoint = Endpoint(
+        id=IDS.record(ENDPOINT, MERCHANT_ID, NOW),
+        merchant_id=MERCHANT_ID,
+        mode=Mode.LIVE,
+        url="https://shop.example.ir/" + "x" * (MAX_URL_CHARS - 24),
+        storefront="x" * 40,
+        event_types=EVENT_TYPES,
+        description=WIDEST * MAX_DESCRIPTION_CHARS,
+        header_names=tuple(f"x-{number}-" + "n" * 96 for number in range(MAX_HEADERS)),
+        state=EndpointState.DISABLED,
+        state_reason="no_success_for_5_days",
+        state_since=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+        signatures=(V1, V1A),
+    )
+    assert size_of(endpoint_data(replace(endpoint, previous_until=NOW, older_keys=((1, NOW),) * 3))) > MAX_HEADERS * 96
+    assert size_of(endpoint_data(endpoint)) < MAX_BODY_BYTES
+
+
+def test_a_lease_outlives_the_longest_attempt_by_five_seconds() -> None:
+    assert LEASE >= (TOTAL_SECONDS + 5) * SECOND
+
+
+NOW = 1_795_514_400_000  # 2026-11-24T10:00:00Z
+MERCHANT_ID = "mer_8Hk2Lm0Q"
+SHOWN = {"order_id": "17", "description": "یک بسته چای", "metadata": {"cart": 81}}
+
+
+def examples() -> dict[str, dict[str, Any]]:
+    """The message of each type, in the order of the document."""
+    ordered = sorted(EVENT_TYPES, key=lambda kind: (not kind.startswith("payment."), kind))
+    return {kind: _message(kind, number) for number, kind in enumerate(ordered, start=41)}
+
+
+def text_of(message: dict[str, Any]) -> str:
+    return json.dumps(message, ensure_ascii=False, indent=2)
+
+
+def _message(kind: str, sequence: int) -> dict[str, Any]:
+    ids = Ids(random.Random(17).randbytes)
+    if kind == EventType.PING:
+        pinged = ping_data(Mode.LIVE, "main") | {"endpoint_id": ids.record(ENDPOINT, MERCHANT_ID, NOW), "sequence": 0}
+        return {"type": kind, "timestamp": rfc3339(NOW), "data": pinged}
+    data = sample_data(kind, MERCHANT_ID, "main", Mode.LIVE, NOW, ids)
+    data["test"] = False
+    if "order_id" in data:
+        data |= SHOWN
+    if "url" in data:
+        data["description"] = "the shop's old server"
+    return {"type": kind, "timestamp": rfc3339(NOW), "data": data | {"sequence": sequence}}
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text("utf-8")
+EXAMPLES = examples()
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_each_event_type_has_its_payload(kind: str) -> None:
+    section = DOCUMENT.partition(f"\n### {kind}\n")[2].partition("\n### ")[0]
+    shown = re.findall(r"```json\n(.*?)\n```", section, re.DOTALL)
+    assert shown == [text_of(EXAMPLES[kind])]
+    check_schema("WebhookMessage", json.loads(shown[0]))
+
+
+def test_the_schedule_is_the_codes() -> None:
+    units = {"s": 1, "min": 60, "h": 3600}
+    [told] = re.findall(r"At once, then after (.*?): 75\.6 hours", DOCUMENT, re.DOTALL)
+    delays = [int(number) * units[unit] * 1000 for number, unit in re.findall(r"(\d+) (s|min|h)\b", told)]
+    assert delays == list(DEFAULT_SCHEDULE.delays)
+    assert round(sum(DEFAULT_SCHEDULE.delays) / 3_600_000, 1) == 75.6

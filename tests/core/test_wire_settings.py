@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from proxy.config.http import WireSettings
 from proxy.config.settings import Settings
-from proxy.config.wire import WireSettings
-from proxy.web import parsing, server
-from proxy.web.headers import SECURITY_HEADERS
+from proxy.http import connections, parsing, server
+from proxy.http.headers import SECURITY_HEADERS
 
 PAGE = (Path(__file__).parents[2] / "docs/limits.md").read_text("utf-8")
 QUOTAS = {
@@ -44,10 +44,10 @@ def test_every_limit_is_on_unless_it_is_turned_off() -> None:
 def test_the_page_has_every_setting_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `DARGAH_([A-Z_]+)`[^|]*\| (\d+) \|", PAGE, re.MULTILINE))
     shown = {name.lower(): int(default) for name, default in rows.items()}
-    numbers = {
-        name: field.default for name, field in WireSettings.model_fields.items() if isinstance(field.default, int)
-    }
-    assert shown == {name: default for name, default in numbers.items() if name != "hsts_seconds"}
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert shown == {name: defaults[name] for name in shown}
+    numbers = {name for name, field in WireSettings.model_fields.items() if isinstance(field.default, int)}
+    assert numbers - {"hsts_seconds"} <= set(shown)
     for name in WireSettings.model_fields:
         assert f"DARGAH_{name.upper()}" in PAGE, name
 
@@ -55,11 +55,11 @@ def test_the_page_has_every_setting_with_its_default() -> None:
 def test_the_page_has_the_bounds_that_are_no_settings() -> None:
     for row in (
         f"| a body's time | {parsing.BODY_TIMEOUT_SECONDS} s |",
-        f"| a body nobody reads | {server.LINGER_SECONDS} s |",
-        f"| an answer that is not read | {server.WRITE_SECONDS} s |",
+        f"| an unread body | {server.LINGER_SECONDS} s |",
+        f"| an unread answer | {connections.WRITE_SECONDS} s |",
         f"| a body | {parsing.MAX_BODY_BYTES // 1024} KiB |",
         f"| request line, or one header | {server.MAX_LINE_BYTES // 1024} KiB |",
-        f"| the whole head | {server.MAX_HEAD_BYTES // 1024} KiB |",
+        f"| the whole head | {connections.MAX_HEAD_BYTES // 1024} KiB |",
         f"| headers | {server.MAX_HEADERS} |",
     ):
         assert row in PAGE, row

@@ -6,54 +6,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Final
 
 from databases.places import AnyStore, store_in
+from support.clock import ManualClock
+from support.fakes import FakeSender
 
-from proxy.adapters.vault import KeyRing, RingVault, generate_line
-from proxy.delivery import Delivery
-from proxy.directory import Directory
-from proxy.ids import EVENT, Ids
-from proxy.merchant import Endpoint
-from proxy.ports import Store
-from proxy.records import Answer, Claim, Finished, Judged, Lease, Outgoing
-from proxy.setup import HttpPolicy, Setup
-from proxy.webhook import Event
+from proxy.kernel.fair_shares import FairShares
+from proxy.kernel.ids import EVENT, Ids
+from proxy.merchants.merchant import Mode
+from proxy.merchants.setup import MerchantSetup
+from proxy.merchants.vault import KeyRing, Vault, generate_line
+from proxy.webhooks.claim import AttemptReport, Claim, Lease, RecordedAttempt
+from proxy.webhooks.endpoint import Endpoint, EndpointSecrets
+from proxy.webhooks.endpoint_setup import EndpointSetup
+from proxy.webhooks.event import Event
+from proxy.webhooks.storage.repository import WebhookRepository
+from proxy.webhooks.worker import DeliveryWorker
 
 RANDOM = random.Random(20261124)  # one for all lives of a process, which must not make an id twice
+ENDPOINT_URL: Final = "https://shop.example/hook"
 RING = KeyRing.parse(generate_line("k1"))
-OK = Answer(204, None, 3)
-
-
-@dataclass
-class HandClock:
-    now: int = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-@dataclass
-class FakeSender:
-    """Keeps what it was given. `answers` go first, then `usual`; while `hold` is set, nothing is answered."""
-
-    usual: Answer = OK
-    answers: list[Answer] = field(default_factory=list)
-    hold: asyncio.Event | None = None
-    began: asyncio.Event = field(default_factory=asyncio.Event)
-    sent: list[Outgoing] = field(default_factory=list)
-    lose: bool = False
-
-    async def send(self, outgoing: Outgoing) -> Answer:
-        if not self.lose:
-            self.sent.append(outgoing)
-        self.began.set()
-        if self.hold is not None:
-            await self.hold.wait()
-        return self.answers.pop(0) if self.answers else self.usual
-
-    @property
-    def ids(self) -> list[str]:
-        return [each.headers["webhook-id"] for each in self.sent]
 
 
 @dataclass
@@ -61,10 +34,11 @@ class Engine:
     """One life of the process."""
 
     store: AnyStore
-    delivery: Delivery
-    setup: Setup
+    delivery: DeliveryWorker
+    setup: MerchantSetup
+    endpoints: EndpointSetup
     sender: FakeSender
-    clock: HandClock
+    clock: ManualClock
     ids: Ids
     events: list[str] = field(default_factory=list)
 
@@ -80,32 +54,33 @@ class Engine:
         made = []
         for number in range(count):
             event_id = self.ids.record(EVENT, merchant_id, self.clock.now)
-            event = Event(event_id, merchant_id, None, "ping", None, self.clock.now, {"number": number})
-            made.append((await self.store.add_event(event)).id)
+            event = Event(event_id, merchant_id, None, Mode.LIVE, "ping", None, self.clock.now, {"number": number})
+            made.append((await self.store.webhooks.add_event(event)).id)
         return made
 
     async def endpoint(self, merchant_id: str, **fields: str) -> Endpoint:
-        endpoint, _ = await self.setup.add_endpoint(merchant_id, "https://shop.example/hook", actor="test", **fields)  # type: ignore[arg-type]  # each test names real fields
+        endpoint, _ = await self.endpoints.add_endpoint(merchant_id, ENDPOINT_URL, actor="test", **fields)  # type: ignore[arg-type]  # each test names real fields
         return endpoint
 
 
-Wrap = Callable[[AnyStore], Store]
+Wrap = Callable[[WebhookRepository], WebhookRepository]
 
 
 @asynccontextmanager
 async def life(
-    folder: Path, clock: HandClock, sender: FakeSender, wrap: Wrap = lambda store: store, **more: int
+    folder: Path, clock: ManualClock, sender: FakeSender, wrap: Wrap = lambda webhooks: webhooks, **more: Any
 ) -> AsyncIterator[Engine]:
     """The process from its start to its end; what runs at its end is cut off, as by a kill."""
     store = await store_in(folder, clock)
-    vault = RingVault(RING)
-    directory = Directory(store, vault, clock)
+    vault = Vault(RING)
+    secrets = EndpointSecrets(store.merchants, vault, clock)
     ids = Ids(RANDOM.randbytes)
-    delivery = Delivery(wrap(store), directory, sender, ids, clock, lambda: 0.0, **more)
-    setup = Setup(store, vault, clock, http=HttpPolicy(), changed=directory.forget)
+    delivery = DeliveryWorker(wrap(store.webhooks), secrets, sender, ids, clock, lambda: 0.0, **more)
+    setup = MerchantSetup(store.merchants, vault, clock)
+    endpoints = EndpointSetup(store.merchants, store.webhooks, vault, clock, changed=secrets.forget)
     before = asyncio.all_tasks()
     try:
-        yield Engine(store, delivery, setup, sender, clock, ids)
+        yield Engine(store, delivery, setup, endpoints, sender, clock, ids)
     finally:
         running = [task for task in delivery.tasks._running if task not in before]
         for task in running:
@@ -117,17 +92,17 @@ async def life(
 class Stuck:
     """A store that dies when an attempt is to be recorded: before the commit, or after it."""
 
-    def __init__(self, store: AnyStore, *, committed: bool) -> None:
-        self._store = store
+    def __init__(self, webhooks: WebhookRepository, *, committed: bool) -> None:
+        self._webhooks = webhooks
         self._committed = committed
         self.reached = asyncio.Event()
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        return getattr(self._webhooks, name)
 
-    async def record_attempt(self, finished: Finished, _follow: Lease | None) -> Judged:
+    async def record_attempt(self, finished: AttemptReport, _follow: Lease | None) -> RecordedAttempt:
         if self._committed:
-            await self._store.record_attempt(finished, None)
+            await self._webhooks.record_attempt(finished, None)
         self.reached.set()
         await asyncio.Event().wait()
         raise AssertionError("it was killed")
@@ -136,16 +111,16 @@ class Stuck:
 class Paused:
     """A store whose claims are brought to a process that was paused meanwhile, once."""
 
-    def __init__(self, store: AnyStore, clock: HandClock, milliseconds: int) -> None:
-        self._store = store
+    def __init__(self, webhooks: WebhookRepository, clock: ManualClock, milliseconds: int) -> None:
+        self._webhooks = webhooks
         self._clock = clock
         self._milliseconds = milliseconds
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        return getattr(self._webhooks, name)
 
-    async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
-        claims = await self._store.claim_deliveries(now, lease, limit)
+    async def claim_deliveries(self, now: int, lease: Lease, limit: int, shares: FairShares) -> list[Claim]:
+        claims = await self._webhooks.claim_deliveries(now, lease, limit, shares)
         self._clock.now += self._milliseconds
         self._milliseconds = 0
         return claims
@@ -154,15 +129,15 @@ class Paused:
 class Crowding:
     """A store in which, while a round claims, a commit claims one delivery of its own, which `begin` gets, once."""
 
-    def __init__(self, store: AnyStore) -> None:
-        self._store = store
+    def __init__(self, webhooks: WebhookRepository) -> None:
+        self._webhooks = webhooks
         self.begin: Callable[[list[Claim]], None] | None = None
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        return getattr(self._webhooks, name)
 
-    async def claim_deliveries(self, now: int, lease: Lease, limit: int) -> list[Claim]:
+    async def claim_deliveries(self, now: int, lease: Lease, limit: int, shares: FairShares) -> list[Claim]:
         begin, self.begin = self.begin, None
         if begin is not None:
-            begin(await self._store.claim_deliveries(now, replace(lease, token="a commit's"), 1))
-        return await self._store.claim_deliveries(now, lease, limit)
+            begin(await self._webhooks.claim_deliveries(now, replace(lease, token="a commit's"), 1))
+        return await self._webhooks.claim_deliveries(now, lease, limit, shares)

@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from databases.places import AnyStore, database_in, rows_in
+from databases.places import database_in, rows_in
+from support.clock import ManualClock
+from support.fakes import FakeSender
 
-from delivery.stage import Crowding, Engine, FakeSender, HandClock, Paused, Stuck, life
-from proxy.clock import SECOND
-from proxy.delivery import LATEST_START, LEASE
-from proxy.delivery_records import DeliveryFilter
-from proxy.merchant import EndpointState
-from proxy.outgoing import content_digest
-from proxy.ports import Store
-from proxy.records import Answer, EventFilter
-from proxy.verdict import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
-from proxy.webhook import DeliveryStatus, sign
+from delivery.stage import Crowding, Engine, Paused, Stuck, life
+from proxy.kernel.clock import DAY, SECOND
+from proxy.webhooks.delivery import DeliveryFilter, DeliveryStatus
+from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.event import EventFilter
+from proxy.webhooks.port import WebhookResult
+from proxy.webhooks.request import content_digest, sign
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
+from proxy.webhooks.storage.repository import WebhookRepository
+from proxy.webhooks.worker import LATEST_START, LEASE
 
-SLOW = Answer(None, "timeout", 20_000)
+SLOW = WebhookResult(None, "timeout", 20_000)
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def sender() -> FakeSender:
 
 
 @pytest.fixture
-async def engine(folder: Path, clock: HandClock, sender: FakeSender) -> AsyncIterator[Engine]:
+async def engine(folder: Path, clock: ManualClock, sender: FakeSender) -> AsyncIterator[Engine]:
     async with life(folder, clock, sender) as made:
         yield made
 
@@ -45,24 +47,24 @@ async def merchant_of(engine: Engine) -> str:
 
 async def logs(engine: Engine, merchant_id: str, endpoint_id: str) -> list[list[tuple[str, int | None]]]:
     """The outcome and status of each attempt, delivery by delivery, oldest first."""
-    rows = await engine.store.list_endpoint_deliveries(merchant_id, endpoint_id, DeliveryFilter(limit=100))
-    found = [await engine.store.list_attempts(merchant_id, row.id) for row in reversed(rows)]
+    rows = await engine.store.webhooks.list_endpoint_deliveries(merchant_id, endpoint_id, DeliveryFilter(limit=100))
+    found = [await engine.store.webhooks.list_attempts(merchant_id, row.id) for row in reversed(rows)]
     return [[(attempt.outcome, attempt.status) for attempt in log] for log in found]
 
 
 async def test_each_try_is_signed_anew_and_carries_the_same_id_and_bytes(engine: Engine) -> None:
     merchant_id = await merchant_of(engine)
     endpoint = await engine.endpoint(merchant_id)
-    engine.sender.answers = [Answer(500, None, 3)]
+    engine.sender.answers = [WebhookResult(500, None, 3)]
     [event_id] = await engine.happen(merchant_id)
     await engine.run()
     engine.clock.now += 5 * SECOND
     await engine.run()
     first, second = engine.sender.sent
-    stored = await engine.store.event(merchant_id, event_id)
+    stored = await engine.store.webhooks.event(merchant_id, event_id)
     assert first.body == second.body == stored.body
     for sent, seconds in ((first, engine.clock.now // 1000 - 5), (second, engine.clock.now // 1000)):
-        keys = await engine.delivery._directory.signing_keys(endpoint)
+        keys = await engine.delivery._secrets.signing_keys(endpoint)
         assert sent.headers["webhook-id"] == event_id
         assert sent.headers["webhook-timestamp"] == str(seconds)
         assert sent.headers["webhook-signature"] == sign(keys, event_id, seconds, stored.body)
@@ -74,15 +76,15 @@ async def test_each_try_is_signed_anew_and_carries_the_same_id_and_bytes(engine:
 async def test_url_and_keys_are_read_when_it_is_sent(engine: Engine) -> None:
     merchant_id = await merchant_of(engine)
     endpoint = await engine.endpoint(merchant_id)
-    await engine.setup.change_endpoint(merchant_id, endpoint.id, actor="test", paused=True)
+    await engine.endpoints.change_endpoint(merchant_id, endpoint.id, actor="test", paused=True)
     [event_id] = await engine.happen(merchant_id)
     await engine.run()
     assert engine.sender.sent == []
     engine.clock.now += SECOND
     moved = "https://elsewhere.example/hook"
-    await engine.setup.change_endpoint(merchant_id, endpoint.id, actor="test", url=moved, paused=False)
+    await engine.endpoints.change_endpoint(merchant_id, endpoint.id, actor="test", url=moved, paused=False)
     engine.clock.now += SECOND
-    _, secret = await engine.setup.rotate_secret(merchant_id, endpoint.id, 0, actor="test")
+    _, secret = await engine.endpoints.rotate_secret(merchant_id, endpoint.id, 0, actor="test")
     await engine.run()
     [sent] = engine.sender.sent
     assert sent.url == moved
@@ -104,7 +106,7 @@ async def test_a_backlog_drains_with_a_few_in_flight_at_a_time(engine: Engine) -
     assert sorted(engine.sender.ids) == sorted(made)
 
 
-async def test_only_what_can_start_now_is_claimed(folder: Path, clock: HandClock, sender: FakeSender) -> None:
+async def test_only_what_can_start_now_is_claimed(folder: Path, clock: ManualClock, sender: FakeSender) -> None:
     async with life(folder, clock, sender, max_in_flight=3) as engine:
         merchant_id = await merchant_of(engine)
         for _ in range(4):
@@ -127,7 +129,7 @@ async def test_shutdown_gives_back_what_was_not_sent_and_finishes_what_was(engin
     await engine.happen(merchant_id, 3)
     engine.sender.hold = asyncio.Event()
     now = engine.clock.now
-    first, *others = await engine.store.claim_deliveries(now, engine.delivery._lease(now), 3)
+    first, *others = await engine.store.webhooks.claim_deliveries(now, engine.delivery._lease(now), 3)
     engine.delivery.tasks.start(engine.delivery._attempt(first))
     await engine.sender.began.wait()
     for claimed in others:
@@ -138,7 +140,7 @@ async def test_shutdown_gives_back_what_was_not_sent_and_finishes_what_was(engin
     assert engine.sender.ids == [first.event.id]
     assert sorted(await logs(engine, merchant_id, endpoint.id)) == [[], [], [("delivered", 204)]]
     wanted = DeliveryFilter(DeliveryStatus.PENDING)
-    waiting = await engine.store.list_endpoint_deliveries(merchant_id, endpoint.id, wanted)
+    waiting = await engine.store.webhooks.list_endpoint_deliveries(merchant_id, endpoint.id, wanted)
     assert [(each.attempts, each.due_at) for each in waiting] == [(0, now)] * 2
 
 
@@ -147,12 +149,12 @@ async def test_a_worker_that_comes_late_changes_nothing(engine: Engine) -> None:
     endpoint = await engine.endpoint(merchant_id)
     await engine.happen(merchant_id)
     engine.sender.hold = asyncio.Event()
-    engine.sender.answers = [Answer(204, None, 3), Answer(500, None, 3)]
+    engine.sender.answers = [WebhookResult(204, None, 3), WebhookResult(500, None, 3)]
     await engine.delivery.step()
     await engine.sender.began.wait()
     late = list(engine.delivery.tasks._running)
     engine.clock.now += LEASE
-    claims = await engine.store.claim_deliveries(engine.clock.now, engine.delivery._lease(engine.clock.now), 1)
+    claims = await engine.store.webhooks.claim_deliveries(engine.clock.now, engine.delivery._lease(engine.clock.now), 1)
     assert [claim.attempt for claim in claims] == [2]
     engine.sender.hold.set()
     await asyncio.gather(*late)
@@ -161,12 +163,12 @@ async def test_a_worker_that_comes_late_changes_nothing(engine: Engine) -> None:
     assert await logs(engine, merchant_id, endpoint.id) == [[("unknown", None), ("failed", 500)]]
 
 
-@pytest.mark.parametrize("paused", [LATEST_START + 1, LEASE + 1])
+@pytest.mark.parametrize("paused", [LATEST_START + 1, LEASE + 1, -DAY])  # the last: its clock goes back meanwhile
 async def test_a_process_that_was_paused_after_its_claim_does_not_send_on_a_lease_that_may_end(
-    folder: Path, clock: HandClock, sender: FakeSender, paused: int
+    folder: Path, clock: ManualClock, sender: FakeSender, paused: int
 ) -> None:
-    def wrap(store: AnyStore) -> Store:
-        return cast("Store", Paused(store, clock, paused))
+    def wrap(webhooks: WebhookRepository) -> WebhookRepository:
+        return cast("WebhookRepository", Paused(webhooks, clock, paused))
 
     async with life(folder, clock, sender, wrap) as engine:
         merchant_id = await merchant_of(engine)
@@ -175,43 +177,46 @@ async def test_a_process_that_was_paused_after_its_claim_does_not_send_on_a_leas
         await engine.delivery.step()
         await engine.delivery.tasks.drain()
         assert sender.sent == []
+        clock.now += max(0, -paused)
         await engine.run()
         assert sender.ids == [event_id]
         assert await logs(engine, merchant_id, endpoint.id) == [[("delivered", 204)]]
 
 
 async def test_nothing_is_offered_to_be_sent_at_once_where_others_wait_or_the_process_ends(
-    folder: Path, clock: HandClock, sender: FakeSender
+    folder: Path, clock: ManualClock, sender: FakeSender
 ) -> None:
     async with life(folder, clock, sender, max_in_flight=2) as engine:
         merchant_id = await merchant_of(engine)
         for _ in range(3):
             await engine.endpoint(merchant_id)
-        assert engine.delivery.offer() is not None
+        assert engine.delivery.offer(merchant_id) is not None
         await engine.happen(merchant_id)
         sender.hold = asyncio.Event()
         await engine.delivery.step()
-        assert engine.delivery.offer() is None
+        assert engine.delivery.offer(merchant_id) is None
         sender.hold.set()
         await engine.run()
-        offered = engine.delivery.offer()
+        offered = engine.delivery.offer(merchant_id)
         assert offered is not None
         assert offered.until == clock.now + LEASE
         engine.delivery.stop()
-        assert engine.delivery.offer() is None
+        assert engine.delivery.offer(merchant_id) is None
     assert len(sender.sent) == 3
 
 
 @pytest.mark.parametrize("late", [0, LATEST_START + 1])
 async def test_what_was_claimed_beyond_the_room_is_begun_when_there_is_some_or_given_back(
-    folder: Path, clock: HandClock, sender: FakeSender, late: int
+    folder: Path, clock: ManualClock, sender: FakeSender, late: int
 ) -> None:
     async with life(folder, clock, sender, max_in_flight=1) as engine:
         merchant_id = await merchant_of(engine)
         endpoint = await engine.endpoint(merchant_id)
         made = await engine.happen(merchant_id, 2)
         sender.hold = asyncio.Event()
-        engine.delivery.begin(await engine.store.claim_deliveries(clock.now, engine.delivery._lease(clock.now), 2))
+        engine.delivery.begin(
+            await engine.store.webhooks.claim_deliveries(clock.now, engine.delivery._lease(clock.now), 2)
+        )
         await sender.began.wait()
         assert len(engine.delivery.tasks) == 1
         await engine.delivery.step()
@@ -225,13 +230,13 @@ async def test_what_was_claimed_beyond_the_room_is_begun_when_there_is_some_or_g
 
 
 async def test_what_a_round_claims_while_commits_take_its_room_is_begun_when_there_is_some(
-    folder: Path, clock: HandClock, sender: FakeSender
+    folder: Path, clock: ManualClock, sender: FakeSender
 ) -> None:
     crowding: list[Crowding] = []
 
-    def wrap(store: AnyStore) -> Store:
-        crowding.append(Crowding(store))
-        return cast("Store", crowding[0])
+    def wrap(webhooks: WebhookRepository) -> WebhookRepository:
+        crowding.append(Crowding(webhooks))
+        return cast("WebhookRepository", crowding[0])
 
     async with life(folder, clock, sender, wrap, max_in_flight=1) as engine:
         crowding[0].begin = engine.delivery.begin
@@ -254,28 +259,30 @@ async def test_nothing_is_sent_to_an_endpoint_that_was_deleted_after_the_claim(e
     endpoint = await engine.endpoint(merchant_id)
     await engine.happen(merchant_id)
     now = engine.clock.now
-    claims = await engine.store.claim_deliveries(now, engine.delivery._lease(now), 1)
-    await engine.setup.delete_endpoint(merchant_id, endpoint.id, actor="test")
+    claims = await engine.store.webhooks.claim_deliveries(now, engine.delivery._lease(now), 1)
+    await engine.endpoints.delete_endpoint(merchant_id, endpoint.id, actor="test")
     engine.delivery.begin(claims)
     await engine.delivery.tasks.drain()
     assert engine.sender.sent == []
 
 
-async def test_what_had_no_room_until_the_end_is_given_back(folder: Path, clock: HandClock, sender: FakeSender) -> None:
+async def test_what_had_no_room_until_the_end_is_given_back(
+    folder: Path, clock: ManualClock, sender: FakeSender
+) -> None:
     async with life(folder, clock, sender, max_in_flight=1) as engine:
         merchant_id = await merchant_of(engine)
         await engine.endpoint(merchant_id)
         await engine.happen(merchant_id, 2)
         sender.hold = asyncio.Event()
         lease = engine.delivery._lease(clock.now)
-        engine.delivery.begin(claimed := await engine.store.claim_deliveries(clock.now, lease, 2))
+        engine.delivery.begin(claimed := await engine.store.webhooks.claim_deliveries(clock.now, lease, 2))
         await sender.began.wait()
         engine.delivery.stop()
         sender.hold.set()
         await engine.delivery.tasks.drain()
         await engine.delivery.give_back()
         assert len(sender.sent) == 1
-        assert await engine.store.claim_deliveries(clock.now, lease, 2) == claimed[1:]
+        assert await engine.store.webhooks.claim_deliveries(clock.now, lease, 2) == claimed[1:]
 
 
 async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_want(engine: Engine) -> None:
@@ -293,28 +300,30 @@ async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_
         await engine.delivery.step()
         await engine.delivery.tasks.drain()
         assert len(engine.sender.sent) == before + 1
-    engine.sender.usual = Answer(204, None, 3)
+    engine.sender.usual = WebhookResult(204, None, 3)
     engine.clock.now += 61 * SECOND
     await engine.run()
     log = await logs(engine, merchant_id, dead.id)
     assert sum(each[-1:] == [("delivered", 204)] for each in log) >= 14
 
 
-async def test_an_endpoint_that_is_gone_is_disabled_once_and_told_of(engine: Engine) -> None:
-    merchant_id = await merchant_of(engine)
-    gone = await engine.endpoint(merchant_id)
+async def test_an_endpoint_that_is_gone_is_disabled_once_and_told_of(
+    folder: Path, clock: ManualClock, sender: FakeSender
+) -> None:
     told: list[str] = []
-    engine.delivery.on_event = told.append
-    await engine.happen(merchant_id, 5)
-    engine.sender.usual = Answer(410, None, 3)
-    await engine.run()
-    assert told == [merchant_id]
-    shown = await engine.store.endpoint(merchant_id, gone.id)
-    assert (shown.state, shown.state_reason) == (EndpointState.DISABLED, "gone")
-    events = await engine.store.list_events(merchant_id, EventFilter(type="endpoint.disabled"))
-    assert len(events) == 1
-    assert len(engine.sender.sent) <= 5
-    assert len(set(engine.sender.ids)) == len(engine.sender.ids)
+    async with life(folder, clock, sender, on_event=told.append) as engine:
+        merchant_id = await merchant_of(engine)
+        gone = await engine.endpoint(merchant_id)
+        await engine.happen(merchant_id, 5)
+        engine.sender.usual = WebhookResult(410, None, 3)
+        await engine.run()
+        assert told == [merchant_id]
+        shown = await engine.store.webhooks.endpoint(merchant_id, gone.id)
+        assert (shown.state, shown.state_reason) == (EndpointState.DISABLED, "gone")
+        events = await engine.store.webhooks.list_events(merchant_id, EventFilter(type="endpoint.disabled"))
+        assert len(events) == 1
+        assert len(engine.sender.sent) <= 5
+        assert len(set(engine.sender.ids)) == len(engine.sender.ids)
 
 
 KILLS = ["claimed", "arrived", "answered", "recorded"]
@@ -322,7 +331,7 @@ KILLS = ["claimed", "arrived", "answered", "recorded"]
 
 @pytest.mark.parametrize("step", KILLS)
 async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
-    folder: Path, clock: HandClock, step: str
+    folder: Path, clock: ManualClock, step: str
 ) -> None:
     sender = FakeSender(hold=asyncio.Event() if step in {"claimed", "arrived"} else None, lose=step == "claimed")
     stuck: list[Stuck] = []
@@ -348,7 +357,7 @@ async def test_killed_at_each_step_nothing_is_lost_and_repeats_have_the_same_id(
     async with life(folder, clock, again) as engine:
         await engine.run()
         log = await logs(engine, merchant_id, endpoint.id)
-        [delivery] = await engine.store.list_endpoint_deliveries(merchant_id, endpoint.id, DeliveryFilter())
+        [delivery] = await engine.store.webhooks.list_endpoint_deliveries(merchant_id, endpoint.id, DeliveryFilter())
     assert delivery.status is DeliveryStatus.DELIVERED
     assert set(sender.ids + again.ids) == {event_id}
     if step == "recorded":

@@ -1,10 +1,11 @@
-"""The Dockerfile, read: its stages, and in each its instructions in their order."""
+"""The Dockerfile, read: its stages with their instructions; and the files that .dockerignore lets the builder have."""
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = REPOSITORY / "Dockerfile"
@@ -81,4 +82,39 @@ def stages(text: str) -> list[Stage]:
             found.append(Stage(name, base))
         else:
             found[-1].instructions.append(each)
+    return found
+
+
+DOCKERIGNORE = REPOSITORY / ".dockerignore"
+
+
+def patterns(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def ignored(path: PurePosixPath, rules: list[str]) -> bool:
+    """Whether the last rule that fits `path`, or a folder that it is in, leaves it out."""
+    out = False
+    for rule in rules:
+        keep, pattern = rule.startswith("!"), rule.lstrip("!")
+        if any(_fits(part, pattern) for part in (path, *path.parents) if part.name):
+            out = not keep
+    return out
+
+
+def _fits(path: PurePosixPath, pattern: str) -> bool:
+    if pattern.startswith("**/"):
+        return fnmatch(path.name, pattern.removeprefix("**/"))
+    return len(path.parts) == len(PurePosixPath(pattern).parts) and fnmatch(str(path), pattern)
+
+
+def files(root: Path, rules: list[str]) -> list[PurePosixPath]:
+    """The files below `root` that are sent, relative to it."""
+    found = []
+    for top in sorted(root.iterdir()):
+        if ignored(PurePosixPath(top.name), rules):
+            continue
+        below = [top] if top.is_file() else sorted(top.rglob("*"))
+        names = [PurePosixPath(each.relative_to(root)) for each in below if each.is_file()]
+        found += [name for name in names if not ignored(name, rules)]
     return found

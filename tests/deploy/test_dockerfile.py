@@ -7,8 +7,7 @@ from pathlib import PurePosixPath
 import yaml
 
 from deploy import tools
-from deploy.context import DOCKERIGNORE, files, ignored, patterns
-from deploy.dockerfile import DOCKERFILE, REPOSITORY, stages
+from deploy.dockerfile import DOCKERFILE, DOCKERIGNORE, REPOSITORY, files, ignored, patterns, stages
 from proxy import __version__
 
 STAGES = stages(DOCKERFILE.read_text("utf-8"))
@@ -20,9 +19,9 @@ def test_hadolint_finds_nothing() -> None:
     tools.run("hadolint", DOCKERFILE)
 
 
-def test_the_base_is_pinned_by_its_whole_version_and_the_same_in_all_stages() -> None:
+def test_the_base_is_pinned_by_version_and_digest_and_the_same_in_all_stages() -> None:
     [base] = {stage.base for stage in STAGES}
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm", base)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", base)
 
 
 def test_only_hash_locked_wheels_are_installed() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import datetime as dt
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import IPv4Address
@@ -19,7 +20,9 @@ from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from e2e.playground import server
+from support.dargah import server
+from support.eventually import listening
+from web.lab import lab_in
 
 from deploy import tools
 from deploy.dockerfile import REPOSITORY
@@ -52,6 +55,26 @@ async def test_nginx_passes_the_true_address_on_and_ends_what_is_too_large(tmp_p
         await holds(front)
 
 
+@pytest.mark.parametrize("proxy", ["caddy", "nginx"])
+async def test_a_hostile_form_is_refused_at_once_behind_either(tmp_path: Path, proxy: str) -> None:
+    folders = [tmp_path / name for name in ("front", "dargah")]
+    for folder in folders:
+        folder.mkdir()
+    in_front = {"caddy": caddy, "nginx": nginx}[proxy]
+    async with lab_in(folders[1]) as lab, in_front(folders[0], lab.dargah.url.removeprefix("http://")) as front:
+        attack = {"Content-Type": "multipart/form-data; boundary=b" + ";a=b" * 1500, "Host": SITE}
+        started = time.process_time()
+        async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+            for _ in range(10):
+                async with session.post(
+                    f"{front}/invoice/request", data=b"--b\n\n" * 60, headers=attack, ssl=UNVERIFIED
+                ) as refused:
+                    assert 400 <= refused.status < 500
+            async with session.get(f"{lab.dargah.url}/healthz") as alive:
+                assert alive.status == 200
+        assert time.process_time() - started < 1
+
+
 async def holds(front: str) -> None:
     async with aiohttp.ClientSession() as session:
         for path in ("/v1/payments?a=1", "/pay/x"):
@@ -82,6 +105,7 @@ def echo() -> web.Application:
     """Says what it was asked."""
 
     async def answer(request: web.Request) -> web.Response:
+        await request.read()  # as Dargah does: a proxy measures a body while it passes it on
         headers = {name.lower(): value for name, value in request.headers.items()}
         return web.json_response({"path": request.path_qs, "headers": headers})
 
@@ -145,26 +169,12 @@ async def program(folder: Path, port: int, env: Mapping[str, str], *command: str
         log = stack.enter_context((folder / "log").open("wb"))
         process = await asyncio.create_subprocess_exec(*command, env={**env} or None, stdout=log, stderr=log)
         try:
-            await listening(port, process, folder / "log")
+            await listening(port, lambda: process.returncode is None, folder / "log", START_SECONDS)
             yield
         finally:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
-
-
-async def listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            assert process.returncode is None, log.read_text()
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)  # another program's start gives no other sign
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
 
 
 def certify(folder: Path) -> tuple[Path, Path]:

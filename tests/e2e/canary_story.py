@@ -12,19 +12,22 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
-from operators.command import Cli, Ran
+from support.command import Cli, Ran
+from support.dargah import server
+from support.eventually import eventually
+from support.process import Process
+from support.shop import RETURN_ORIGIN
 
 from e2e.canary import Canaries, headers_text, raw_key
-from e2e.playground import RETURN_ORIGIN, eventually, server
-from e2e.process import Process
-from proxy.simulator.app import create_app
-from proxy.simulator.ledger import Terminal
+from proxy.simulator.command import create_app
+from proxy.simulator.ledger import SimulatedTerminal
 
 API_KEY, SECOND_API_KEY = "canary-api-key-7f3a91c05d", "canary-second-key-20be66f1"
 WRONG_API_KEY = "canary-wrong-key-a9d81172e4"
 OPERATOR_TOKEN = "canary-operator-token-5cd20f8817"
 MASTER_KEY = f"k1:{base64.b64encode(b'canary-master-key-0123456789abcd').decode()}"
 COLLECTOR_PASSWORD = "canary-collector-password-66e1"
+EGRESS_PASSWORD = "canary-egress-password-3b7d"
 DATABASE_PASSWORD = "canary-database-password-91c2d0"
 DATABASE = ("dargah.db", "dargah.db-wal", "dargah.db-shm", "dargah.db-journal")
 
@@ -49,7 +52,7 @@ class Run:
 
     @property
     def admin_url(self) -> str:
-        return f"http://{self.process._env['DARGAH_ADMIN_LISTEN']}"
+        return f"http://{self.process.env['DARGAH_ADMIN_LISTEN']}"
 
     async def command(
         self, *arguments: str, stdin: str = "", once: Mapping[str, str] | None = None, code: int = 0
@@ -139,7 +142,7 @@ async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
     receiver, collector = web.Application(), web.Application(client_max_size=16 * 1024 * 1024)
     receiver.router.add_post("/hook", hear)
     collector.router.add_post("/v1/traces", collect)
-    terminals = [Terminal(API_KEY), Terminal(SECOND_API_KEY)]
+    terminals = [SimulatedTerminal(API_KEY), SimulatedTerminal(SECOND_API_KEY)]
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(server(create_app(terminals=terminals)))
         hook_url = await stack.enter_async_context(server(receiver))
@@ -147,6 +150,7 @@ async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
         secrets = {
             "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,
             "DARGAH_KEYS": MASTER_KEY,
+            "DARGAH_EGRESS_PROXY_CREDENTIALS": f"dargah:{EGRESS_PASSWORD}",
             "DARGAH_TRACES_URL": f"http://dargah:{COLLECTOR_PASSWORD}@{traces}/v1/traces",
         }
         process = Process(folder, **secrets, DARGAH_LOG_LEVEL="debug", DARGAH_UNREADY_SECONDS="0", **more)
@@ -157,7 +161,7 @@ async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
         await process.start()
         stack.push_async_callback(process.stop)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        variables = {name: value for name, value in process._env.items() if name.startswith("DARGAH_")}
+        variables = {name: value for name, value in process.env.items() if name.startswith("DARGAH_")}
         admin = f"http://{variables['DARGAH_ADMIN_LISTEN']}"
         cli = Cli(variables | {"DARGAH_ADMIN_URL": admin}, folder)
         run = Run(process, folder, gateway_url, f"{hook_url}/hook", session, seen, attempts, spans, cli)
@@ -181,6 +185,7 @@ def _given() -> list[tuple[str, str]]:
         "wrong api_key": WRONG_API_KEY,
         "operator's token": OPERATOR_TOKEN,
         "collector's password": COLLECTOR_PASSWORD,
+        "egress proxy's password": EGRESS_PASSWORD,
     }
     return list(given.items())
 
@@ -200,7 +205,8 @@ async def set_up(run: Run) -> str:
     facade = ("token", "create", *owner, "--scope", "facade")
     run.facade_token = (await run.command(*facade, once={"token": "drop-in token"}))["token"]
     endpoint = await run.command(
-        *("endpoint", "create", *owner, "--url", run.hook_url), once={"secret": "endpoint secret"}
+        *("endpoint", "create", *owner, "--url", run.hook_url, "--storefront", "main"),
+        once={"secret": "endpoint secret"},
     )
     return str(endpoint["id"])
 

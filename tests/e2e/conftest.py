@@ -2,8 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
-from e2e.playground import Shop, playground
+from support.shop import Shop, playground
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 CLIENTS = Path(__file__).parents[1] / "clients"
-RUNNERS = {"php": "php", "mjs": "node", "py": sys.executable}
+RUNNERS = {"php": "php", "mjs": "node", "lua": "lua5.4", "py": sys.executable}
 PATIENCE_SECONDS = 60
+_LUA_NEEDS = 'require("socket.http") require("ssl.https")'
 
 
 @cache
@@ -24,6 +25,8 @@ def _missing(language: str) -> str:
         return f"NOT RUN: {RUNNERS[language]} is not installed (`.ci/run` installs it where it can)"
     if language == "php" and "curl" not in subprocess.check_output([runner, "-m"], text=True):
         return "NOT RUN: PHP has no curl here (Debian's php-curl)"
+    if language == "lua" and subprocess.call([runner, "-e", _LUA_NEEDS], stderr=subprocess.DEVNULL):
+        return "NOT RUN: Lua has no LuaSocket or LuaSec here (Debian's lua-socket and lua-sec)"
     return ""
 
 

@@ -7,21 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.clock import OffsetClock
+from support.dargah import API_KEY
+from support.eventually import until
+from support.shop import Shop, playground
 
-from e2e.playground import API_KEY, Shop, eventually, playground
 from proxy.app import Dargah, Outside
-from proxy.clock import SECOND, system_now
-from proxy.gate import FAILURES_TO_OPEN, FIRST_PAUSE, LONGEST_PAUSE
-from proxy.merchant import Mode
+from proxy.gateways.circuit_breaker import FAILURES_TO_OPEN, FIRST_PAUSE, LONGEST_PAUSE
+from proxy.kernel.clock import SECOND
+from proxy.merchants.merchant import Mode
 
 LONG = 600
-
-
-class ShiftedClock:
-    shift = 0
-
-    def __call__(self) -> int:
-        return system_now() + self.shift
 
 
 @asynccontextmanager
@@ -29,28 +25,24 @@ async def held(shop: Shop, dargah: Dargah) -> AsyncIterator[None]:
     """While it lasts, one create of the shop's is at the gateway, which has made its invoice and does not answer."""
     await shop.fault("request", "delay", seconds=LONG, processed=True, times=1)
     asking = asyncio.create_task(shop.create(key="held", order_id="held"))
-    await eventually(lambda: when(in_flight(dargah) == 1))
+    await until(lambda: in_flight(dargah) == 1)
     try:
         yield
     finally:
         asking.cancel()
 
 
-async def when(true: bool) -> bool | None:
-    return True if true else None
-
-
 def in_flight(dargah: Dargah) -> int:
-    return dargah.services.checkout._gate._in_flight
+    return dargah.services.checkout._gateway.limiter.load().in_flight
 
 
 def waiting(dargah: Dargah) -> int:
-    return dargah.services.checkout._gate._waiting
+    return dargah.services.checkout._gateway.limiter.load().waiting
 
 
-async def refused_create(shop: Shop, order_id: str) -> tuple[int, str, int]:
+async def refused_create(shop: Shop, order_id: str, **more: str) -> tuple[int, str, int]:
     """Status, code and Retry-After of a create that gets no payment."""
-    headers = {"Authorization": f"Bearer {shop.token}", "Idempotency-Key": order_id}
+    headers = {"Authorization": f"Bearer {shop.token}", "Idempotency-Key": order_id, **more}
     order = {"amount": 150_000, "currency": "IRR", "order_id": order_id}
     async with shop.session.post(f"{shop.url}/v1/payments", json=order, headers=headers) as answer:
         body = await answer.json(content_type=None)
@@ -74,7 +66,7 @@ async def test_over_the_calls_in_flight_and_those_that_may_wait_a_create_is_503_
     limits: dict[str, Any] = {limit: 1, "waiting_limit": 2, "request_timeout_seconds": LONG, "drain_seconds": 0.5}
     async with playground(folder, **limits) as (shop, dargah), held(shop, dargah):
         patient = [asyncio.create_task(shop.create(key=f"p{n}", order_id=f"p{n}")) for n in range(2)]
-        await eventually(lambda: when(waiting(dargah) == 2))
+        await until(lambda: waiting(dargah) == 2)
 
         answers = await asyncio.gather(*(refused_create(shop, f"over-{number}") for number in range(5)))
 
@@ -87,13 +79,41 @@ async def test_over_the_calls_in_flight_and_those_that_may_wait_a_create_is_503_
             task.cancel()
 
 
+async def test_a_create_that_may_not_wait_is_refused_at_once_and_not_stored(folder: Path) -> None:
+    limits: dict[str, Any] = {"gateway_calls_per_terminal": 1, "request_timeout_seconds": LONG, "drain_seconds": 0.5}
+    async with playground(folder, **limits) as (shop, dargah), held(shop, dargah):
+        for number, preference in enumerate(("wait=0", "respond-async, Wait = 0", 'wait="0"; x=y', "wait=0, wait=60")):
+            asking = asyncio.create_task(refused_create(shop, f"hurried-{number}", Prefer=preference))
+            await until(lambda: asking.done() or waiting(dargah) > 0)  # noqa: B023  it is done with here
+            assert waiting(dargah) == 0, preference
+            assert (await asking)[:2] == (503, "overloaded"), preference
+            assert await nothing_of(shop, f"hurried-{number}")
+        waits = [
+            asyncio.create_task(refused_create(shop, f"patient-{number}", Prefer=preference))
+            for number, preference in enumerate(
+                ("wait=x", "wait", "wait=-1", "respond-async", "", ",;=", "wait=" + "9" * 5000)
+            )
+        ]
+        await until(lambda: waiting(dargah) > 0)
+        for task in waits:
+            task.cancel()
+
+
+async def test_a_create_that_need_not_wait_is_made_whatever_its_caller_prefers(folder: Path) -> None:
+    async with playground(folder) as (shop, _):
+        headers = {"Authorization": f"Bearer {shop.token}", "Idempotency-Key": "hurried", "Prefer": "wait=0"}
+        order = {"amount": 150_000, "currency": "IRR", "order_id": "hurried"}
+        async with shop.session.post(f"{shop.url}/v1/payments", json=order, headers=headers) as answer:
+            assert answer.status == 201
+
+
 async def test_what_waited_goes_on_when_a_call_has_ended_and_a_refused_key_can_be_used_again(folder: Path) -> None:
     async with playground(folder, gateway_calls_per_terminal=1, waiting_limit=1) as (shop, dargah):
         await shop.fault("request", "delay", seconds=1, processed=True, times=1)
         first = asyncio.create_task(shop.create())
-        await eventually(lambda: when(in_flight(dargah) == 1))
+        await until(lambda: in_flight(dargah) == 1)
         second = asyncio.create_task(shop.create())
-        await eventually(lambda: when(waiting(dargah) == 1))
+        await until(lambda: waiting(dargah) == 1)
         assert (await refused_create(shop, "again"))[:2] == (503, "overloaded")
         assert [status for status, _ in await asyncio.gather(first, second)] == [201, 201]
         status, payment = await shop.create(key="again", order_id="again")
@@ -110,7 +130,7 @@ async def test_one_terminals_full_house_does_not_hold_another_up(folder: Path) -
         first_terminal = {"terminal_id": shop.terminal_id}
         await shop.fault("request", "delay", seconds=LONG, processed=True, times=1)
         asking = asyncio.create_task(shop.create(**first_terminal))
-        await eventually(lambda: when(in_flight(dargah) == 1))
+        await until(lambda: in_flight(dargah) == 1)
         status, payment = await shop.create(terminal_id=other.id)
         assert (status, payment["terminal_id"]) == (201, other.id)
         asking.cancel()
@@ -130,12 +150,12 @@ async def asked(shop: Shop, operation: str) -> int:
 
 
 @pytest.fixture
-async def clock() -> ShiftedClock:
-    return ShiftedClock()
+async def clock() -> OffsetClock:
+    return OffsetClock()
 
 
 @pytest.fixture
-async def shop(folder: Path, clock: ShiftedClock) -> AsyncIterator[Shop]:
+async def shop(folder: Path, clock: OffsetClock) -> AsyncIterator[Shop]:
     async with playground(folder, outside=Outside(now=clock)) as (made, _):
         yield made
 
@@ -186,24 +206,24 @@ async def test_one_clear_answer_of_a_check_closes_the_breaker(shop: Shop) -> Non
     assert (await shop.create(key="still", order_id="still"))[0] == 201
 
 
-async def test_after_its_pause_a_create_is_let_through_and_its_outcome_decides(shop: Shop, clock: ShiftedClock) -> None:
+async def test_after_its_pause_a_create_is_let_through_and_its_outcome_decides(shop: Shop, clock: OffsetClock) -> None:
     await broken(shop)
     await shop.fault("request", "http_500", times=1)
-    clock.shift += FIRST_PAUSE
+    clock.offset += FIRST_PAUSE
     assert (await shop.create(key="probe", order_id="probe"))[0] == 502
     status, code, retry_after = await refused_create(shop, "longer")
     assert (status, code) == (503, "gateway_circuit_open")
     assert FIRST_PAUSE // SECOND < retry_after <= LONGEST_PAUSE // SECOND
-    clock.shift += 2 * FIRST_PAUSE
+    clock.offset += 2 * FIRST_PAUSE
     assert (await shop.create(key="longer", order_id="longer"))[0] == 201
     assert (await shop.create())[0] == 201
 
 
 async def test_what_a_spared_gateway_was_not_asked_is_asked_later_with_the_same_key(
-    shop: Shop, clock: ShiftedClock
+    shop: Shop, clock: OffsetClock
 ) -> None:
     await broken(shop)
-    clock.shift += FIRST_PAUSE
+    clock.offset += FIRST_PAUSE
     for number in range(FAILURES_TO_OPEN):
         status, payment = await shop.create(key=f"broken-{number}", order_id=f"broken-{number}")
         assert (status, payment["status"]) == (201, "pending")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from databases.server import Databases
+from databases.places import Databases
 
 from e2e.canary import Canaries, Leak, forms
 from e2e.canary_story import API_KEY, DATABASE_PASSWORD, OPERATOR_TOKEN, begun, everything, pay, set_up
@@ -16,6 +16,7 @@ from proxy.config.settings import Settings
 # Where each secret setting has its canary; a new setting that holds a secret fails here until it has one.
 SETTINGS = {
     "admin_token": "operator's token",
+    "egress_proxy_credentials": "egress proxy's password",
     "keys": "master key",
     "traces_url": "collector's password",
 }
@@ -72,29 +73,30 @@ async def _every_row(url: str) -> str:
 PLANTS = {
     # Somebody prints what they look at.
     "log": """
-from proxy.adapters import vault
-opened = vault.RingVault.open
-def open(self, sealed):
-    secret = opened(self, sealed)
+from proxy.merchants import vault
+opened = vault.Vault.open
+def open(self, sealed, origin=None):
+    secret = opened(self, sealed, origin)
     print("opened", secret, file=__import__("sys").stderr)
     return secret
-vault.RingVault.open = open
+vault.Vault.open = open
 """,
     # Somebody forgets to seal.
     "file dargah.db": """
 from dataclasses import replace
-from proxy.adapters import vault
-sealed = vault.RingVault.seal
-def seal(self, merchant_id, owner_id, name, secret):
-    whole = sealed(self, merchant_id, owner_id, name, secret)
+from proxy.merchants import vault
+sealed = vault.Vault.seal
+def seal(self, merchant_id, owner_id, name, secret, origin=None):
+    whole = sealed(self, merchant_id, owner_id, name, secret, origin)
     return replace(whole, blob=whole.blob + secret.encode())
-unsealed = vault.RingVault.open
-vault.RingVault.seal = seal
-vault.RingVault.open = lambda self, whole: "canary-api-key-7f3a91c05d" if whole.name == "api_key" else "x" * 40
+unsealed = vault.Vault.open
+vault.Vault.seal = seal
+canary = "canary-api-key-7f3a91c05d"
+vault.Vault.open = lambda self, whole, origin=None: canary if whole.name == "api_key" else "x" * 40
 """,
     # Somebody shows the row as it is.
     "POST /v1/payments": """
-from proxy.web import payments
+from proxy.api.v1 import payments
 shown = payments.payment_object
 payments.payment_object = lambda services, payment: shown(services, payment) | {
     "debug": {**__import__("os").environ}["DARGAH_ADMIN_TOKEN"].encode().hex()

@@ -1,23 +1,28 @@
-"""`dargah doctor` against a live server, with one thing wrong at a time."""
+"""`dargah doctor` against a live server, with one thing wrong at a time, TLS with real handshakes."""
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from adapters.certificates import DAY, HERE, Authority, cutting, refusing, wanting_ours
+from adapters.raw_server import RawServer, answer
 from aiohttp import web
-from operators.command import Cli
+from support.command import Cli
+from support.dargah import OPERATOR_TOKEN, server
+from support.eventually import eventually
+from support.shop import Shop, playground
 
-from e2e.playground import OPERATOR_TOKEN, Shop, playground, server
-from proxy.adapters.prober import HttpProber
 from proxy.app import Dargah
-from proxy.doctor.findings import Level
-from proxy.doctor.gateway import key_finding, return_host_finding
-from proxy.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
-from proxy.facts import CheckUnknown, NotPaid
-from proxy.merchant import Mode, Scope
-from proxy.records import Seen
+from proxy.gateways.port import CheckResult, CheckUnknown, NotPaid
+from proxy.merchants.merchant import Mode, Scope
+from proxy.operations.doctor.base import Level
+from proxy.operations.doctor.gateway import key_finding, referrer_finding, return_host_finding
+from proxy.operations.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
+from proxy.operations.doctor.prober import Prober, ProbeResult
+from proxy.operations.doctor.webhooks import TLS
 
 NOW = 1_800_000_000_000
 
@@ -70,13 +75,13 @@ async def test_a_healthy_set_up_has_no_problem_and_makes_no_invoice(clinic: Clin
     assert (await clinic.shop.call("GET", "/v1/payments"))[1]["data"] == []
 
 
-async def test_it_shows_lines_for_people_in_both_languages(clinic: Clinic) -> None:
+async def test_doctor_shows_lines_for_people_in_both_languages(clinic: Clinic) -> None:
     await clinic.shop.fault("check", "error", code=101)
     ran = await clinic.cli.run("doctor", "--quiet")
     assert ran.code == 1
     assert "PROBLEM  terminal_key" in ran.out
     assert "dargah terminal update ID --new-api-key" in ran.out
-    assert "درگاه این api_key را نمی‌شناسد" in ran.out
+    assert "api_key ترمینال نادرست است (۱۰۱)" in ran.out
     assert "\nok " not in ran.out
 
 
@@ -127,44 +132,158 @@ async def test_a_merchant_with_nothing_set_up_is_told_all_of_it(clinic: Clinic) 
     assert {("terminal", "problem"), ("return_origins", "problem"), ("webhook", "warning")} <= levels
 
 
-async def test_without_a_server_it_says_so(tmp_path: Path) -> None:
+async def test_doctor_without_a_server_says_so(tmp_path: Path) -> None:
     cli = Cli({"DARGAH_ADMIN_URL": "http://127.0.0.1:9", "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN}, tmp_path)
     found = await said(cli, code=1)
     assert [each["check"] for each in found if each["level"] == "problem"] == ["server"]
 
 
-async def test_wrong_settings_and_keys_of_this_shell_are_problems(tmp_path: Path) -> None:
+async def test_doctor_finds_wrong_settings_and_keys_of_its_shell(tmp_path: Path) -> None:
     base = {"DARGAH_ADMIN_URL": "http://127.0.0.1:9", "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN}
     for check, wrong in (("settings", {"DARGAH_LISTEN": "nonsense"}), ("key_ring", {"DARGAH_KEYS": "k1:short"})):
         found = await said(Cli(base | wrong, tmp_path), code=1)
         assert check in [each["check"] for each in found if each["level"] == "problem"]
 
 
-def test_the_gateways_word_on_an_impossible_invoice() -> None:
+def test_doctor_reads_the_gateways_word_on_an_impossible_invoice() -> None:
     def level(code: int | None) -> Level:
-        return key_finding("trm", CheckUnknown("x", "bank_unreachable", error_code=code)).level
+        return key_finding("trm", CheckResult(CheckUnknown("x", "bank_unreachable", error_code=code), 1)).level
 
     assert [level(code) for code in (200, 101, 203, 204, 302, None)] == ["ok", *["problem"] * 5]
     assert [level(code) for code in (301, 100, 999)] == ["warning"] * 3
-    assert key_finding("trm", NotPaid("x")).level is Level.WARNING
+    assert key_finding("trm", CheckResult(NotPaid("x"), 1)).level is Level.WARNING
+
+
+def test_an_unclear_gateway_is_told_by_its_status_and_its_words() -> None:
+    said = [
+        key_finding("trm", CheckResult(CheckUnknown("x", "http_status", http_status=status), 1, excerpt)).detail
+        for status, excerpt in ((301, ""), (403, "Just a moment..."), (429, ""), (500, "Fatal error"))
+    ]
+    assert [text.partition("(")[2] for text in said] == [
+        "HTTP 301)",
+        "HTTP 403: Just a moment...)",
+        "HTTP 429)",
+        "HTTP 500: Fatal error)",
+    ]
 
 
 @pytest.mark.parametrize(
     ("host", "level"),
     [("shop.ir", "ok"), ("pay.shop.ir", "ok"), ("pay.dargah.ir", "warning"), ("evilshop.ir", "warning")],
 )
-def test_whose_domain_the_customer_returns_under(host: str, level: str) -> None:
+def test_doctor_says_whose_domain_the_customer_returns_under(host: str, level: str) -> None:
     assert return_host_finding("trm", host, ["www.shop.ir"]).level == level
 
 
-def test_a_clock_that_is_off() -> None:
+@pytest.mark.parametrize(
+    ("return_host", "level"),
+    [("pay.dargah.ir", "ok"), ("dargah.ir", "ok"), ("pay.shop.ir", "warning"), ("xpay.dargah.ir", "warning")],
+)
+def test_doctor_says_which_referrer_the_gateway_sees(return_host: str, level: str) -> None:
+    finding = referrer_finding("trm", "https://pay.dargah.ir:8443", return_host)
+    assert finding.level == level
+    for text in (finding.detail, finding.detail_fa):
+        assert "https://pay.dargah.ir:8443" in text
+    assert "register pay.dargah.ir" in f"{finding.detail} {finding.advice}".lower()
+
+
+def test_doctor_finds_a_clock_that_is_off() -> None:
     def level(off: int) -> Level:
-        return clock_finding("gateway", Seen(200, None, None, NOW + off, None), NOW).level
+        return clock_finding("gateway", ProbeResult(200, None, None, NOW + off, None), NOW).level
 
     assert [level(off) for off in (0, CLOCK_WARNING, -CLOCK_WARNING, CLOCK_PROBLEM)] == [
         *("ok", "warning", "warning", "problem"),
     ]
 
 
-async def test_a_look_at_nothing_names_the_error() -> None:
-    assert (await HttpProber().look("http://127.0.0.1:9/healthz", "x")).error == "refused"
+async def test_a_probe_of_nothing_names_the_error() -> None:
+    assert (await Prober().look("http://127.0.0.1:9/healthz", "x")).error == "refused"
+
+
+KINDS: Final = ("tls_expired", "tls_wrong_host", "tls_unknown_authority", "tls_client_certificate", "tls_cut_off")
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "ours")
+
+
+@pytest.fixture
+async def trusting_clinic(tmp_path: Path, ours: Authority) -> AsyncIterator[Clinic]:
+    async with playground(tmp_path, webhook_ca_files=f"{HERE}={ours.file}") as (shop, dargah):
+        yield Clinic(shop, dargah, tmp_path)
+
+
+def refuser(kind: str, ours: Authority, folder: Path) -> AbstractAsyncContextManager[str]:
+    """The URL of one with which TLS fails so."""
+    match kind:
+        case "tls_client_certificate":
+            return refusing(wanting_ours(ours))
+        case "tls_cut_off":
+            return cutting("closed")
+        case "tls_expired":
+            return serving(RawServer((answer(b"ok"),), tls=ours.server(begins=-3 * DAY)))
+        case "tls_wrong_host":
+            return serving(RawServer((answer(b"ok"),), tls=ours.server("shop.example.ir")))
+        case _:
+            return serving(RawServer((answer(b"ok"),), tls=Authority(folder, "theirs").server()))
+
+
+@asynccontextmanager
+async def serving(server: RawServer) -> AsyncIterator[str]:
+    async with server:
+        yield server.url
+
+
+async def added(clinic: Clinic, url: str) -> str:
+    status, endpoint = await clinic.shop.call("POST", "/v1/webhook-endpoints", {"url": f"{url}/hook"})
+    assert status == 201, endpoint
+    return str(endpoint["id"])
+
+
+async def attempted(clinic: Clinic, endpoint_id: str) -> None:
+    """A webhook goes there, and its attempt is stored."""
+    status, _ = await clinic.shop.call("POST", "/v1/events/test", {"type": "payment.paid"})
+    assert status == 201
+
+    async def look() -> bool | None:
+        _, page = await clinic.shop.call("GET", f"/v1/webhook-endpoints/{endpoint_id}/deliveries")
+        return any(each["attempts"] for each in page["data"]) or None
+
+    await eventually(look)
+
+
+def of_endpoint(found: dict[str, list[dict[str, Any]]], check: str, endpoint_id: str) -> list[dict[str, Any]]:
+    return [each for each in found.get(check, []) if each["subject"].startswith(endpoint_id)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_why_tls_failed_is_told_of_a_ping_and_of_the_last_webhook_that_is_stored(
+    trusting_clinic: Clinic, ours: Authority, tmp_path: Path, kind: str
+) -> None:
+    (detail, detail_fa), (advice, advice_fa) = TLS[kind]
+    async with refuser(kind, ours, tmp_path) as url:
+        endpoint_id = await added(trusting_clinic, url)
+        await attempted(trusting_clinic, endpoint_id)
+        problem = await trusting_clinic.problem("webhook")
+        assert detail in problem["detail"]
+        assert detail_fa in problem["detail_fa"]
+        assert (problem["advice"], problem["advice_fa"]) == (advice, advice_fa)
+    await trusting_clinic.shop.call("PATCH", f"/v1/webhook-endpoints/{endpoint_id}", {"paused": True})
+    found = await trusting_clinic.findings("--merchant", trusting_clinic.shop.merchant_id)
+    [held], [stored] = (of_endpoint(found, check, endpoint_id) for check in ("webhook", "webhook_tls"))
+    assert "held" in held["detail"]
+    assert stored["level"] == "warning"
+    assert detail in stored["detail"]
+    assert (stored["advice"], stored["advice_fa"]) == (advice, advice_fa)
+
+
+async def test_a_receiver_with_a_right_certificate_has_nothing_to_be_told(
+    trusting_clinic: Clinic, ours: Authority
+) -> None:
+    async with RawServer((answer(b"ok"),), tls=ours.server()) as server:
+        endpoint_id = await added(trusting_clinic, server.url)
+        await attempted(trusting_clinic, endpoint_id)
+        found = await trusting_clinic.findings("--merchant", trusting_clinic.shop.merchant_id)
+    assert [each["level"] for each in of_endpoint(found, "webhook", endpoint_id)] == ["ok"]
+    assert of_endpoint(found, "webhook_tls", endpoint_id) == []

@@ -1,25 +1,33 @@
-"""Real shops in three languages at the live drop-in, and Dargah behind Dargah."""
+"""Shops in four languages, as public clients are written, at the simulator and at the drop-in in its place.
 
+And Dargah behind Dargah.
+"""
+
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import pytest
+from support.dargah import API_KEY, gateway, settings
+from support.receiver import receiver
+from support.shop import RETURN_ORIGIN, Shop, open_shop, playground
 from yarl import URL
 
 from e2e import languages
-from e2e.playground import API_KEY, RETURN_ORIGIN, Shop, gateway, open_shop, playground, receiver, settings
 from proxy.app import Dargah, running
-from proxy.merchant import Mode, Scope
+from proxy.merchants.merchant import Mode, ReturnMethod, Scope
 
 CALLBACK = f"{RETURN_ORIGIN}/callback"
 FORMS = [
     *(("php", form) for form in ("form", "json", "array")),
     *(("mjs", form) for form in ("form", "json", "text")),
+    *(("lua", form) for form in ("form", "raw")),
     *(("py", form) for form in ("form", "json", "raw")),
 ]
 
@@ -38,8 +46,8 @@ class Client:
     async def request(self, order: str, amount: int, token: str | None = None) -> dict[str, Any]:
         return await self._say("request", order, str(amount), CALLBACK, token=token)
 
-    async def comes_back(self, order: str, query: str) -> dict[str, Any]:
-        return await self._say("return", order, query)
+    async def comes_back(self, order: str, query: str, body: str = "", reads: str = "any") -> dict[str, Any]:
+        return await self._say("return", order, query, body, reads)
 
     async def _say(self, act: str, order: str, *rest: str, token: str | None = None) -> dict[str, Any]:
         where = (self.base, token or self.token, str(self.orders), self.form)
@@ -52,9 +60,11 @@ class Client:
             return answer.headers["Location"]
 
 
-async def facade_token(dargah: Dargah, merchant_id: str) -> str:
+async def facade_token(dargah: Dargah, merchant_id: str, method: ReturnMethod = ReturnMethod.GET) -> str:
     setup = dargah.services.setup
-    _, token = await setup.issue_token(merchant_id, "main", Mode.LIVE, [Scope.FACADE], actor="test")
+    _, token = await setup.issue_token(
+        merchant_id, "main", Mode.LIVE, [Scope.FACADE], return_method=method, actor="test"
+    )
     return token
 
 
@@ -83,10 +93,10 @@ async def test_a_shop_is_paid_and_told_the_truth(
 
     said = await client.request("17", 150_000)
     query = await pay(client, shop, said)
-    assert query == f"order=17&_token=a%20b&invoice_key={said['invoice_key']}"
+    [invoice] = (await shop.control("GET", f"/invoices?api_key={API_KEY}"))["invoices"]
+    assert query == f"order=17&_token=a%20b&invoice_key={said['invoice_key']}&bank_code={invoice['bank_code']}"
     credited = await client.comes_back("17", query)
 
-    [invoice] = (await shop.control("GET", f"/invoices?api_key={API_KEY}"))["invoices"]
     assert credited == {"credited": True, "bank_code": invoice["bank_code"]}
     [event] = await shop.receiver.told()
     assert (event["type"], event["data"]["amount_rials"]) == ("payment.paid", 150_000)
@@ -121,7 +131,7 @@ async def test_dargah_behind_dargah_is_a_faithful_gateway(tmp_path: Path) -> Non
         await setup.change_merchant(inner.merchant_id, return_origins=[outer.url], actor="test")
         token = await facade_token(dargah, inner.merchant_id)
         shop = await open_shop(outer, inner.url, hook, inner.session)
-        [terminal] = await outer.services.store.list_terminals(shop.merchant_id)
+        [terminal] = await outer.services.store.merchants.list_terminals(shop.merchant_id)
         await outer.services.setup.change_terminal(shop.merchant_id, terminal.id, api_key=token, actor="test")
 
         payment = await shop.created(amount=15_000, currency="IRT", return_url=CALLBACK)
@@ -132,7 +142,7 @@ async def test_dargah_behind_dargah_is_a_faithful_gateway(tmp_path: Path) -> Non
         visit = await inner.control("POST", f"/invoices/{at_gateway.rpartition('/')[2]}/pay")
         at_outer = await client.go(visit["return_url"])
         assert at_outer.startswith(f"{outer.url}/return/")
-        assert at_outer.endswith(f"?invoice_key={payment['invoice_key']}")
+        assert f"?invoice_key={payment['invoice_key']}&bank_code=" in at_outer
         assert "status=paid" in await client.go(at_outer)
 
         [invoice] = (await inner.control("GET", f"/invoices?api_key={API_KEY}"))["invoices"]
@@ -150,7 +160,7 @@ async def test_a_cancel_and_a_refusal_pass_through_two_dargahs(tmp_path: Path) -
         outer = await stack.enter_async_context(running(settings(tmp_path / "outer")))
         token = await facade_token(dargah, inner.merchant_id)
         shop = await open_shop(outer, inner.url, hook, inner.session)
-        [terminal] = await outer.services.store.list_terminals(shop.merchant_id)
+        [terminal] = await outer.services.store.merchants.list_terminals(shop.merchant_id)
         await outer.services.setup.change_terminal(shop.merchant_id, terminal.id, api_key=token, actor="test")
 
         status, problem = await shop.create()
@@ -171,3 +181,97 @@ async def test_a_gateway_in_the_playground_is_the_oracle(tmp_path: Path) -> None
         client = Client("py", "form", url, API_KEY, tmp_path / "orders.json", session)
         said = await client.request("17", 150_000)
         assert await client.comes_back("17", f"invoice_key={said['invoice_key']}") == {"credited": False, "why": 201}
+
+
+# A language, how it writes a call, what it reads of a return, and which return of a gateway's suits it.
+CLIENTS = {
+    "PHP, reads a GET alone and encodes the return_url twice": ("php", "form", "query", "get"),
+    "PHP, reads a POST alone and sends multipart": ("php", "array", "body", "post"),
+    "Node, takes a bank_code for paid": ("mjs", "json", "bank_code", "get"),
+    "Python, takes a bank_code for paid and encodes nothing": ("py", "raw", "bank_code", "post"),
+    "Lua, reads a GET alone and puts the key into addresses by hand": ("lua", "form", "query", "get"),
+    "Lua, reads a POST alone and encodes nothing": ("lua", "raw", "body", "post"),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where shops send their calls: the simulator itself, or a drop-in in front of it."""
+
+    shop: Shop
+    dargah: Dargah
+    at_simulator: bool
+    method: str
+
+    async def client(self, language: str, form: str, orders: Path) -> Client:
+        if self.at_simulator:
+            way = {"api_key": API_KEY, "return_method": self.method, "return_extras": ["bank_code"]}
+            await self.shop.control("POST", "/terminals", way)
+            return Client(language, form, self.shop.gateway_url, API_KEY, orders, self.shop.session)
+        token = await facade_token(self.dargah, self.shop.merchant_id, ReturnMethod(self.method))
+        return Client(language, form, self.shop.url, token, orders, self.shop.session)
+
+    async def visit(self, client: Client, said: dict[str, Any], act: str) -> tuple[str, str]:
+        """What the customer brings back to the shop after that act: the query and the body."""
+        at_gateway = said["pay_url"] if self.at_simulator else await client.go(said["pay_url"])
+        trip = await self.shop.control("POST", f"/invoices/{at_gateway.rpartition('/')[2]}/{act}")
+        if self.at_simulator:
+            body = urlencode(trip["params"]) if trip["return_method"] == "post" else ""
+            return urlsplit(trip["return_url"]).query, body
+        return await self._sent_home(trip["return_url"])
+
+    async def _sent_home(self, return_url: str) -> tuple[str, str]:
+        async with self.shop.session.get(URL(return_url, encoded=True), allow_redirects=False) as answer:
+            if answer.status == 303:
+                return urlsplit(answer.headers["Location"]).query, ""
+            page = await answer.text()
+        [action] = re.findall(r'<form method="post" action="([^"]+)"', page)
+        fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
+        return urlsplit(unescape(action)).query, urlencode([(name, unescape(value)) for name, value in fields])
+
+
+@pytest.fixture
+async def running_shop(tmp_path: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
+    async with playground(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("where", ["simulator", "drop-in", "drop-in, both ways"])
+@pytest.mark.parametrize("name", CLIENTS)
+async def test_a_client_credits_what_is_paid_and_nothing_else(
+    running_shop: tuple[Shop, Dargah], tmp_path: Path, name: str, where: str
+) -> None:
+    language, form, reads, suits = CLIENTS[name]
+    languages.require(language)
+    place = Place(*running_shop, where == "simulator", "both" if where == "drop-in, both ways" else suits)
+    client = await place.client(language, form, tmp_path / "orders")
+
+    paid = await client.request("paid", 150_000)
+    back = await place.visit(client, paid, "pay")
+    [invoice] = (await place.shop.control("GET", f"/invoices?api_key={API_KEY}"))["invoices"]
+    assert await client.comes_back("paid", *back, reads) == {"credited": True, "bank_code": invoice["bank_code"]}
+
+    for act in ("cancel", "fail"):
+        said = await client.request(act, 150_000)
+        why = "bank_code" if reads == "bank_code" else 202
+        brought = await place.visit(client, said, act)
+        assert await client.comes_back(act, *brought, reads) == {"credited": False, "why": why}
+
+    dear = await client.request("dear", 9_000_000)
+    assert await client.comes_back("dear", *back, reads) == {"credited": False, "why": "key"}
+    forged = urlencode({"invoice_key": dear["invoice_key"], "bank_code": "1"})
+    assert await client.comes_back("dear", forged, forged, reads) == {"credited": False, "why": 201}
+    assert (await client.request("low", 999))["errorCode"] == 102
+    assert (await client.request("stranger", 150_000, token="nobody"))["errorCode"] == 101
+
+
+@pytest.mark.parametrize(("reads", "sent"), [("body", "get"), ("query", "post")])
+async def test_a_client_that_reads_the_other_way_needs_both(
+    running_shop: tuple[Shop, Dargah], tmp_path: Path, reads: str, sent: str
+) -> None:
+    languages.require("php")
+    for method, credited in ((sent, False), ("both", True)):
+        place = Place(*running_shop, at_simulator=False, method=method)
+        client = await place.client("php", "form", tmp_path / method)
+        back = await place.visit(client, await client.request("17", 150_000), "pay")
+        assert (await client.comes_back("17", *back, reads))["credited"] is credited

@@ -11,31 +11,26 @@ from typing import Any
 
 import orjson
 import pytest
+from support.clock import ManualClock
+from support.dargah import API_KEY
+from support.eventually import eventually
+from support.shop import Shop, playground
 
-from e2e.playground import API_KEY, Shop, eventually, playground
 from proxy.app import Dargah, Outside
-from proxy.clock import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
+from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 
 BEGIN = 1_795_514_400_000  # 2026-11-24T10:00:00Z
-
-
-@dataclass
-class HandClock:
-    now: int = BEGIN
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @dataclass
 class Time:
     shop: Shop
     dargah: Dargah
-    clock: HandClock
+    clock: ManualClock
 
     async def watch(self) -> None:
         """Takes the loops' steps and waits for what they began, so that no clock jumps under a call on its way."""
-        for loop in (self.dargah.watcher, self.dargah.delivery):
+        for loop in (self.dargah.poller, self.dargah.delivery):
             await loop.step()
             await loop.tasks.drain()
 
@@ -43,7 +38,7 @@ class Time:
         """Lets time go from one due check to the next, until `end`."""
         while self.clock.now < end:
             await self.watch()
-            due_at = await self.dargah.services.store.next_watch_at()
+            due_at = await self.dargah.services.store.payments.next_check_at()
             following = self.clock.now + longest if due_at is None else max(due_at, self.clock.now + 1)
             self.clock.now = min(following, self.clock.now + longest, end)
         await self.watch()
@@ -66,7 +61,7 @@ pytestmark = pytest.mark.parametrize(
 @pytest.fixture
 async def time(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Time]:
     """A shop and the clock, with the jitter that the test is asked to have."""
-    clock = HandClock()
+    clock = ManualClock(BEGIN)
     outside = Outside(now=clock, jitter=lambda: request.param)
     async with playground(folder, outside=outside) as (shop, dargah):
         shop.receiver.any_time = True
@@ -148,7 +143,7 @@ async def test_money_taken_on_the_last_minute_of_the_watch_is_credited_after_a_d
 
     told = await eventually(lambda: told_once(time.shop, 2))
     assert sorted(event["type"] for event in told) == ["payment.expired", "payment.paid"]
-    assert await time.dargah.services.store.watch(time.shop.merchant_id, payment["id"]) is None
+    assert await time.dargah.services.store.payments.check_schedule(time.shop.merchant_id, payment["id"]) is None
 
 
 async def told_once(shop: Shop, count: int) -> list[dict[str, Any]] | None:

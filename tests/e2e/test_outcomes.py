@@ -6,10 +6,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.dargah import API_KEY
+from support.shop import RETURN_ORIGIN, Shop, playground
 
-from e2e.playground import API_KEY, RETURN_ORIGIN, Shop, playground
-from proxy.simulator.ledger import ReturnMethod
-from proxy.way_back import verify
+from proxy.merchants.merchant import Mode
+from proxy.payments.return_url import verify
+from proxy.simulator.ledger import HostReturnMethod
 
 THANKS = f"{RETURN_ORIGIN}/thanks?order=17"
 
@@ -23,9 +25,9 @@ async def ledger_of(shop: Shop, payment: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-@pytest.mark.parametrize("method", [ReturnMethod.GET, ReturnMethod.POST])
+@pytest.mark.parametrize("method", [HostReturnMethod.GET, HostReturnMethod.POST])
 async def test_a_payment_paid_and_returned_is_told_with_the_ledgers_amount_and_bank_code(
-    folder: Path, method: ReturnMethod
+    folder: Path, method: HostReturnMethod
 ) -> None:
     async with playground(folder, method) as (shop, _):
         payment = await shop.created(amount=15_000, currency="IRT", return_url=THANKS)
@@ -39,7 +41,7 @@ async def test_a_payment_paid_and_returned_is_told_with_the_ledgers_amount_and_b
         assert returned.status == 303
         home = returned.headers["Location"]
         assert home.startswith(THANKS)
-        assert verify(shop.return_secret, query_of(home))
+        assert verify(shop.return_secret, Mode.LIVE, query_of(home))
         assert query_of(home)["status"] == "paid"
         assert query_of(home)["order"] == "17"
         ledger = await ledger_of(shop, payment)
@@ -176,8 +178,7 @@ async def test_a_wrong_amount_needs_review_and_is_never_paid(shop: Shop) -> None
 
 
 async def test_a_reused_bank_code_needs_review_and_names_the_other_payment(shop: Shop) -> None:
-    first = await shop.created()
-    await shop.come_back(await shop.act(first, "pay"))
+    first = await shop.paid()
     second = await shop.created()
     await shop.fault("check", "reused_bank_code")
 
@@ -215,8 +216,7 @@ async def test_two_returns_and_an_api_check_at_once_make_one_event(shop: Shop) -
 
 
 async def test_the_same_key_gives_one_payment_and_the_same_bytes_although_it_is_paid_since(shop: Shop) -> None:
-    first = await shop.created(key="same", order_id="same")
-    await shop.come_back(await shop.act(first, "pay"))
+    first = await shop.paid(key="same", order_id="same")
 
     assert await shop.create(key="same", order_id="same") == (201, first)
     status, problem = await shop.create(key="same", order_id="other")

@@ -13,17 +13,18 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
+from support.dargah import API_KEY, OPERATOR_TOKEN, server, settings
+from support.eventually import eventually
+from support.shop import RETURN_ORIGIN, Shop, playground
 
-from e2e.playground import API_KEY, OPERATOR_TOKEN, RETURN_ORIGIN, Shop, eventually, playground, server, settings
-from proxy.adapters.gateway import HttpGateway
-from proxy.adapters.spans import OtelTracer, provider_of
 from proxy.app import Dargah, Outside
 from proxy.config.settings import SettingsError
 from proxy.demo.stage import free_port
-from proxy.records import Account
-from proxy.seen import open_tracer
-from proxy.telemetry.traced import TracedGateway
-from proxy.telemetry.tracing import CURRENT, Kind, parse
+from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.port import Account
+from proxy.kernel.tracing import CURRENT, Kind, parse
+from proxy.observability.otlp import OtelTracer, provider_of
+from proxy.observability.traced import TracedGateway, open_tracer
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
@@ -162,11 +163,11 @@ async def test_a_trace_begins_here_where_the_caller_has_none(traced: tuple[Shop,
     payment, _ = await create(shop)
     created = story.one("POST /v1/payments")
     assert parent_of(created) is None
-    await dargah.services.checkout.check(await dargah.services.store.payment(shop.merchant_id, payment["id"]))
+    await dargah.services.checkout.check(await dargah.services.store.payments.payment(shop.merchant_id, payment["id"]))
     assert (trace_of(story.one("payment.check")), parent_of(story.one("payment.check"))) == (
         trace_of(created),
         id_of(created),
-    ), "as the watcher asks, of whom nobody waits"
+    ), "as the poller asks, of whom nobody waits"
     await shop.payment(payment["id"])
     assert parent_of(story.one("GET /v1/payments/{payment_id}")) == id_of(created)
 
@@ -195,7 +196,7 @@ async def test_each_attempt_is_a_span_that_says_why_it_failed(traced: tuple[Shop
     await shop.come_back(await shop.act(payment, "pay"))
     [attempt] = await story.ended("webhook.attempt")
     assert (attempt.status.status_code, attempt.status.description) == (StatusCode.ERROR, "status")
-    [delivery] = await dargah.services.store.list_deliveries(
+    [delivery] = await dargah.services.store.webhooks.list_deliveries(
         shop.merchant_id, shop.receiver.requests[0][0]["webhook-id"]
     )
     await dargah.services.redelivery.retry(shop.merchant_id, delivery.id)
@@ -225,7 +226,7 @@ async def test_probes_and_scrapes_make_no_spans(traced: tuple[Shop, Dargah], sto
     assert story.exporter.get_finished_spans() == ()
 
 
-async def test_what_the_caller_does_not_keep_is_not_kept(traced: tuple[Shop, Dargah], story: Story) -> None:
+async def test_a_trace_that_the_caller_does_not_sample_is_not_kept(traced: tuple[Shop, Dargah], story: Story) -> None:
     shop, _ = traced
     payment, headers = await create(shop, traceparent=UNSAMPLED)
     await shop.come_back(await shop.act(payment, "pay"))
@@ -250,8 +251,7 @@ async def test_without_spans_the_shops_trace_still_reaches_its_webhook(tmp_path:
         await shop.receiver.told(1)
         assert shop.receiver.requests[0][0]["traceparent"] == headers["traceparent"]
         assert headers["traceparent"].startswith(f"00-{TRACE_ID}-")
-        untraced = await shop.created()
-        await shop.come_back(await shop.act(untraced, "pay"))
+        await shop.paid()
         await shop.receiver.told(2)
         assert "traceparent" not in shop.receiver.requests[1][0]
 
@@ -317,7 +317,7 @@ async def test_without_a_collector_no_library_is_imported() -> None:
 
 
 def test_a_collector_without_the_extra_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "proxy.adapters.spans", None)
+    monkeypatch.setitem(sys.modules, "proxy.observability.otlp", None)
     with pytest.raises(SettingsError, match=r"dargah\[otel\]"):
         open_tracer(settings(tmp_path, traces_url="http://127.0.0.1:4318/v1/traces"))
     assert open_tracer(settings(tmp_path)) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 import re
 import shutil
@@ -13,18 +14,22 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook
 from standardwebhooks import WebhookVerificationError as StandardRefused
+from support.eventually import eventually, listening
+from support.receiver import receiver
+from support.shop import Shop
 from svix.webhooks import Webhook as SvixWebhook
 from svix.webhooks import WebhookVerificationError as SvixRefused
 
-from e2e.playground import Shop, eventually, server
 from proxy.demo.stage import free_port
+from proxy.kernel.clock import system_now
+from proxy.webhooks.request import signed_headers
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"
 NPM_SECONDS = 60
+ORDERS = {"17": 250_000, "18": 150_000, "19": 150_000}
 # `make test-clients` sets it: then a client that cannot be had is a failure, not a skip.
 REQUIRED = os.environ.get("DARGAH_TEST_CLIENTS") == "required"
 
@@ -53,33 +58,17 @@ async def attempts(shop: Shop, endpoint_id: str) -> list[dict[str, Any]]:
     return await eventually(look)
 
 
-@asynccontextmanager
-async def keeping() -> AsyncIterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
-    """A server that keeps what it gets."""
-    kept: list[tuple[dict[str, str], bytes]] = []
-
-    async def handle(request: web.Request) -> web.Response:
-        kept.append((dict(request.headers), await request.read()))
-        return web.Response(status=204)
-
-    app = web.Application()
-    app.router.add_post("/hook", handle)
-    async with server(app) as url:
-        yield f"{url}/hook", kept
-
-
 async def test_python_libraries_verify_a_live_delivery_also_in_the_middle_of_a_rotation(shop: Shop) -> None:
-    async with keeping() as (url, kept):
-        endpoint = await call(shop, "POST", "/v1/webhook-endpoints", {"url": url, "signatures": ["v1", "v1a"]})
+    async with receiver() as made:
+        endpoint = await call(shop, "POST", "/v1/webhook-endpoints", {"url": made.url, "signatures": ["v1", "v1a"]})
         path = f"/v1/webhook-endpoints/{endpoint['id']}"
-        payment = await shop.created()
-        await shop.come_back(await shop.act(payment, "pay"))
+        payment = await shop.paid()
         await attempts(shop, endpoint["id"])
         rotated = await call(shop, "POST", f"{path}/rotate-secret", {"overlap_seconds": 600})
         await call(shop, "POST", f"{path}/test")
         ended = await call(shop, "POST", f"{path}/rotate-secret", {"overlap_seconds": 0})
         await call(shop, "POST", f"{path}/test")
-    first, middle, last = kept
+    first, middle, last = made.requests
     old, new, newest = endpoint["secret"], rotated["secret"], ended["secret"]
     for (headers, body), valid, invalid in (
         (first, [old], [new, newest]),
@@ -123,23 +112,12 @@ async def documented(command: list[str], folder: Path, secret: str, port: int) -
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=os.environ | {"DARGAH_WEBHOOK_SECRET": secret, "PORT": str(port)},
+        env=os.environ | {"DARGAH_WEBHOOK_SECRET": secret, "PORT": str(port), "ORDERS": json.dumps(ORDERS)},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
-
-    async def listening() -> bool | None:
-        assert process.returncode is None
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return None
-        writer.close()
-        await writer.wait_closed()
-        return True
-
     try:
-        await eventually(listening)
+        await listening(port, lambda: process.returncode is None)
         yield process.stdout
     finally:
         process.kill()
@@ -154,8 +132,7 @@ async def plays_its_part(shop: Shop, command: list[str], folder: Path) -> None:
     # In the middle of a rotation: the server still has the old secret.
     await call(shop, "POST", f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret", {"overlap_seconds": 600})
     async with documented(command, folder, endpoint["secret"], port) as out:
-        payment = await shop.created(order_id="17", amount=250_000)
-        await shop.come_back(await shop.act(payment, "pay"))
+        await shop.paid(order_id="17", amount=250_000)
         assert [each["http_status"] for each in await attempts(shop, endpoint["id"])] == [204]
         rows = (await call(shop, "GET", f"/v1/webhook-endpoints/{endpoint['id']}/deliveries"))["data"]
         await call(shop, "POST", f"/v1/deliveries/{rows[0]['id']}/retry")
@@ -170,12 +147,36 @@ async def plays_its_part(shop: Shop, command: list[str], folder: Path) -> None:
         for sent in ({}, headers):
             async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=sent) as answer:
                 assert answer.status == 400, "it is signed for another endpoint, or not at all"
-        # The retry and the test event credited nothing: had they, there would be a line before this one's.
-        other = await shop.created(order_id="18")
-        await shop.come_back(await shop.act(other, "pay"))
+        await credits_nothing_that_is_not_its_own(url, endpoint["secret"], json.loads(body))
+        # Nothing of that, of the retry and of the test event was credited: it would stand before this line.
+        await shop.paid(order_id="18")
         async with asyncio.timeout(20):
             lines = [(await out.readline()).decode().strip() for _ in range(2)]
     assert lines == ["paid: 17 250000", "paid: 18 150000"]
+
+
+async def credits_nothing_that_is_not_its_own(url: str, secret: str, event: dict[str, Any]) -> None:
+    """Signed under the server's own secret, as if secrets or endpoints were mixed up: taken, and not credited."""
+    others: list[dict[str, Any]] = [
+        {"mode": "test", "test": True},
+        {"test": True},
+        {"storefront": "other"},
+        {"amount_rials": ORDERS["19"] - 1},
+        {"order_id": "20"},
+    ]
+    async with aiohttp.ClientSession() as session:
+        for number, changes in enumerate(others):
+            body = json.dumps(event | {"data": event["data"] | {"order_id": "19", "amount_rials": 150_000} | changes})
+            headers = signed_headers([secret], f"evt_{number}", body.encode(), system_now())
+            async with session.post(url, data=body.encode(), headers=headers) as answer:
+                assert answer.status == 204, changes
+
+
+@pytest.mark.parametrize("language", ["python", "js", "php", "go", "csharp"])
+def test_every_documented_server_compares_mode_storefront_and_amount(language: str) -> None:
+    text = example(language).lower().replace("_", "")
+    for name in ("mode", "storefront", "amountrials", "test", "orderid"):
+        assert name in text, name
 
 
 async def test_the_documents_python_server_plays_its_part(shop: Shop, tmp_path: Path) -> None:

@@ -9,13 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.command import Cli
 
-from operators.command import Cli
-from operators.conftest import OPERATORS, Admin
-from proxy.adapters.sqlite import SqliteStore
-from proxy.audit.chain import GENESIS, INSTALLATION, START, Break, Fault, Head, Link, end, follow
-from proxy.audit.log import AuditLog, Verified
-from proxy.setup import Setup
+from operators.conftest import Admin
+from proxy.audit.log import (
+    GENESIS,
+    INSTALLATION,
+    START,
+    AuditLog,
+    ChainBreak,
+    ChainFault,
+    ChainVerification,
+    Head,
+    Link,
+    end,
+    follow,
+)
+from proxy.merchants.setup import MerchantSetup
+from proxy.stores.sqlite import SqliteStore
 
 Tampering = Callable[[sqlite3.Connection, str, list[Link]], object]
 
@@ -36,7 +47,7 @@ def opened(database: Path) -> Iterator[sqlite3.Connection]:
         connection.commit()
 
 
-async def five_acts(setup: Setup, admin: Admin) -> str:
+async def five_acts(setup: MerchantSetup, admin: Admin) -> str:
     """A merchant of whose chain there are five entries, with another's and the installation's beside it."""
     merchant, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
     other, _ = await setup.create_merchant("دیگری", [], actor="omid")
@@ -48,7 +59,7 @@ async def five_acts(setup: Setup, admin: Admin) -> str:
 
 
 async def links_of(store: SqliteStore, merchant_id: str) -> list[Link]:
-    links, _ = await store.audit_links(merchant_id, 0, 100)
+    links, _ = await store.audit.audit_links(merchant_id, 0, 100)
     return list(links)
 
 
@@ -115,33 +126,35 @@ def head(assignment: str) -> Tampering:
     )
 
 
-TAMPERINGS: dict[str, tuple[Tampering, int, Fault, bool]] = {
-    "who did it": (alter("actor", "omid"), 3, Fault.ALTERED, True),
-    "what was done": (alter("action", "merchant.create"), 3, Fault.ALTERED, True),
-    "to what": (alter("target", "mer_zzzzzzzz"), 3, Fault.ALTERED, True),
-    "what was set": (alter("data", '{"name":"x"}'), 3, Fault.ALTERED, True),
-    "when": (alter("at", 1), 3, Fault.ALTERED, True),
-    "its id": (alter("id", "aud_other"), 3, Fault.ALTERED, True),
-    "its hash": (alter("hash", GENESIS), 3, Fault.ALTERED, True),
-    "the first is gone": (delete("1"), 1, Fault.MISSING, False),
-    "one in the middle is gone": (delete("3"), 3, Fault.MISSING, False),
-    "the last is gone": (delete("5"), 5, Fault.CUT_OFF, False),
-    "the last two are gone": (delete("4, 5"), 4, Fault.CUT_OFF, False),
-    "all are gone": (delete("1, 2, 3, 4, 5"), 1, Fault.CUT_OFF, False),
-    "all are gone with the head": (delete_all_and_the_head, 1, Fault.CUT_OFF, False),
-    "one more behind the end": (insert_behind_the_end, 6, Fault.UNKNOWN, True),
-    "one more in between": (insert_in_between, 4, Fault.ALTERED, True),
-    "another order": (swap, 2, Fault.ALTERED, True),
-    "given to another": (give_to_another, 3, Fault.MISSING, False),
-    "the head is behind": (head("number = 4"), 5, Fault.UNKNOWN, True),
-    "the head is ahead": (head("number = 9"), 6, Fault.CUT_OFF, False),
-    "the head's hash": (head("hash = zeroblob(32)"), 5, Fault.ALTERED, True),
+TAMPERINGS: dict[str, tuple[Tampering, int, ChainFault, bool]] = {
+    "who did it": (alter("actor", "omid"), 3, ChainFault.ALTERED, True),
+    "what was done": (alter("action", "merchant.create"), 3, ChainFault.ALTERED, True),
+    "to what": (alter("target", "mer_zzzzzzzz"), 3, ChainFault.ALTERED, True),
+    "what was set": (alter("data", '{"name":"x"}'), 3, ChainFault.ALTERED, True),
+    "when": (alter("at", 1), 3, ChainFault.ALTERED, True),
+    "its id": (alter("id", "aud_other"), 3, ChainFault.ALTERED, True),
+    "its hash": (alter("hash", GENESIS), 3, ChainFault.ALTERED, True),
+    "the first is gone": (delete("1"), 1, ChainFault.MISSING, False),
+    "one in the middle is gone": (delete("3"), 3, ChainFault.MISSING, False),
+    "the last is gone": (delete("5"), 5, ChainFault.CUT_OFF, False),
+    "the last two are gone": (delete("4, 5"), 4, ChainFault.CUT_OFF, False),
+    "all are gone": (delete("1, 2, 3, 4, 5"), 1, ChainFault.CUT_OFF, False),
+    "all are gone with the head": (delete_all_and_the_head, 1, ChainFault.CUT_OFF, False),
+    "one more behind the end": (insert_behind_the_end, 6, ChainFault.UNKNOWN, True),
+    "one more in between": (insert_in_between, 4, ChainFault.ALTERED, True),
+    "another order": (swap, 2, ChainFault.ALTERED, True),
+    "given to another": (give_to_another, 3, ChainFault.MISSING, False),
+    "the head is behind": (head("number = 4"), 5, ChainFault.UNKNOWN, True),
+    "the head is ahead": (head("number = 9"), 6, ChainFault.CUT_OFF, False),
+    "the head's hash": (head("hash = zeroblob(32)"), 5, ChainFault.ALTERED, True),
 }
 
 
-async def test_a_log_that_nobody_touched_is_whole(setup: Setup, store: SqliteStore, admin: Admin) -> None:
+async def test_an_audit_log_that_nobody_touched_is_whole(
+    setup: MerchantSetup, store: SqliteStore, admin: Admin
+) -> None:
     merchant_id = await five_acts(setup, admin)
-    log = AuditLog(store)
+    log = AuditLog(store.audit)
     chains = await log.chains("", 10)
     assert chains[0] == INSTALLATION
     assert merchant_id in chains
@@ -153,15 +166,15 @@ async def test_a_log_that_nobody_touched_is_whole(setup: Setup, store: SqliteSto
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-async def test_the_first_row_that_is_wrong_is_told(
-    setup: Setup, store: SqliteStore, admin: Admin, database: Path, name: str
+async def test_the_first_audit_entry_that_is_wrong_is_named(
+    setup: MerchantSetup, store: SqliteStore, admin: Admin, database: Path, name: str
 ) -> None:
     tamper, number, fault, told = TAMPERINGS[name]
     merchant_id = await five_acts(setup, admin)
     links = await links_of(store, merchant_id)
     with opened(database) as connection:
         tamper(connection, merchant_id, links)
-    verified = await AuditLog(store).verify(merchant_id)
+    verified = await AuditLog(store.audit).verify(merchant_id)
     assert verified.broken is not None
     assert (verified.broken.number, verified.broken.fault) == (number, fault)
     assert (verified.broken.entry_id is not None) == told
@@ -174,20 +187,22 @@ async def test_the_first_row_that_is_wrong_is_told(
 
 
 async def test_a_long_chain_is_verified_in_batches(
-    setup: Setup, store: SqliteStore, admin: Admin, database: Path, monkeypatch: pytest.MonkeyPatch
+    setup: MerchantSetup, store: SqliteStore, admin: Admin, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("proxy.audit.log.BATCH", 2)
     merchant_id = await five_acts(setup, admin)
     links = await links_of(store, merchant_id)
-    verified = await AuditLog(store).verify(merchant_id, noted_at=3)
-    assert verified == Verified(merchant_id, Head(5, links[-1].hash), None, links[2].hash)
+    verified = await AuditLog(store.audit).verify(merchant_id, noted_at=3)
+    assert verified == ChainVerification(merchant_id, Head(5, links[-1].hash), None, links[2].hash)
     with opened(database) as connection:
         alter("actor", "omid")(connection, merchant_id, links)
-    broken = Break(3, Fault.ALTERED, links[2].id)
-    assert await AuditLog(store).verify(merchant_id) == Verified(merchant_id, Head(2, links[1].hash), broken)
+    broken = ChainBreak(3, ChainFault.ALTERED, links[2].id)
+    assert await AuditLog(store.audit).verify(merchant_id) == ChainVerification(
+        merchant_id, Head(2, links[1].hash), broken
+    )
 
 
-async def test_an_entry_that_is_written_while_one_looks_is_no_break(setup: Setup, store: SqliteStore) -> None:
+async def test_an_entry_that_is_written_while_one_looks_is_no_break(setup: MerchantSetup, store: SqliteStore) -> None:
     merchant, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
 
     class Racing:
@@ -196,29 +211,31 @@ async def test_an_entry_that_is_written_while_one_looks_is_no_break(setup: Setup
         rounds = 3
 
         async def audit_links(self, merchant_id: str, after: int, limit: int) -> tuple[list[Link], Head | None]:
-            links, _ = await store.audit_links(merchant_id, after, limit)
+            links, _ = await store.audit.audit_links(merchant_id, after, limit)
             if self.rounds:
                 self.rounds -= 1
                 await setup.change_merchant(merchant_id, name=f"نام {self.rounds}", actor="sara")
-            _, stored = await store.audit_links(merchant_id, after, limit)
+            _, stored = await store.audit.audit_links(merchant_id, after, limit)
             return list(links), stored
 
         def __getattr__(self, name: str) -> object:
-            return getattr(store, name)
+            return getattr(store.audit, name)
 
     verified = await AuditLog(Racing()).verify(merchant.id)  # type: ignore[arg-type]  # the rest is the store's
     assert (verified.broken, verified.reached.number) == (None, 4)
 
 
-async def test_an_act_that_fails_leaves_the_chain_as_it_was(setup: Setup, store: SqliteStore, admin: Admin) -> None:
+async def test_an_act_that_fails_leaves_the_chain_as_it_was(
+    setup: MerchantSetup, store: SqliteStore, admin: Admin
+) -> None:
     await admin.made("/operators", {"name": "new", "role": "read"})
     before = await links_of(store, INSTALLATION)
     assert (await admin.call("POST", "/operators", {"name": "new", "role": "read"}))[0] == 409
     assert await links_of(store, INSTALLATION) == before
-    assert (await AuditLog(store).verify(INSTALLATION)).broken is None
+    assert (await AuditLog(store.audit).verify(INSTALLATION)).broken is None
 
 
-async def test_a_chain_of_nobody_is_not_found_and_a_page_goes_on_by_cursor(setup: Setup, admin: Admin) -> None:
+async def test_a_chain_of_nobody_is_not_found_and_a_page_goes_on_by_cursor(setup: MerchantSetup, admin: Admin) -> None:
     merchant_id = await five_acts(setup, admin)
     assert (await admin.call("GET", "/audit/verify", params={"merchant_id": "mer_00000000"}))[0] == 404
     assert (await admin.call("GET", "/audit/verify", params={"merchant_id": "nobody"}))[0] == 422
@@ -237,10 +254,9 @@ async def test_a_chain_of_nobody_is_not_found_and_a_page_goes_on_by_cursor(setup
 
 
 async def test_the_command_says_what_is_broken_and_knows_a_log_that_was_written_anew(
-    setup: Setup, store: SqliteStore, admin: Admin, database: Path, tmp_path: Path
+    setup: MerchantSetup, store: SqliteStore, admin: Admin, cli: Cli, database: Path, tmp_path: Path
 ) -> None:
     merchant_id = await five_acts(setup, admin)
-    cli = Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path)
     saved = tmp_path / "ends.json"
     whole = await cli.json("audit", "verify", "--save", str(saved))
     assert [each["broken"] for each in whole] == [None, None, None]
@@ -289,6 +305,6 @@ def test_a_hash_covers_every_field_and_the_one_before() -> None:
     assert replace(link, actor="sar", action="aa.b").hash_after(GENESIS) != link.hash_after(GENESIS)
 
 
-def test_no_entries_are_whole_where_none_must_be() -> None:
+def test_an_empty_chain_is_whole_where_no_entry_must_be() -> None:
     assert follow(START, []) == START
     assert end(START, None, None) is None

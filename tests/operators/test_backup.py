@@ -4,38 +4,26 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, closing
-from dataclasses import replace
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from databases.places import AnyStore, database_in, rows_in, served
-from e2e.playground import (
-    KEY_RING,
-    OPERATOR_TOKEN,
-    Shop,
-    eventually,
-    gateway,
-    open_shop,
-    playground,
-    receiver,
-    settings,
-)
-from e2e.process import Process
+from support.clock import ManualClock
+from support.command import Cli
+from support.dargah import KEY_RING, OPERATOR_TOKEN
+from support.eventually import eventually
+from support.process import process_shop
+from support.shop import playground
 
-from operators.command import Cli
-from operators.conftest import Clock
-from operators.desk import Desk, desk
-from proxy.adapters.sqlite import SqliteStore, copying, open_store
-from proxy.app import running
-from proxy.clock import DAY, MINUTE, SECOND, parse_rfc3339, system_now
-from proxy.demo.stage import free_port
-from proxy.recovery.backups import BackupRunning, Backups
-from proxy.recovery.rechecks import LAST_WALK, STILL_OPEN, Rechecker
-from proxy.recovery.recovery import Recovered
+from operators.conftest import Desk, desk
+from proxy.database.sqlite import backups as copying
+from proxy.kernel.clock import DAY, MINUTE, SECOND, parse_rfc3339, system_now
+from proxy.operations.recovery.backups import BackupRunning, Backups
+from proxy.operations.recovery.recovery import LAST_WALK, STILL_OPEN, Rechecker, RecoveryStep
+from proxy.stores.sqlite import SqliteStore, open_store
 
 
 @pytest.fixture
@@ -91,7 +79,7 @@ async def test_a_running_database_is_copied_while_payments_go_on(
     assert log["data"][0]["action"] == "backup.take"
 
 
-async def test_nothing_is_overwritten_and_no_part_is_left(office: Desk, tmp_path: Path) -> None:
+async def test_a_backup_overwrites_nothing_and_leaves_no_part(office: Desk, tmp_path: Path) -> None:
     file = tmp_path / "backup.db"
     file.write_text("precious")
     ran = await office.cli.run("backup", str(file))
@@ -102,16 +90,16 @@ async def test_nothing_is_overwritten_and_no_part_is_left(office: Desk, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.db", "served"]
 
 
-async def test_one_at_a_time_and_one_that_is_left_lets_go_of_the_store(
+async def test_backups_run_one_at_a_time_and_an_abandoned_one_lets_go_of_the_store(
     office: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "PAGES_AT_ONCE", 2)
     store = office.dargah.services.store
     assert isinstance(store, SqliteStore)
     (tmp_path / ".dargah.db.backup-of-one-that-was-killed").touch()
-    backups = Backups(store, tmp_path / "dargah.db")
+    backups = Backups(store.copying, store.heartbeat, tmp_path / "dargah.db")
     pieces = backups.begin()
-    assert isinstance(await anext(pieces), copying.Copied)
+    assert isinstance(await anext(pieces), copying.CopyProgress)
     with pytest.raises(BackupRunning):
         backups.begin()
     await office.shop.created()
@@ -130,7 +118,7 @@ async def test_a_copy_ends_when_the_store_has_another_connection(
     (tmp_path / "copy.db").touch()
     steps = store.copying(tmp_path / "copy.db")
     await anext(steps)
-    await store._database.reopen()
+    await store._file._database.reopen()
     with pytest.raises(sqlite3.OperationalError, match="connection broke"):
         await anext(steps)
     await office.shop.created()
@@ -165,7 +153,7 @@ async def test_postgresql_is_backed_up_by_its_own_tools(tmp_path: Path, postgres
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\1" * 5000])
-async def test_what_is_no_backup_is_not_restored(tmp_path: Path, content: bytes) -> None:
+async def test_a_file_that_is_no_backup_is_not_restored(tmp_path: Path, content: bytes) -> None:
     cli = stopped(tmp_path)
     (tmp_path / "dargah.db").write_text("what was there")
     (tmp_path / "bad.db").write_bytes(content)
@@ -201,18 +189,9 @@ async def test_a_backup_of_a_newer_schema_is_not_restored(tmp_path: Path) -> Non
     assert not (tmp_path / "dargah.db").exists()
 
 
-async def test_what_is_paid_after_the_backup_is_paid_after_the_restore(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        gateway_url = await stack.enter_async_context(gateway())
-        made = await stack.enter_async_context(receiver())
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        async with running(settings(tmp_path)) as dargah:
-            shop = await open_shop(dargah, gateway_url, made, session)
-        admin = f"127.0.0.1:{free_port()}"
-        process, cli = Process(tmp_path, DARGAH_ADMIN_LISTEN=admin), stopped(tmp_path).given(DARGAH_ADMIN_URL=admin)
-        stack.push_async_callback(process.kill)
-        shop = replace(shop, url=process.url)
-        await process.start()
+async def test_a_payment_paid_after_the_backup_is_paid_after_the_restore(tmp_path: Path) -> None:
+    async with process_shop(tmp_path) as (shop, process):
+        cli = stopped(tmp_path).given(DARGAH_ADMIN_URL=process.admin_url)
 
         paid_later, canceled, untouched = [await shop.created() for _ in range(3)]
         await shop.come_back(await shop.act(canceled, "cancel"))
@@ -238,7 +217,7 @@ async def test_what_is_paid_after_the_backup_is_paid_after_the_restore(tmp_path:
         # Nobody asks for anything: it starts, and that is all.
         await process.start()
         for payment in (paid_later, canceled):
-            await eventually(partial(has, shop, payment, "paid"))
+            await shop.becomes(payment, "paid")
         assert (await shop.payment(untouched["id"]))["status"] == "pending"
         assert (await shop.call("GET", f"/v1/payments/{unknown['id']}"))[0] == 404
         page = await shop.session.get(unknown["pay_url"])
@@ -248,8 +227,20 @@ async def test_what_is_paid_after_the_backup_is_paid_after_the_restore(tmp_path:
         await eventually(partial(nothing_left, tmp_path))
 
 
-async def has(shop: Shop, payment: dict[str, Any], status: str) -> bool | None:
-    return True if (await shop.payment(payment["id"]))["status"] == status else None
+async def test_a_restore_through_a_symbolic_link_leaves_a_database_in_use_alone(tmp_path: Path) -> None:
+    folder, other = tmp_path / "data", tmp_path / "other"
+    for each in (folder, other):
+        each.mkdir()
+    (other / "dargah.db").symlink_to(folder / "dargah.db")
+    store = await open_store(folder / "dargah.db", now=system_now)
+    await (await open_store(other / "backup.db", now=system_now)).close()
+    before = (folder / "dargah.db").stat().st_ino
+    refused = await stopped(other).run("restore", "backup.db")
+    assert (refused.code, "is open in another process" in refused.error) == (1, True)
+    await store.close()
+    assert (await stopped(other).run("restore", "backup.db")).code == 0
+    assert (other / "dargah.db").is_symlink()
+    assert (folder / "dargah.db").stat().st_ino != before
 
 
 async def nothing_left(folder: Path) -> bool | None:
@@ -260,12 +251,12 @@ async def test_a_database_that_was_restored_by_other_means_is_noted(folder: Path
     async with playground(folder) as (shop, dargah):
         payment = await shop.created()
         await shop.act(payment, "pay")
-        await dargah.services.store.ping()
+        await dargah.services.store.heartbeat.ping()
         database = database_in(folder)
         cli = stopped(folder).given(DARGAH_DATABASE=str(database))
         if isinstance(database, str):
             assert (await cli.run("restore", "--in-place")).code == 0
-            await eventually(partial(has, shop, payment, "paid"))
+            await shop.becomes(payment, "paid")
             return
         assert "is open in another process" in (await cli.run("restore", "--in-place")).error
     ran = await cli.run("restore", "--in-place", "--moment", "2026-11-20T10:00:00Z")
@@ -274,7 +265,7 @@ async def test_a_database_that_was_restored_by_other_means_is_noted(folder: Path
     assert row[1] == parse_rfc3339("2026-11-20T10:00:00Z")
 
 
-async def test_a_restore_is_told_what_is_meant(tmp_path: Path) -> None:
+async def test_a_restore_with_contradictory_options_is_refused(tmp_path: Path) -> None:
     cli = stopped(tmp_path)
     (tmp_path / "backup.db").touch()
     for arguments in ((), ("backup.db", "--in-place"), ("--in-place", "--moment", "yesterday")):
@@ -286,25 +277,25 @@ async def test_a_restore_is_told_what_is_meant(tmp_path: Path) -> None:
 class Walk:
     """A recovery that finds what it is told to."""
 
-    def __init__(self, *found: Recovered) -> None:
+    def __init__(self, *found: RecoveryStep) -> None:
         self.found = list(found)
         self.asked: list[tuple[int, str | None]] = []
 
-    async def step(self, since: int, after: str | None, limit: int) -> Recovered:
+    async def step(self, since: int, after: str | None, limit: int) -> RecoveryStep:
         assert limit > 0
         self.asked.append((since, after))
         return self.found.pop(0)
 
 
-def batch(unclear: int, reached: str | None) -> Recovered:
-    return Recovered((), (), still_open=0, not_paid=0, unclear=unclear, reached=reached, last=None)
+def batch(unclear: int, reached: str | None) -> RecoveryStep:
+    return RecoveryStep((), (), still_open=0, not_paid=0, unclear=unclear, reached=reached, last=None)
 
 
-async def test_a_walk_begins_again_until_every_gateway_has_answered(store: AnyStore, clock: Clock) -> None:
+async def test_a_walk_begins_again_until_every_gateway_has_answered(store: AnyStore, clock: ManualClock) -> None:
     moment = clock.now
-    await store.note_restore(moment, clock.now)
+    await store.recovery.note_restore(moment, clock.now)
     walk = Walk(batch(1, "pay_1"), batch(0, None), batch(0, None))
-    rechecker = Rechecker(store, walk, clock)
+    rechecker = Rechecker(store.recovery, walk.step, clock)
     clock.now += 5
     await rechecker.step()
     due_at = await rechecker.step()
@@ -317,15 +308,15 @@ async def test_a_walk_begins_again_until_every_gateway_has_answered(store: AnySt
     assert walk.asked == [(since, None), (since, "pay_1"), (since, None)]
 
 
-async def test_a_gateway_that_never_answers_is_given_up_after_days(store: AnyStore, clock: Clock) -> None:
-    await store.note_restore(clock.now, clock.now)
+async def test_a_gateway_that_never_answers_is_given_up_after_days(store: AnyStore, clock: ManualClock) -> None:
+    await store.recovery.note_restore(clock.now, clock.now)
     clock.now += LAST_WALK
-    assert await Rechecker(store, Walk(batch(1, None)), clock).step() is None
+    assert await Rechecker(store.recovery, Walk(batch(1, None)).step, clock).step() is None
 
 
-async def test_a_restore_goes_back_no_further_than_a_recovery(store: AnyStore, clock: Clock) -> None:
-    await store.note_restore(0, clock.now)
+async def test_a_restore_goes_back_no_further_than_a_recovery(store: AnyStore, clock: ManualClock) -> None:
+    await store.recovery.note_restore(0, clock.now)
     walk = Walk(batch(0, None))
-    await Rechecker(store, walk, clock).step()
+    await Rechecker(store.recovery, walk.step, clock).step()
     [(since, _)] = walk.asked
     assert clock.now - 30 * DAY - SECOND < since < clock.now - 30 * DAY + SECOND

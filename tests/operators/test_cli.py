@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 from databases.places import AnyStore
+from support.clock import ManualClock
+from support.command import DEADLINE_SECONDS, Cli, Ran
+from support.dargah import server
 
-from operators.command import DEADLINE_SECONDS, Cli, Ran
-from operators.conftest import OPERATORS, Admin, Clock
-from proxy.adapters.vault import KeyRing, RingVault, generate_line
+from operators.conftest import OPERATORS, Admin
 from proxy.cli.api import ApiError, admin_token, admin_url
-from proxy.ids import digest
-from proxy.setup import Setup
+from proxy.kernel.ids import digest
+from proxy.merchants.setup import MerchantSetup
+from proxy.merchants.vault import KeyRing, Vault, generate_line
 
 API_KEY = "canary-api-key-5b7e"
 
@@ -28,12 +30,7 @@ def nowhere(tmp_path: Path) -> Cli:
     return Cli({}, tmp_path)
 
 
-@pytest.fixture
-def cli(admin: Admin, tmp_path: Path) -> Cli:
-    return Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path)
-
-
-async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vault: RingVault) -> None:
+async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vault: Vault) -> None:
     merchant = await cli.json("merchant", "create", "--name", "فروشگاه", "--return-origin", "https://shop.ir")
     owner = ("--merchant", merchant["id"])
     terminal = await cli.json(
@@ -48,10 +45,10 @@ async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vau
 
     assert merchant["return_secret"].startswith("dg_return_")
     assert endpoint["secret"].startswith("whsec_")
-    assert endpoint["headers"] == {"x-team": "a:b"}
-    [sealed] = await store.secrets(merchant["id"], terminal["id"])
-    assert vault.open(sealed) == API_KEY
-    stored = await store.token_by_digest(merchant["id"], digest(token["token"]))
+    assert endpoint["header_names"] == ["x-team"]
+    [sealed] = await store.merchants.secrets(merchant["id"], terminal["id"])
+    assert vault.open(sealed, "https://pay.ir") == API_KEY
+    stored = await store.merchants.token_by_digest(merchant["id"], digest(token["token"]))
     assert stored is not None
     assert (stored.storefront, stored.terminal_id) == ("web", terminal["id"])
     for kind, made in (("merchant", merchant), ("terminal", terminal), ("token", token), ("endpoint", endpoint)):
@@ -67,7 +64,7 @@ async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vau
     ]
 
 
-async def test_what_is_set_up_can_be_changed_and_ended(cli: Cli) -> None:
+async def test_a_merchants_set_up_can_be_changed_and_ended(cli: Cli) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     owner = ("--merchant", merchant["id"])
     changed = await cli.json("merchant", "update", merchant["id"], "--return-origin", "https://a.ir")
@@ -129,7 +126,7 @@ async def test_an_api_key_is_shown_by_no_command(cli: Cli) -> None:
     assert not any(API_KEY in ran.out + ran.error for ran in shown)
 
 
-async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: AnyStore, vault: RingVault) -> None:
+async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: AnyStore, vault: Vault) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
@@ -150,8 +147,8 @@ async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: AnyStore
     os.close(ours)
     terminal = json.loads(out)
     assert API_KEY.encode() not in seen + out
-    [sealed] = await store.secrets(merchant["id"], terminal["id"])
-    assert vault.open(sealed) == API_KEY
+    [sealed] = await store.merchants.secrets(merchant["id"], terminal["id"])
+    assert vault.open(sealed, "https://pay.ir") == API_KEY
 
 
 async def test_without_a_terminal_to_ask_on_it_says_how_to_pass_the_key(cli: Cli) -> None:
@@ -231,7 +228,7 @@ def test_where_the_server_is_and_who_asks() -> None:
         admin_token(None, {"DARGAH_ADMIN_TOKEN": "to ken"})
 
 
-async def test_long_lists_come_page_by_page_up_to_a_limit(cli: Cli, setup: Setup) -> None:
+async def test_long_lists_come_page_by_page_up_to_a_limit(cli: Cli, setup: MerchantSetup) -> None:
     for number in range(103):
         await setup.create_merchant(f"Shop {number}", [], actor="sara")
     assert len(await cli.json("merchant", "list")) == 103
@@ -248,25 +245,25 @@ async def test_generated_keys_are_lines_for_the_ring(nowhere: Cli) -> None:
 
 
 async def test_keys_are_rotated_through_the_running_server(
-    serve_admin: Callable[[Setup], Any], cli: Cli, store: AnyStore, key_line: str, clock: Clock
+    serve_admin: Callable[[MerchantSetup], Any], cli: Cli, store: AnyStore, key_line: str, clock: ManualClock
 ) -> None:
     for _ in range(3):
         await cli.json("merchant", "create", "--name", "Shop")
-    vault = RingVault(KeyRing.parse(f"{generate_line('k2')}\n{key_line}"))
-    newer: Admin = await serve_admin(Setup(store, vault, clock))
+    vault = Vault(KeyRing.parse(f"{generate_line('k2')}\n{key_line}"))
+    newer: Admin = await serve_admin(MerchantSetup(store.merchants, vault, clock))
     ran = await cli.given(DARGAH_ADMIN_URL=newer.url).run("keys", "rotate", "--batch", "2")
     assert (ran.code, ran.out) == (0, f"3 secrets are now under {vault.kek_id}\n")
     assert ran.error == "2 secrets so far\n"
-    assert await store.kek_ids() == {vault.kek_id}
+    assert await store.merchants.kek_ids() == {vault.kek_id}
     assert (await cli.given(DARGAH_ADMIN_URL=newer.url).json("keys", "rotate"))["rewrapped"] == 0
 
 
 async def test_a_rotation_that_could_not_open_something_says_so_and_fails(
-    serve_admin: Callable[[Setup], Any], cli: Cli, store: AnyStore, clock: Clock
+    serve_admin: Callable[[MerchantSetup], Any], cli: Cli, store: AnyStore, clock: ManualClock
 ) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
-    vault = RingVault(KeyRing.parse(generate_line("k2")))  # the old key was thrown away too early
-    newer: Admin = await serve_admin(Setup(store, vault, clock))
+    vault = Vault(KeyRing.parse(generate_line("k2")))  # the old key was thrown away too early
+    newer: Admin = await serve_admin(MerchantSetup(store.merchants, vault, clock))
     ran = await cli.given(DARGAH_ADMIN_URL=newer.url).run("keys", "rotate")
     assert ran.code == 1
     assert f"{merchant['id']} return_secret" in ran.error
@@ -293,13 +290,13 @@ async def test_config_shows_every_setting_and_no_secret(nowhere: Cli) -> None:
 async def test_config_with_a_wrong_setting_still_explains_them_and_fails(nowhere: Cli) -> None:
     ran = await nowhere.given(DARGAH_LISTEN="here").run("config")
     assert ran.code == 1
-    assert "host:port for storefronts" in ran.out
+    assert "Where storefronts and customers come to" in ran.out
     assert "DARGAH_LISTEN: write host:port" in ran.error
 
 
 async def test_serve_says_all_that_is_missing_before_it_touches_anything(nowhere: Cli) -> None:
     ran = await nowhere.run("serve")
-    assert_refused(ran, "DARGAH_ADMIN_TOKEN is missing")
+    assert_refused(ran, "DARGAH_ADMIN_TOKEN is missing", code=2)
     assert "DARGAH_KEYS or DARGAH_KEYS_FILE is missing" in ran.error
     assert list(nowhere.folder.iterdir()) == []
 
@@ -315,7 +312,7 @@ async def test_help_lists_every_command_and_each_has_its_own(nowhere: Cli) -> No
 
 
 async def test_the_operators_commands_start_without_the_server(nowhere: Cli) -> None:
-    script = "import sys, proxy.cli.merchants, proxy.cli.keys, proxy.__main__; print(*sys.modules)"
+    script = "import sys, proxy.cli.merchants, proxy.cli.payments, proxy.__main__; print(*sys.modules)"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, env=nowhere.env
     )
@@ -334,15 +331,12 @@ async def other_server() -> AsyncIterator[tuple[str, list[str]]]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", elsewhere)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
-    await runner.cleanup()
+    async with server(app) as url:
+        yield url, seen
 
 
-def assert_refused(ran: Ran, told: str) -> None:
-    assert (ran.code, ran.out) == (1, "")
+def assert_refused(ran: Ran, told: str, code: int = 1) -> None:
+    assert (ran.code, ran.out) == (code, "")
     assert ran.error.startswith("Error: ")
     assert told in ran.error
     assert "Traceback" not in ran.error

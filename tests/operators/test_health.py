@@ -1,18 +1,20 @@
-"""/healthz and /readyz: what they look at, what they must not cost, and what they never look at."""
+"""/healthz, /readyz and `dargah health`: what they look at, what they must not cost, and what they never look at."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.playground import Shop, playground
+from aiohttp import web
+from support.clock import SteadyClock
+from support.command import Cli
+from support.dargah import server
+from support.shop import Shop, playground
 
-from proxy.adapters.vault import KeyRing, RingVault, generate_line
 from proxy.app import Dargah, Outside
-from proxy.errors import Overloaded, StoreUnavailable, VaultError
-from proxy.readiness import KEEP_SECONDS, WAIT_SECONDS, Readiness
-from proxy.records import Sealed
+from proxy.kernel.errors import Overloaded, StoreUnavailable, VaultError
+from proxy.merchants.vault import KeyRing, SealedSecret, Vault, generate_line
+from proxy.observability.readiness import KEEP_SECONDS, WAIT_SECONDS, Readiness
 
 
 class Store:
@@ -31,16 +33,8 @@ class Store:
             raise self.error
 
 
-class Ticks:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-class LostKeys(RingVault):
-    def open(self, sealed: Sealed) -> str:
+class LostKeys(Vault):
+    def open(self, sealed: SealedSecret, origin: str | None = None) -> str:  # noqa: ARG002  it opens nothing
         raise VaultError(sealed.name)
 
 
@@ -50,8 +44,8 @@ def disk() -> Store:
 
 
 @pytest.fixture
-def ticks() -> Ticks:
-    return Ticks()
+def ticks() -> SteadyClock:
+    return SteadyClock()
 
 
 @pytest.fixture
@@ -60,15 +54,15 @@ def ring() -> KeyRing:
 
 
 @pytest.fixture
-def readiness(disk: Store, ring: KeyRing, ticks: Ticks) -> Readiness:
-    return ready_of(disk, RingVault(ring), ticks)
+def readiness(disk: Store, ring: KeyRing, ticks: SteadyClock) -> Readiness:
+    return ready_of(disk, Vault(ring), ticks)
 
 
-def ready_of(disk: Store, vault: RingVault, ticks: Ticks) -> Readiness:
+def ready_of(disk: Store, vault: Vault, ticks: SteadyClock) -> Readiness:
     return Readiness(disk, vault, ticks)  # type: ignore[arg-type]  # it pings, and nothing else
 
 
-async def test_each_check_has_its_name(readiness: Readiness) -> None:
+async def test_each_readiness_check_has_its_name(readiness: Readiness) -> None:
     assert await readiness() == {"store": True, "keys": True, "accepting": True}
     readiness.draining = True
     assert await readiness() == {"store": True, "keys": True, "accepting": False}
@@ -80,11 +74,13 @@ async def test_a_store_that_takes_no_write_is_not_ready(readiness: Readiness, di
     assert (await readiness())["store"] is False
 
 
-async def test_keys_that_do_not_open_what_they_sealed_are_not_ready(disk: Store, ring: KeyRing, ticks: Ticks) -> None:
+async def test_keys_that_do_not_open_what_they_sealed_are_not_ready(
+    disk: Store, ring: KeyRing, ticks: SteadyClock
+) -> None:
     assert await ready_of(disk, LostKeys(ring), ticks)() == {"store": True, "keys": False, "accepting": True}
 
 
-async def test_many_probes_are_one_write_a_second(readiness: Readiness, disk: Store, ticks: Ticks) -> None:
+async def test_many_probes_are_one_write_a_second(readiness: Readiness, disk: Store, ticks: SteadyClock) -> None:
     answers = await asyncio.gather(*(readiness() for _ in range(50)))
     assert all(answer["store"] for answer in answers)
     assert disk.pings == 1
@@ -103,7 +99,7 @@ async def test_a_store_that_hangs_holds_no_probe_up(
     readiness: Readiness, disk: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert WAIT_SECONDS <= 2
-    monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("proxy.observability.readiness.WAIT_SECONDS", 0.01)
     disk.gate.clear()
     assert (await readiness())["store"] is False
     assert (await readiness())["store"] is False
@@ -111,12 +107,6 @@ async def test_a_store_that_hangs_holds_no_probe_up(
     disk.gate.set()
     monkeypatch.undo()
     assert (await readiness())["store"] is True
-
-
-@pytest.fixture
-async def played(folder: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
-    async with playground(folder) as (shop, dargah):
-        yield shop, dargah
 
 
 async def get(shop: Shop, path: str) -> tuple[int, Any]:
@@ -159,8 +149,44 @@ async def test_a_store_that_is_stuck_leaves_the_process_alive(
     async def ping() -> None:
         await stuck.wait()
 
-    monkeypatch.setattr(dargah.services.store, "ping", ping)
-    monkeypatch.setattr("proxy.readiness.WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(dargah.services.store.heartbeat, "ping", ping)
+    monkeypatch.setattr("proxy.observability.readiness.WAIT_SECONDS", 0.05)
     unready, alive = await asyncio.gather(get(shop, "/readyz"), get(shop, "/healthz"))
     assert (unready[0], alive[0]) == (503, 200)
     stuck.set()
+
+
+async def asked(url: str, folder: Path, *arguments: str) -> tuple[int, str]:
+    ran = await Cli({"DARGAH_LISTEN": url.removeprefix("http://")}, folder).run("health", *arguments)
+    return ran.code, ran.out + ran.error
+
+
+def answering(**statuses: int) -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        status = statuses[request.path.strip("/")]
+        return web.json_response({"says": status}, status=status)
+
+    app = web.Application()
+    for name in statuses:
+        app.router.add_get(f"/{name}", answer)
+    return app
+
+
+async def test_the_command_asks_whether_the_process_lives_or_may_be_sent_work(tmp_path: Path) -> None:
+    async with server(answering(healthz=200, readyz=503)) as url:
+        assert await asked(url, tmp_path) == (0, '{"says": 200}\n')
+        code, said = await asked(url, tmp_path, "--ready")
+        assert (code, "/readyz says 503" in said) == (1, True)
+
+
+async def test_a_process_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    gone = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = gone.sockets[0].getsockname()[1]
+    gone.close()
+    code, said = await asked(f"http://127.0.0.1:{port}", tmp_path)
+    assert (code, said.count("\n"), "nothing answers" in said) == (1, 1, True)
+
+
+async def test_the_command_asks_a_wildcard_on_loopback(tmp_path: Path) -> None:
+    async with server(answering(healthz=200)) as url:
+        assert (await asked(url.replace("127.0.0.1", "0.0.0.0"), tmp_path))[0] == 0  # noqa: S104  listened on, not called

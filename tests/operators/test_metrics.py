@@ -1,35 +1,39 @@
-"""/metrics: what it counts of a payment's life, what it reads from the store, and the page that tells what it means."""
+"""/metrics and the log: what they count and say of a payment's life, and the page that tells what each metric means."""
 
+import ast
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
-from e2e.playground import RETURN_ORIGIN, Shop, eventually, playground
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
+from support.clock import SteadyClock
+from support.eventually import eventually
+from support.shop import RETURN_ORIGIN, Shop
 
 from proxy.app import Dargah
-from proxy.clock import DAY, HOUR, MINUTE
-from proxy.figures import COUNTED, Audited, DueFigures, OpenFigures
-from proxy.gate import FAILURES_TO_OPEN
-from proxy.invariants import INVARIANTS, PAID_AMOUNT
-from proxy.loops import Repeater
-from proxy.metrics import Metrics
-from proxy.metrics.instruments import Counted, Spread
-from proxy.metrics.metrics import LOOPS
-from proxy.metrics.pulse import PERIOD_SECONDS, Pulse
-from proxy.metrics.stock import KEEP_SECONDS, WAIT_SECONDS, Auditor, Stock
+from proxy.gateways.circuit_breaker import FAILURES_TO_OPEN
+from proxy.kernel.background import Repeater
+from proxy.kernel.clock import DAY, HOUR
+from proxy.observability import logs
+from proxy.observability.logs import ConsoleRenderer
+from proxy.observability.metrics import Metrics
+from proxy.observability.metrics.metrics import LOOPS, PERIOD_SECONDS, LagProbe
+from proxy.observability.metrics.store_statistics import (
+    AUDIT_PAUSE,
+    KEEP_SECONDS,
+    WAIT_SECONDS,
+    Auditor,
+    StoreStatistics,
+)
+from proxy.observability.statistics import COUNTED, AuditResult, DueStatistics, OpenStatistics, StatisticsRepository
+from proxy.payments.invariants import INVARIANTS, PAID_AMOUNT
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture
-async def played(folder: Path) -> AsyncIterator[tuple[Shop, Dargah]]:
-    async with playground(folder) as (shop, dargah):
-        yield shop, dargah
 
 
 async def scrape(dargah: Dargah) -> str:
@@ -52,8 +56,7 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 async def test_a_payments_life_is_counted(played: tuple[Shop, Dargah]) -> None:
     shop, dargah = played
-    payment = await shop.created(return_url=f"{RETURN_ORIGIN}/thanks")
-    await shop.come_back(await shop.act(payment, "pay"))
+    await shop.paid(return_url=f"{RETURN_ORIGIN}/thanks")
     await shop.receiver.told(1)
 
     async def attempted() -> Samples | None:
@@ -74,12 +77,11 @@ async def test_a_payments_life_is_counted(played: tuple[Shop, Dargah]) -> None:
     assert all(value(found, "dargah_invariant_violations_total", invariant=name) == 0 for name in INVARIANTS)
 
 
-async def test_what_is_open_and_what_waits_is_read_from_the_store(played: tuple[Shop, Dargah]) -> None:
+async def test_open_payments_and_waiting_webhooks_are_read_from_the_store(played: tuple[Shop, Dargah]) -> None:
     shop, dargah = played
     shop.receiver.status = 500
     await shop.created()
-    paid = await shop.created()
-    await shop.come_back(await shop.act(paid, "pay"))
+    await shop.paid()
     await shop.receiver.told(1)
     found = samples(await scrape(dargah))
     assert value(found, "dargah_payments_open", status="pending") == 1
@@ -104,9 +106,8 @@ async def test_a_loop_that_fails_is_counted_by_its_name() -> None:
         metrics.loop_failed(name)
         failed.set()
 
-    repeater = Repeater("watch", step, lambda: 0)
-    repeater.on_failure = told
-    repeater.start()
+    repeater = Repeater("watch", lambda: 0, on_failure=told)
+    repeater.start(step)
     await failed.wait()
     await repeater.stop()
     found = samples((await metrics.text()).decode())
@@ -122,8 +123,7 @@ async def test_the_loops_that_are_known_are_those_that_run(played: tuple[Shop, D
 async def test_an_open_review_is_counted_until_it_is_resolved(played: tuple[Shop, Dargah]) -> None:
     shop, dargah = played
     await shop.fault("check", "wrong_amount", times=1)
-    payment = await shop.created()
-    await shop.come_back(await shop.act(payment, "pay"))
+    payment = await shop.paid()
     assert (await shop.payment(payment["id"]))["status"] == "needs_review"
     found = samples(await scrape(dargah))
     assert value(found, "dargah_payments_open", status="needs_review") == 1
@@ -166,28 +166,6 @@ def documented() -> dict[str, tuple[str, frozenset[str]]]:
     return {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _, _ in rows}
 
 
-def test_a_histogram_puts_a_value_in_the_first_bucket_that_holds_it() -> None:
-    spread = Spread("seconds", "x", [1, 2], ["a"])
-    for seen in (0.5, 1, 1.5, 9):
-        spread.observe(seen, ("b",))
-    [family] = spread.collect()
-    found = {(s.name, s.labels.get("le")): s.value for s in family.samples if s.labels.get("a") == "b"}
-    assert found == {
-        ("seconds_bucket", "1.0"): 2,
-        ("seconds_bucket", "2.0"): 3,
-        ("seconds_bucket", "+Inf"): 4,
-        ("seconds_count", None): 4,
-        ("seconds_sum", None): 12,
-    }
-
-
-def test_a_counter_shows_what_it_knows_before_it_happened() -> None:
-    counted = Counted("jumps_total", "x", ["kind"], [("high",)])
-    counted.add(("wide",), 2)
-    [family] = counted.collect()
-    assert {s.labels["kind"]: s.value for s in family.samples} == {"high": 0, "wide": 2}
-
-
 class Figures:
     """A store's figures: of `merchants` stretches, each of which waits for `gate`."""
 
@@ -200,36 +178,28 @@ class Figures:
         self.violations: dict[str, int] = {}
         self.audited: list[str | None] = []
 
-    async def due_figures(self) -> DueFigures:
+    async def due_statistics(self) -> DueStatistics:
         self.readings += 1
-        return DueFigures(COUNTED, None, 3, 1_000)
+        return DueStatistics(COUNTED, None, 3, 1_000)
 
-    async def open_figures(self, after: str | None, limit: int) -> OpenFigures:
+    async def open_statistics(self, after: str | None, limit: int) -> OpenStatistics:
         assert limit > 0
         await self.gate.wait()
         if self.broken:
             raise ZeroDivisionError
         number = int(after or 0) + 1
         reached = str(number) if number < self.stretches else None
-        return OpenFigures(reached, {"pending": 2}, {"pending": 5_000 - number}, {"enabled": 1})
+        return OpenStatistics(reached, {"pending": 2}, {"pending": 5_000 - number}, {"enabled": 1})
 
-    async def audit(self, after: str | None, since: int, limit: int) -> Audited:
+    async def audit(self, after: str | None, since: int, limit: int) -> AuditResult:
         assert (since, limit > 0) == (HOUR - DAY, True)
         self.audited.append(after)
-        return Audited(None if after else "1", self.violations)
+        return AuditResult(None if after else "1", self.violations)
 
 
-class Ticks:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-async def test_all_stretches_are_added_up_and_kept_for_a_while() -> None:
-    store, metrics, ticks = Figures(stretches=3), Metrics(), Ticks()
-    Stock(store, lambda: 10_000, ticks).show(metrics)
+async def test_store_statistics_are_added_up_and_kept_for_a_while() -> None:
+    store, metrics, ticks = Figures(stretches=3), Metrics(), SteadyClock()
+    StoreStatistics(cast("StatisticsRepository", store), lambda: 10_000, ticks).show(metrics)
     found = samples((await metrics.text()).decode())
     assert value(found, "dargah_payments_open", status="pending") == 6
     assert value(found, "dargah_payment_oldest_open_seconds", status="pending") == pytest.approx(5.003)
@@ -247,9 +217,9 @@ async def test_a_store_that_does_not_answer_holds_up_no_scrape_and_the_age_tells
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert WAIT_SECONDS <= 2
-    monkeypatch.setattr("proxy.metrics.stock.WAIT_SECONDS", 0.01)
-    store, metrics, ticks = Figures(), Metrics(), Ticks()
-    stock = Stock(store, lambda: 10_000, ticks)
+    monkeypatch.setattr("proxy.observability.metrics.store_statistics.WAIT_SECONDS", 0.01)
+    store, metrics, ticks = Figures(), Metrics(), SteadyClock()
+    stock = StoreStatistics(cast("StatisticsRepository", store), lambda: 10_000, ticks)
     stock.show(metrics)
     await metrics.text()
     ticks.seconds = 60
@@ -268,8 +238,8 @@ async def test_a_store_that_does_not_answer_holds_up_no_scrape_and_the_age_tells
 
 
 async def test_a_reading_that_fails_is_tried_again() -> None:
-    store, metrics, ticks = Figures(), Metrics(), Ticks()
-    Stock(store, lambda: 10_000, ticks).show(metrics)
+    store, metrics, ticks = Figures(), Metrics(), SteadyClock()
+    StoreStatistics(cast("StatisticsRepository", store), lambda: 10_000, ticks).show(metrics)
     store.broken = True
     assert b"\ndargah_watches " not in await metrics.text()
     store.broken = False
@@ -278,8 +248,8 @@ async def test_a_reading_that_fails_is_tried_again() -> None:
 
 async def test_the_audit_goes_round_and_counts_what_it_finds() -> None:
     store, metrics = Figures(), Metrics()
-    auditor = Auditor(store, metrics, lambda: HOUR)
-    assert await auditor.step() == HOUR + MINUTE
+    auditor = Auditor(cast("StatisticsRepository", store), metrics, lambda: HOUR)
+    assert await auditor.step() == HOUR + AUDIT_PAUSE
     store.violations = {PAID_AMOUNT: 2}
     await auditor.step()
     await auditor.step()
@@ -289,11 +259,64 @@ async def test_the_audit_goes_round_and_counts_what_it_finds() -> None:
 
 
 async def test_a_loop_that_is_held_up_shows_it() -> None:
-    lag = Spread("lag", "x", [PERIOD_SECONDS])
-    pulse = Pulse(lag)
+    lag = Histogram("lag", "x", registry=None, buckets=[PERIOD_SECONDS])
+    pulse = LagProbe(lag)
     pulse.start()
     pulse._due -= 10
     pulse._beat()
     [family] = lag.collect()
     assert next(s.value for s in family.samples if s.name == "lag_sum") >= 10 - PERIOD_SECONDS
     pulse.stop()
+
+
+PROXY = Path(logs.__file__).parents[1]
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+LINE_FIELDS = {"timestamp": "2026-11-24T10:00:00.123456Z", "level": "info", "event": "request"}
+
+
+def log_line(*, colours: bool = False, **fields: object) -> str:
+    return ConsoleRenderer(colours=colours)(None, "info", LINE_FIELDS | fields)
+
+
+def test_a_log_line_says_when_what_and_its_fields_in_their_order() -> None:
+    shown = log_line(method="POST", route="/v1/payments/{payment_id}", status=201, ms=4.5)
+    assert shown.split() == [
+        *("10:00:00.123", "info", "request"),
+        *("method=POST", "route=/v1/payments/{payment_id}", "status=201", "ms=4.5"),
+    ]
+
+
+def test_no_logged_text_begins_a_line_of_its_own_or_moves_the_cursor() -> None:
+    shown = log_line(operator="sara\n10:00:00 info paid\x1b[2J")
+    assert shown.count("\n") == 0
+    assert "\x1b" not in shown
+    assert r'operator="sara\n10:00:00 info paid\u001b[2J"' in shown
+
+
+def test_a_failures_traceback_stands_below_its_log_line() -> None:
+    shown = log_line(exception="Traceback\n  ValueError", code="x")
+    assert shown.endswith("code=x\nTraceback\n  ValueError")
+
+
+def test_a_log_line_has_colours_on_a_terminal_only() -> None:
+    assert "\x1b[32minfo" in log_line(colours=True)
+    assert "\x1b" not in log_line()
+
+
+def test_every_field_that_the_code_logs_is_allowed() -> None:
+    logged = set[str]()
+    for path in PROXY.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and _is_log(node.func):
+                logged |= {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+    assert {"payment_id", "exc_info"} <= logged
+    assert logged - {"exc_info"} <= logs.ALLOWED
+
+
+def _is_log(called: ast.expr) -> bool:
+    return (
+        isinstance(called, ast.Attribute)
+        and called.attr in LEVELS
+        and isinstance(called.value, ast.Name)
+        and called.value.id == "log"
+    )

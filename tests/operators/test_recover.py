@@ -2,29 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from databases.places import AnyStore
 from store import records
+from support.clock import ManualClock
+from support.command import Cli
 
-from operators.command import Cli
-from operators.conftest import OPERATORS, Admin, Clock
-from operators.desk import Desk, desk
-from proxy.checkout import Checkup
-from proxy.clock import DAY, HOUR, MINUTE, SECOND, rfc3339, system_now
-from proxy.errors import InvalidInput, Overloaded
-from proxy.facts import NotPaid
-from proxy.payment import Payment
-from proxy.recovery.recovery import AT_ONCE, LONGEST_STEP, Recovery
-
-
-@pytest.fixture
-async def office(folder: Path) -> AsyncIterator[Desk]:
-    async with desk(folder) as made:
-        yield made
+from operators.conftest import BEGIN, OPERATORS, Admin, Desk
+from proxy.gateways.port import NotPaid
+from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, rfc3339, system_now
+from proxy.kernel.errors import InvalidInput, Overloaded
+from proxy.operations.recovery.recovery import AT_ONCE, LONGEST_STEP, Recovery
+from proxy.payments.checkout import Checkup
+from proxy.payments.payment import Payment
 
 
 def rows_of(table: str) -> list[list[str]]:
@@ -59,7 +52,7 @@ async def test_money_taken_after_a_cancel_is_found_credited_and_told(office: Des
 async def test_money_taken_after_the_expiry_is_found(office: Desk) -> None:
     created_at = rfc3339(system_now() - MINUTE)
     payment = await office.shop.created()
-    office.clock.shift = 31 * MINUTE
+    office.clock.offset = 31 * MINUTE
     assert (await office.check(payment))["status"] == "expired"
     await office.shop.act(payment, "pay")
 
@@ -83,13 +76,12 @@ async def test_money_taken_otherwise_than_asked_is_found_as_a_review(office: Des
     assert (row[5:7], row[-1]) == (["150000", "1000"], "amount_differs")
 
 
-async def test_nothing_found_is_told_by_kind(office: Desk) -> None:
+async def test_a_recovery_that_finds_nothing_counts_payments_by_kind(office: Desk) -> None:
     await office.shop.created()
     canceled = await office.shop.created()
     await office.shop.act(canceled, "cancel")
     await office.check(canceled)
-    paid = await office.shop.created()
-    await office.shop.come_back(await office.shop.act(paid, "pay"))
+    await office.shop.paid()
     ran = await office.cli.run("recover", "--since", "1h", "--json")
     assert ran.code == 0, ran.error
     found = json.loads(ran.out)
@@ -109,7 +101,7 @@ async def test_a_gateway_that_does_not_answer_leaves_all_as_it_is_and_is_no_succ
     assert (await office.cli.run("recover", "--since", "1h")).code == 3
 
 
-async def test_it_goes_through_all_of_it_in_batches(office: Desk) -> None:
+async def test_a_recovery_goes_through_all_payments_in_batches(office: Desk) -> None:
     ids = [(await office.canceled_then_paid())["id"] for _ in range(5)]
     ran = await office.cli.run("recover", "--since", "1h", "--batch", "2", "--json")
     assert ran.code == 3, ran.error
@@ -118,7 +110,7 @@ async def test_it_goes_through_all_of_it_in_batches(office: Desk) -> None:
     assert len(await office.shop.receiver.told(10)) == 10
 
 
-async def test_each_payment_is_asked_once_per_run(office: Desk) -> None:
+async def test_a_recovery_asks_about_each_payment_once(office: Desk) -> None:
     payments = [await office.shop.created() for _ in range(20)]
     body: dict[str, Any] = {"since": rfc3339(system_now() - HOUR), "limit": 7}
     batches = []
@@ -149,16 +141,16 @@ async def test_each_payment_is_asked_once_per_run(office: Desk) -> None:
         ({"since": "2026-11-24T09:00:00Z", "all": True}, "all", "unknown_field"),
     ],
 )
-async def test_a_wrong_field_is_named(admin: Admin, body: dict[str, Any], field: str, code: str) -> None:
+async def test_a_wrong_field_of_a_recovery_is_named(admin: Admin, body: dict[str, Any], field: str, code: str) -> None:
     status, problem = await admin.call("POST", "/recover", body)
     assert (status, {error["field"]: error["code"] for error in problem["errors"]}) == (422, {field: code})
 
 
-async def test_a_cursor_belongs_to_its_since(admin: Admin, store: AnyStore) -> None:
+async def test_a_recoverys_cursor_belongs_to_its_since(admin: Admin, store: AnyStore) -> None:
     merchant = await records.add_merchant(store)
     for number in range(2):
         # Asking fails, as there is no such terminal: that is unclear, and the walk goes on.
-        await records.pending(store, str(number), merchant_id=merchant.id, at=Clock().now - HOUR)
+        await records.pending(store, str(number), merchant_id=merchant.id, at=BEGIN - HOUR)
     body = {"since": "2026-11-24T08:00:00Z", "limit": 1}
     status, batch = await admin.call("POST", "/recover", body)
     assert (status, batch["unclear"], batch["checked"]) == (200, 1, 1)
@@ -169,14 +161,13 @@ async def test_a_cursor_belongs_to_its_since(admin: Admin, store: AnyStore) -> N
 
 
 @pytest.mark.parametrize("since", ["48", "2 days", "-1h", "2026-11-20", "2026-11-20T10:00:00", "h"])
-async def test_the_command_takes_no_unclear_time(tmp_path: Path, since: str) -> None:
+async def test_the_recover_command_takes_no_unclear_time(tmp_path: Path, since: str) -> None:
     ran = await Cli({"DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path).run("recover", f"--since={since}")
     assert ran.code == 2
     assert "--since" in ran.error
 
 
-async def test_the_command_fails_where_no_server_is_and_beyond_thirty_days(admin: Admin, tmp_path: Path) -> None:
-    cli = Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path)
+async def test_the_recover_command_fails_without_a_server_and_beyond_thirty_days(cli: Cli) -> None:
     too_far = await cli.run("recover", "--since", "2001-01-01T00:00:00Z")
     assert (too_far.code, "at most 30 days back" in too_far.error) == (1, True)
     assert "not complete" in too_far.out
@@ -187,7 +178,7 @@ async def test_the_command_fails_where_no_server_is_and_beyond_thirty_days(admin
 class SlowCheckout:
     """A full house of checks takes ten seconds of the clock's, and every seventh finds a full queue."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
         self.asked: list[str] = []
         self.now_running = self.most_running = 0
@@ -206,7 +197,7 @@ class SlowCheckout:
         return Checkup(payment, NotPaid(payment.invoice_key or ""))
 
 
-async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(store: AnyStore, clock: Clock) -> None:
+async def test_a_recovery_step_stops_in_time_and_the_next_goes_on_there(store: AnyStore, clock: ManualClock) -> None:
     merchant = await records.add_merchant(store)
     begin = clock.now
     ids = [
@@ -214,7 +205,7 @@ async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(s
         for number in range(100)
     ]
     checkout = SlowCheckout(clock)
-    recovery = Recovery(store, checkout, clock)  # type: ignore[arg-type]  # only its check is used
+    recovery = Recovery(store.payments, checkout, clock)  # type: ignore[arg-type]  # only its check is used
     after, checked, steps = None, 0, 0
     while steps == 0 or after is not None:
         started = clock.now
@@ -227,8 +218,8 @@ async def test_a_step_begins_nothing_after_its_time_and_the_next_goes_on_there(s
     assert checkout.most_running <= AT_ONCE
 
 
-async def test_thirty_days_back_is_the_furthest(store: AnyStore, clock: Clock) -> None:
-    recovery = Recovery(store, SlowCheckout(clock), clock)  # type: ignore[arg-type]  # nothing is checked
+async def test_a_recovery_goes_back_thirty_days_at_most(store: AnyStore, clock: ManualClock) -> None:
+    recovery = Recovery(store.payments, SlowCheckout(clock), clock)  # type: ignore[arg-type]  # nothing is checked
     assert (await recovery.step(clock.now - 30 * DAY, None, 10)).checked == 0
     with pytest.raises(InvalidInput):
         await recovery.step(clock.now - 31 * DAY, None, 10)

@@ -1,44 +1,41 @@
-"""An API token's life: rotated with an overlap, ended everywhere in time, known by its form, and when it was used."""
+"""An API token's life: rotated with an overlap, ended everywhere in time, known by its form, and when it was used.
+
+And what the operator says of a drop-in shop when its token is made.
+"""
 
 import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from databases.places import AnyStore
+from support.clock import ManualClock
+from support.command import Cli
 
-from operators.command import Cli
-from operators.conftest import OPERATORS, Admin, Clock
-from proxy.adapters.vault import RingVault
-from proxy.clock import MINUTE, SECOND
-from proxy.directory import MAX_AGE_SECONDS, Directory
-from proxy.errors import Conflict, InvalidInput, StoreUnavailable, Unauthenticated
-from proxy.ids import NO_MERCHANT, TOKEN_PATTERN, Ids, digest, token_kind
-from proxy.last_used import MAX_NOTED, WRITTEN_EVERY, LastUsed
-from proxy.merchant import AmountUnit, Merchant, Mode, ReturnMethod, Scope, Token
-from proxy.operators.records import Use
-from proxy.setup import Setup
-
-
-class Still:
-    """A clock that moves only when it is told to."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
+from operators.conftest import Admin
+from proxy.kernel.clock import MINUTE, SECOND
+from proxy.kernel.errors import Conflict, InvalidInput, StoreUnavailable, Unauthenticated
+from proxy.kernel.ids import NO_MERCHANT, TOKEN_PATTERN, Ids, digest, token_kind
+from proxy.kernel.read_through_cache import MAX_AGE_SECONDS
+from proxy.merchants.cache import MerchantCache
+from proxy.merchants.merchant import DEFAULT_SCOPES, AmountUnit, Merchant, Mode, ReturnMethod, Scope, Token
+from proxy.merchants.setup import MerchantSetup
+from proxy.merchants.storage.repository import MerchantRepository
+from proxy.merchants.vault import Vault
+from proxy.operators.records import TokenUse
+from proxy.operators.token_usage import MAX_NOTED, WRITTEN_EVERY, TokenUsage
 
 
 @pytest.fixture
-async def merchant(setup: Setup) -> Merchant:
+async def merchant(setup: MerchantSetup) -> Merchant:
     made, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
     return made
 
 
 async def test_a_rotated_token_may_do_the_same_and_the_old_one_ends_after_the_overlap(
-    setup: Setup, store: AnyStore, merchant: Merchant, changes: list[int]
+    setup: MerchantSetup, store: AnyStore, merchant: Merchant, changes: list[int]
 ) -> None:
     terminal = await setup.add_terminal(merchant.id, "t", "https://g.ir", "key", Mode.TEST, actor="sara")
     before, text = await setup.issue_token(
@@ -61,56 +58,72 @@ async def test_a_rotated_token_may_do_the_same_and_the_old_one_ends_after_the_ov
         "any_https_return",
     )
     assert {name: getattr(after, name) for name in same} == {name: getattr(before, name) for name in same}
-    assert await store.token_by_digest(merchant.id, digest(new_text)) == after
-    ended = await store.token(merchant.id, before.id)
+    assert await store.merchants.token_by_digest(merchant.id, digest(new_text)) == after
+    ended = await store.merchants.token(merchant.id, before.id)
     assert ended.revoked_at == after.created_at + 60 * SECOND
     assert ended.alive(ended.revoked_at - 1)
     assert not ended.alive(ended.revoked_at)
     assert len(changes) == told + 1
-    [entry, *_] = await store.list_audit(merchant.id, None, 1)
+    [entry, *_] = await store.audit.list_audit(merchant.id, None, 1)
     assert (entry.actor, entry.action, entry.target) == ("omid", "token.rotate", after.id)
     assert entry.data["replaces"] == before.id
     assert text not in repr(entry)
     assert new_text not in repr(entry)
 
 
+async def test_a_token_of_one_terminal_is_issued_without_webhooks(
+    setup: MerchantSetup, store: AnyStore, merchant: Merchant
+) -> None:
+    url, key = "https://pay.example.ir", "canary-api-key"
+    terminal = await setup.add_terminal(merchant.id, "main", url, key, Mode.LIVE, actor="sara")
+    token, _ = await setup.issue_token(merchant.id, terminal_id=terminal.id, actor="sara")
+    assert token.scopes == {Scope.PAYMENTS_READ, Scope.PAYMENTS_WRITE}
+    before = await store.merchants.list_tokens(merchant.id)
+    with pytest.raises(InvalidInput) as refused:
+        await setup.issue_token(merchant.id, scopes=DEFAULT_SCOPES, terminal_id=terminal.id, actor="sara")
+    assert [(error.field, error.code) for error in refused.value.errors] == [("scopes", "webhooks_of_one_terminal")]
+    assert await store.merchants.list_tokens(merchant.id) == before
+
+
 async def test_a_rotation_does_not_lengthen_the_life_of_a_token_that_was_ending(
-    setup: Setup, store: AnyStore, merchant: Merchant
+    setup: MerchantSetup, store: AnyStore, merchant: Merchant
 ) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     ending = await setup.revoke_token(merchant.id, token.id, 5, actor="sara")
     await setup.rotate_token(merchant.id, token.id, 3600, actor="sara")
-    assert (await store.token(merchant.id, token.id)).revoked_at == ending.revoked_at
+    assert (await store.merchants.token(merchant.id, token.id)).revoked_at == ending.revoked_at
 
 
-async def test_a_token_that_is_over_is_not_rotated(setup: Setup, store: AnyStore, merchant: Merchant) -> None:
+async def test_a_token_that_is_over_is_not_rotated(setup: MerchantSetup, store: AnyStore, merchant: Merchant) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     await setup.revoke_token(merchant.id, token.id, actor="sara")
-    before = await store.list_tokens(merchant.id)
+    before = await store.merchants.list_tokens(merchant.id)
     with pytest.raises(Conflict):
         await setup.rotate_token(merchant.id, token.id, actor="sara")
     for seconds in (-1, 604_801):
         with pytest.raises(InvalidInput):
             await setup.rotate_token(merchant.id, token.id, seconds, actor="sara")
-    assert await store.list_tokens(merchant.id) == before
+    assert await store.merchants.list_tokens(merchant.id) == before
 
 
-async def test_two_revocations_at_once_leave_the_earlier_end(setup: Setup, store: AnyStore, merchant: Merchant) -> None:
+async def test_two_revocations_at_once_leave_the_earlier_end(
+    setup: MerchantSetup, store: AnyStore, merchant: Merchant
+) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
     ends = [setup.revoke_token(merchant.id, token.id, seconds, actor="sara") for seconds in (0, 600)]
     now, later = await asyncio.gather(*ends)
-    stored = await store.token(merchant.id, token.id)
+    stored = await store.merchants.token(merchant.id, token.id)
     assert stored.revoked_at == now.revoked_at
     assert later.revoked_at is not None
     assert later.revoked_at >= (now.revoked_at or 0)
 
 
 async def test_a_revocation_is_honoured_at_once_here_and_within_two_seconds_elsewhere(
-    store: AnyStore, vault: RingVault
+    store: AnyStore, vault: Vault
 ) -> None:
-    clock = Still(1_800_000_000_000)
-    here, elsewhere = Directory(store, vault, clock), Directory(store, vault, clock)
-    setup = Setup(store, vault, clock, changed=here.forget)
+    clock = ManualClock()
+    here, elsewhere = MerchantCache(store.merchants, vault, clock), MerchantCache(store.merchants, vault, clock)
+    setup = MerchantSetup(store.merchants, vault, clock, changed=here.forget)
     merchant, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
     token, text = await setup.issue_token(merchant.id, actor="sara")
     assert (await here.authenticate(text)).id == (await elsewhere.authenticate(text)).id == token.id
@@ -125,44 +138,44 @@ async def test_a_revocation_is_honoured_at_once_here_and_within_two_seconds_else
     assert MAX_AGE_SECONDS <= 2  # what the documents say
 
 
-async def test_an_expiry_needs_no_store_to_be_honoured(store: AnyStore, vault: RingVault) -> None:
-    clock = Still(1_800_000_000_000)
-    setup, directory = Setup(store, vault, clock), Directory(store, vault, clock)
+async def test_an_expiry_needs_no_store_to_be_honoured(store: AnyStore, vault: Vault) -> None:
+    clock = ManualClock()
+    setup, merchant_cache = MerchantSetup(store.merchants, vault, clock), MerchantCache(store.merchants, vault, clock)
     merchant, _ = await setup.create_merchant("فروشگاه", [], actor="sara")
     _, text = await setup.issue_token(merchant.id, expires_at=clock.now + 10, actor="sara")
-    await directory.authenticate(text)
+    await merchant_cache.authenticate(text)
     clock.now += 10
     with pytest.raises(Unauthenticated):
-        await directory.authenticate(text)
+        await merchant_cache.authenticate(text)
 
 
 class Watched:
     """A store that counts what it is asked by digest."""
 
-    def __init__(self, store: AnyStore) -> None:
-        self._store = store
+    def __init__(self, merchants: MerchantRepository) -> None:
+        self._merchants = merchants
         self.asked = 0
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
+        return getattr(self._merchants, name)
 
     async def token_by_digest(self, merchant_id: str, hashed: bytes) -> Token | None:
         self.asked += 1
-        return await self._store.token_by_digest(merchant_id, hashed)
+        return await self._merchants.token_by_digest(merchant_id, hashed)
 
 
 async def test_a_wrong_checksum_is_refused_before_the_store_is_asked(
-    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant, clock: Clock
+    setup: MerchantSetup, store: AnyStore, vault: Vault, merchant: Merchant, clock: ManualClock
 ) -> None:
-    watched = Watched(store)
-    directory = Directory(watched, vault, clock)  # type: ignore[arg-type]  # the rest is the store's
+    watched = Watched(store.merchants)
+    merchant_cache = MerchantCache(watched, vault, clock)  # type: ignore[arg-type]  # the rest is the store's
     _, text = await setup.issue_token(merchant.id, actor="sara")
     wrong = text[:-1] + ("0" if text[-1] != "0" else "1")
     for bad in (wrong, "", "dg_live_", text + "x", f"Bearer {text}", text.upper()):
         with pytest.raises(Unauthenticated):
-            await directory.authenticate(bad)
+            await merchant_cache.authenticate(bad)
     assert watched.asked == 0
-    await directory.authenticate(text)
+    await merchant_cache.authenticate(text)
     assert watched.asked == 1
 
 
@@ -191,74 +204,136 @@ async def test_the_command_knows_a_token_by_its_form_and_never_shows_it(tmp_path
 
 
 async def test_a_tokens_last_use_is_shown_and_is_written_beside_the_requests(
-    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant, admin: Admin
+    setup: MerchantSetup, store: AnyStore, vault: Vault, merchant: Merchant, admin: Admin, cli: Cli
 ) -> None:
-    clock = Still(1_900_000_000_000)
+    clock = ManualClock(1_900_000_000_000)
     token, text = await setup.issue_token(merchant.id, actor="sara")
-    directory, last_used = Directory(store, vault, clock), LastUsed(store.note_uses, clock)
-    directory.on_use = last_used.token_used
+    token_usage = TokenUsage(store.operators.note_token_uses, clock)
+    merchant_cache = MerchantCache(store.merchants, vault, clock, token_usage.token_used)
     path = f"/merchants/{merchant.id}/tokens/{token.id}"
-    await directory.authenticate(text)
+    await merchant_cache.authenticate(text)
     assert (await admin.call("GET", path))[1]["last_used_at"] is None
-    assert await last_used.step() == clock.now + WRITTEN_EVERY
+    assert await token_usage.step() == clock.now + WRITTEN_EVERY
     assert (await admin.call("GET", path))[1]["last_used_at"] == "2030-03-17T17:46:40.000Z"
-    cli = Cli({"DARGAH_ADMIN_URL": admin.url, "DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, Path())
     [listed] = await cli.json("token", "list", "--merchant", merchant.id)
     assert listed["last_used_at"] == "2030-03-17T17:46:40.000Z"
 
 
 async def test_a_use_is_written_once_a_minute_at_most_by_all_replicas_together(
-    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant
+    setup: MerchantSetup, store: AnyStore, vault: Vault, merchant: Merchant
 ) -> None:
-    clock = Still(1_900_000_000_000)
+    clock = ManualClock(1_900_000_000_000)
     token, text = await setup.issue_token(merchant.id, actor="sara")
-    written: list[Use] = []
+    written: list[TokenUse] = []
 
-    async def write(uses: Sequence[Use]) -> None:
+    async def write(uses: Sequence[TokenUse]) -> None:
         written.extend(uses)
-        await store.note_uses(uses)
+        await store.operators.note_token_uses(uses)
 
     replicas = []
     for _ in range(2):
-        directory, last_used = Directory(store, vault, clock), LastUsed(write, clock)
-        directory.on_use = last_used.token_used
-        replicas.append((directory, last_used))
+        token_usage = TokenUsage(write, clock)
+        replicas.append((MerchantCache(store.merchants, vault, clock, token_usage.token_used), token_usage))
     seen = set()
     for _ in range(60):  # two minutes
-        for directory, last_used in replicas:
-            await directory.authenticate(text)
-            await last_used.step()
-            seen.add((await store.token(merchant.id, token.id)).last_used_at)
+        for merchant_cache, token_usage in replicas:
+            await merchant_cache.authenticate(text)
+            await token_usage.step()
+            seen.add((await store.merchants.token(merchant.id, token.id)).last_used_at)
         clock.now += 2 * SECOND
     assert sorted(seen, key=str) == [1_900_000_000_000, 1_900_000_000_000 + MINUTE]
     assert len(written) <= 4
 
 
 async def test_a_token_that_is_refused_is_not_noted_as_used(
-    setup: Setup, store: AnyStore, vault: RingVault, merchant: Merchant
+    setup: MerchantSetup, store: AnyStore, vault: Vault, merchant: Merchant
 ) -> None:
-    clock = Still(1_900_000_000_000)
+    clock = ManualClock(1_900_000_000_000)
     used: list[Token] = []
     token, text = await setup.issue_token(merchant.id, actor="sara")
     await setup.revoke_token(merchant.id, token.id, actor="sara")
-    directory = Directory(store, vault, clock)
-    directory.on_use = used.append
+    merchant_cache = MerchantCache(store.merchants, vault, clock, used.append)
     with pytest.raises(Unauthenticated):
-        await directory.authenticate(text)
+        await merchant_cache.authenticate(text)
     assert used == []
 
 
-async def test_what_is_noted_is_bounded_and_no_error_at_the_end(merchant: Merchant, setup: Setup) -> None:
+async def test_noted_uses_are_bounded_and_no_error_at_the_end(merchant: Merchant, setup: MerchantSetup) -> None:
     token, _ = await setup.issue_token(merchant.id, actor="sara")
-    written: list[Use] = []
+    written: list[TokenUse] = []
 
-    async def write(uses: Sequence[Use]) -> None:
+    async def write(uses: Sequence[TokenUse]) -> None:
         written.extend(uses)
         raise StoreUnavailable
 
-    last_used = LastUsed(write, Still(1_900_000_000_000))
+    token_usage = TokenUsage(write, ManualClock(1_900_000_000_000))
     for number in range(MAX_NOTED + 10):
-        last_used._note(merchant.id, f"tok_{number}", None)
-    last_used.token_used(token)
-    await last_used.end()
+        token_usage._note(merchant.id, f"tok_{number}", None)
+    token_usage.token_used(token)
+    await token_usage.end()
     assert len(written) == MAX_NOTED
+
+
+@pytest.fixture
+async def tokens(admin: Admin) -> str:
+    merchant = await admin.made("/merchants", {"name": "shop"})
+    return f"/merchants/{merchant['id']}/tokens"
+
+
+async def test_a_token_sends_rial_and_returns_by_get_to_registered_origins_unless_told(
+    admin: Admin, tokens: str
+) -> None:
+    made = await admin.made(tokens, {"scopes": ["facade"]})
+    assert (made["amount_unit"], made["return_method"], made["any_https_return"]) == ("rial", "get", False)
+
+
+async def test_a_drop_in_tokens_options_are_in_the_list_and_in_the_audit_log(admin: Admin, tokens: str) -> None:
+    told = {"amount_unit": "toman", "return_method": "post", "any_https_return": True}
+    made = await admin.made(tokens, {"scopes": ["facade"], **told})
+    [listed] = (await admin.call("GET", tokens))[1]["data"]
+    assert {name: listed[name] for name in told} == told
+    assert listed["id"] == made["id"]
+    entries = (await admin.call("GET", "/audit"))[1]["data"]
+    [issued] = [entry for entry in entries if entry["action"] == "token.issue"]
+    assert {name: issued["data"][name] for name in told} == told
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("amount_unit", "IRT"), ("amount_unit", 10), ("return_method", "GET"), ("any_https_return", "yes")],
+)
+async def test_a_wrong_option_of_a_drop_in_token_is_refused_by_name(
+    admin: Admin, tokens: str, field: str, value: Any
+) -> None:
+    status, problem = await admin.call("POST", tokens, {field: value})
+    assert (status, [error["field"] for error in problem["errors"]]) == (422, [field])
+    assert (await admin.call("GET", tokens))[1]["data"] == []
+
+
+async def test_a_terminals_scope_binds_the_token_to_it_and_is_shown(admin: Admin, tokens: str) -> None:
+    path = tokens.removesuffix("/tokens")
+    terminal = await admin.made(f"{path}/terminals", {"name": "one", "gateway_url": "https://g.ir", "api_key": "k"})
+    scope = f"terminal:{terminal['id']}"
+    made = await admin.made(tokens, {"scopes": ["payments:read", scope]})
+    assert (made["scopes"], made["terminal_id"]) == (["payments:read", scope], terminal["id"])
+    assert (await admin.made(tokens, {"terminal_id": terminal["id"]}))["scopes"][-1] == scope
+    entries = (await admin.call("GET", "/audit"))[1]["data"]
+    assert entries[1]["data"]["scopes"] == ["payments:read", scope]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"scopes": ["payments:read", "terminal:trm_nowhere"]}, "terminal_id"),
+        ({"scopes": ["terminal:trm_a"]}, "scopes"),
+        ({"scopes": ["webhooks", "terminal:trm_a", "terminal:trm_b"]}, "body"),
+        ({"scopes": ["webhooks", "terminal:trm_a"], "terminal_id": "trm_b"}, "body"),
+        ({"scopes": ["webhooks", "terminal:trm_a"], "terminal_id": ["trm_b"]}, "scopes.1"),
+    ],
+)
+async def test_a_terminals_scope_that_cannot_be_is_refused(
+    admin: Admin, tokens: str, fields: dict[str, Any], field: str
+) -> None:
+    status, problem = await admin.call("POST", tokens, fields)
+    assert (status, problem["errors"][0]["field"]) == (422, field)
+    assert (await admin.call("GET", tokens))[1]["data"] == []

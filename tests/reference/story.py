@@ -1,18 +1,28 @@
-"""Every operation of openapi.yaml, asked of a running Dargah in an order that gives each something to tell."""
+"""`make docs`: openapi.yaml and the answer of a running Dargah to each operation, as the reference reads them.
 
+The operations are asked in an order that gives each something to tell.
+"""
+
+import asyncio
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from browser.pictures import logo
-from browser.stage import NOW, OPERATOR_TOKEN, Stage, staged
-from web.lab import API_KEY, ORIGIN, eventually
+from browser.stage import NOW, Stage, staged
+from support.dargah import OPERATOR_TOKEN
+from support.eventually import eventually
+from support.receiver import receiver
+from web.lab import API_KEY, ORIGIN
+from web.openapi_check import document
 
-from proxy.clock import DAY, SECOND, rfc3339
-from proxy.merchant import DEFAULT_SCOPES, Scope
-from proxy.web.assets import FONT_NAME
-from reference.recorder import Recorder
+from proxy.http.static_assets import FONT_NAME
+from proxy.kernel.clock import DAY, SECOND, rfc3339
+from proxy.kernel.ids import base62, time_of_link
+from proxy.merchants.merchant import DEFAULT_SCOPES, Scope
+from proxy.operations.storage.repository import Asker
+from reference.recorder import Recorder, operations
 
 HOOK = "https://shop.example.ir/webhooks"
 ORDER = {"amount": 15_000, "currency": "IRT", "order_id": "A-1700", "metadata": {"basket": 42}}
@@ -22,17 +32,9 @@ UNTIL = rfc3339(NOW + DAY)
 
 async def recorded(folder: Path) -> dict[str, Any]:
     """The example of each operation, by its id; `onPaymentEvent` is what a shop was really sent."""
-    sent: list[tuple[dict[str, str], dict[str, Any]]] = []
-
-    async def hook(request: web.Request) -> web.Response:
-        sent.append((dict(request.headers), await request.json()))
-        return web.Response(status=204)
-
-    app = web.Application()
-    app.router.add_post("/hook", hook)
-    async with TestServer(app) as shop, staged(folder, log_level="error") as stage:
+    async with receiver() as shop, staged(folder, log_level="error") as stage:
         dargah, lab = stage.lab.dargah, stage.lab
-        hook_url = str(shop.make_url("/hook"))
+        hook_url = shop.url
         places = {
             hook_url: HOOK,
             dargah.url: "https://pay.example.ir",
@@ -48,9 +50,9 @@ async def recorded(folder: Path) -> dict[str, Any]:
         await _customers(recorder, stage)
         await _operators(recorder, stage, hook_url)
         await _process(recorder)
-        headers, body = next(
-            each for each in sent if each[1]["type"] == "payment.paid" and "test" not in each[1]["data"]
-        )
+        sent = zip(shop.requests, shop.events, strict=True)
+        paid = (each for each in sent if each[1]["type"] == "payment.paid" and not each[1]["data"]["test"])
+        (headers, _), body = next(paid)
         shown = {str(name): value for name, value in headers.items() if name.startswith("webhook-")}
         asked = {"method": "POST", "target": HOOK, "headers": {**shown, "Content-Type": "application/json"}}
         recorder.add("onPaymentEvent", {"request": asked | {"json": body, "form": None}, "answer": None})
@@ -107,6 +109,7 @@ async def _customers(recorder: Recorder, stage: Stage) -> None:
         payment = await lab.created(token=recorder.token, return_url=f"{stage.shop_url}/thanks")
         link = payment["pay_url"].rpartition("/")[2]
         await ask("pay", {"link": link})
+        await ask("payByPost", {"link": link})
         await lab.act(payment, "pay")
         if operation == "returnByGet":
             await ask(operation, {"link": link}, query={"invoice_key": payment["invoice_key"]})
@@ -127,7 +130,7 @@ async def _customers(recorder: Recorder, stage: Stage) -> None:
 
 async def _paid_by_drop_in(stage: Stage, link: str) -> None:
     lab = stage.lab
-    payment = await stage.services.store.payment_by_link(lab.merchant_id, link)
+    payment = await stage.services.store.payments.payment_by_link(lab.merchant_id, link)
     await lab.act({"invoice_key": payment.invoice_key}, "pay")
 
 
@@ -162,11 +165,22 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("revokeToken", {**merchant, "token_id": token["id"]})
     await _endpoints(recorder, merchant, hook_url)
     await _money(recorder, stage)
+    await _lost(stage)
+    await ask("listLostPayments", {"merchant_id": lab.merchant_id})
     await ask("listAudit", query={"limit": "2"})
     await ask("verifyAudit")
     await ask("checkUp", body={"merchant_id": lab.merchant_id})
     await ask("rotateKeys", body={"limit": 100})
     await ask("takeBackup", body={})
+
+
+async def _lost(stage: Stage) -> None:
+    """A restore took a payment away, and its customer is back."""
+    lost = stage.services.lost
+    store, now, merchant_id = stage.services.store, stage.services.now(), stage.lab.merchant_id
+    await store.recovery.note_restore(now - DAY, now)
+    link = f"{merchant_id.removeprefix('mer_')}{base62(now - 1, 7)}{'x' * 22}"
+    await lost.asked(merchant_id, link, time_of_link(link), Asker.CUSTOMER, invoice_key="0a1b2c3d4e")
 
 
 async def _logo(recorder: Recorder, merchant_id: str) -> str:
@@ -224,3 +238,33 @@ async def _money(recorder: Recorder, stage: Stage) -> None:
 async def _process(recorder: Recorder) -> None:
     for operation in ("healthz", "readyz", "metrics", "apiReference", "apiDocument"):
         await recorder.ask(operation)
+
+
+PACKAGE = Path(__file__).parents[2] / "proxy" / "reference"
+OPENAPI, EXAMPLES = PACKAGE / "openapi.json", PACKAGE / "examples.json"
+# The page is one of the operations, and needs an example of each to be shown.
+_NOT_YET = {
+    "request": {"method": "GET", "target": "/", "headers": {}, "json": None, "form": None},
+    "answer": {"status": 200, "headers": {}, "content_type": None, "body": None},
+}
+
+
+def openapi_text() -> str:
+    return json.dumps(document(), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def examples_text(examples: dict[str, Any]) -> str:
+    return json.dumps(dict(sorted(examples.items())), ensure_ascii=False, indent=1) + "\n"
+
+
+def main() -> None:
+    OPENAPI.write_text(openapi_text(), "utf-8")
+    known = json.loads(EXAMPLES.read_text("utf-8")) if EXAMPLES.exists() else {}
+    EXAMPLES.write_text(examples_text(dict.fromkeys([*operations(), "onPaymentEvent"], _NOT_YET) | known), "utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        examples = asyncio.run(recorded(Path(folder)))
+    EXAMPLES.write_text(examples_text(examples), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

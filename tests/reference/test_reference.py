@@ -1,4 +1,7 @@
-"""The API reference: each operation with the answer that a Dargah of today gives, and samples that ask for it."""
+"""The API reference: each operation with the answer that a Dargah of today gives, and samples that ask for it.
+
+And the README's pictures: there, of today, and with nothing from outside.
+"""
 
 import json
 import re
@@ -9,20 +12,19 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Self
+from xml.etree import ElementTree as ET
 
 import orjson
 import pytest
-from browser.chromium import ONE_LOOP, Reader, reading
 from browser.stage import staged
-from playwright.async_api import Browser
 from web.openapi_check import check_answer, check_schema, document
 
+from proxy.http.problems import problem_kinds
 from proxy.reference.document import examples, groups, webhook
 from proxy.reference.samples import Sample
-from proxy.web.problems import problem_kinds
+from reference.demo_svg import PICTURE, render, run, titles
 from reference.recorder import operations, shape
-from reference.story import recorded
-from reference.write import EXAMPLES, OPENAPI, openapi_text
+from reference.story import EXAMPLES, OPENAPI, openapi_text, recorded
 
 EXAMPLES_NOW = json.loads(EXAMPLES.read_text("utf-8"))
 HINT = "run `make docs`"
@@ -195,31 +197,10 @@ async def test_the_page_has_everything_and_each_of_its_links_leads_somewhere(tmp
         assert as_json.json == document()
 
 
-async def test_it_can_be_turned_off(tmp_path: Path) -> None:
+async def test_the_reference_can_be_turned_off(tmp_path: Path) -> None:
     async with staged(tmp_path, log_level="error", api_docs=False) as stage:
         for path in ("/docs", "/docs/openapi.json"):
             assert (await stage.lab.call("GET", path, token="")).status == 404
-
-
-# Places change with the width and colours with the light, and neither with the other.
-@ONE_LOOP
-async def test_it_is_without_flaws_on_a_phone_and_a_desk_light_and_dark(tmp_path: Path, browser: Browser) -> None:
-    async with (
-        staged(tmp_path, log_level="error") as stage,
-        reading(browser, locale="en-US", color_scheme="light", viewport={"width": 360, "height": 800}) as reader,
-    ):
-        await reader.open(f"{stage.lab.dargah.url}/docs")
-        await assert_is_without_flaws(reader, 360)
-        await reader.page.set_viewport_size({"width": 1280, "height": 800})
-        await reader.page.emulate_media(color_scheme="dark")
-        await assert_is_without_flaws(reader, 1280)
-
-
-async def assert_is_without_flaws(reader: Reader, width: int) -> None:
-    assert await reader.flaws(vast=True) == [], width
-    assert await reader.violations() == [], width
-    assert reader.complaints == [], width
-    assert await reader.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_code_that_a_problem_may_have_is_in_the_table() -> None:
@@ -232,3 +213,39 @@ def test_every_code_that_a_problem_may_have_is_in_the_table() -> None:
     )
     assert {word for word in told if word in codes} >= {"rate_limited", "not_found", "gateway_refused"}
     assert examples()["createPayment"]["answer"]["status"] == 201
+
+
+REPOSITORY = Path(__file__).parents[2]
+PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+SAID = " 1. Begin  (3 ms)\n      GET http://127.0.0.1/<a>\n      ← 303 there & back\n 2. End  (4 ms)\n      سفارش 17\n"
+
+
+def test_every_picture_that_a_page_shows_is_there() -> None:
+    shown = {
+        (page.parent / name).resolve()
+        for page in PAGES
+        for name in re.findall(r"""(?:!\[[^\]]*\]\(|src="|srcset=")([^)"]+)""", page.read_text("utf-8"))
+    }
+    assert len(shown) >= 6
+    assert {path for path in shown if not path.is_file()} == set()
+
+
+def test_the_recorded_demo_has_the_steps_of_todays() -> None:
+    picture = ET.parse(PICTURE).getroot()  # noqa: S314  a file of ours
+    recorded = "\n".join("".join(text.itertext()) for text in picture.iter("{http://www.w3.org/2000/svg}text"))
+    assert titles(recorded) == titles(run()), "run `make demo-svg`"
+
+
+def test_a_run_is_drawn_line_by_line_with_its_widths_said() -> None:
+    picture = ET.fromstring(render(SAID))  # noqa: S314  a text of ours
+    texts = list(picture.iter("{http://www.w3.org/2000/svg}text"))
+    assert ["".join(each.itertext()) for each in texts][1:3] == ["1. Begin  (3 ms)", "GET http://127.0.0.1/<a>"]
+    assert [each.get("textLength") is None for each in texts] == [False] * 5 + [True]
+    assert render(SAID) == render(SAID)
+
+
+def test_no_picture_brings_in_anything_from_outside() -> None:
+    for path in (REPOSITORY / "docs" / "images").glob("*.svg"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"<script|href=|url\((?!#)|@import|onload", text), path
+        ET.parse(path)  # noqa: S314  a file of ours

@@ -8,17 +8,10 @@ from urllib.parse import quote
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
+from support.clock import ManualClock
 
 RETURN_URL = "https://shop.example.ir/cb?order=17&_token=a%20b"
 Client = TestClient[Request, Application]
-
-
-@dataclass
-class HandClock:
-    now: int = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @dataclass
@@ -26,7 +19,7 @@ class Shop:
     """A shop's side of the protocol, and the control API, against one running simulator."""
 
     client: Client
-    clock: HandClock
+    clock: ManualClock
     prefix: str = ""
     api_key: str = "key-one"
     lines: list[str] = field(default_factory=list)

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from proxy.simulator.ledger import ReturnExtra, ReturnMethod, Terminal
-from proxy.wire import with_params
+from proxy.kernel.urls import with_params
+from proxy.simulator.ledger import HostReturnMethod, ReturnExtra, SimulatedTerminal
 from simulator.shop_side import RETURN_URL, Shop, StartShop
 
 
@@ -184,7 +184,7 @@ async def test_tracking_numbers_differ(shop: Shop) -> None:
 
 
 async def test_a_post_return_is_a_form_that_works_without_scripts(start_shop: StartShop) -> None:
-    terminal = Terminal("key-one", return_method=ReturnMethod.POST, return_extras=tuple(ReturnExtra))
+    terminal = SimulatedTerminal("key-one", return_method=HostReturnMethod.POST, return_extras=tuple(ReturnExtra))
     shop = await start_shop(terminals=[terminal])
     key = await shop.invoice()
     response = await shop.press(key, "pay")
@@ -200,7 +200,7 @@ async def test_a_post_return_is_a_form_that_works_without_scripts(start_shop: St
 
 @pytest.mark.parametrize("action", ["cancel", "fail"])
 async def test_extras_never_carry_a_bank_code_for_money_not_taken(start_shop: StartShop, action: str) -> None:
-    shop = await start_shop(terminals=[Terminal("key-one", return_extras=tuple(ReturnExtra))])
+    shop = await start_shop(terminals=[SimulatedTerminal("key-one", return_extras=tuple(ReturnExtra))])
     key = await shop.invoice()
     location = (await shop.press(key, action)).headers["Location"]
     assert parse_qsl(urlsplit(location).query)[2:] == [("invoice_key", key), ("status", "1")]

@@ -1,14 +1,18 @@
-"""The hostile gateway: each fault as a caller feels it, and what the ledger says all the same."""
+"""The hostile gateway: each fault as a caller feels it, what the ledger says all the same, and chaos by seed."""
 
+from random import Random
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from support.clock import ManualClock
 
-from proxy.simulator.faults import KINDS, Kind, Operation
-from proxy.simulator.ledger import ReturnMethod, Terminal
-from proxy.simulator.reply import HUGE_BYTES
+from proxy.simulator.bank import Bank
+from proxy.simulator.chaos import Chaos
+from proxy.simulator.faults import HUGE_BYTES, KINDS, Fault, FaultKind, Faults, GatewayCall, GatewayOperation
+from proxy.simulator.gateway import Act, SimulatedGateway
+from proxy.simulator.ledger import HostReturnMethod, SimulatedTerminal, State
 from simulator.shop_side import RETURN_URL, Shop, StartShop
 
 FORM = {"api_key": "key-one"}
@@ -166,9 +170,9 @@ async def test_a_customer_can_lose_the_connection_around_the_payment(shop: Shop,
     assert (await shop.stored(key))["state"] == state
 
 
-@pytest.mark.parametrize("method", list(ReturnMethod))
-async def test_returns_go_missing_come_twice_or_are_forged(start_shop: StartShop, method: ReturnMethod) -> None:
-    shop = await start_shop(terminals=[Terminal("key-one", return_method=method)])
+@pytest.mark.parametrize("method", list(HostReturnMethod))
+async def test_returns_go_missing_come_twice_or_are_forged(start_shop: StartShop, method: HostReturnMethod) -> None:
+    shop = await start_shop(terminals=[SimulatedTerminal("key-one", return_method=method)])
     other = await shop.invoice()
     ways: dict[str, Any] = {}
     for kind in ("missing_return", "duplicate_return", "forged_return"):
@@ -185,7 +189,7 @@ async def test_returns_go_missing_come_twice_or_are_forged(start_shop: StartShop
     forged = ways["forged_return"]["params"]
     assert forged["invoice_key"] == previous
     assert forged["status"] == "0"
-    assert (method is ReturnMethod.GET) == (previous in ways["forged_return"]["return_url"])
+    assert (method is HostReturnMethod.GET) == (previous in ways["forged_return"]["return_url"])
 
 
 async def test_a_forged_return_carries_what_the_script_says(shop: Shop) -> None:
@@ -195,9 +199,9 @@ async def test_a_forged_return_carries_what_the_script_says(shop: Shop) -> None:
     assert response.headers["Location"] == f"{RETURN_URL}&invoice_key=k&status=5"
 
 
-@pytest.mark.parametrize("method", list(ReturnMethod))
-async def test_a_browser_returns_twice_from_one_page(start_shop: StartShop, method: ReturnMethod) -> None:
-    shop = await start_shop(terminals=[Terminal("key-one", return_method=method)])
+@pytest.mark.parametrize("method", list(HostReturnMethod))
+async def test_a_browser_returns_twice_from_one_page(start_shop: StartShop, method: HostReturnMethod) -> None:
+    shop = await start_shop(terminals=[SimulatedTerminal("key-one", return_method=method)])
     key = await shop.invoice()
     await shop.fault("return", "duplicate_return", times=1)
     text = await (await shop.press(key, "pay")).text()
@@ -263,8 +267,8 @@ async def test_a_wrong_rule_is_refused_by_name(shop: Shop, body: dict[str, Any],
 
 
 def test_every_kind_happens_somewhere() -> None:
-    assert frozenset[Kind]().union(*KINDS.values()) == set(Kind)
-    assert set(KINDS) == set(Operation)
+    assert frozenset[FaultKind]().union(*KINDS.values()) == set(FaultKind)
+    assert set(KINDS) == set(GatewayOperation)
 
 
 async def test_stats_count_answers_faults_and_money(shop: Shop) -> None:
@@ -279,3 +283,99 @@ async def test_stats_count_answers_faults_and_money(shop: Shop) -> None:
         "answered": {"request:1": 2, "request:102": 1, "check:301": 1},
         "faults": {"check:error": 1},
     }
+
+
+FIELDS = {"api_key": "k", "amount": 150000, "return_url": RETURN_URL}
+
+
+def _gateway(chaos: Chaos | None, seed: int = 1) -> SimulatedGateway:
+    bank = Bank(clock=ManualClock(), randomness=Random(seed))
+    bank.put_terminal(SimulatedTerminal("k"))
+    return SimulatedGateway(bank, Faults(chaos))
+
+
+def _calls(operation: GatewayOperation, count: int) -> list[tuple[GatewayCall, int]]:
+    return [(GatewayCall(operation, f"invoice-{number % 50}", "k"), number // 50) for number in range(count)]
+
+
+def _story(seed: int) -> list[Any]:
+    gateway = _gateway(Chaos(seed, rate=0.5, odd_money=True))
+    story: list[Any] = []
+    for number in range(30):
+        reply = gateway.request(FIELDS | {"return_url": f"{RETURN_URL}&n={number}"}, "127.0.0.1")
+        story.append(reply)
+    for invoice in list(gateway.bank.invoices()):
+        story.append(gateway.act(invoice.invoice_key, Act.PAY))
+        story.extend(gateway.check(invoice.invoice_key, FIELDS, "127.0.0.1") for _ in range(3))
+    return [*story, *gateway.bank.invoices()]
+
+
+def test_a_seed_replays_exactly_and_another_differs() -> None:
+    assert _story(7) == _story(7)
+    assert _story(7) != _story(8)
+
+
+def test_a_fault_depends_on_the_invoice_and_not_on_what_others_did() -> None:
+    alone = Faults(Chaos(3, rate=0.5))
+    crowded = Faults(Chaos(3, rate=0.5))
+    mine = GatewayCall(GatewayOperation.CHECK, "mine", "k")
+    seen: list[Fault | None] = []
+    for number in range(50):
+        crowded.decide(GatewayCall(GatewayOperation.CHECK, f"other-{number}", "k"))
+        crowded.decide(GatewayCall(GatewayOperation.RETURN, "mine", "k"))
+        seen.append(crowded.decide(mine))
+    assert seen == [alone.decide(mine) for _ in range(50)]
+
+
+@pytest.mark.parametrize("operation", list(GatewayOperation))
+@pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
+def test_chaos_strikes_its_share_with_kinds_that_happen_there(operation: GatewayOperation, rate: float) -> None:
+    chaos = Chaos(11, rate=rate, odd_money=True)
+    struck = [fault for call, nth in _calls(operation, 4000) if (fault := chaos.fault(call, nth))]
+    assert abs(len(struck) / 4000 - rate) < 0.03
+    assert {fault.kind for fault in struck} <= KINDS[operation]
+
+
+def test_chaos_reaches_every_kind_but_the_lie_that_no_oracle_can_see() -> None:
+    chaos = Chaos(11, rate=1, odd_money=True)
+    kinds = {
+        fault.kind
+        for operation in GatewayOperation
+        for call, nth in _calls(operation, 2000)
+        if (fault := chaos.fault(call, nth))
+    }
+    assert set(FaultKind) - kinds == {FaultKind.WRONG_BANK_CODE}
+
+
+def test_without_odd_money_a_success_is_always_true() -> None:
+    gateway = _gateway(Chaos(5, rate=0.9))
+    seen = 0
+    for number in range(50):
+        gateway.request(FIELDS | {"return_url": f"{RETURN_URL}&n={number}"}, "127.0.0.1")
+    for invoice in list(gateway.bank.invoices()):
+        captured = gateway.bank.pay(invoice.invoice_key)
+        for _ in range(20):
+            reply = gateway.check(invoice.invoice_key, FIELDS, "127.0.0.1")
+            try:
+                answer = orjson.loads(reply.body.strip())
+            except orjson.JSONDecodeError:
+                continue
+            if str(answer.get("status")) == "1":
+                seen += 1
+                assert (int(answer["amount"]), answer["bank_code"]) == (150000, captured.bank_code)
+    assert seen > 50
+
+
+def test_faults_end_when_cleared() -> None:
+    gateway = _gateway(Chaos(5, rate=1))
+    gateway.faults.clear()
+    key = orjson.loads(gateway.request(FIELDS, "127.0.0.1").body)["invoice_key"]
+    visit = gateway.act(key, Act.PAY)
+    assert (visit.faults, visit.invoice.state, len(visit.returns)) == ((), State.CAPTURED, 1)
+    assert orjson.loads(gateway.check(key, FIELDS, "127.0.0.1").body)["status"] == 1
+
+
+async def test_a_process_under_chaos_draws_the_same_keys_for_the_same_seed(start_shop: StartShop) -> None:
+    shops = [await start_shop(chaos=Chaos(seed, rate=0), randomness=None) for seed in (4, 4, 5)]
+    first, same, other = [await shop.invoice() for shop in shops]
+    assert first == same != other

@@ -1,12 +1,18 @@
 """`invoice/request`: every body form, every encoding of the return_url, every refusal."""
 
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from aiohttp import ClientResponse
+from click.testing import CliRunner
+from yarl import URL
 
+from proxy.simulator.command import simulator
 from simulator.shop_side import RETURN_URL, Shop, StartShop, encoded
 
 FIELDS = {"api_key": "key-one", "amount": "150000", "return_url": RETURN_URL}
@@ -172,3 +178,129 @@ async def test_no_line_of_the_log_has_the_api_key(shop: Shop) -> None:
     await shop.press(key, "pay")
     assert len(shop.lines) == 3
     assert "key-one" not in "".join(shop.lines)
+
+
+ORIGIN = "https://pay.example.ir"
+
+
+async def sent(shop: Shop, method: str, path: str, form: dict[str, str] | None = None) -> ClientResponse:
+    """The answer to exactly this path."""
+    url = URL(str(shop.client.make_url("/")).rstrip("/") + path, encoded=True)
+    return await shop.client.session.request(method, url, data=form)
+
+
+@pytest.mark.parametrize("prefix", ["", "/pay", "/a/b"])
+async def test_doubled_and_trailing_slashes_lead_to_the_same(start_shop: StartShop, prefix: str) -> None:
+    shop = await start_shop(prefix=prefix)
+    parts = [*prefix.strip("/").split("/"), "invoice"] if prefix else ["invoice"]
+    odd = "//" + "//".join(parts)
+    form = {"api_key": "key-one", "amount": "150000", "return_url": RETURN_URL}
+    for path in (f"{odd}//request//", f"{prefix}/invoice/request/"):
+        answer = await sent(shop, "POST", path, form)
+        assert (await answer.json())["status"] == 1, path
+    key = await shop.invoice()
+    checked = await sent(shop, "POST", f"{odd}//check///{key}//", {"api_key": "key-one"})
+    assert (await checked.json())["errorCode"] == 201
+    assert (await sent(shop, "GET", f"{odd}/pay//{key}/")).status == 200
+    assert (await shop.client.get(f"{prefix}/invoicepay/{key}")).status == 404
+
+
+@pytest.mark.parametrize("form", [{}, {"invoice_key": "x", "amount": "1"}])
+async def test_a_form_that_a_shop_posts_to_the_pay_page_opens_it(shop: Shop, form: dict[str, str]) -> None:
+    key = await shop.invoice()
+    answer = await shop.post(f"/invoice/pay/{key}", data=form)
+    assert (answer.status, 'value="pay"' in await answer.text()) == (200, True)
+    assert (await shop.stored(key))["state"] == "open"
+
+
+async def test_a_terminals_keys_may_be_longer(shop: Shop) -> None:
+    await shop.control("POST", "terminals", {"api_key": "key-one", "key_chars": 38})
+    key = await shop.invoice()
+    assert len(key) == 38
+    assert (await shop.check(key))["errorCode"] == 201
+    await shop.control("POST", "terminals", {"api_key": "key-one", "key_chars": 7}, status=400)
+
+
+@pytest.mark.parametrize(
+    ("referrer", "status"),
+    [
+        (f"{ORIGIN}/", 200),
+        (f"{ORIGIN}/pay/secret", 200),
+        (ORIGIN, 200),
+        (None, 403),
+        ("", 403),
+        ("https://pay.example.ir.evil.example/", 403),
+        ("https://shop.example.ir/?https://pay.example.ir/", 403),
+        ("http://pay.example.ir/", 403),
+        ("https://pay.example.ir:8443/", 403),
+        ("https://pay.example.ir@evil.example/", 403),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_terminal_may_insist_on_where_its_customers_come_from(
+    shop: Shop, referrer: str | None, status: int, method: str
+) -> None:
+    await shop.control("POST", "terminals", {"api_key": "key-one", "referrer_origin": ORIGIN})
+    key = await shop.invoice()
+    headers = {} if referrer is None else {"Referer": referrer}
+    answer = await shop.client.request(method, f"/invoice/pay/{key}", headers=headers)
+    assert answer.status == status
+    stats = await shop.control("GET", "stats")
+    assert stats["answered"].get("page:referrer", 0) == (status == 403)
+    assert (await shop.press(key, "pay")).status == 303, "its own page's button comes from nowhere"
+
+
+async def test_a_hosts_unicode_and_punycode_are_the_same(shop: Shop) -> None:
+    settings = {"registered_domain": "Müller.de", "referrer_origin": "https://پرداخت.ایران:443"}
+    await shop.control("POST", "terminals", {"api_key": "key-one", **settings})
+    for host in ("müller.de", "xn--mller-kva.de", "shop.XN--MLLER-KVA.de"):
+        key = await shop.invoice(return_url=f"https://{host}/cb")
+    assert (await shop.request(return_url="https://mueller.de/"))["errorCode"] == 203
+    for referrer, status in (("https://xn--mgbglcj57b.xn--mgba3a4f16a/", 200), ("https://xn--mgba3a4f16a/", 403)):
+        answer = await shop.client.get(f"/invoice/pay/{key}", headers={"Referer": referrer})
+        assert answer.status == status
+
+
+async def test_a_return_url_in_persian_leads_back(shop: Shop) -> None:
+    url = "https://shop.example.ir/سپاس\u200cگزاری?نام=می\u200cخواهم"
+    answer = await shop.press(await shop.invoice(return_url=url), "pay")
+    assert (answer.status, answer.headers["Location"].startswith(f"{url}&invoice_key=")) == (303, True)
+
+
+async def test_a_terminal_insists_on_nothing_unless_it_is_told_to(shop: Shop) -> None:
+    assert (await shop.client.get(f"/invoice/pay/{await shop.invoice()}")).status == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["pay.example.ir", "https://pay.example.ir/", "https://pay.example.ir/x", "ftp://x", ""]
+)
+async def test_what_is_no_origin_is_refused(shop: Shop, origin: str) -> None:
+    await shop.control("POST", "terminals", {"api_key": "key-one", "referrer_origin": origin}, status=400)
+
+
+def test_the_command_takes_a_terminals_settings_and_refuses_others() -> None:
+    for text, said in (
+        ("k,referrer_origin=pay.example.ir", "referrer_origin: "),
+        ("k,color=red", "color: "),
+        ("k:put", "return_method: "),
+        ("k,key_chars=x", "key_chars: "),
+        (",enabled=1", "api_key: "),
+    ):
+        ran = CliRunner().invoke(simulator, ["--terminal", text])
+        assert (ran.exit_code, said in ran.output) == (2, True), ran.output
+
+
+async def test_a_ledger_of_an_older_simulator_is_taken_over(tmp_path: Path, start_shop: StartShop) -> None:
+    path = str(tmp_path / "ledger.db")
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE terminals (api_key TEXT PRIMARY KEY, enabled INTEGER NOT NULL, registered_domain TEXT, "
+            "registered_ip TEXT, return_method TEXT NOT NULL, return_extras TEXT NOT NULL) STRICT"
+        )
+        old.execute("INSERT INTO terminals VALUES ('key-one', 1, NULL, NULL, 'post', 'status')")
+    old.close()
+    shop = await start_shop(ledger=path, terminals=[])
+    [terminal] = (await shop.control("GET", "terminals"))["terminals"]
+    assert (terminal["return_method"], terminal["referrer_origin"], terminal["key_chars"]) == ("post", None, 32)
+    assert len(await shop.invoice()) == 32
+    await shop.control("POST", "terminals", {"api_key": "key-one", "referrer_origin": ORIGIN})

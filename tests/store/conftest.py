@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from databases.server import Databases
+from databases.places import Databases
 
-from proxy.adapters import postgresql
-from proxy.adapters.sqlite import SqliteStore, open_store
-from proxy.ports import Store
+from proxy.stores import postgresql
+from proxy.stores.sqlite import SqliteStore, open_store
+from proxy.stores.store import Store
 from store.records import NOW
 
 StoreFactory = Callable[[pytest.FixtureRequest, Path], "AsyncIterator[Store]"]
@@ -23,7 +23,7 @@ async def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> AsyncIterato
 async def _postgresql(request: pytest.FixtureRequest, _folder: Path) -> AsyncIterator[Store]:
     databases: Databases = request.getfixturevalue("databases")
     async with databases.lent() as url:
-        store = await postgresql.open_store(url, now=lambda: NOW)
+        store = await postgresql.open_store(url, postgresql.ServerOptions(now=lambda: NOW))
         yield store
         await store.close()
 

@@ -4,24 +4,19 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from proxy.facts import Captured, Fact, InvoiceIssued
-from proxy.ids import AUDIT, DELIVERY, ENDPOINT, EVENT, PAYMENT, TERMINAL, TOKEN, Ids, digest
-from proxy.merchant import (
-    DEFAULT_SCOPES,
-    AuditEntry,
-    Endpoint,
-    EndpointState,
-    Merchant,
-    Mode,
-    Terminal,
-    Token,
-)
-from proxy.money import Currency
-from proxy.payment import Payment, apply
-from proxy.ports import Store
-from proxy.records import Change, Intent, Sealed, Stored
-from proxy.watch import Watch, begin
-from proxy.webhook import Event
+from proxy.audit.log import AuditEntry
+from proxy.gateways.port import Captured, InvoiceIssued
+from proxy.kernel.ids import AUDIT, DELIVERY, ENDPOINT, EVENT, PAYMENT, TERMINAL, TOKEN, Ids, digest
+from proxy.kernel.money import Currency
+from proxy.merchants.merchant import DEFAULT_SCOPES, Merchant, Mode, Terminal, Token
+from proxy.merchants.vault import SealedSecret
+from proxy.payments.check_schedule import CheckSchedule, begin
+from proxy.payments.facts import Fact
+from proxy.payments.payment import Payment, apply
+from proxy.payments.records import Change, Intent, StoredCreation
+from proxy.stores.store import Store
+from proxy.webhooks.endpoint import Endpoint, EndpointState
+from proxy.webhooks.event import Event
 
 NOW = 1_795_600_000_000
 LEASE = NOW + 30_000
@@ -61,13 +56,13 @@ def new_intent(key: str | None = None) -> Intent:
 
 async def create(store: Store, payment: Payment | None = None, key: str | None = None) -> Payment:
     payment = payment or new_payment()
-    stored = await store.create_payment(payment, new_intent(key), begin(payment))
+    stored = await store.payments.create_payment(payment, new_intent(key), begin(payment))
     assert stored.fresh
     return stored.payment
 
 
-async def create_with(store: Store, payment: Payment, key: str) -> Stored:
-    return await store.create_payment(payment, new_intent(key), begin(payment))
+async def create_with(store: Store, payment: Payment, key: str) -> StoredCreation:
+    return await store.payments.create_payment(payment, new_intent(key), begin(payment))
 
 
 def change(before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Change:
@@ -78,11 +73,11 @@ def change(before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Change:
             IDS.record(EVENT, before.merchant_id, now),
             before.merchant_id,
             before.storefront,
+            before.mode,
             kind.value,
             before.id,
             now,
             {"payment_id": before.id, "version": after.version},
-            before.mode,
         )
         for kind in types
     ]
@@ -91,11 +86,8 @@ def change(before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Change:
 
 async def step(store: Store, before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Payment:
     """Writes what `fact` makes of the payment. The watch stays as it is unless `more` says otherwise."""
-    if "watch" not in more:
-        watch = await store.watch(before.merchant_id, before.id)
-        more |= {"watch": watch, "watch_read": watch}
     written = change(before, fact, now, **more)
-    await store.transition(written)
+    await store.payments.transition(written)
     return written.after
 
 
@@ -114,7 +106,7 @@ async def paid(store: Store, order_id: str = "order-1", bank_code: str | None = 
     return await step(store, before, captured(before, bank_code))
 
 
-def new_watch(payment: Payment, due_at: int, version: int = 1) -> Watch:
+def new_watch(payment: Payment, due_at: int, version: int = 1) -> CheckSchedule:
     return replace(begin(payment), due_at=due_at, version=version)
 
 
@@ -152,11 +144,12 @@ def new_endpoint(merchant_id: str = MERCHANT_ID, **changes: Any) -> Endpoint:
     endpoint = Endpoint(
         id=IDS.record(ENDPOINT, merchant_id, NOW),
         merchant_id=merchant_id,
+        mode=Mode.LIVE,
         url="https://shop.example/hook",
         storefront=None,
         event_types=frozenset(),
         description="",
-        headers={"x-shop": "1"},
+        header_names=("x-shop",),
         state=EndpointState.ENABLED,
         state_reason=None,
         state_since=NOW,
@@ -166,17 +159,17 @@ def new_endpoint(merchant_id: str = MERCHANT_ID, **changes: Any) -> Endpoint:
     return replace(endpoint, **changes)
 
 
-def sealed(owner_id: str, name: str = "secret", merchant_id: str = MERCHANT_ID, kek_id: str = "k1") -> Sealed:
-    return Sealed(merchant_id, owner_id, name, kek_id, IDS.random(16).encode())
+def sealed(owner_id: str, name: str = "secret", merchant_id: str = MERCHANT_ID, kek_id: str = "k1") -> SealedSecret:
+    return SealedSecret(merchant_id, owner_id, name, kek_id, IDS.random(16).encode())
 
 
 async def add_merchant(store: Store, merchant_id: str = MERCHANT_ID) -> Merchant:
     merchant = new_merchant(merchant_id)
-    await store.add_merchant(merchant, [sealed(merchant_id, "return", merchant_id)], new_audit(merchant_id))
+    await store.merchants.add_merchant(merchant, [sealed(merchant_id, "return", merchant_id)], new_audit(merchant_id))
     return merchant
 
 
 async def add_endpoint(store: Store, merchant_id: str = MERCHANT_ID, **changes: Any) -> Endpoint:
     endpoint = new_endpoint(merchant_id, **changes)
-    await store.add_endpoint(endpoint, [sealed(endpoint.id, "v1", merchant_id)], new_audit(merchant_id))
+    await store.webhooks.add_endpoint(endpoint, [sealed(endpoint.id, "v1", merchant_id)], new_audit(merchant_id))
     return endpoint

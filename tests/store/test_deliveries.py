@@ -5,14 +5,18 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from proxy.errors import LeaseLost, NotFound
-from proxy.facts import Decision, RequestRefused, Resolved
-from proxy.ids import EVENT
-from proxy.merchant import EndpointState, Mode
-from proxy.ports import Store
-from proxy.records import Attempt, Claim, Delivery, EventFilter, Finished, Lease
-from proxy.verdict import IN_FLIGHT_PER_ENDPOINT
-from proxy.webhook import MAX_ATTEMPTS, RETRY_DELAYS, DeliveryStatus, Event
+from proxy.gateways.port import RequestRefused
+from proxy.kernel.clock import HOUR, SECOND
+from proxy.kernel.errors import LeaseLost, NotFound
+from proxy.kernel.ids import EVENT
+from proxy.merchants.merchant import Mode
+from proxy.payments.facts import Decision, OperatorDecision
+from proxy.stores.store import Store
+from proxy.webhooks.claim import AttemptReport, Claim, Lease
+from proxy.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.event import Event, EventFilter
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, IN_FLIGHT_PER_ENDPOINT, RetrySchedule
 from store.records import (
     IDS,
     LEASE,
@@ -39,12 +43,12 @@ async def merchant(store: Store) -> None:
 
 
 async def deliveries_of(store: Store) -> list[Delivery]:
-    events = await store.list_events(MERCHANT_ID, EventFilter(limit=1000))
-    return [delivery for event in events for delivery in await store.list_deliveries(MERCHANT_ID, event.id)]
+    events = await store.webhooks.list_events(MERCHANT_ID, EventFilter(limit=1000))
+    return [delivery for event in events for delivery in await store.webhooks.list_deliveries(MERCHANT_ID, event.id)]
 
 
 async def claim(store: Store, now: int = NOW, limit: int = 100, token: str = TOKEN) -> list[Claim]:
-    return await store.claim_deliveries(now, Lease(now + 30_000, token), limit)
+    return await store.webhooks.claim_deliveries(now, Lease(now + 30_000, token), limit)
 
 
 def finished(
@@ -54,7 +58,8 @@ def finished(
     status: int | None = None,
     at: int = NOW + 25,
     retry_after_seconds: int | None = None,
-) -> Finished:
+    schedule: RetrySchedule = DEFAULT_SCHEDULE,
+) -> AttemptReport:
     """An attempt that got through; or one that failed, with `status` or without an answer."""
     delivered = delivered and status is None
     attempt = Attempt(
@@ -66,32 +71,32 @@ def finished(
         error="timeout" if status is None and not delivered else None,
         excerpt=b"\x00ok",
     )
-    return Finished(claimed, attempt, retry_after_seconds, at, 0.0)
+    return AttemptReport(claimed, attempt, retry_after_seconds, at, 0.0, schedule)
 
 
 async def test_an_event_is_stored_with_its_frozen_body_and_a_sequence(store: Store) -> None:
     payment = await paid(store)
-    [event] = await store.list_events(MERCHANT_ID, EventFilter())
+    [event] = await store.webhooks.list_events(MERCHANT_ID, EventFilter())
     assert (event.sequence, event.type, event.payment_id) == (1, "payment.paid", payment.id)
     assert orjson.loads(event.body)["data"] == {"payment_id": payment.id, "version": payment.version, "sequence": 1}
-    assert await store.event(MERCHANT_ID, event.id) == event
+    assert await store.webhooks.event(MERCHANT_ID, event.id) == event
     with pytest.raises(NotFound):
-        await store.event(IDS.merchant(), event.id)
+        await store.webhooks.event(IDS.merchant(), event.id)
 
 
 async def test_sequences_have_no_gap_even_when_steps_fail_between(store: Store) -> None:
     payments = [await pending(store, f"order-{number}") for number in range(20)]
     codes = [f"B{number // 2}" for number in range(20)]
     race = (
-        store.transition(change(payment, captured(payment, code)))
+        store.payments.transition(change(payment, captured(payment, code)))
         for payment, code in zip(payments, codes, strict=True)
     )
     results = await asyncio.gather(*race, return_exceptions=True)
     assert len([each for each in results if not isinstance(each, Exception)]) == 10
-    events = await store.list_events(MERCHANT_ID, EventFilter(limit=100))
+    events = await store.webhooks.list_events(MERCHANT_ID, EventFilter(limit=100))
     assert [event.sequence for event in events] == list(range(1, 11))
     await paid(store, "other", merchant_id=IDS.merchant())
-    assert len(await store.list_events(MERCHANT_ID, EventFilter(limit=100))) == 10
+    assert len(await store.webhooks.list_events(MERCHANT_ID, EventFilter(limit=100))) == 10
 
 
 async def test_events_are_listed_in_order_after_a_sequence_and_filtered(store: Store) -> None:
@@ -99,10 +104,10 @@ async def test_events_are_listed_in_order_after_a_sequence_and_filtered(store: S
     failed = await step(store, await create(store, new_payment("order-2", storefront="second")), RequestRefused(101))
     reviewed = await pending(store, "order-3")
     reviewed = await step(store, reviewed, replace(captured(reviewed), amount_rials=1))
-    await step(store, reviewed, Resolved(Decision.ACCEPTED, "", "sara"))
+    await step(store, reviewed, OperatorDecision(Decision.ACCEPTED, "", "sara"))
 
     async def listed(wanted: EventFilter) -> list[int]:
-        return [event.sequence for event in await store.list_events(MERCHANT_ID, wanted)]
+        return [event.sequence for event in await store.webhooks.list_events(MERCHANT_ID, wanted)]
 
     assert await listed(EventFilter()) == [1, 2, 3, 4]
     assert await listed(EventFilter(after=1, limit=2)) == [2, 3]
@@ -116,21 +121,17 @@ async def test_events_are_listed_in_order_after_a_sequence_and_filtered(store: S
 
 
 @pytest.mark.parametrize("more", [{}, {"storefront": "main"}, {"type": "payment.failed"}])
-async def test_events_of_one_mode_fill_their_page_and_what_is_in_no_mode_is_in_both(
-    store: Store, more: dict[str, str]
-) -> None:
+async def test_events_of_one_mode_fill_their_page(store: Store, more: dict[str, str]) -> None:
     for number, mode in enumerate([Mode.LIVE, Mode.TEST, Mode.TEST, Mode.LIVE]):
         created = await create(store, new_payment(f"order-{number}", mode=mode))
         await step(store, created, RequestRefused(101))
-    for place, storefront in enumerate(("main", None)):
-        at = NOW + place
-        await store.add_event(
-            Event(IDS.record(EVENT, MERCHANT_ID, at), MERCHANT_ID, storefront, "payment.failed", None, at, {})
-        )
+    for at in (NOW, NOW + 1):
+        event_id = IDS.record(EVENT, MERCHANT_ID, at)
+        await store.webhooks.add_event(Event(event_id, MERCHANT_ID, "main", Mode.LIVE, "payment.failed", None, at, {}))
 
     async def listed(mode: Mode | None, limit: int) -> list[int]:
         wanted = EventFilter(mode=mode, limit=limit, **more)  # type: ignore[arg-type]  # each case names text fields
-        return [event.sequence for event in await store.list_events(MERCHANT_ID, wanted)]
+        return [event.sequence for event in await store.webhooks.list_events(MERCHANT_ID, wanted)]
 
     assert await listed(Mode.LIVE, 10) == [1, 4, 5, 6]
     assert await listed(Mode.TEST, 2) == [2, 3]
@@ -150,8 +151,8 @@ async def test_each_endpoint_that_wants_the_event_gets_one_delivery(store: Store
     await add_merchant(store, other := IDS.merchant())
     await add_endpoint(store, other)
     payment = await paid(store)
-    [event] = await store.list_events(MERCHANT_ID, EventFilter())
-    deliveries = await store.list_deliveries(MERCHANT_ID, event.id)
+    [event] = await store.webhooks.list_events(MERCHANT_ID, EventFilter())
+    deliveries = await store.webhooks.list_deliveries(MERCHANT_ID, event.id)
     assert {delivery.endpoint_id for delivery in deliveries} == {endpoint.id for endpoint in wanting}
     assert len({delivery.id for delivery in deliveries}) == 5
     for delivery in deliveries:
@@ -162,11 +163,13 @@ async def test_each_endpoint_that_wants_the_event_gets_one_delivery(store: Store
 async def test_a_claim_carries_all_that_a_send_needs(store: Store) -> None:
     endpoint = await add_endpoint(store)
     await paid(store)
-    assert await store.next_delivery_at() == NOW
+    assert await store.webhooks.next_delivery_at() == NOW
     [claimed] = await claim(store)
-    [event] = await store.list_events(MERCHANT_ID, EventFilter())
-    [delivery] = await store.list_deliveries(MERCHANT_ID, event.id)
-    assert claimed == Claim(MERCHANT_ID, delivery.id, endpoint, event, attempt=1, turn=1, claimed_at=NOW, token=TOKEN)
+    [event] = await store.webhooks.list_events(MERCHANT_ID, EventFilter())
+    [delivery] = await store.webhooks.list_deliveries(MERCHANT_ID, event.id)
+    assert claimed == Claim(
+        MERCHANT_ID, delivery.id, endpoint, event, attempt=1, scheduled_attempt=1, claimed_at=NOW, token=TOKEN
+    )
     assert (delivery.attempts, delivery.due_at) == (1, NOW + 30_000)
 
 
@@ -175,7 +178,7 @@ async def test_a_claimed_delivery_is_not_claimed_again_before_its_lease_is_over(
     await paid(store)
     [first] = await claim(store)
     assert await claim(store, NOW + 29_999, token="claim-2") == []
-    assert await store.next_delivery_at() == NOW + 30_000
+    assert await store.webhooks.next_delivery_at() == NOW + 30_000
     [second] = await claim(store, NOW + 30_000, token="claim-2")
     assert (second.delivery_id, second.attempt) == (first.delivery_id, 2)
 
@@ -194,11 +197,11 @@ async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store)
-    await store.record_attempt(finished(claimed), None)
+    await store.webhooks.record_attempt(finished(claimed), None)
     [delivery] = await deliveries_of(store)
     assert (delivery.status, delivery.due_at, delivery.delivered_at) == (DeliveryStatus.DELIVERED, None, NOW + 25)
-    assert await store.list_attempts(MERCHANT_ID, delivery.id) == [finished(claimed).attempt]
-    assert await store.next_delivery_at() is None
+    assert await store.webhooks.list_attempts(MERCHANT_ID, delivery.id) == [finished(claimed).attempt]
+    assert await store.webhooks.next_delivery_at() is None
     assert await claim(store, NOW + 10**9) == []
 
 
@@ -206,20 +209,55 @@ async def test_a_failed_attempt_is_due_again_by_the_schedule_until_that_is_used_
     await add_endpoint(store)
     await paid(store)
     now = NOW
-    for number, delay in enumerate(RETRY_DELAYS, start=1):
+    for number, delay in enumerate(DEFAULT_SCHEDULE.delays, start=1):
         [claimed] = await claim(store, now)
-        assert (claimed.attempt, claimed.turn) == (number, number)
-        judged = await store.record_attempt(finished(claimed, status=404, at=now), None)
-        assert judged.verdict.due_at == now + delay
+        assert (claimed.attempt, claimed.scheduled_attempt) == (number, number)
+        recorded = await store.webhooks.record_attempt(finished(claimed, status=404, at=now), None)
+        assert recorded.decision.due_at == now + delay
         assert await claim(store, now + delay - 1) == []
         now += delay
     [last] = await claim(store, now)
-    await store.record_attempt(finished(last, status=404, at=now), None)
-    assert await store.next_delivery_at() is None
+    await store.webhooks.record_attempt(finished(last, status=404, at=now), None)
+    assert await store.webhooks.next_delivery_at() is None
     [delivery] = await deliveries_of(store)
-    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, MAX_ATTEMPTS)
-    attempts = await store.list_attempts(MERCHANT_ID, delivery.id)
-    assert [(attempt.number, attempt.status) for attempt in attempts] == [(n, 404) for n in range(1, MAX_ATTEMPTS + 1)]
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, DEFAULT_SCHEDULE.max_attempts)
+    attempts = await store.webhooks.list_attempts(MERCHANT_ID, delivery.id)
+    assert [(attempt.number, attempt.status) for attempt in attempts] == [
+        (n, 404) for n in range(1, DEFAULT_SCHEDULE.max_attempts + 1)
+    ]
+
+
+async def test_a_schedule_of_two_delays_ends_after_three_attempts(store: Store) -> None:
+    schedule = RetrySchedule((SECOND, 72 * HOUR))
+    await add_endpoint(store)
+    await paid(store)
+    now = NOW
+    for delay in schedule.delays:
+        [claimed] = await claim(store, now)
+        recorded = await store.webhooks.record_attempt(finished(claimed, status=404, at=now, schedule=schedule), None)
+        assert recorded.decision.due_at == now + delay
+        now += delay
+    [last] = await claim(store, now)
+    await store.webhooks.record_attempt(finished(last, status=404, at=now, schedule=schedule), None)
+    assert await store.webhooks.next_delivery_at() is None
+    [delivery] = await deliveries_of(store)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 3)
+
+
+async def test_a_delivery_that_is_past_a_shorter_schedule_fails_with_its_next_attempt(store: Store) -> None:
+    """The schedule was shortened, or another replica has a shorter one."""
+    await add_endpoint(store)
+    await paid(store)
+    now = NOW
+    for delay in DEFAULT_SCHEDULE.delays[:3]:
+        [claimed] = await claim(store, now)
+        await store.webhooks.record_attempt(finished(claimed, status=404, at=now), None)
+        now += delay
+    [claimed] = await claim(store, now)
+    report = finished(claimed, status=404, at=now, schedule=RetrySchedule((SECOND,)))
+    await store.webhooks.record_attempt(report, None)
+    [delivery] = await deliveries_of(store)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 4)
 
 
 async def test_an_attempt_that_was_never_recorded_is_unknown(store: Store) -> None:
@@ -227,8 +265,8 @@ async def test_an_attempt_that_was_never_recorded_is_unknown(store: Store) -> No
     await paid(store)
     [first] = await claim(store)
     [second] = await claim(store, NOW + 30_000, token="claim-2")
-    await store.record_attempt(finished(second), None)
-    attempts = await store.list_attempts(MERCHANT_ID, first.delivery_id)
+    await store.webhooks.record_attempt(finished(second), None)
+    attempts = await store.webhooks.list_attempts(MERCHANT_ID, first.delivery_id)
     assert [attempt.outcome for attempt in attempts] == ["unknown", "delivered"]
     assert attempts[0] == Attempt(1, NOW, None, "unknown", None, None, b"")
 
@@ -240,10 +278,10 @@ async def test_a_late_worker_does_not_overwrite_the_new_owner(store: Store, toke
     [first] = await claim(store)
     [second] = await claim(store, NOW + 30_000, token=token)
     with pytest.raises(LeaseLost):
-        await store.record_attempt(finished(first, delivered=False), None)
-    await store.record_attempt(finished(second), None)
+        await store.webhooks.record_attempt(finished(first, delivered=False), None)
+    await store.webhooks.record_attempt(finished(second), None)
     with pytest.raises(LeaseLost):
-        await store.record_attempt(finished(second, delivered=False), None)
+        await store.webhooks.record_attempt(finished(second, delivered=False), None)
     assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
 
 
@@ -251,7 +289,7 @@ async def test_a_lease_that_is_over_still_records_when_nobody_took_it(store: Sto
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store, NOW - 60_000 + 60_000)
-    await store.record_attempt(finished(claimed), None)
+    await store.webhooks.record_attempt(finished(claimed), None)
     assert [delivery.status for delivery in await deliveries_of(store)] == [DeliveryStatus.DELIVERED]
 
 
@@ -260,19 +298,19 @@ async def test_released_deliveries_are_due_at_once_and_not_counted(store: Store)
     for number in range(3):
         await paid(store, f"order-{number}")
     claims = await claim(store)
-    await store.record_attempt(finished(claims[0]), None)
-    await store.release_deliveries(claims)
-    assert await store.next_delivery_at() == NOW
+    await store.webhooks.record_attempt(finished(claims[0]), None)
+    await store.webhooks.release_deliveries(claims)
+    assert await store.webhooks.next_delivery_at() == NOW
     assert sorted((delivery.status, delivery.attempts) for delivery in await deliveries_of(store)) == [
         (DeliveryStatus.DELIVERED, 1),
         (DeliveryStatus.PENDING, 0),
         (DeliveryStatus.PENDING, 0),
     ]
-    assert await store.list_attempts(MERCHANT_ID, claims[1].delivery_id) == []
+    assert await store.webhooks.list_attempts(MERCHANT_ID, claims[1].delivery_id) == []
     assert {(again.delivery_id, again.attempt) for again in await claim(store)} == {
         (released.delivery_id, 1) for released in claims[1:]
     }
-    await store.release_deliveries([])
+    await store.webhooks.release_deliveries([])
 
 
 @pytest.mark.parametrize("state", [EndpointState.PAUSED, EndpointState.DISABLED])
@@ -281,11 +319,11 @@ async def test_what_is_due_at_an_endpoint_that_is_not_enabled_is_held_and_drains
 ) -> None:
     endpoint = await add_endpoint(store, state=state)
     await paid(store, "order-1")
-    assert await store.next_delivery_at() is None
+    assert await store.webhooks.next_delivery_at() is None
     assert await claim(store) == []
-    await store.save_endpoint(endpoint, replace(endpoint, state=EndpointState.ENABLED), new_audit())
+    await store.webhooks.save_endpoint(endpoint, replace(endpoint, state=EndpointState.ENABLED), new_audit())
     await paid(store, "order-2")
-    assert await store.next_delivery_at() == NOW
+    assert await store.webhooks.next_delivery_at() == NOW
     assert len(await claim(store)) == 2
 
 
@@ -294,19 +332,19 @@ async def test_an_endpoint_that_is_disabled_in_flight_holds_its_retry(store: Sto
     await paid(store)
     [claimed] = await claim(store)
     disabled = replace(endpoint, state=EndpointState.DISABLED, state_reason="gone", updated_at=NOW + 1)
-    await store.save_endpoint(endpoint, disabled, new_audit())
-    await store.record_attempt(finished(claimed, delivered=False, at=NOW), None)
-    assert await store.next_delivery_at() is None
+    await store.webhooks.save_endpoint(endpoint, disabled, new_audit())
+    await store.webhooks.record_attempt(finished(claimed, delivered=False, at=NOW), None)
+    assert await store.webhooks.next_delivery_at() is None
     assert await claim(store, NOW + 5000) == []
-    await store.save_endpoint(disabled, replace(endpoint, updated_at=NOW + 2), new_audit())
-    assert await store.next_delivery_at() == NOW + 5000
+    await store.webhooks.save_endpoint(disabled, replace(endpoint, updated_at=NOW + 2), new_audit())
+    assert await store.webhooks.next_delivery_at() == NOW + 5000
 
 
 async def test_a_claim_reads_the_endpoint_as_it_is_now(store: Store) -> None:
     endpoint = await add_endpoint(store)
     await paid(store)
-    moved = replace(endpoint, url="https://elsewhere.example/hook", headers={}, updated_at=NOW + 1)
-    await store.save_endpoint(endpoint, moved, new_audit())
+    moved = replace(endpoint, url="https://elsewhere.example/hook", header_names=(), updated_at=NOW + 1)
+    await store.webhooks.save_endpoint(endpoint, moved, new_audit())
     [claimed] = await claim(store)
     assert claimed.endpoint == moved
 
@@ -316,16 +354,16 @@ async def test_deleting_an_endpoint_drops_what_was_still_to_be_delivered(store: 
     for number in range(3):
         await paid(store, f"order-{number}")
     claims = await claim(store, limit=2)
-    await store.record_attempt(finished(claims[0]), None)
-    await store.delete_endpoint(MERCHANT_ID, endpoint.id)
+    await store.webhooks.record_attempt(finished(claims[0]), None)
+    await store.webhooks.delete_endpoint(MERCHANT_ID, endpoint.id)
     statuses = sorted(delivery.status for delivery in await deliveries_of(store))
     assert statuses == [DeliveryStatus.DELIVERED, DeliveryStatus.DROPPED, DeliveryStatus.DROPPED]
-    assert await store.secrets(MERCHANT_ID, endpoint.id) == []
-    assert await store.next_delivery_at() is None
+    assert await store.merchants.secrets(MERCHANT_ID, endpoint.id) == []
+    assert await store.webhooks.next_delivery_at() is None
     with pytest.raises(LeaseLost):
-        await store.record_attempt(finished(claims[1]), None)
+        await store.webhooks.record_attempt(finished(claims[1]), None)
     with pytest.raises(NotFound):
-        await store.delete_endpoint(MERCHANT_ID, endpoint.id)
+        await store.webhooks.delete_endpoint(MERCHANT_ID, endpoint.id)
 
 
 async def test_endpoints_are_served_in_turn(store: Store) -> None:
@@ -358,9 +396,9 @@ async def test_lists_are_the_merchants_own(store: Store) -> None:
     [delivery] = await deliveries_of(store)
     await claim(store)
     other = IDS.merchant()
-    assert await store.list_deliveries(other, delivery.event_id) == []
-    assert await store.list_attempts(other, delivery.id) == []
-    assert await store.list_events(other, EventFilter()) == []
+    assert await store.webhooks.list_deliveries(other, delivery.event_id) == []
+    assert await store.webhooks.list_attempts(other, delivery.id) == []
+    assert await store.webhooks.list_events(other, EventFilter()) == []
 
 
 async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
@@ -369,13 +407,13 @@ async def test_the_excerpt_is_kept_to_the_byte(store: Store) -> None:
     [claimed] = await claim(store)
     excerpt = bytes(range(256)) * 16
     report = finished(claimed)
-    await store.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)), None)
-    [attempt] = await store.list_attempts(MERCHANT_ID, claimed.delivery_id)
+    await store.webhooks.record_attempt(replace(report, attempt=replace(report.attempt, excerpt=excerpt)), None)
+    [attempt] = await store.webhooks.list_attempts(MERCHANT_ID, claimed.delivery_id)
     assert attempt.excerpt == excerpt
 
 
 async def test_the_lease_of_a_claim_is_the_callers(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
-    await store.claim_deliveries(NOW, Lease(LEASE + 7, TOKEN), 1)
-    assert await store.next_delivery_at() == LEASE + 7
+    await store.webhooks.claim_deliveries(NOW, Lease(LEASE + 7, TOKEN), 1)
+    assert await store.webhooks.next_delivery_at() == LEASE + 7

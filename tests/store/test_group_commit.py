@@ -7,24 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from proxy.adapters.sqlite import Batch, SqliteStore, open_store
-from proxy.adapters.sqlite.transaction import StepWaited
-from proxy.adapters.store.registry_rows import merchant_row
-from proxy.adapters.store.transaction import Transaction
-from proxy.errors import (
-    BankCodeSeen,
-    InvoiceKeySeen,
-    LeaseLost,
-    NotFound,
-    OrderAlreadyPaid,
-    Overloaded,
-    StaleVersion,
-    StoreUnavailable,
-)
-from proxy.facts import InvoiceIssued
-from proxy.payment import Payment, Status
-from proxy.records import Begun, Change, PaymentFilter, Stored
-from proxy.watch import begin
+from proxy.database.sqlite import Batch
+from proxy.database.sqlite.connection import StepWaited
+from proxy.database.transaction import Transaction
+from proxy.gateways.port import InvoiceIssued
+from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, Overloaded, StaleVersion, StoreUnavailable
+from proxy.merchants.storage.rows import merchant_row
+from proxy.payments.check_schedule import begin
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import BankCodeTaken, Change, InvoiceKeyTaken, PaymentFilter, StoredCreation
+from proxy.stores.sqlite import SqliteStore, open_store
+from proxy.webhooks.claim import EventClaims
 from store.records import (
     LEASE,
     MERCHANT_ID,
@@ -59,6 +52,8 @@ class Disk:
     def __call__(self, sql: str) -> None:
         if self.faults and self.statement in sql:
             self.faults -= 1
+            if self.code == sqlite3.SQLITE_NOMEM:
+                raise MemoryError
             error = sqlite3.OperationalError("disk fault")
             error.sqlite_errorcode = self.code
             raise error
@@ -88,7 +83,9 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 
 
 async def payments_of(store: SqliteStore) -> set[str]:
-    return {payment.id for payment in await store.list_payments(MERCHANT_ID, PaymentFilter(limit=1000))}
+    return {
+        payment.id for payment in (await store.payments.list_payments(MERCHANT_ID, PaymentFilter(limit=1000))).payments
+    }
 
 
 def creates(store: SqliteStore, count: int) -> tuple[list[Payment], list[asyncio.Task[Payment]]]:
@@ -107,14 +104,14 @@ async def test_steps_that_wait_share_a_commit(lab: Lab) -> None:
 async def test_a_step_that_fails_is_undone_alone(lab: Lab) -> None:
     payment = await create(lab.store)
     stale = change(payment, InvoiceIssued("a"))
-    await lab.store.transition(stale)
+    await lab.store.payments.transition(stale)
     first, second = new_payment("x"), new_payment("y")
     lab.batches.clear()
     results = await asyncio.gather(
         create(lab.store, first),
-        lab.store.transition(stale),
-        lab.store.lease_request(payment, NOW, LEASE),
-        lab.store.delete_endpoint(MERCHANT_ID, "ep_none"),
+        lab.store.payments.transition(stale),
+        lab.store.payments.lease_request(payment, NOW, LEASE),
+        lab.store.webhooks.delete_endpoint(MERCHANT_ID, "ep_none"),
         create(lab.store, second),
         return_exceptions=True,
     )
@@ -129,8 +126,8 @@ async def test_what_a_failed_step_wrote_is_gone_and_what_the_others_wrote_is_not
     results = await asyncio.gather(create(lab.store, first), create(lab.store, twin), return_exceptions=True)
     assert results[0] == first
     assert isinstance(results[1], sqlite3.IntegrityError)
-    assert await lab.store.payment(MERCHANT_ID, first.id) == first
-    assert await lab.store.watch(MERCHANT_ID, first.id) is not None
+    assert await lab.store.payments.payment(MERCHANT_ID, first.id) == first
+    assert await lab.store.payments.check_schedule(MERCHANT_ID, first.id) is not None
 
 
 async def money_of_another(lab: Lab) -> Change:
@@ -153,43 +150,43 @@ async def test_creates_that_wait_together_are_told_each_its_own(lab: Lab) -> Non
     )
     replayed, fresh, refused, other, same = results
     assert isinstance(refused, OrderAlreadyPaid)
-    told = [each for each in (replayed, fresh, other, same) if isinstance(each, Stored)]
+    told = [each for each in (replayed, fresh, other, same) if isinstance(each, StoredCreation)]
     assert [each.payment.id for each in told] == [known.id, first.id, intents["new"].id, first.id]
     assert [each.fresh for each in told] == [False, True, True, False]
     for payment in (known, first, intents["new"]):
-        assert await lab.store.watch(MERCHANT_ID, payment.id) == begin(payment)
+        assert await lab.store.payments.check_schedule(MERCHANT_ID, payment.id) == begin(payment)
     assert [batch.steps for batch in lab.batches] == [5]
 
 
 async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> None:
     payments = [await create(lab.store, new_payment(f"order-{number}")) for number in range(4)]
     taken, stale, first, second = payments
-    await lab.store.transition(change(await create(lab.store, new_payment("o")), InvoiceIssued("inv-taken")))
-    await lab.store.transition(change(stale, InvoiceIssued("inv-earlier")))
+    await lab.store.payments.transition(change(await create(lab.store, new_payment("o")), InvoiceIssued("inv-taken")))
+    await lab.store.payments.transition(change(stale, InvoiceIssued("inv-earlier")))
     invoices = ["inv-taken", "inv-later", "inv-same", "inv-same"]
     lab.batches.clear()
     changes = [change(each, InvoiceIssued(key)) for each, key in zip(payments, invoices, strict=True)]
-    results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
-    assert [type(result) for result in results] == [InvoiceKeySeen, StaleVersion, Begun, InvoiceKeySeen]
-    stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
+    results = await asyncio.gather(*map(lab.store.payments.transition, changes), return_exceptions=True)
+    assert [type(result) for result in results] == [InvoiceKeyTaken, StaleVersion, EventClaims, InvoiceKeyTaken]
+    stored = [(await lab.store.payments.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
     assert stored == [None, "inv-earlier", "inv-same", None]
     assert [batch.steps for batch in lab.batches] == [4]
     assert (taken, second) == (
-        await lab.store.payment(MERCHANT_ID, taken.id),
-        await lab.store.payment(MERCHANT_ID, second.id),
+        await lab.store.payments.payment(MERCHANT_ID, taken.id),
+        await lab.store.payments.payment(MERCHANT_ID, second.id),
     )
-    assert (await lab.store.payment(MERCHANT_ID, first.id)).status is Status.PENDING
+    assert (await lab.store.payments.payment(MERCHANT_ID, first.id)).status is Status.PENDING
 
 
 async def test_a_stale_invoice_among_others_is_told_alone(lab: Lab) -> None:
     payments = [await create(lab.store, new_payment(f"order-{number}")) for number in range(3)]
     stale = payments[1]
-    await lab.store.transition(change(stale, InvoiceIssued("inv-earlier")))
+    await lab.store.payments.transition(change(stale, InvoiceIssued("inv-earlier")))
     lab.batches.clear()
     changes = [change(each, InvoiceIssued(f"inv-{number}")) for number, each in enumerate(payments)]
-    results = await asyncio.gather(*map(lab.store.transition, changes), return_exceptions=True)
-    assert [type(result) for result in results] == [Begun, StaleVersion, Begun]
-    stored = [(await lab.store.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
+    results = await asyncio.gather(*map(lab.store.payments.transition, changes), return_exceptions=True)
+    assert [type(result) for result in results] == [EventClaims, StaleVersion, EventClaims]
+    stored = [(await lab.store.payments.payment(MERCHANT_ID, payment.id)).invoice_key for payment in payments]
     assert stored == ["inv-0", "inv-earlier", "inv-2"]
     assert [batch.steps for batch in lab.batches] == [3]
 
@@ -201,11 +198,13 @@ async def test_a_step_that_waits_for_the_world_is_undone_and_holds_nobody_up(lab
         await transaction.run("insert_merchant", merchant_row(new_merchant()))
         await asyncio.sleep(0)
 
-    waited, stored = await asyncio.gather(lab.store._write.do(idle), create(lab.store, payment), return_exceptions=True)
+    waited, stored = await asyncio.gather(
+        lab.store.payments._write.do(idle), create(lab.store, payment), return_exceptions=True
+    )
     assert isinstance(waited, StepWaited)
     assert stored == payment
     assert await payments_of(lab.store) == {payment.id}
-    assert await lab.store.list_merchants(None, 10) == []
+    assert await lab.store.merchants.list_merchants(None, 10) == []
 
 
 async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> None:
@@ -213,10 +212,13 @@ async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> N
     before, after = new_payment("before"), new_payment("after")
     lab.batches.clear()
     results = await asyncio.gather(
-        create(lab.store, before), lab.store.transition(taken), create(lab.store, after), return_exceptions=True
+        create(lab.store, before),
+        lab.store.payments.transition(taken),
+        create(lab.store, after),
+        return_exceptions=True,
     )
-    assert [type(result) for result in results] == [Payment, BankCodeSeen, Payment]
-    assert await lab.store.payment(MERCHANT_ID, taken.before.id) == taken.before
+    assert [type(result) for result in results] == [Payment, BankCodeTaken, Payment]
+    assert await lab.store.payments.payment(MERCHANT_ID, taken.before.id) == taken.before
     assert {before.id, after.id} <= await payments_of(lab.store)
     assert [batch.steps for batch in lab.batches] == [3]
 
@@ -227,7 +229,7 @@ async def test_a_fault_while_a_step_is_undone_is_told_to_every_waiter(lab: Lab, 
     stored = await payments_of(lab.store)
     lab.disk.fail(statement)
     results = await asyncio.gather(
-        create(lab.store), lab.store.transition(taken), create(lab.store), return_exceptions=True
+        create(lab.store), lab.store.payments.transition(taken), create(lab.store), return_exceptions=True
     )
     assert [type(result) for result in results] == [StoreUnavailable] * 3
     assert await payments_of(lab.store) == stored
@@ -237,7 +239,9 @@ async def test_a_fault_while_a_step_is_undone_is_told_to_every_waiter(lab: Lab, 
 STATEMENTS = ["BEGIN", "INTO payments", "COMMIT"]
 
 
-@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_BUSY])
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_NOMEM]
+)
 @pytest.mark.parametrize("statement", STATEMENTS)
 async def test_a_fault_is_told_to_every_waiter_and_nothing_is_stored(lab: Lab, statement: str, code: int) -> None:
     lab.disk.fail(statement, code=code)
@@ -259,7 +263,7 @@ async def test_the_store_recovers_by_itself_when_a_lasting_fault_ends(lab: Lab, 
         with pytest.raises(StoreUnavailable):
             await create(lab.store, new_payment("x"))
     lab.disk.fail(statement, times=0)
-    await lab.store.ping()
+    await lab.store.heartbeat.ping()
     later = await create(lab.store, new_payment("y"))
     assert await payments_of(lab.store) == {kept.id, later.id}
 
@@ -267,8 +271,8 @@ async def test_the_store_recovers_by_itself_when_a_lasting_fault_ends(lab: Lab, 
 async def test_a_ping_fails_when_nothing_can_be_committed(lab: Lab) -> None:
     lab.disk.fail("COMMIT")
     with pytest.raises(StoreUnavailable):
-        await lab.store.ping()
-    await lab.store.ping()
+        await lab.store.heartbeat.ping()
+    await lab.store.heartbeat.ping()
 
 
 async def test_a_connection_that_cannot_roll_back_is_opened_anew(lab: Lab) -> None:
@@ -304,7 +308,7 @@ async def test_a_rollback_that_fails_does_not_leak_into_the_next_batch(lab: Lab)
 async def test_a_full_disk_is_survived_for_real(lab: Lab) -> None:
     async def limit_pages(limit: int) -> None:
         pragma = f"PRAGMA max_page_count = {limit}"
-        await lab.store._database.run(lambda connection: connection.execute(pragma).fetchall())
+        await lab.store._file._database.run(lambda connection: connection.execute(pragma).fetchall())
 
     stored = set()
 
@@ -327,8 +331,8 @@ async def test_a_failed_read_is_told_and_does_not_last(lab: Lab) -> None:
     payment = await create(lab.store)
     lab.disk.fail("SELECT", code=sqlite3.SQLITE_IOERR_READ)
     with pytest.raises(StoreUnavailable):
-        await lab.store.payment(MERCHANT_ID, payment.id)
-    assert await lab.store.payment(MERCHANT_ID, payment.id) == payment
+        await lab.store.payments.payment(MERCHANT_ID, payment.id)
+    assert await lab.store.payments.payment(MERCHANT_ID, payment.id) == payment
 
 
 async def test_a_caller_that_is_cancelled_does_not_disturb_the_others(lab: Lab) -> None:
@@ -358,9 +362,9 @@ async def test_closing_finishes_what_waits_and_takes_nothing_more(tmp_path: Path
     await store.close()
     assert await asyncio.gather(*tasks) == payments
     with pytest.raises(StoreUnavailable):
-        await store.ping()
+        await store.heartbeat.ping()
     with pytest.raises(StoreUnavailable):
-        await store.payment(MERCHANT_ID, payments[0].id)
+        await store.payments.payment(MERCHANT_ID, payments[0].id)
     again = await lab.open()
     assert len(await payments_of(again)) == 300
     await again.close()
@@ -375,7 +379,7 @@ async def test_reads_do_not_see_what_is_not_committed(lab: Lab) -> None:
     def read_in_the_middle(sql: str) -> None:
         if started and sql == "COMMIT" and not seen:
             loop.call_soon_threadsafe(
-                lambda: seen.append(asyncio.create_task(lab.store.payment(MERCHANT_ID, payment.id)))
+                lambda: seen.append(asyncio.create_task(lab.store.payments.payment(MERCHANT_ID, payment.id)))
             )
             raise sqlite3.OperationalError("disk fault")
 
@@ -401,6 +405,6 @@ async def test_an_observer_that_raises_does_not_stop_the_store(tmp_path: Path) -
 async def test_mixed_steps_in_one_batch_all_count(lab: Lab) -> None:
     payments = [await paid(lab.store, f"order-{number}") for number in range(3)]
     assert all(payment.status is Status.PAID for payment in payments)
-    await lab.store.create_payment(payment := new_payment("x"), new_intent(), new_watch(payment, NOW))
-    claimed, _ = await asyncio.gather(lab.store.claim_watches(NOW, LEASE, 10), lab.store.ping())
-    assert [one.id for one, _ in claimed] == [payment.id]
+    await lab.store.payments.create_payment(payment := new_payment("x"), new_intent(), new_watch(payment, NOW))
+    claimed, _ = await asyncio.gather(lab.store.payments.claim_due_checks(NOW, LEASE, 10), lab.store.heartbeat.ping())
+    assert [one.id for one, _ in claimed.checks] == [payment.id]

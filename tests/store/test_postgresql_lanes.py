@@ -8,21 +8,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proxy.adapters import postgresql
-from proxy.adapters.postgresql.transaction import PostgresqlTransaction
-from proxy.adapters.store.steps import Batch
-from proxy.errors import (
-    BankCodeSeen,
-    LeaseLost,
-    NotFound,
-    OrderAlreadyPaid,
-    Overloaded,
-    StaleVersion,
-    StoreUnavailable,
-)
-from proxy.facts import InvoiceIssued
-from proxy.payment import Payment, Status
-from proxy.records import Begun, PaymentFilter, Stored
+from proxy.database.postgresql.transaction import PostgresqlTransaction
+from proxy.database.transaction import Batch
+from proxy.gateways.port import InvoiceIssued
+from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, Overloaded, StaleVersion, StoreUnavailable
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import BankCodeTaken, PaymentFilter, StoredCreation
+from proxy.payments.storage.rows import payment_of
+from proxy.stores import postgresql
+from proxy.webhooks.claim import EventClaims
 from store.records import (
     LEASE,
     MERCHANT_ID,
@@ -46,7 +40,10 @@ class Lab:
     batches: list[Batch] = field(default_factory=list)
 
     async def payments(self) -> set[str]:
-        return {payment.id for payment in await self.store.list_payments(MERCHANT_ID, PaymentFilter(limit=1000))}
+        return {
+            payment.id
+            for payment in (await self.store.payments.list_payments(MERCHANT_ID, PaymentFilter(limit=1000))).payments
+        }
 
     async def sql(self, text: str) -> list[Any]:
         """What somebody else's connection to the database is told."""
@@ -61,7 +58,9 @@ class Lab:
 @pytest.fixture
 async def lab(postgresql_url: str) -> AsyncIterator[Lab]:
     batches: list[Batch] = []
-    store = await postgresql.open_store(postgresql_url, now=lambda: NOW, on_batch=batches.append)
+    store = await postgresql.open_store(
+        postgresql_url, postgresql.ServerOptions(now=lambda: NOW, on_batch=batches.append)
+    )
     yield Lab(store, postgresql_url, batches)
     await store.close()
 
@@ -86,7 +85,7 @@ class Killed:
 
     async def __call__(self, transaction: Any) -> str:
         self.runs += 1
-        await transaction.run("insert_watch", (MERCHANT_ID, "pay_1", "trm_1", NOW, 0, 1))
+        await transaction.run("insert_watch", (MERCHANT_ID, "pay_1", "trm_1", NOW, 0, 1, 0))
         if self.runs <= self.times:
             await raw(transaction).execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return "done"
@@ -104,13 +103,13 @@ async def test_steps_that_wait_share_a_transaction(lab: Lab) -> None:
 async def test_a_step_that_fails_is_undone_alone(lab: Lab) -> None:
     payment = await create(lab.store)
     stale = change(payment, InvoiceIssued("a"))
-    await lab.store.transition(stale)
+    await lab.store.payments.transition(stale)
     first, second = new_payment("x"), new_payment("y")
     results = await asyncio.gather(
         create(lab.store, first),
-        lab.store.transition(stale),
-        lab.store.lease_request(payment, NOW, LEASE),
-        lab.store.delete_endpoint(MERCHANT_ID, "ep_none"),
+        lab.store.payments.transition(stale),
+        lab.store.payments.lease_request(payment, NOW, LEASE),
+        lab.store.webhooks.delete_endpoint(MERCHANT_ID, "ep_none"),
         create(lab.store, second),
         return_exceptions=True,
     )
@@ -133,9 +132,11 @@ async def test_a_step_that_wrote_before_it_failed_is_undone_alone(lab: Lab) -> N
     await paid(lab.store, "x", "bank-1")
     seconds = [await pending(lab.store, order_id) for order_id in ("y", "z")]
     taken, free = (change(each, captured(each, code)) for each, code in zip(seconds, ("bank-1", "bank-2"), strict=True))
-    results = await asyncio.gather(lab.store.transition(taken), lab.store.transition(free), return_exceptions=True)
-    assert [type(result) for result in results] == [BankCodeSeen, Begun]
-    stored = [(await lab.store.payment(MERCHANT_ID, each.id)).status for each in seconds]
+    results = await asyncio.gather(
+        lab.store.payments.transition(taken), lab.store.payments.transition(free), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [BankCodeTaken, EventClaims]
+    stored = [(await lab.store.payments.payment(MERCHANT_ID, each.id)).status for each in seconds]
     assert stored == [Status.PENDING, Status.PAID]
 
 
@@ -151,13 +152,13 @@ async def test_creates_that_wait_together_are_told_each_its_own(lab: Lab) -> Non
         return_exceptions=True,
     )
     assert isinstance(refused, OrderAlreadyPaid)
-    told = [each for each in (replayed, fresh, same) if isinstance(each, Stored)]
+    told = [each for each in (replayed, fresh, same) if isinstance(each, StoredCreation)]
     assert [(each.payment.id, each.fresh) for each in told] == [(known.id, False), (first.id, True), (first.id, False)]
 
 
 async def test_what_was_not_committed_when_the_connection_was_cut_is_done_on_another(lab: Lab) -> None:
     killed, beside = Killed(lab), new_payment("beside")
-    done, created = await asyncio.gather(lab.store._write.do(killed), create(lab.store, beside))
+    done, created = await asyncio.gather(lab.store.payments._write.do(killed), create(lab.store, beside))
     assert (done, created, killed.runs) == ("done", beside, 2)
     assert [row["payment_id"] for row in await lab.sql("SELECT payment_id FROM watches ORDER BY 1")] == sorted(
         ["pay_1", beside.id]
@@ -167,7 +168,7 @@ async def test_what_was_not_committed_when_the_connection_was_cut_is_done_on_ano
 async def test_connections_that_are_cut_again_and_again_are_told(lab: Lab) -> None:
     killed = Killed(lab, times=1000)
     with pytest.raises(StoreUnavailable):
-        await lab.store._write.do(killed)
+        await lab.store.payments._write.do(killed)
     assert 1 < killed.runs < 10
     assert lab.batches[-1].failed
     await create(lab.store)
@@ -180,7 +181,7 @@ async def test_idle_connections_that_were_cut_are_opened_anew(lab: Lab) -> None:
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     assert len(cut) >= 2
-    assert await lab.store.payment(MERCHANT_ID, payment.id) == payment
+    assert await lab.store.payments.payment(MERCHANT_ID, payment.id) == payment
     await create(lab.store, new_payment("x"))
 
 
@@ -203,7 +204,7 @@ async def test_a_commit_without_an_answer_is_unclear_and_asking_again_is_safe(la
 
     payment = new_payment()
     results = await asyncio.gather(
-        lab.store._write.do(step), create_with(lab.store, payment, "key"), return_exceptions=True
+        lab.store.payments._write.do(step), create_with(lab.store, payment, "key"), return_exceptions=True
     )
     await lab.sql("DROP TABLE bombs")
     assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
@@ -229,13 +230,14 @@ async def test_a_deadlock_is_dissolved_and_both_are_done(lab: Lab) -> None:
         return step
 
     await asyncio.gather(
-        lab.store._write.do(crossing(0), "mer_aaaaaaaa"), lab.store._write.do(crossing(1), "mer_bbbbbbbb")
+        lab.store.payments._write.do(crossing(0), "mer_aaaaaaaa"),
+        lab.store.payments._write.do(crossing(1), "mer_bbbbbbbb"),
     )
     assert runs == 3
 
 
 async def test_a_merchants_steps_do_not_run_at_the_same_time_as_each_other(postgresql_url: str) -> None:
-    stores = [await postgresql.open_store(postgresql_url, now=lambda: NOW) for _ in range(2)]
+    stores = [await postgresql.open_store(postgresql_url, postgresql.ServerOptions(now=lambda: NOW)) for _ in range(2)]
     running = most = 0
 
     async def step(transaction: Any) -> None:
@@ -245,8 +247,8 @@ async def test_a_merchants_steps_do_not_run_at_the_same_time_as_each_other(postg
         await transaction.rows("list_endpoints", (MERCHANT_ID, 10))
         running -= 1
 
-    steps = [stores[number % 2]._write.do(step, MERCHANT_ID) for number in range(40)]
-    others = [stores[number % 2]._write.do(step, f"mer_{number:08}") for number in range(8)]
+    steps = [stores[number % 2].payments._write.do(step, MERCHANT_ID) for number in range(40)]
+    others = [stores[number % 2].payments._write.do(step, f"mer_{number:08}") for number in range(8)]
     await asyncio.gather(*steps)
     assert most == 1
     await asyncio.gather(*others)
@@ -256,7 +258,7 @@ async def test_a_merchants_steps_do_not_run_at_the_same_time_as_each_other(postg
 
 
 async def test_a_full_queue_refuses_at_once(postgresql_url: str) -> None:
-    store = await postgresql.open_store(postgresql_url, now=lambda: NOW, max_waiting=3)
+    store = await postgresql.open_store(postgresql_url, postgresql.ServerOptions(now=lambda: NOW, max_waiting=3))
     _, tasks = creates(store, 5)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [Payment, Payment, Payment, Overloaded, Overloaded]
@@ -269,9 +271,9 @@ async def test_closing_finishes_what_waits_and_takes_nothing_more(lab: Lab) -> N
     await lab.store.close()
     assert await asyncio.gather(*tasks) == payments
     with pytest.raises(StoreUnavailable):
-        await lab.store.ping()
+        await lab.store.heartbeat.ping()
     with pytest.raises(StoreUnavailable):
-        await lab.store.payment(MERCHANT_ID, payments[0].id)
+        await lab.store.payments.payment(MERCHANT_ID, payments[0].id)
     assert len(await lab.sql("SELECT 1 FROM payments")) == 300
 
 
@@ -282,19 +284,19 @@ async def test_a_caller_that_is_cancelled_while_it_waits_takes_its_step_back(lab
         started.set()
         await release.wait()
 
-    first = asyncio.create_task(lab.store._write.do(slow, MERCHANT_ID))
+    first = asyncio.create_task(lab.store.payments._write.do(slow, MERCHANT_ID))
     await started.wait()
     ran = []
 
     async def late(_transaction: Any) -> None:
         ran.append("late")
 
-    second = asyncio.create_task(lab.store._write.do(late, MERCHANT_ID))
+    second = asyncio.create_task(lab.store.payments._write.do(late, MERCHANT_ID))
     await asyncio.sleep(0)
     second.cancel()
     release.set()
     await first
-    await lab.store._write.do(late, MERCHANT_ID)
+    await lab.store.payments._write.do(late, MERCHANT_ID)
     assert ran == ["late"]
 
 
@@ -309,14 +311,14 @@ async def test_a_read_whose_connection_is_cut_is_asked_again(lab: Lab) -> None:
             await raw(transaction).execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return await transaction.row("payment_by_id", (MERCHANT_ID, payment.id))
 
-    assert (await lab.store._read.do(step))[1] == payment.id
+    assert payment_of(await lab.store.payments._read.do(step)).id == payment.id
 
 
 async def test_an_observer_that_raises_does_not_stop_the_store(postgresql_url: str) -> None:
     def observer(batch: Batch) -> None:
         raise RuntimeError(batch)
 
-    store = await postgresql.open_store(postgresql_url, now=lambda: NOW, on_batch=observer)
+    store = await postgresql.open_store(postgresql_url, postgresql.ServerOptions(now=lambda: NOW, on_batch=observer))
     await create(store)
     await create(store, new_payment("x"))
     await store.close()

@@ -4,16 +4,18 @@ import random
 
 import pytest
 
-from proxy.clock import HOUR, SECOND
-from proxy.delivery_records import DeliveryFilter, EndpointFigures, EventSpan, RecentAttempt
-from proxy.errors import NotFound
-from proxy.facts import RequestRefused
-from proxy.ids import DELIVERY, EVENT
-from proxy.merchant import Endpoint, EndpointState
-from proxy.ports import Store
-from proxy.records import Delivery, EventFilter
-from proxy.verdict import Health
-from proxy.webhook import MAX_ATTEMPTS, RETRY_DELAYS, DeliveryStatus, Event
+from proxy.gateways.port import RequestRefused
+from proxy.kernel.clock import HOUR, SECOND
+from proxy.kernel.errors import NotFound
+from proxy.kernel.ids import DELIVERY, EVENT
+from proxy.merchants.merchant import Mode
+from proxy.stores.store import Store
+from proxy.webhooks.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from proxy.webhooks.endpoint import Endpoint, EndpointState
+from proxy.webhooks.event import Event, EventFilter, EventSpan
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, Health
+from proxy.webhooks.storage.lists import WINDOW
+from proxy.webhooks.storage.redelivery import EndpointStatistics, RecentAttempt
 from store.records import IDS, MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_payment, paid, step
 from store.test_deliveries import claim, deliveries_of, finished
 
@@ -25,24 +27,26 @@ async def merchant(store: Store) -> None:
     await add_merchant(store)
 
 
-async def event_at(store: Store, at: int, event_type: str = "ping", storefront: str | None = None) -> str:
-    event = Event(IDS.record(EVENT, MERCHANT_ID, at), MERCHANT_ID, storefront, event_type, None, at, {"at": at})
-    return (await store.add_event(event)).id
+async def event_at(
+    store: Store, at: int, event_type: str = "ping", storefront: str | None = None, mode: Mode = Mode.LIVE
+) -> str:
+    event = Event(IDS.record(EVENT, MERCHANT_ID, at), MERCHANT_ID, storefront, mode, event_type, None, at, {"at": at})
+    return (await store.webhooks.add_event(event)).id
 
 
 async def exhaust(store: Store, now: int = NOW) -> int:
     """Attempts all that is due until the schedule is used up; gives when that was."""
-    for number in range(MAX_ATTEMPTS):
+    for number in range(DEFAULT_SCHEDULE.max_attempts):
         for claimed in await claim(store, now):
-            await store.record_attempt(finished(claimed, status=404, at=now), None)
-        now += RETRY_DELAYS[number] if number < len(RETRY_DELAYS) else 0
+            await store.webhooks.record_attempt(finished(claimed, status=404, at=now), None)
+        now += DEFAULT_SCHEDULE.delays[number] if number < len(DEFAULT_SCHEDULE.delays) else 0
     return now
 
 
 async def deliver_all(store: Store, now: int = NOW) -> None:
     while claims := await claim(store, now):
         for claimed in claims:
-            await store.record_attempt(finished(claimed, at=now), None)
+            await store.webhooks.record_attempt(finished(claimed, at=now), None)
 
 
 async def test_an_endpoints_deliveries_are_listed_newest_first_by_status_and_in_pages(store: Store) -> None:
@@ -52,10 +56,10 @@ async def test_an_endpoints_deliveries_are_listed_newest_first_by_status_and_in_
         await event_at(store, NOW + number)
     claims = [each for each in await claim(store, NOW + 10) if each.endpoint.id == endpoint.id]
     for claimed in claims[:2]:
-        await store.record_attempt(finished(claimed, at=NOW + 10), None)
+        await store.webhooks.record_attempt(finished(claimed, at=NOW + 10), None)
 
     async def listed(endpoint_id: str, wanted: DeliveryFilter) -> list[str]:
-        return [each.id for each in await store.list_endpoint_deliveries(MERCHANT_ID, endpoint_id, wanted)]
+        return [each.id for each in await store.webhooks.list_endpoint_deliveries(MERCHANT_ID, endpoint_id, wanted)]
 
     mine = [each for each in await deliveries_of(store) if each.endpoint_id == endpoint.id]
     newest = sorted((each.id for each in mine), reverse=True)
@@ -68,19 +72,19 @@ async def test_an_endpoints_deliveries_are_listed_newest_first_by_status_and_in_
     assert len(await listed(endpoint.id, DeliveryFilter(DeliveryStatus.PENDING))) == 4
     assert await listed(endpoint.id, DeliveryFilter(DeliveryStatus.FAILED)) == []
     assert len(await listed(other.id, DeliveryFilter())) == 6
-    assert await store.list_endpoint_deliveries(OTHER, endpoint.id, DeliveryFilter()) == []
+    assert await store.webhooks.list_endpoint_deliveries(OTHER, endpoint.id, DeliveryFilter()) == []
 
 
 async def test_one_delivery_is_its_merchants(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
     [delivery] = await deliveries_of(store)
-    assert await store.delivery(MERCHANT_ID, delivery.id) == delivery
+    assert await store.webhooks.delivery(MERCHANT_ID, delivery.id) == delivery
     [claimed] = await claim(store)
-    await store.record_attempt(finished(claimed), None)
-    shown, log = await store.delivery_log(MERCHANT_ID, delivery.id)
+    await store.webhooks.record_attempt(finished(claimed), None)
+    shown, log = await store.webhooks.delivery_log(MERCHANT_ID, delivery.id)
     assert (shown.status, log) == (DeliveryStatus.DELIVERED, [finished(claimed).attempt])
-    for read in (store.delivery, store.retry_delivery, store.delivery_log):
+    for read in (store.webhooks.delivery, store.webhooks.retry_delivery, store.webhooks.delivery_log):
         with pytest.raises(NotFound):
             await read(OTHER, delivery.id)
         with pytest.raises(NotFound):
@@ -92,31 +96,31 @@ async def test_a_retry_by_hand_works_in_every_state_and_again_and_again(store: S
     await paid(store)
     [delivery] = await deliveries_of(store)
     now = await exhaust(store)
-    assert (await store.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.FAILED
-    for attempt in range(MAX_ATTEMPTS + 1, MAX_ATTEMPTS + 4):
-        again = await store.retry_delivery(MERCHANT_ID, delivery.id)
+    assert (await store.webhooks.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.FAILED
+    for attempt in range(DEFAULT_SCHEDULE.max_attempts + 1, DEFAULT_SCHEDULE.max_attempts + 4):
+        again = await store.webhooks.retry_delivery(MERCHANT_ID, delivery.id)
         assert (again.status, again.due_at, again.delivered_at) == (DeliveryStatus.PENDING, NOW, None)
-        assert await store.next_delivery_at() is not None
+        assert await store.webhooks.next_delivery_at() is not None
         [claimed] = await claim(store, now)
-        assert (claimed.attempt, claimed.turn) == (attempt, 1)
-        await store.record_attempt(finished(claimed, at=now), None)
-        assert (await store.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.DELIVERED
-    assert len(await store.list_attempts(MERCHANT_ID, delivery.id)) == MAX_ATTEMPTS + 3
+        assert (claimed.attempt, claimed.scheduled_attempt) == (attempt, 1)
+        await store.webhooks.record_attempt(finished(claimed, at=now), None)
+        assert (await store.webhooks.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.DELIVERED
+    assert len(await store.webhooks.list_attempts(MERCHANT_ID, delivery.id)) == DEFAULT_SCHEDULE.max_attempts + 3
 
 
 async def test_a_retry_by_hand_begins_the_schedule_anew(store: Store) -> None:
     await add_endpoint(store)
     await paid(store)
     now = NOW
-    for delay in RETRY_DELAYS[:3]:
+    for delay in DEFAULT_SCHEDULE.delays[:3]:
         [claimed] = await claim(store, now)
-        await store.record_attempt(finished(claimed, status=404, at=now), None)
+        await store.webhooks.record_attempt(finished(claimed, status=404, at=now), None)
         now += delay
     [delivery] = await deliveries_of(store)
-    await store.retry_delivery(MERCHANT_ID, delivery.id)
+    await store.webhooks.retry_delivery(MERCHANT_ID, delivery.id)
     [claimed] = await claim(store, now)
-    judged = await store.record_attempt(finished(claimed, status=404, at=now), None)
-    assert judged.verdict.due_at == now + RETRY_DELAYS[0]
+    recorded = await store.webhooks.record_attempt(finished(claimed, status=404, at=now), None)
+    assert recorded.decision.due_at == now + DEFAULT_SCHEDULE.delays[0]
 
 
 @pytest.mark.parametrize("got_through", [True, False])
@@ -124,14 +128,14 @@ async def test_a_retry_while_an_attempt_is_under_way_is_not_swallowed(store: Sto
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store)
-    asked = await store.retry_delivery(MERCHANT_ID, claimed.delivery_id)
+    asked = await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id)
     assert asked.status is DeliveryStatus.PENDING
     assert await claim(store, NOW + 1) == []
-    await store.record_attempt(finished(claimed, status=None if got_through else 404, at=NOW + 2), None)
+    await store.webhooks.record_attempt(finished(claimed, status=None if got_through else 404, at=NOW + 2), None)
     [again] = await claim(store, NOW + 2)
-    assert (again.delivery_id, again.attempt, again.turn) == (claimed.delivery_id, 2, 1)
-    await store.record_attempt(finished(again, at=NOW + 3), None)
-    outcomes = [each.outcome for each in await store.list_attempts(MERCHANT_ID, claimed.delivery_id)]
+    assert (again.delivery_id, again.attempt, again.scheduled_attempt) == (claimed.delivery_id, 2, 1)
+    await store.webhooks.record_attempt(finished(again, at=NOW + 3), None)
+    outcomes = [each.outcome for each in await store.webhooks.list_attempts(MERCHANT_ID, claimed.delivery_id)]
     assert outcomes == ["delivered" if got_through else "failed", "delivered"]
     assert await claim(store, NOW + HOUR) == []
 
@@ -140,27 +144,27 @@ async def test_a_retry_of_what_was_claimed_and_given_back_keeps_its_schedule(sto
     await add_endpoint(store)
     await paid(store)
     [claimed] = await claim(store)
-    await store.retry_delivery(MERCHANT_ID, claimed.delivery_id)
-    await store.release_deliveries([claimed])
+    await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id)
+    await store.webhooks.release_deliveries([claimed])
     [again] = await claim(store)
-    assert (again.attempt, again.turn) == (1, 1)
+    assert (again.attempt, again.scheduled_attempt) == (1, 1)
 
 
 async def test_what_was_dropped_with_its_endpoint_cannot_be_retried(store: Store) -> None:
     endpoint = await add_endpoint(store)
     await paid(store)
     [delivery] = await deliveries_of(store)
-    await store.delete_endpoint(MERCHANT_ID, endpoint.id)
+    await store.webhooks.delete_endpoint(MERCHANT_ID, endpoint.id)
     with pytest.raises(NotFound):
-        await store.retry_delivery(MERCHANT_ID, delivery.id)
-    assert (await store.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.DROPPED
+        await store.webhooks.retry_delivery(MERCHANT_ID, delivery.id)
+    assert (await store.webhooks.delivery(MERCHANT_ID, delivery.id)).status is DeliveryStatus.DROPPED
 
 
 async def test_a_retry_at_a_paused_endpoint_is_held(store: Store) -> None:
     await add_endpoint(store, state=EndpointState.PAUSED)
     await paid(store)
     [delivery] = await deliveries_of(store)
-    await store.retry_delivery(MERCHANT_ID, delivery.id)
+    await store.webhooks.retry_delivery(MERCHANT_ID, delivery.id)
     assert await claim(store, NOW + HOUR) == []
 
 
@@ -173,13 +177,13 @@ async def test_recover_sends_all_that_did_not_get_through_since_a_time_in_batche
     too_old = await event_at(store, NOW - HOUR)
     got_through = await event_at(store, NOW)
     await deliver_all(store, NOW)
-    await store.retry_delivery(MERCHANT_ID, (await store.list_deliveries(MERCHANT_ID, too_old))[0].id)
+    await store.webhooks.retry_delivery(MERCHANT_ID, (await store.webhooks.list_deliveries(MERCHANT_ID, too_old))[0].id)
     failed = [await event_at(store, NOW + 1 + number) for number in range(5)]
     now = await exhaust(store, NOW + 10)
     waiting = await event_at(store, NOW + 20)
     requeued, after, batches = 0, None, 0
     while True:
-        batch = await store.recover_deliveries(MERCHANT_ID, endpoint.id, NOW, after, limit=2)
+        batch = await store.webhooks.recover_deliveries(MERCHANT_ID, endpoint.id, NOW, after, limit=2)
         requeued, after, batches = requeued + batch.count, batch.reached, batches + 1
         if after is None:
             break
@@ -190,42 +194,43 @@ async def test_recover_sends_all_that_did_not_get_through_since_a_time_in_batche
     await deliver_all(store, now)
     found = await statuses(store)
     assert {found[each] for each in [*failed, waiting]} == {DeliveryStatus.DELIVERED}
-    assert (await store.recover_deliveries(MERCHANT_ID, endpoint.id, NOW, None)).count == 0
+    assert (await store.webhooks.recover_deliveries(MERCHANT_ID, endpoint.id, NOW, None)).count == 0
     for merchant_id, endpoint_id in ((OTHER, endpoint.id), (MERCHANT_ID, "ep_1")):
         with pytest.raises(NotFound):
-            await store.recover_deliveries(merchant_id, endpoint_id, NOW, None)
+            await store.webhooks.recover_deliveries(merchant_id, endpoint_id, NOW, None)
 
 
 async def test_recover_leaves_what_is_on_its_way(store: Store) -> None:
     endpoint = await add_endpoint(store)
     await event_at(store, NOW)
     [claimed] = await claim(store)
-    assert (await store.recover_deliveries(MERCHANT_ID, endpoint.id, NOW - 1, None)).count == 0
-    await store.record_attempt(finished(claimed), None)
+    assert (await store.webhooks.recover_deliveries(MERCHANT_ID, endpoint.id, NOW - 1, None)).count == 0
+    await store.webhooks.record_attempt(finished(claimed), None)
     assert await claim(store, NOW + HOUR) == []
 
 
 async def replayed(store: Store, endpoint: Endpoint, span: EventSpan, limit: int = 2) -> int:
     total, after = 0, None
     while True:
-        batch = await store.replay_events(MERCHANT_ID, endpoint.id, span, after, limit)
+        batch = await store.webhooks.replay_events(MERCHANT_ID, endpoint.id, span, after, limit)
         total, after = total + batch.count, batch.reached
         if after is None:
             return total
 
 
 async def test_replay_sends_everything_of_a_span_also_from_before_the_endpoint(store: Store) -> None:
-    before = [await event_at(store, NOW + number) for number in range(3)]
+    before = [await event_at(store, NOW + number, storefront="main") for number in range(3)]
     endpoint = await add_endpoint(store, storefront="main")
-    after = [await event_at(store, NOW + 10 + number) for number in range(2)]
+    after = [await event_at(store, NOW + 10 + number, storefront="main") for number in range(2)]
     await event_at(store, NOW + 12, storefront="other")
+    await event_at(store, NOW + 13, storefront="main", mode=Mode.TEST)
     await deliver_all(store, NOW + 20)
     assert await replayed(store, endpoint, EventSpan(NOW + 1, NOW + 11)) == 4
     claims = await claim(store, NOW + 30)
     assert {each.event.id for each in claims} == {*before[1:], *after}
-    assert {(each.attempt, each.turn) for each in claims if each.event.id in after} == {(2, 1)}
+    assert {(each.attempt, each.scheduled_attempt) for each in claims if each.event.id in after} == {(2, 1)}
     for claimed in claims:
-        await store.record_attempt(finished(claimed, at=NOW + 31), None)
+        await store.webhooks.record_attempt(finished(claimed, at=NOW + 31), None)
     assert await replayed(store, endpoint, EventSpan(NOW, NOW + 100)) == 5
     assert len(await deliveries_of(store)) == 5
 
@@ -239,7 +244,7 @@ async def test_replay_is_of_the_types_asked_for_and_that_the_endpoint_wants(stor
     assert await replayed(store, endpoint, everything) == 2
     assert await replayed(store, endpoint, EventSpan(NOW - 1, NOW + HOUR, frozenset({"ping", "payment.paid"}))) == 1
     with pytest.raises(NotFound):
-        await store.replay_events(OTHER, endpoint.id, everything, None)
+        await store.webhooks.replay_events(OTHER, endpoint.id, everything, None)
 
 
 async def test_a_replay_while_an_attempt_is_under_way_comes_after_it(store: Store) -> None:
@@ -247,41 +252,46 @@ async def test_a_replay_while_an_attempt_is_under_way_comes_after_it(store: Stor
     await event_at(store, NOW)
     [claimed] = await claim(store)
     assert await replayed(store, endpoint, EventSpan(NOW, NOW)) == 1
-    await store.record_attempt(finished(claimed), None)
+    await store.webhooks.record_attempt(finished(claimed), None)
     [again] = await claim(store, NOW + 30)
     assert again.delivery_id == claimed.delivery_id
 
 
 async def test_an_endpoints_figures(store: Store) -> None:
     endpoint = await add_endpoint(store)
-    nothing = await store.endpoint_figures(MERCHANT_ID, endpoint.id, NOW - HOUR)
-    assert nothing == EndpointFigures([], 0, None, 0, Health())
+    nothing = await store.webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, NOW - HOUR)
+    assert nothing == EndpointStatistics([], 0, None, 0, Health())
+    assert await store.webhooks.last_attempt(MERCHANT_ID, endpoint.id) is None
     for number in range(3):
         await event_at(store, NOW + number)
     first, second, _third = await claim(store, NOW + 3)
-    await store.record_attempt(finished(first, at=NOW + 5), None)
-    await store.record_attempt(finished(second, status=500, at=NOW + 6), None)
-    figures = await store.endpoint_figures(MERCHANT_ID, endpoint.id, NOW)
-    assert sorted(figures.attempts, key=lambda each: each.outcome) == [
+    await store.webhooks.record_attempt(finished(first, at=NOW + 5), None)
+    await store.webhooks.record_attempt(finished(second, status=500, at=NOW + 6), None)
+    statistics = await store.webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, NOW)
+    assert sorted(statistics.attempts, key=lambda each: each.outcome) == [
         RecentAttempt("delivered", 20),
         RecentAttempt("failed", 20),
     ]
-    assert (figures.backlog, figures.in_flight, figures.oldest_undelivered_at) == (2, 1, NOW + 1)
-    assert figures.health == Health(1, NOW + 6, 0)
-    assert (await store.endpoint_figures(MERCHANT_ID, endpoint.id, NOW + SECOND)).attempts == []
-    nobodys = await store.endpoint_figures(OTHER, endpoint.id, NOW)
+    assert (statistics.backlog, statistics.in_flight, statistics.oldest_undelivered_at) == (2, 1, NOW + 1)
+    assert statistics.health == Health(1, NOW + 6, 0)
+    assert (await store.webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, NOW + SECOND)).attempts == []
+    last = await store.webhooks.last_attempt(MERCHANT_ID, endpoint.id)
+    assert last is not None
+    assert (last.outcome, last.duration_ms) in {(each.outcome, each.duration_ms) for each in statistics.attempts}
+    assert await store.webhooks.last_attempt(OTHER, endpoint.id) is None
+    nobodys = await store.webhooks.endpoint_statistics(OTHER, endpoint.id, NOW)
     assert (nobodys.backlog, nobodys.attempts, nobodys.health) == (0, [], None)
 
 
-async def test_events_of_the_merchant_as_a_whole_are_every_storefronts(store: Store) -> None:
-    assert await store.last_sequence(MERCHANT_ID) == 0
-    everybodys = await event_at(store, NOW)
+async def test_a_storefront_lists_its_own_events(store: Store) -> None:
+    assert await store.webhooks.last_sequence(MERCHANT_ID) == 0
+    await event_at(store, NOW)
     mine = await event_at(store, NOW, "ping", "main")
     await event_at(store, NOW, "ping", "other")
-    assert await store.last_sequence(MERCHANT_ID) == 3
+    assert await store.webhooks.last_sequence(MERCHANT_ID) == 3
     for wanted in (EventFilter("main"), EventFilter("main", "ping")):
-        assert [each.id for each in await store.list_events(MERCHANT_ID, wanted)] == [everybodys, mine]
-    assert [each.id for each in await store.list_events(MERCHANT_ID, EventFilter("main", after=1))] == [mine]
+        assert [each.id for each in await store.webhooks.list_events(MERCHANT_ID, wanted)] == [mine]
+    assert [each.id for each in await store.webhooks.list_events(MERCHANT_ID, EventFilter("main", after=1))] == [mine]
 
 
 async def test_events_are_told_apart_by_whether_they_were_delivered(store: Store) -> None:
@@ -300,11 +310,11 @@ async def test_events_are_told_apart_by_whether_they_were_delivered(store: Store
         # One of the two endpoints that want the payment's event gets it.
         chosen = deliveries[:1] if event_id != waiting else []
         for delivery in chosen:
-            await store.record_attempt(finished(claims[delivery.id], at=NOW + 6), None)
+            await store.webhooks.record_attempt(finished(claims[delivery.id], at=NOW + 6), None)
 
     async def listed(*, delivered: bool, **filters: object) -> list[str]:
         wanted = EventFilter(**filters)  # type: ignore[arg-type]  # each test names real fields
-        page = await store.list_events_by_delivery(MERCHANT_ID, wanted, delivered=delivered)
+        page = await store.webhooks.list_events_by_delivery(MERCHANT_ID, wanted, delivered=delivered)
         assert page.reached is None or len(page.events) == wanted.limit
         return [each.id for each in page.events]
 
@@ -313,25 +323,46 @@ async def test_events_are_told_apart_by_whether_they_were_delivered(store: Store
     assert await listed(delivered=False) == [to_nobody, half, waiting]
     assert await listed(delivered=False, after=1, limit=1) == [half]
     assert await listed(delivered=False, payment_id=payment.id) == [half]
-    assert await listed(delivered=False, type="ping", storefront="main") == [to_nobody, waiting]
-    assert (await store.list_events_by_delivery(OTHER, EventFilter(), delivered=False)).events == []
+    assert await listed(delivered=False, type="ping", storefront="main") == []
+    assert (await store.webhooks.list_events_by_delivery(OTHER, EventFilter(), delivered=False)).events == []
 
 
 async def test_a_look_for_undelivered_events_is_bounded_and_goes_on(store: Store) -> None:
     await add_endpoint(store)
     rng = random.Random(7)
     wanted = []
-    for number in range(1105):
+    for number in range(305):
         event_id = await event_at(store, NOW + number)
-        if number in {1001, 1103}:
+        if number in {201, 303}:
             wanted.append(event_id)
     now = NOW + 2000
     while claims := await claim(store, now):
         rng.shuffle(claims)
         for claimed in claims:
             got_through = claimed.event.id not in wanted
-            await store.record_attempt(finished(claimed, status=None if got_through else 404, at=now), None)
-    first = await store.list_events_by_delivery(MERCHANT_ID, EventFilter(), delivered=False)
-    assert (first.events, first.reached) == ([], 1000)
-    rest = await store.list_events_by_delivery(MERCHANT_ID, EventFilter(after=1000), delivered=False)
+            await store.webhooks.record_attempt(finished(claimed, status=None if got_through else 404, at=now), None)
+    first = await store.webhooks.list_events_by_delivery(MERCHANT_ID, EventFilter(), delivered=False)
+    assert (first.events, first.reached) == ([], WINDOW)
+    rest = await store.webhooks.list_events_by_delivery(MERCHANT_ID, EventFilter(after=WINDOW), delivered=False)
     assert ([each.id for each in rest.events], rest.reached) == (wanted, None)
+
+
+async def test_a_persons_retry_goes_now_and_alone_though_the_endpoint_asked_for_a_pause(store: Store) -> None:
+    await add_endpoint(store)
+    for number in range(3):
+        await event_at(store, NOW + number)
+    now = NOW + 10
+    claims = await claim(store, now)
+    for each in claims:
+        await store.webhooks.record_attempt(finished(each, status=429, at=now, retry_after_seconds=3600), None)
+    assert await claim(store, now + 1000) == []
+    wanted = claims[-1].delivery_id
+    await store.webhooks.retry_delivery(MERCHANT_ID, wanted)
+    [again] = await claim(store, now + 1000)
+    assert again.delivery_id == wanted
+    assert await claim(store, now + 1000) == []
+    await store.webhooks.record_attempt(finished(again, status=200, at=now + 1000), None)
+    assert await claim(store, now + 2000) == []
+    assert {each.delivery_id for each in await claim(store, now + 3600_000 + 1)} == {
+        each.delivery_id for each in claims if each.delivery_id != wanted
+    }

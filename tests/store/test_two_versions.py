@@ -13,15 +13,23 @@ from pathlib import Path
 import aiohttp
 import asyncpg
 import pytest
-from databases.places import database_in, rows_in
-from e2e.playground import Shop, eventually, gateway, open_shop, receiver, settings
-from e2e.process import Process
+from databases.places import database_in, rows_in, store_in
+from security.older import make_older, sql
+from support.dargah import gateway, settings
+from support.eventually import until
+from support.process import Process
+from support.receiver import receiver
+from support.shop import Shop, open_shop
 
 import proxy
-from proxy.adapters.queries import Dialect, load_migrations, load_queries
-from proxy.adapters.store.versions import StoreTooNew, oldest_code
 from proxy.app import running
 from proxy.config.settings import SettingsError
+from proxy.database.transaction import Dialect, load_migrations, load_queries
+from proxy.database.versions import StoreTooNew, oldest_code
+from proxy.merchants.merchant import Mode
+from proxy.payments.payment import Status
+from proxy.payments.records import PaymentFilter
+from store.records import MERCHANT_ID, NOW, add_merchant, paid
 
 PACKAGE = Path(proxy.__file__).parent
 EXPAND = """-- What a later Dargah might add.
@@ -41,12 +49,12 @@ def newer(folder: Path, migration: str) -> dict[str, str]:
     copy = folder / "newer" / "proxy"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for dialect in DIALECTS:
-        (copy / f"adapters/sql/{dialect}/migrations/{KNOWN + 1:04}_planted.sql").write_text(migration)
-    queries = copy / "adapters/sql/common/payments.sql"
+        (copy / f"database/{dialect}/migrations/{KNOWN + 1:04}_planted.sql").write_text(migration)
+    queries = copy / "payments/storage/sql/common/payments.sql"
     if migration is EXPAND:
-        before, said, after = queries.read_text().partition("UPDATE payments SET\n    updated_at")
+        before, said, after = queries.read_text().partition("UPDATE payments SET\n    ({payment_progress})")
         assert said, "the query that a transition writes with"
-        queries.write_text(f"{before}UPDATE payments SET\n    channel = 'web', updated_at{after}")
+        queries.write_text(f"{before}UPDATE payments SET\n    channel = 'web', ({{payment_progress}}){after}")
     return {"PYTHONPATH": str(copy.parent), "PYTHONSAFEPATH": "1"}
 
 
@@ -91,10 +99,7 @@ async def pays(shop: Shop, created_at: Process, returning_to: Process) -> str:
     payment_id: str = payment["id"]
     assert (await replace(shop, url=created_at.url).payment(payment_id))["status"] == "paid"
 
-    async def told() -> bool | None:
-        return any(event["data"]["id"] == payment_id for event in shop.receiver.events) or None
-
-    await eventually(told)
+    await until(lambda: any(event["data"]["id"] == payment_id for event in shop.receiver.events))
     return payment_id
 
 
@@ -164,7 +169,9 @@ def test_a_migration_says_which_code_it_leaves_working() -> None:
 
 # What code that knows nothing of it does not notice. A column has a default or may be empty.
 ADDS = re.compile(
-    r"CREATE TABLE \w+ .+|CREATE INDEX \w+ ON \w+ .+|ALTER TABLE \w+ ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT)).+",
+    r"CREATE TABLE \w+ .+|CREATE INDEX \w+ ON \w+ .+|ALTER TABLE \w+ ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT)).+"
+    # Older code runs as the owner of functions.
+    r"|ALTER FUNCTION \w+\([\w, ]+\) SECURITY DEFINER .+|REVOKE EXECUTE ON FUNCTION .+ FROM PUBLIC|SELECT set_config.+",
     re.DOTALL,
 )
 
@@ -205,3 +212,75 @@ def test_no_query_counts_a_tables_columns(dialect: Dialect) -> None:
     """A column that a newer version adds must change neither what is read nor what is written."""
     for name, text in load_queries(dialect).items():
         assert not re.search(r"SELECT (\w+\.)?\*|INSERT INTO \w+ (VALUES|SELECT)", text), name
+
+
+MIGRATION = 8
+# As migration 1 made them.
+OLD = (
+    "CREATE INDEX payments_of_storefront ON payments (merchant_id, storefront, mode, id)",
+    "CREATE INDEX events_of_type ON events (merchant_id, type, sequence)",
+)
+NEW = ("payments_of_storefront_by_status", "events_of_storefront_by_type", "payments_in_review", "reviews_open")
+
+
+def undo(folder: Path, kept: tuple[str, ...]) -> None:
+    for index in NEW:
+        if index not in kept:
+            sql(folder, f"DROP INDEX {index}")
+    for statement in (*OLD, *undone_later()):
+        sql(folder, statement)
+    sql(folder, f"DELETE FROM schema_versions WHERE version >= {MIGRATION}")  # noqa: S608  a number
+
+
+def undone_later() -> list[str]:
+    """What takes back the tables and columns of later migrations, which are done once more."""
+    later = [script for number, _, script in load_migrations("sqlite") if number > MIGRATION]
+    tables = [name for script in later for name in re.findall(r"^CREATE TABLE (\w+)", script, re.MULTILINE)]
+    added = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", re.MULTILINE)
+    columns = [each for script in later for each in added.findall(script)]
+    return [f"DROP TABLE {name}" for name in tables] + [
+        f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in columns
+    ]
+
+
+def indexes(folder: Path) -> set[str]:
+    on_sqlite = isinstance(database_in(folder), Path)
+    where = "sqlite_schema WHERE type = 'index'" if on_sqlite else "pg_class WHERE relkind IN ('i', 'I')"
+    return {name for (name,) in sql(folder, f"SELECT {'name' if on_sqlite else 'relname'} FROM {where}")}  # noqa: S608  ours
+
+
+@pytest.mark.parametrize("kept", [(), NEW[:1]], ids=["none", "one made ahead"])
+async def test_a_database_of_before_lists_by_the_new_indexes(folder: Path, kept: tuple[str, ...]) -> None:
+    store = await store_in(folder, lambda: NOW)
+    await add_merchant(store)
+    payment = await paid(store)
+    await store.close()
+    undo(folder, kept)
+
+    store = await store_in(folder, lambda: NOW)
+    page = await store.payments.list_payments(MERCHANT_ID, PaymentFilter("main", status=Status.PAID, mode=Mode.LIVE))
+    await store.close()
+
+    assert ([each.id for each in page.payments], page.reached) == ([payment.id], None)
+    there = indexes(folder)
+    assert set(NEW) <= there
+    assert not {"payments_of_storefront", "events_of_type"} & there
+
+
+async def test_merchants_of_before_have_no_contact_and_may_get_one(folder: Path) -> None:
+    async with running(settings(folder)) as dargah:
+        merchant, _ = await dargah.services.setup.create_merchant("Shop", [], colour="#0f766e", actor="test")
+    make_older(folder)
+    async with running(settings(folder)) as dargah:
+        assert await dargah.services.store.merchants.merchant(merchant.id) == merchant
+        changed = await dargah.services.setup.change_merchant(merchant.id, contact="02188881234", actor="test")
+        assert await dargah.services.store.merchants.merchant(merchant.id) == changed
+
+
+async def test_code_of_before_reads_its_own_columns_and_leaves_the_contact(folder: Path) -> None:
+    async with running(settings(folder)) as dargah:
+        merchant, _ = await dargah.services.setup.create_merchant("Shop", [], contact="02188881234", actor="test")
+        [(looks,)] = sql(folder, "SELECT looks FROM merchants WHERE id = $1", merchant.id)
+        assert "contact" not in looks
+        sql(folder, "UPDATE merchants SET name = $1, looks = $2 WHERE id = $3", "Other", looks, merchant.id)
+        assert (await dargah.services.store.merchants.merchant(merchant.id)).branding.contact == "02188881234"

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy import __version__
 
-from .lock import LOCK, Locked, locked
+from .licences import LOCK, Locked, locked
 
 OURSELVES = f"pkg:pypi/dargah@{__version__}"
 

@@ -1,21 +1,28 @@
-"""What a release is made of: hash-locked, of known licences, written down in the form that scanners read."""
+"""What a release is made of: hash-locked, of known licences, listed for scanners, capped where its insides are used."""
 
+import ast
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import yaml
+from house.classes import private_uses
+from house.sources import Sources
 
-from supply.licences import ALLOWED, allowed, objections
-from supply.lock import REPOSITORY, Locked, locked
+from supply.licences import ALLOWED, REPOSITORY, Locked, allowed, locked, objections
 from supply.sbom import OURSELVES, bill
 
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "ci.yml"
 
 
-@pytest.mark.parametrize("name", [f"requirements{kind}.txt" for kind in ("", "-dev", "-deploy", "-bench", "-build")])
+@pytest.mark.parametrize("name", [f"requirements{kind}.txt" for kind in ("", "-dev", "-deploy", "-build")])
 def test_every_requirement_is_locked_by_its_hashes(name: str) -> None:
     entries = list(locked((REPOSITORY / name).read_text("utf-8")))
     assert entries
@@ -30,13 +37,6 @@ def test_the_locks_agree_with_each_other() -> None:
         assert {library: there.get(library) for library in run} == run, name
 
 
-def test_what_only_benchmarks_need_changes_no_version_of_the_rest() -> None:
-    dev = {each.name: each.version for each in locked((REPOSITORY / "requirements-dev.txt").read_text("utf-8"))}
-    bench = {each.name: each.version for each in locked((REPOSITORY / "requirements-bench.txt").read_text("utf-8"))}
-    assert "pgqueuer" in bench
-    assert {name: version for name, version in bench.items() if dev.get(name, version) != version} == {}
-
-
 def test_the_lock_has_every_dependency_that_the_project_names() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     named = {re.split(r"[><=\[;~! ]", each)[0] for each in project["dependencies"]}
@@ -47,7 +47,7 @@ def test_the_licences_are_allowed_ones() -> None:
     assert list(objections(locked())) == []
 
 
-def test_what_is_not_allowed_is_found() -> None:
+def test_a_licence_that_is_not_allowed_is_found() -> None:
     assert allowed("MPL-2.0 AND (Apache-2.0 OR GPL-3.0-only)")
     assert not allowed("MIT AND GPL-3.0-only")
     assert not allowed("AGPL-3.0-only")
@@ -93,4 +93,56 @@ def test_the_workflow_runs_what_ci_runs_and_may_only_read() -> None:
     assert [step["run"] for step in steps if "run" in step] == [".ci/run"]
     for step in steps:
         if "uses" in step:
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+\.\d+\.\d+", step["uses"])
+            assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"])
+
+
+def test_a_library_whose_private_attributes_are_used_has_an_upper_bound() -> None:
+    used = dict(private_uses_by_library())
+    assert "aiohttp" in used
+    bounded = {name: requirement for name, requirement in requirements().items() if "<" in requirement}
+    assert {library: names for library, names in used.items() if library not in bounded} == {}
+
+
+def private_uses_by_library() -> Iterator[tuple[str, list[str]]]:
+    """Distributions, and the names of theirs that our code uses although an underscore begins them."""
+    trees = {module.path: module.tree for module in Sources().modules.values()}
+    found: dict[str, set[str]] = {}
+    for use in private_uses(Sources()):
+        path, _, expression = use.split(":", 2)
+        names = set(re.findall(r"\b_\w+", expression))
+        for package in imported(trees[path]):
+            found.setdefault(package, set()).update(names & words(package))
+    distributions = metadata.packages_distributions()
+    for package, names in found.items():
+        if names:
+            yield distributions[package][0].lower(), sorted(names)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names - sys.stdlib_module_names - {"proxy", ""}
+
+
+@cache
+def words(package: str) -> set[str]:
+    """All that stands in the package's sources."""
+    spec = find_spec(package)
+    assert spec is not None
+    sources = [
+        path
+        for folder in map(Path, spec.submodule_search_locations or ())
+        for path in folder.rglob("*")
+        if path.suffix in {".py", ".pyi", ".pyx"}
+    ]
+    return {word for path in sources for word in re.findall(r"\w+", path.read_text("utf-8"))}
+
+
+def requirements() -> dict[str, str]:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    every = [*project["dependencies"], *project["optional-dependencies"]["otel"]]
+    return {re.split(r"[><=\[;~! ]", each)[0].lower(): each for each in every}

@@ -7,8 +7,9 @@ from html import unescape
 from urllib.parse import urlsplit
 
 import aiohttp
+from support.eventually import eventually
 
-from web.lab import Answer, Lab, eventually
+from web.lab import Answer, Lab
 
 OPERATOR_TOKEN = "operator-token-of-the-tests"
 _CSRF = re.compile(r'name="csrf" value="([0-9a-f]{64})"')

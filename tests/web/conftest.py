@@ -1,19 +1,14 @@
+import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
-from databases.places import database_in
+import pytest_asyncio
+from support.dargah import UNLIMITED
 
-from proxy.app import Outside, running
-from proxy.config.settings import Settings
-from proxy.simulator.app import create_app
-from proxy.simulator.ledger import Terminal
-from web.lab import API_KEY, TEST_API_KEY, HandClock, Lab
-
-KEY_RING = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+from web.lab import Lab, lab_in
 
 
 @pytest.fixture
@@ -24,23 +19,21 @@ def more_settings() -> dict[str, Any]:
 
 @pytest.fixture
 async def lab(folder: Path, more_settings: dict[str, Any]) -> AsyncIterator[Lab]:
-    clock = HandClock()
-    settings = Settings(
-        environment="development",
-        database=database_in(folder),
-        listen="127.0.0.1:0",
-        admin_listen="127.0.0.1:0",
-        admin_token="operator-token-of-the-tests",
-        keys=KEY_RING,
-        **more_settings,
-    )
-    terminals = [Terminal(API_KEY), Terminal(TEST_API_KEY)]
-    outside = Outside(now=clock, jitter=lambda: 0.0)
-    async with (
-        TestServer(create_app(terminals=terminals, clock=clock)) as gateway,
-        running(settings, outside) as dargah,
-        aiohttp.ClientSession() as session,
-    ):
-        made = Lab(dargah, str(gateway.make_url("")).rstrip("/"), session, clock, folder)
-        await made.set_up()
+    async with lab_in(folder, **more_settings) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab_of_module(folder_of_module: Path) -> AsyncIterator[Lab]:
+    async with lab_in(folder_of_module, **UNLIMITED) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared_lab(lab_of_module: Lab) -> Lab:
+    """A merchant of its own at a Dargah that the module's tests share, by a clock that stands still, for a test that is
+    `SHARED`: one that sets no fault, moves no clock and counts nothing of other merchants.
+    """
+    made = replace(lab_of_module, _numbers=itertools.count())
+    await made.set_up()
+    return made

@@ -1,5 +1,6 @@
 """A shop that speaks the gateway's protocol, at Dargah's drop-in."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 from yarl import URL
 
-from proxy.merchant import AmountUnit, Mode, ReturnMethod, Scope
-from proxy.payment import Payment
-from proxy.records import PaymentFilter
+from proxy.merchants.merchant import AmountUnit, Mode, ReturnMethod, Scope
+from proxy.payments.payment import Payment
+from proxy.payments.records import PaymentFilter
 from web.lab import Answer, Lab
 from web.openapi_check import check_answer
 
@@ -37,7 +38,7 @@ class DropIn:
         ) as response:
             answer = Answer(response.status, response.headers, await response.read())
         plain = urlsplit(path).path
-        if plain == "/invoice/request" or (plain.startswith("/invoice/check/") and not plain.endswith("/")):
+        if plain == "/invoice/request" or re.fullmatch("/invoice/check/[^/]+", plain):
             documented = method if method in {"GET", "POST"} else "GET"
             if method != "HEAD":
                 check_answer(documented, plain, answer.status, answer.headers, answer.body)
@@ -63,11 +64,13 @@ class DropIn:
         return said
 
     async def payment(self, invoice_key: str) -> Payment:
-        return await self.lab.dargah.services.store.payment_by_link(self.lab.merchant_id, invoice_key)
+        return await self.lab.dargah.services.store.payments.payment_by_link(self.lab.merchant_id, invoice_key)
 
     async def payments(self) -> list[Payment]:
         wanted = PaymentFilter(limit=100)
-        return await self.lab.dargah.services.store.list_payments(self.lab.merchant_id, wanted)
+        return list(
+            (await self.lab.dargah.services.store.payments.list_payments(self.lab.merchant_id, wanted)).payments
+        )
 
     async def act(self, invoice_key: str, act: str) -> str:
         """The customer at the gateway; gives where they are sent, which is Dargah's return."""

@@ -1,49 +1,36 @@
 """A whole Dargah and a gateway on loopback, whose every answer is held against openapi.yaml."""
 
-import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+import pytest
 from databases.places import Rows, rows_in
+from support.clock import ManualClock
+from support.dargah import gateway, running_by, settings
+from support.eventually import eventually
+from support.receiver import Receiver
 from yarl import URL
 
 from proxy.app import Dargah
-from proxy.merchant import DEFAULT_SCOPES, Mode, Scope
-from proxy.payment import Payment
+from proxy.merchants.merchant import Mode, Scope
+from proxy.payments.payment import Payment
+from proxy.simulator.ledger import SimulatedTerminal
 from web.openapi_check import check_answer
 
 API_KEY = "canary-api-key-52c1e0"
 TEST_API_KEY = "canary-test-key-90bb3d"
+LAST_USED = ("tokens", "operators")  # their last column is the time of the last use
+SHARED = pytest.mark.asyncio(loop_scope="module")
+TERMINALS = (SimulatedTerminal(API_KEY), SimulatedTerminal(TEST_API_KEY))
 ORIGIN = "https://shop.example.ir"
 RETURN_URL = f"{ORIGIN}/thanks?lang=fa"
-
-
-T = TypeVar("T")
-
-
-async def eventually(look: Callable[[], Awaitable[T | None]]) -> T:
-    """What `look` gives once it gives something; fails after ten seconds."""
-    async with asyncio.timeout(10):
-        while (found := await look()) is None:  # noqa: ASYNC110  what it looks at is a server's
-            await asyncio.sleep(0.02)
-        return found
-
-
-@dataclass
-class HandClock:
-    now: int = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def forward(self, milliseconds: int) -> None:
-        self.now += milliseconds
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ class Lab:
     dargah: Dargah
     gateway_url: str
     session: aiohttp.ClientSession
-    clock: HandClock
+    clock: ManualClock
     folder: Path
     merchant_id: str = ""
     terminal_id: str = ""
@@ -97,7 +84,7 @@ class Lab:
         self,
         storefront: str = "main",
         mode: Mode = Mode.LIVE,
-        scopes: frozenset[Scope] = DEFAULT_SCOPES,
+        scopes: frozenset[Scope] | None = None,
         merchant_id: str | None = None,
         terminal_id: str | None = None,
     ) -> str:
@@ -151,7 +138,7 @@ class Lab:
         return shown
 
     async def stored(self, payment_id: str) -> Payment:
-        return await self.dargah.services.store.payment(self.merchant_id, payment_id)
+        return await self.dargah.services.store.payments.payment(self.merchant_id, payment_id)
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         async with self.session.request(method, f"{self.gateway_url}/control/{path}", json=body) as answer:
@@ -172,8 +159,9 @@ class Lab:
         return sum(count for name, count in answered.items() if name.startswith("check:"))
 
     def rows(self) -> Rows:
-        """Every row of every table, to see whether anything changed."""
-        return rows_in(self.folder)
+        """Every row of every table, to see whether anything changed, without what Dargah writes of itself."""
+        rows = {name: found for name, found in rows_in(self.folder).items() if name != "heartbeat"}
+        return rows | {name: [row[:-1] for row in rows[name]] for name in LAST_USED}
 
     async def _terminal(self, mode: Mode, api_key: str) -> str:
         terminal = await self.dargah.services.setup.add_terminal(
@@ -182,5 +170,54 @@ class Lab:
         return terminal.id
 
 
+@asynccontextmanager
+async def lab_in(folder: Path, clock: ManualClock | None = None, /, **more: Any) -> AsyncIterator[Lab]:
+    """A lab whose database is in the folder, with `more` settings."""
+    clock = clock or ManualClock()
+    async with (
+        gateway(*TERMINALS, clock=clock) as gateway_url,
+        running_by(clock, settings(folder, **({"log_level": "info"} | more))) as dargah,
+        aiohttp.ClientSession() as session,
+    ):
+        made = Lab(dargah, gateway_url, session, clock, folder)
+        await made.set_up()
+        yield made
+
+
 def link_of(payment: Mapping[str, Any]) -> str:
     return str(payment["pay_url"]).rpartition("/")[2]
+
+
+async def endpoint_at(lab: Lab, made: Receiver, **fields: Any) -> dict[str, Any]:
+    answer = await lab.call("POST", "/v1/webhook-endpoints", json={"url": made.url} | fields)
+    assert answer.status == 201, answer.body
+    shown: dict[str, Any] = answer.json
+    return shown
+
+
+async def trigger(lab: Lab, event_type: str = "payment.paid") -> dict[str, Any]:
+    answer = await lab.call("POST", "/v1/events/test", json={"type": event_type})
+    assert answer.status == 201, answer.body
+    event: dict[str, Any] = answer.json
+    return event
+
+
+async def deliveries(lab: Lab, endpoint: dict[str, Any], query: str = "") -> list[dict[str, Any]]:
+    listed = await lab.call("GET", f"/v1/webhook-endpoints/{endpoint['id']}/deliveries{query}")
+    assert listed.status == 200, listed.body
+    found: list[dict[str, Any]] = listed.json["data"]
+    return found
+
+
+async def settled(lab: Lab, endpoint: dict[str, Any], attempts: int = 1) -> dict[str, Any]:
+    """The endpoint's newest delivery, with its log, once so many attempts of it have ended."""
+
+    async def look() -> dict[str, Any] | None:
+        rows = await deliveries(lab, endpoint)
+        if not rows:
+            return None
+        shown = (await lab.call("GET", f"/v1/deliveries/{rows[0]['id']}")).json
+        ended = [each for each in shown["log"] if each["outcome"] != "unknown"]
+        return shown if len(ended) >= attempts else None
+
+    return await eventually(look)

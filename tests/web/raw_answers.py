@@ -1,8 +1,17 @@
-"""What a listener answers to bytes that are not made by any HTTP library."""
+"""Requests as bytes, and what a listener answers to such as no HTTP library makes."""
 
 import asyncio
 import re
 from urllib.parse import urlsplit
+
+
+def posted(path: str, body: bytes, *types: str, **headers: str) -> bytes:
+    """A request that says all of `types` of its body."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(body)}"]
+    lines += [f"Content-Type: {each}" for each in types]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
 
 MAX_ANSWER_BYTES = 10_000_000
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from support.command import Cli
+from support.receiver import Receiver, receiver
 
-from proxy.cli.verifying import Captured, finding
-from proxy.clock import rfc3339
-from proxy.outgoing import signed_headers
-from proxy.webhook import new_secret, private_key, public_key
-from web.commands import Command
-from web.lab import Lab
-from web.receiver import Hook, endpoint_at, hook, settled, trigger
+from proxy.cli.webhooks import ReceivedWebhook, finding
+from proxy.kernel.clock import rfc3339
+from proxy.webhooks.request import new_secret, private_key, public_key, signed_headers
+from web.lab import Lab, endpoint_at, settled, trigger
 
 SECRET = new_secret(bytes(range(32)))
 PRIVATE = private_key(bytes(range(32)))
@@ -25,14 +24,19 @@ BODY = '{"type":"payment.paid","data":{"note":"چای"}}'.encode()
 NOW = 1_800_000_000
 
 
+def cli_of(lab: Lab) -> Cli:
+    """The command as a shop's developer runs it."""
+    return Cli({"DARGAH_URL": lab.dargah.url, "DARGAH_TOKEN": lab.token})
+
+
 @pytest.fixture
-async def shop() -> AsyncIterator[Hook]:
-    async with hook() as made:
+async def shop() -> AsyncIterator[Receiver]:
+    async with receiver() as made:
         yield made
 
 
-async def test_deliveries_are_looked_at_and_sent_again(lab: Lab, shop: Hook) -> None:
-    dargah = Command.of(lab)
+async def test_deliveries_are_looked_at_and_sent_again(lab: Lab, shop: Receiver) -> None:
+    dargah = cli_of(lab)
     endpoint = await endpoint_at(lab, shop)
     shop.status, shop.body = 500, b"no\x1b[2J"
     made = await dargah.json("trigger", "payment.paid")
@@ -55,8 +59,8 @@ async def test_deliveries_are_looked_at_and_sent_again(lab: Lab, shop: Hook) -> 
     assert (await dargah.json("event", "show", made["id"])) == made
 
 
-async def test_recover_and_replay_tell_how_many(lab: Lab, shop: Hook) -> None:
-    dargah = Command.of(lab)
+async def test_recover_and_replay_tell_how_many(lab: Lab, shop: Receiver) -> None:
+    dargah = cli_of(lab)
     endpoint = await endpoint_at(lab, shop)
     shop.status = 500
     since = rfc3339(lab.clock.now)
@@ -72,8 +76,8 @@ async def test_recover_and_replay_tell_how_many(lab: Lab, shop: Hook) -> None:
     await settled(lab, endpoint, 3)
 
 
-async def test_a_ping_is_answered_at_once_and_its_failure_is_the_exit_code(lab: Lab, shop: Hook) -> None:
-    dargah = Command.of(lab)
+async def test_a_ping_is_answered_at_once_and_its_failure_is_the_exit_code(lab: Lab, shop: Receiver) -> None:
+    dargah = cli_of(lab)
     endpoint = await endpoint_at(lab, shop)
     assert (await dargah.json("webhook", "test", endpoint["id"]))["outcome"] == "delivered"
     shop.status = 500
@@ -83,17 +87,17 @@ async def test_a_ping_is_answered_at_once_and_its_failure_is_the_exit_code(lab: 
 
 
 async def test_what_is_wrong_is_one_line(lab: Lab) -> None:
-    dargah = Command.of(lab)
+    dargah = cli_of(lab)
     unknown = await dargah.run("webhook", "stats", "pay_1")
     assert (unknown.code, unknown.error) == (
         1,
         "Error: 'pay_1' is no id of the kind endpoint; those look like ep_…\n",
     )
-    wrong = await Command(dargah.settings | {"DARGAH_TOKEN": "dg_live_wrong"}).run("webhook", "endpoints")
+    wrong = await dargah.given(DARGAH_TOKEN="dg_live_wrong").run("webhook", "endpoints")
     assert "DARGAH_TOKEN must be one of the server's" in wrong.error
-    missing = await Command({"DARGAH_URL": lab.dargah.url}).run("trigger", "ping")
+    missing = await Cli({"DARGAH_URL": lab.dargah.url}).run("trigger", "ping")
     assert "set DARGAH_TOKEN" in missing.error
-    nobody = await Command(dargah.settings | {"DARGAH_URL": "http://127.0.0.1:1"}).run("event", "list")
+    nobody = await dargah.given(DARGAH_URL="http://127.0.0.1:1").run("event", "list")
     assert "the merchant's API at http://127.0.0.1:1 cannot be reached" in nobody.error
     refused = await dargah.run("trigger", "payment.sold")
     assert "type: must be one of" in refused.error
@@ -104,9 +108,9 @@ async def line(reader: asyncio.StreamReader) -> Any:
         return json.loads(await reader.readline())
 
 
-async def test_listen_brings_events_here_signed_with_its_own_secret(lab: Lab, shop: Hook) -> None:
+async def test_listen_brings_events_here_signed_with_its_own_secret(lab: Lab, shop: Receiver) -> None:
     await trigger(lab, "ping")
-    async with Command.of(lab).running("listen", "--json", "--forward-to", shop.url) as out:
+    async with cli_of(lab).running("listen", "--json", "--forward-to", shop.url) as out:
         begun = await line(out)
         shop.status = 200
         event = await trigger(lab)
@@ -123,7 +127,7 @@ async def test_listen_brings_events_here_signed_with_its_own_secret(lab: Lab, sh
 
 
 async def test_listen_shows_people_each_event_and_a_server_that_is_not_there(lab: Lab) -> None:
-    async with Command.of(lab).running("listen", "--forward-to", "http://127.0.0.1:1/hook") as out:
+    async with cli_of(lab).running("listen", "--forward-to", "http://127.0.0.1:1/hook") as out:
         async with asyncio.timeout(20):
             begun = [await out.readline() for _ in range(4)]
             assert b"whsec_" in begun[2]
@@ -178,24 +182,24 @@ FINDINGS: list[tuple[str, bytes, str, str]] = [
 
 @pytest.mark.parametrize(("raw", "secret", "code"), [row[1:] for row in FINDINGS], ids=[row[0] for row in FINDINGS])
 def test_a_captured_request_is_valid_or_the_reason_is_said(raw: bytes, secret: str, code: str) -> None:
-    found = finding(Captured.parse(raw), secret, NOW, 300)
+    found = finding(ReceivedWebhook.parse(raw), secret, NOW, 300)
     assert found.code == code, found.detail
 
 
 async def test_verify_reads_a_file_or_standard_input_and_says_by_its_exit_code(tmp_path: Path) -> None:
     file = tmp_path / "request"
     file.write_bytes(capture(sent(now=int(time.time()))))
-    nobody = Command()
+    nobody = Cli({})
     by_stdin = await nobody.run("webhook", "verify", str(file), "--secret-stdin", stdin=f"{SECRET}\n".encode())
     assert (by_stdin.code, by_stdin.out.partition(":")[0]) == (0, "valid")
-    knowing = Command({"DARGAH_WEBHOOK_SECRET": SECRET})
+    knowing = Cli({"DARGAH_WEBHOOK_SECRET": SECRET})
     assert (await knowing.run("webhook", "verify", stdin=file.read_bytes())).code == 0
     old = capture(sent(now=int(time.time()) - 4000))
     ran = await knowing.run("webhook", "verify", "--json", stdin=old)
     assert (ran.code, json.loads(ran.out)["result"]) == (1, "stale_timestamp")
     assert (await knowing.run("webhook", "verify", "--ignore-age", stdin=old)).code == 0
     assert SECRET not in ran.out + ran.error
-    none = await Command({"DARGAH_WEBHOOK_SECRET": "whsec_???"}).run("webhook", "verify", stdin=old)
+    none = await Cli({"DARGAH_WEBHOOK_SECRET": "whsec_???"}).run("webhook", "verify", stdin=old)
     assert (none.code, "no webhook secret" in none.error) == (2, True)
     both = await nobody.run("webhook", "verify", "--secret-stdin", stdin=old)
     assert both.code == 2

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from support.eventually import eventually, until
+from support.receiver import receiver
 
-from proxy.clock import DAY, SECOND
 from proxy.console.jobs import PATIENCE_SECONDS
-from proxy.jalali import jalali_time
+from proxy.kernel.clock import DAY, SECOND
+from proxy.locale.jalali import jalali_time
 from web.browsing import Browser, operator, words
-from web.lab import API_KEY, Answer, Lab, eventually
+from web.lab import API_KEY, Answer, Lab
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -53,11 +53,11 @@ def orders(answer: Answer) -> list[str]:
 async def test_the_list_pages_back_through_all_merchants_without_a_gap(lab: Lab) -> None:
     other = await lab.another_merchant()
     await lab.dargah.services.setup.add_terminal(
-        (await lab.dargah.services.directory.authenticate(other)).merchant_id,
+        (await lab.dargah.services.merchant_cache.authenticate(other)).merchant_id,
         "main",
         lab.gateway_url,
         API_KEY,
-        (await lab.dargah.services.directory.authenticate(other)).mode,
+        (await lab.dargah.services.merchant_cache.authenticate(other)).mode,
         actor="test",
     )
     made = []
@@ -119,8 +119,8 @@ async def test_what_is_not_found_says_what_is_known(lab: Lab) -> None:
 
 
 async def test_a_payments_page_tells_its_story_and_why_its_webhook_did_not_arrive(lab: Lab) -> None:
-    async with receiver(status=503, body="the shop is being mended") as url:
-        endpoint, _ = await lab.dargah.services.setup.add_endpoint(lab.merchant_id, url, actor="test")
+    async with receiver(status=503, body=b"the shop is being mended") as shop:
+        endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
         payment = await paid(lab, order_id="story")
         browser = await operator(lab)
         path = f"/console/payments/{payment['id']}?lang=en"
@@ -130,7 +130,7 @@ async def test_a_payments_page_tells_its_story_and_why_its_webhook_did_not_arriv
             return page if "it answered HTTP 503" in words(page) else None
 
         page = await eventually(failed)
-        for said in ("Invoice asked of the gateway", "confirmed the payment", payment["bank_code"], url):
+        for said in ("Invoice asked of the gateway", "confirmed the payment", payment["bank_code"], shop.url):
             assert said in words(page)
         [delivery] = set(re.findall(r"/console/deliveries/(dlv_\w+)", page.text))
         log = await browser.get(f"/console/deliveries/{delivery}")
@@ -138,20 +138,24 @@ async def test_a_payments_page_tells_its_story_and_why_its_webhook_did_not_arriv
         assert endpoint.id in log.text
 
 
+async def refused(browser: Browser, payment: dict[str, Any]) -> str:
+    """The delivery of a payment's event, once the shop has answered 500."""
+
+    async def look() -> str | None:
+        page = await browser.get(f"/console/payments/{payment['id']}?lang=en")
+        found = re.search(r"/console/deliveries/(dlv_\w+)/retry", page.text)
+        return found[1] if found and "HTTP 500" in page.text else None
+
+    return await eventually(look)
+
+
 async def test_a_webhook_is_sent_again_and_its_answer_is_shown(lab: Lab) -> None:
-    answers = {"status": 500}
-    async with receiver(answers=answers, body="thank you") as url:
-        await lab.dargah.services.setup.add_endpoint(lab.merchant_id, url, actor="test")
+    async with receiver(status=500, body=b"thank you") as shop:
+        await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
         payment = await paid(lab)
         browser = await operator(lab, "operate")
-
-        async def tried() -> str | None:
-            page = await browser.get(f"/console/payments/{payment['id']}?lang=en")
-            found = re.search(r"/console/deliveries/(dlv_\w+)/retry", page.text)
-            return found[1] if found and "HTTP 500" in page.text else None
-
-        delivery = await eventually(tried)
-        answers["status"] = 200
+        delivery = await refused(browser, payment)
+        shop.status = 200
         resent = await browser.post(f"/console/deliveries/{delivery}/retry")
 
         async def answered() -> Answer | None:
@@ -161,40 +165,22 @@ async def test_a_webhook_is_sent_again_and_its_answer_is_shown(lab: Lab) -> None
         page = await eventually(answered)
         assert "The shop took it: HTTP 200" in " ".join(words(page).split())
         assert "thank you" in page.text
-        entries = await lab.dargah.services.store.list_audit("installation", None, 20)
+        entries = await lab.dargah.services.store.audit.list_audit("installation", None, 20)
         assert "delivery.retry" in {entry.action for entry in entries}
 
 
 async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so_and_not_while_it_thinks(
     lab: Lab,
 ) -> None:
-    arrived, thought = asyncio.Event(), asyncio.Event()
-    thought.set()
-    answers = {"status": 500}
-
-    async def handle(_request: web.Request) -> web.Response:
-        arrived.set()
-        await thought.wait()
-        return web.Response(status=answers["status"])
-
-    app = web.Application()
-    app.router.add_post("/hook", handle)
-    async with TestServer(app) as shop:
-        await lab.dargah.services.setup.add_endpoint(lab.merchant_id, str(shop.make_url("/hook")), actor="test")
+    thought = asyncio.Event()
+    async with receiver(status=500) as shop:
+        await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
         payment = await paid(lab)
         browser = await operator(lab, "operate")
-
-        async def tried() -> str | None:
-            page = await browser.get(f"/console/payments/{payment['id']}?lang=en")
-            found = re.search(r"/console/deliveries/(dlv_\w+)/retry", page.text)
-            return found[1] if found and "HTTP 500" in page.text else None
-
-        delivery = await eventually(tried)
-        answers["status"] = 204
-        arrived.clear()
-        thought.clear()
+        delivery = await refused(browser, payment)
+        shop.status, shop.hold = 204, (asyncio.Event(), thought)
         resent = await browser.post(f"/console/deliveries/{delivery}/retry")
-        await arrived.wait()
+        await until(lambda: len(shop.requests) >= 2)
         page = await browser.get(resent.headers["Location"])
         assert "It is being sent" in page.text
         assert "did not arrive" not in page.text
@@ -210,30 +196,25 @@ async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so
 
 
 async def test_what_did_not_arrive_is_sent_again_in_one_go_and_everything_too(lab: Lab) -> None:
-    hits: list[str] = []
-    async with receiver(hits=hits) as url:
-        endpoint, _ = await lab.dargah.services.setup.add_endpoint(lab.merchant_id, url, actor="test")
+    async with receiver() as shop:
+        endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
         for _ in range(3):
             await paid(lab)
-        await eventually(lambda: _enough(hits, 3))
+        await until(lambda: len(shop.requests) >= 3)
         browser = await operator(lab)
         for act, count in (("recover", 0), ("replay", 3)):
             done = await browser.post(f"/console/endpoints/{endpoint.id}/{act}", {"hours": "24"})
             page = await browser.followed(done)
             assert page.status == 200
             assert f"count={count}" in browser._at
-        await eventually(lambda: _enough(hits, 6))
+        await until(lambda: len(shop.requests) >= 6)
         wrong = await browser.post(f"/console/endpoints/{endpoint.id}/replay", {"hours": "9999"})
         assert wrong.status == 422
 
 
-async def _enough(hits: list[str], count: int) -> bool | None:
-    return len(hits) >= count or None
-
-
 async def test_a_ping_shows_what_the_receiver_answered(lab: Lab) -> None:
-    async with receiver(status=418, body="short and stout") as url:
-        endpoint, _ = await lab.dargah.services.setup.add_endpoint(lab.merchant_id, url, actor="test")
+    async with receiver(status=418, body=b"short and stout") as shop:
+        endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
         browser = await operator(lab)
         page = await browser.followed(await browser.post(f"/console/endpoints/{endpoint.id}/test"))
         assert "418" in page.text
@@ -304,9 +285,9 @@ async def test_the_file_opens_in_spreadsheets_and_runs_nothing_there(lab: Lab) -
 
 async def test_nothing_that_others_wrote_is_markup_on_any_page(lab: Lab) -> None:
     await lab.dargah.services.setup.change_merchant(lab.merchant_id, name=SCRIPT, actor="test")
-    async with receiver(status=500, body=SCRIPT) as url:
-        endpoint, _ = await lab.dargah.services.setup.add_endpoint(
-            lab.merchant_id, url, description=SCRIPT, actor="test"
+    async with receiver(status=500, body=SCRIPT.encode()) as shop:
+        endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(
+            lab.merchant_id, shop.url, description=SCRIPT, actor="test"
         )
         payment = await paid(lab, order_id="x<b>", description=SCRIPT, metadata={"note": SCRIPT})
         browser = await operator(lab)
@@ -352,7 +333,7 @@ async def test_the_first_page_of_a_fresh_installation_leads_to_the_guide(
     async def none(_after: str | None, _limit: int) -> list[Any]:
         return []
 
-    monkeypatch.setattr(lab.dargah.services.store, "list_merchants", none)
+    monkeypatch.setattr(lab.dargah.services.store.merchants, "list_merchants", none)
     page = await browser.get("/console/")
     assert 'href="/console/merchants/new"' in page.text
 
@@ -389,14 +370,14 @@ async def test_the_guide_makes_everything_at_once_shows_secrets_once_and_a_payme
 async def test_a_guide_that_is_refused_makes_nothing_and_says_what_is_wrong_beside_it(lab: Lab) -> None:
     browser = await operator(lab)
     await browser.get("/console/merchants/new")
-    before = await lab.dargah.services.store.list_merchants(None, 100)
+    before = await lab.dargah.services.store.merchants.list_merchants(None, 100)
     form = {"name": "", "return_origins": "ftp://x", "mode": "test", "gateway_url": "x", "api_key": "secret-key-x"}
     refused = await browser.post("/console/merchants/new?lang=en", form)
     assert refused.status == 422
     for name in ("name", "return_origins", "gateway_url"):
         assert f'id="e-{name}"' in refused.text, name
     assert "secret-key-x" not in refused.text
-    assert await lab.dargah.services.store.list_merchants(None, 100) == before
+    assert await lab.dargah.services.store.merchants.list_merchants(None, 100) == before
 
 
 async def test_what_belongs_to_a_merchant_is_added_and_changed_from_its_page(lab: Lab) -> None:
@@ -413,21 +394,23 @@ async def test_what_belongs_to_a_merchant_is_added_and_changed_from_its_page(lab
     assert refused.status == 422
     made = await browser.post(f"{path}/tokens", {"storefront": "main", "mode": "live", "scope:payments:read": "1"})
     assert re.search(r"dg_live_\w{36}", made.text)
-    hook = await browser.post(f"{path}/endpoints", {"url": "https://a.example.ir/hook", "type:payment.paid": "1"})
+    hook = await browser.post(
+        f"{path}/endpoints", {"url": "https://a.example.ir/hook", "mode": "live", "type:payment.paid": "1"}
+    )
     assert "whsec_" in hook.text
     store = lab.dargah.services.store
-    merchant = await store.merchant(lab.merchant_id)
+    merchant = await store.merchants.merchant(lab.merchant_id)
     assert (merchant.name, len(merchant.return_origins)) == ("نام تازه", 2)
-    [endpoint] = await store.list_endpoints(lab.merchant_id)
+    [endpoint] = await store.webhooks.list_endpoints(lab.merchant_id)
     assert endpoint.event_types == {"payment.paid"}
     page = await browser.get(path)
     assert "second" in page.text
 
-    second = next(each for each in await store.list_terminals(lab.merchant_id) if each.name == "second")
+    second = next(each for each in await store.merchants.list_terminals(lab.merchant_id) if each.name == "second")
     await browser.post(f"/console/terminals/{second.id}", {"enabled": "0"})
-    assert not (await store.terminal(lab.merchant_id, second.id)).enabled
+    assert not (await store.merchants.terminal(lab.merchant_id, second.id)).enabled
     await browser.post(f"/console/endpoints/{endpoint.id}/state")
-    assert (await store.endpoint(lab.merchant_id, endpoint.id)).state == "paused"
+    assert (await store.webhooks.endpoint(lab.merchant_id, endpoint.id)).state == "paused"
     assert "whsec_" in (await browser.post(f"/console/endpoints/{endpoint.id}/rotate-secret")).text
 
 
@@ -444,7 +427,7 @@ async def test_a_terminals_key_is_tested_and_what_is_wrong_is_said(lab: Lab) -> 
 
 async def test_a_token_is_rotated_and_revoked(lab: Lab) -> None:
     browser = await operator(lab)
-    [token] = await lab.dargah.services.store.list_tokens(lab.merchant_id)
+    [token] = await lab.dargah.services.store.merchants.list_tokens(lab.merchant_id)
     rotated = await browser.post(f"/console/tokens/{token.id}/rotate")
     assert re.search(r"dg_live_\w{36}", rotated.text)
     assert (await browser.post(f"/console/tokens/{token.id}/revoke")).status == 303
@@ -493,32 +476,3 @@ async def test_a_heads_answer_has_no_body_and_every_page_has_one(lab: Lab) -> No
     browser = await operator(lab)
     head = await browser.head("/console/payments")
     assert (head.status, head.body) == (200, b"")
-
-
-class receiver:  # noqa: N801  it reads as a function
-    """A shop's endpoint, which answers `status` and `body`, and counts what came by `hits`."""
-
-    def __init__(
-        self,
-        status: int = 204,
-        body: str = "",
-        answers: dict[str, int] | None = None,
-        hits: list[str] | None = None,
-    ) -> None:
-        self._answers = {"status": status} if answers is None else answers
-        self._body = body
-        self._hits = hits if hits is not None else []
-        app = web.Application()
-        app.router.add_post("/hook", self._handle)
-        self._server = TestServer(app)
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        self._hits.append(request.headers["webhook-id"])
-        return web.Response(status=self._answers["status"], text=self._body)
-
-    async def __aenter__(self) -> str:
-        await self._server.start_server()
-        return str(self._server.make_url("/hook"))
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._server.close()

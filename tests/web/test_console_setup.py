@@ -1,20 +1,18 @@
-"""What an owner sets in the console beside the guide: operators, a merchant's looks and return secret, endpoints."""
+"""What an owner sets in the console beside the guide, and the bank's rows, pasted beside a merchant's payments."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser.pictures import logo
 
-from proxy.clock import DAY
-from proxy.console.uploads import read_parts
-from proxy.errors import InvalidInput
-from proxy.images import MAX_BYTES
+from proxy.kernel.clock import DAY
+from proxy.locale.jalali import jalali_time
+from proxy.merchants.logo_images import MAX_BYTES
 from proxy.operators.records import Role
 from web.browsing import console, operator, words
-from web.lab import Lab
-
-TYPE = "multipart/form-data; boundary=----b"
+from web.lab import Lab, link_of
 
 
 @pytest.fixture
@@ -40,7 +38,7 @@ async def test_an_operator_is_added_by_an_owner_and_gets_in_with_the_role_and_no
     assert "mina" in words(listed)
     assert 'method="post" action="/console/operators' not in listed.text
     assert (await browser.post("/console/operators", {"name": "x", "role": "owner"})).status == 403
-    [row] = await lab.dargah.services.store.list_operators()
+    [row] = await lab.dargah.services.store.operators.list_operators()
     assert (row.name, row.role, row.expires_at) == ("mina", Role.READ, None)
 
 
@@ -58,7 +56,7 @@ async def test_an_operators_new_token_is_shown_once_and_the_one_before_is_revoke
     await theirs.log_in(token)
     owner = await operator(lab)
     await owner.get("/console/operators")
-    [before] = await lab.dargah.services.store.list_operators()
+    [before] = await lab.dargah.services.store.operators.list_operators()
     rotated = await owner.post(f"/console/operators/{before.id}/rotate")
     [new] = re.findall(r"dg_op_\w+", rotated.text)
     assert new != token
@@ -97,25 +95,26 @@ async def test_how_customers_see_a_merchant_is_set_with_a_logo_from_a_file(lab: 
     browser = await operator(lab)
     path = f"/console/merchants/{lab.merchant_id}"
     await browser.get(path)
-    looks = {"name_fa": "چای‌خانه", "colour": "#0F766E", "language": "en"}
-    assert (await browser.post(f"{path}/looks", looks, files={"logo": logo()})).status == 303
+    branding = {"name_fa": "چای‌خانه", "colour": "#0F766E", "language": "en", "contact": "+98 21 8888 1234"}
+    assert (await browser.post(f"{path}/looks", branding, files={"logo": logo()})).status == 303
     page = await browser.get(path)
     assert "چای‌خانه" in page.text
     assert 'fill="#0f766e"' in page.text
+    assert 'value="+98 21 8888 1234"' in page.text
     shown = await browser.get(f"{path}/logo")
     assert (shown.headers["Content-Type"], shown.body[:4]) == ("image/png", b"\x89PNG")
     payment = await lab.created()
     customers = await lab.call("GET", payment["pay_url"], token="", headers={"User-Agent": "TelegramBot"})
     assert f"/logos/{lab.merchant_id}/" in customers.text
 
-    kept = await browser.post(f"{path}/looks", looks | {"colour": ""}, files={"logo": b""})
+    kept = await browser.post(f"{path}/looks", branding | {"colour": ""}, files={"logo": b""})
     assert kept.status == 303
-    merchant = await lab.dargah.services.store.merchant(lab.merchant_id)
-    assert merchant.looks.logo is not None
-    assert merchant.looks.colour is None
+    merchant = await lab.dargah.services.store.merchants.merchant(lab.merchant_id)
+    assert merchant.branding.logo is not None
+    assert merchant.branding.colour is None
     await browser.post(f"{path}/looks", {"no_logo": "1"}, files={"logo": b""})
-    merchant = await lab.dargah.services.store.merchant(lab.merchant_id)
-    assert merchant.looks == type(merchant.looks)()
+    merchant = await lab.dargah.services.store.merchants.merchant(lab.merchant_id)
+    assert merchant.branding == type(merchant.branding)()
     assert (await browser.get(f"{path}/logo")).status == 404
 
 
@@ -124,6 +123,7 @@ async def test_how_customers_see_a_merchant_is_set_with_a_logo_from_a_file(lab: 
     [
         ({"colour": "red"}, b"", "colour: must be a colour"),
         ({"language": "de"}, b"", "language: must be one of the choices"),
+        ({"contact": "call me"}, b"", "contact: must be a telephone number"),
         ({}, b"<svg onload=alert(1)>", "logo: must be a PNG image"),
         ({}, b"\x89PNG\r\n\x1a\n" + b"\0" * MAX_BYTES, f"logo: must be at most {MAX_BYTES} bytes"),
     ],
@@ -151,32 +151,6 @@ async def test_a_file_is_taken_only_by_the_form_that_has_one_and_with_its_token(
     assert lab.rows()["merchants"] == before
 
 
-def test_a_forms_texts_and_files_are_told_apart() -> None:
-    body = (
-        b'------b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xda\x86\r\n'
-        b'------b\r\nContent-Disposition: form-data; name="f"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n'
-        b"\r\n--\x00\xff\r\n\r\n------b--\r\n"
-    )
-    assert read_parts(TYPE, body) == ([("a", "چ")], {"f": b"\r\n--\x00\xff\r\n"})
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("multipart/form-data", b""),
-        (TYPE, b""),
-        (TYPE, b"------b\r\n\r\nx\r\n------b--"),
-        (TYPE, b'------b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx'),
-        (TYPE, b'x\r\n------b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n------b--'),
-        (TYPE, b'------b\r\nContent-Disposition: form-data; name="a"; filename="x"\r\n\r\nx\r\n' * 2 + b"------b--"),
-        (TYPE, b'------b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' * 100 + b"------b--"),
-    ],
-)
-def test_a_form_that_no_browser_sends_is_refused(content_type: str, body: bytes) -> None:
-    with pytest.raises(InvalidInput):
-        read_parts(content_type, body)
-
-
 async def test_a_return_secret_is_made_anew_and_shown_once(lab: Lab) -> None:
     browser = await operator(lab)
     path = f"/console/merchants/{lab.merchant_id}"
@@ -191,10 +165,93 @@ async def test_a_return_secret_is_made_anew_and_shown_once(lab: Lab) -> None:
 
 async def test_an_endpoint_is_deleted_and_its_page_is_gone(lab: Lab) -> None:
     url = "https://own.example.ir/hook"
-    endpoint, _ = await lab.dargah.services.setup.add_endpoint(lab.merchant_id, url, actor="test")
+    endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, url, actor="test")
     browser = await operator(lab)
     assert "/delete" in (await browser.get(f"/console/endpoints/{endpoint.id}")).text
     deleted = await browser.post(f"/console/endpoints/{endpoint.id}/delete")
     assert (deleted.status, deleted.headers["Location"]) == (303, f"/console/merchants/{lab.merchant_id}?said=deleted")
     assert url not in (await browser.get(deleted.headers["Location"])).text
     assert (await browser.get(f"/console/endpoints/{endpoint.id}")).status == 404
+
+
+async def test_a_merchants_page_shows_what_a_restore_took_away_once_somebody_asks_for_it(lab: Lab) -> None:
+    owner, path = await operator(lab), f"/console/merchants/{lab.merchant_id}?lang=en"
+    assert "Lost in a restore" not in words(await owner.get(path))
+    payment = await lab.created()
+    await lab.dargah.services.store.recovery.note_restore(lab.clock.now - DAY, lab.clock.now)
+    link = link_of(payment)
+    gone = link[:-1] + ("x" if link[-1] != "x" else "y")
+    async with lab.session.get(f"{lab.dargah.url}/return/{gone}", params={"invoice_key": "<b>1</b>"}) as answer:
+        assert answer.status == 404
+    shown = await owner.get(path)
+    assert gone in words(shown)
+    assert "Lost in a restore" in words(shown)
+    assert "<b>1</b>" not in shown.text
+
+
+async def paid(lab: Lab) -> dict[str, Any]:
+    payment = await lab.created()
+    await lab.act(payment, "pay")
+    checked: dict[str, Any] = (await lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
+    assert checked["status"] == "paid"
+    # The period is whole days, but does not reach into the future.
+    lab.clock.forward(1000)
+    return checked
+
+
+def row(lab: Lab, code: str, rials: int) -> str:
+    return f"{code}\t{rials:,}\t{jalali_time(lab.clock()).split()[0]}\n"
+
+
+HEADINGS = "کد پیگیری\tمبلغ (ریال)\tتاریخ\n"
+
+
+async def test_pasted_rows_are_compared_and_each_difference_leads_to_its_payment(lab: Lab) -> None:
+    first, second, third = [await paid(lab) for _ in range(3)]
+    browser = await operator(lab)
+    form = f"/console/merchants/{lab.merchant_id}/reconcile"
+    assert "Compare" in (await browser.get(f"{form}?lang=en")).text
+    pasted = HEADINGS + row(lab, first["bank_code"], 150_000) * 2 + row(lab, second["bank_code"], 15_000)
+    pasted += row(lab, "140509031234", 99_000)
+    lab.clock.forward(1)  # what is noted in one millisecond has no order
+    told = await browser.followed(await browser.post(f"{form}?lang=en", {"rows": pasted}))
+    text = words(told)
+    assert "Rows that match: 1" in text
+    for said in ("The amount differs", "Twice in the file", "Missing here", "Paid, and not in the file"):
+        assert said in text, said
+    linked = re.findall(r"/console/payments/(pay_\w+)", told.text)
+    assert linked == [second["id"], third["id"]]
+    entries = await lab.dargah.services.store.audit.list_audit(None, None, 1)
+    assert (entries[0].action, entries[0].data["rows"]) == ("payments.reconcile", 3)
+
+
+async def test_when_all_match_it_says_so(lab: Lab) -> None:
+    payment = await paid(lab)
+    browser = await operator(lab)
+    form = f"/console/merchants/{lab.merchant_id}/reconcile"
+    rows = f"bank_code,amount\n{payment['bank_code']},15000\n"
+    told = words(await browser.followed(await browser.post(f"{form}?lang=en", {"rows": rows, "unit": "toman"})))
+    assert "All rows match" in told
+    assert "no dates" in told
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ("bank_code,amount\n1,1000\n", "rials or tomans"),
+        ("bank_code,amount rial\n1,x\n", "is not a number"),
+        ("bank_code,amount rial\n1,0\n", "No row brings money in"),
+        ("<script>alert(1)</script>", "no row has headings"),
+    ],
+)
+async def test_what_cannot_be_read_comes_back_with_the_reason_and_the_rows(lab: Lab, rows: str, why: str) -> None:
+    browser = await operator(lab)
+    told = await browser.post(f"/console/merchants/{lab.merchant_id}/reconcile?lang=en", {"rows": rows})
+    assert told.status == 422
+    assert why in told.text
+    assert "<script>alert" not in told.text
+
+
+async def test_an_unknown_merchant_is_not_found(lab: Lab) -> None:
+    browser = await operator(lab)
+    assert (await browser.get("/console/merchants/mer_00000000/reconcile")).status == 404

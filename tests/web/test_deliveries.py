@@ -5,24 +5,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.eventually import eventually, until
+from support.receiver import Receiver, receiver
 
-from proxy.clock import SECOND, rfc3339
-from proxy.ids import EVENT, Ids
-from proxy.merchant import Scope
-from proxy.webhook import Event
-from web.lab import Lab, eventually
-from web.receiver import Hook, deliveries, endpoint_at, hook, settled, trigger
+from proxy.kernel.clock import SECOND, rfc3339
+from proxy.kernel.ids import EVENT, Ids
+from proxy.merchants.merchant import Mode, Scope
+from proxy.webhooks.event import Event
+from web.lab import Lab, deliveries, endpoint_at, settled, trigger
 
 NOWHERE = "https://hooks.shop.example.ir/dargah"
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[Hook]:
-    async with hook() as made:
+async def shop() -> AsyncIterator[Receiver]:
+    async with receiver() as made:
         yield made
 
 
-async def test_a_delivery_is_shown_with_every_attempt(lab: Lab, shop: Hook) -> None:
+async def test_a_delivery_is_shown_with_every_attempt(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     shop.status, shop.body = 500, b"oh \xff no"
     event = await trigger(lab)
@@ -43,7 +44,7 @@ async def test_a_delivery_is_shown_with_every_attempt(lab: Lab, shop: Hook) -> N
     assert listed == {name: value for name, value in shown.items() if name != "log"}
 
 
-async def test_a_retry_by_hand_is_done_now_and_again_and_again(lab: Lab, shop: Hook) -> None:
+async def test_a_retry_by_hand_is_done_now_and_again_and_again(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     shop.status = 500
     await trigger(lab)
@@ -59,7 +60,7 @@ async def test_a_retry_by_hand_is_done_now_and_again_and_again(lab: Lab, shop: H
     assert len(shop.ids) == 4
 
 
-async def test_deliveries_are_listed_by_status_and_in_pages(lab: Lab, shop: Hook) -> None:
+async def test_deliveries_are_listed_by_status_and_in_pages(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     for _ in range(3):
         await trigger(lab)
@@ -88,12 +89,13 @@ async def stored_events(lab: Lab, count: int, at: int) -> list[str]:
     store = lab.dargah.services.store
     for number in range(count):
         event_id = ids.record(EVENT, lab.merchant_id, at + number)
-        await store.add_event(Event(event_id, lab.merchant_id, "main", "ping", None, at + number, {"test": True}))
+        event = Event(event_id, lab.merchant_id, "main", Mode.LIVE, "ping", None, at + number, {"test": True})
+        await store.webhooks.add_event(event)
         made.append(event_id)
     return made
 
 
-async def test_recover_sends_what_did_not_get_through_and_tells_how_far_it_is(lab: Lab, shop: Hook) -> None:
+async def test_recover_sends_what_did_not_get_through_and_tells_how_far_it_is(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     path = f"/v1/webhook-endpoints/{endpoint['id']}"
     await lab.call("PATCH", path, json={"paused": True})
@@ -108,7 +110,7 @@ async def test_recover_sends_what_did_not_get_through_and_tells_how_far_it_is(la
     assert (await lab.call("POST", f"{path}/recover", json=bad)).field_codes() == {"cursor": "cursor_invalid"}
 
 
-async def test_replay_sends_again_what_happened_also_before_the_endpoint(lab: Lab, shop: Hook) -> None:
+async def test_replay_sends_again_what_happened_also_before_the_endpoint(lab: Lab, shop: Receiver) -> None:
     paid = await trigger(lab, "payment.paid")
     canceled = await trigger(lab, "payment.canceled")
     endpoint = await endpoint_at(lab, shop)
@@ -151,7 +153,7 @@ async def test_a_bad_field_is_refused_by_name(lab: Lab, name: str, body: dict[st
     assert lab.rows() == before
 
 
-async def test_a_ping_shows_the_answer_at_once_and_leaves_no_row(lab: Lab, shop: Hook) -> None:
+async def test_a_ping_shows_the_answer_at_once_and_leaves_no_row(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop, event_types=["payment.paid"], headers={"X-Shop": "17"})
     path = f"/v1/webhook-endpoints/{endpoint['id']}"
     await lab.call("PATCH", path, json={"paused": True})
@@ -169,7 +171,13 @@ async def test_a_ping_shows_the_answer_at_once_and_leaves_no_row(lab: Lab, shop:
     [(headers, _), _] = shop.requests
     assert headers["x-shop"] == "17"
     assert shop.events[0]["type"] == "ping"
-    assert shop.events[0]["data"] == {"test": True, "endpoint_id": endpoint["id"], "sequence": 0}
+    assert shop.events[0]["data"] == {
+        "mode": "live",
+        "storefront": "main",
+        "test": True,
+        "endpoint_id": endpoint["id"],
+        "sequence": 0,
+    }
     assert lab.rows() == before
 
 
@@ -191,7 +199,7 @@ async def test_what_cannot_be_reached_is_named(lab: Lab, url: str, error: str) -
     assert [each["error"] for each in shown["log"]] == [error]
 
 
-async def test_an_endpoints_figures(lab: Lab, shop: Hook) -> None:
+async def test_an_endpoints_figures(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     path = f"/v1/webhook-endpoints/{endpoint['id']}"
     nothing = (await lab.call("GET", f"{path}/stats")).json
@@ -212,7 +220,7 @@ async def test_an_endpoints_figures(lab: Lab, shop: Hook) -> None:
     assert (await lab.call("GET", f"{path}/stats")).json["health"] is None
 
 
-async def test_what_is_paused_says_since_when_and_drains_when_it_resumes(lab: Lab, shop: Hook) -> None:
+async def test_what_is_paused_says_since_when_and_drains_when_it_resumes(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop)
     path = f"/v1/webhook-endpoints/{endpoint['id']}"
     lab.clock.forward(5000)
@@ -226,10 +234,10 @@ async def test_what_is_paused_says_since_when_and_drains_when_it_resumes(lab: La
     assert sorted(shop.ids) == sorted(held)
 
 
-async def test_an_endpoint_that_is_gone_is_disabled_and_the_others_are_told(lab: Lab, shop: Hook) -> None:
+async def test_an_endpoint_that_is_gone_is_disabled_and_the_others_are_told(lab: Lab, shop: Receiver) -> None:
     endpoint = await endpoint_at(lab, shop, event_types=["payment.paid", "endpoint.disabled"])
     shop.status = 410
-    async with hook() as other:
+    async with receiver() as other:
         await endpoint_at(lab, other, event_types=["endpoint.disabled"])
         await trigger(lab)
         await other.told(1)
@@ -243,7 +251,7 @@ async def test_an_endpoint_that_is_gone_is_disabled_and_the_others_are_told(lab:
     shown = (await lab.call("GET", f"/v1/webhook-endpoints/{endpoint['id']}")).json
     assert (shown["state"], shown["state_reason"]) == ("disabled", "gone")
     events = (await lab.call("GET", "/v1/events?type=endpoint.disabled")).json["data"]
-    assert [(each["storefront"], each["payment_id"]) for each in events] == [(None, None)]
+    assert [(each["storefront"], each["payment_id"]) for each in events] == [("main", None)]
     assert (await lab.call("GET", f"/v1/events/{events[0]['id']}")).json == events[0]
     assert events[0] in (await lab.call("GET", "/v1/events")).json["data"]
     assert len(shop.requests) == 1
@@ -285,7 +293,7 @@ async def test_anothers_are_not_found_and_the_scope_is_needed(lab: Lab, method: 
     assert lab.rows() == before
 
 
-async def test_a_test_event_is_marked_listed_and_delivered_like_others(lab: Lab, shop: Hook) -> None:
+async def test_a_test_event_is_marked_listed_and_delivered_like_others(lab: Lab, shop: Receiver) -> None:
     await endpoint_at(lab, shop)
     kinds = ["payment.paid", "payment.failed", "payment.canceled", "payment.expired", "payment.needs_review"]
     kinds += ["payment.review_resolved", "endpoint.disabled", "ping"]
@@ -316,7 +324,7 @@ async def test_events_begin_after_a_sequence_or_at_the_end(lab: Lab) -> None:
     assert both.field_codes() == {"after": "both_given"}
 
 
-async def test_events_are_listed_by_whether_they_were_delivered(lab: Lab, shop: Hook) -> None:
+async def test_events_are_listed_by_whether_they_were_delivered(lab: Lab, shop: Receiver) -> None:
     alone = await trigger(lab, "ping")
     endpoint = await endpoint_at(lab, shop)
     got = await trigger(lab, "ping")
@@ -335,12 +343,9 @@ async def test_events_are_listed_by_whether_they_were_delivered(lab: Lab, shop: 
 
 async def test_who_waits_is_told_as_soon_as_something_happens(lab: Lab) -> None:
     waiting = asyncio.create_task(lab.call("GET", "/v1/events?after=latest&wait=30"))
-    bell = lab.dargah.services.bell
+    long_polls = lab.dargah.services.long_polls
 
-    async def somebody() -> bool | None:
-        return True if bell._waiting else None
-
-    await eventually(somebody)
+    await until(lambda: long_polls._waiting)
     payment = await lab.created()
     await lab.call("GET", await lab.act(payment, "pay"))
     async with asyncio.timeout(4):  # sooner than it would look by itself
@@ -349,7 +354,7 @@ async def test_who_waits_is_told_as_soon_as_something_happens(lab: Lab) -> None:
     assert (event["type"], event["payment_id"]) == ("payment.paid", payment["id"])
     again = await lab.call("GET", f"/v1/events?cursor={answer.json['resume_cursor']}&wait=1")
     assert (again.json["data"], again.json["resume_cursor"]) == ([], answer.json["resume_cursor"])
-    assert bell._waiting == {}
+    assert long_polls._waiting == {}
 
 
 async def test_only_so_many_may_wait(lab: Lab) -> None:
@@ -357,43 +362,6 @@ async def test_only_so_many_may_wait(lab: Lab) -> None:
     done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
     [refused] = [each.result() for each in done]
     assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (503, "overloaded", "5")
-    lab.dargah.services.bell.close()
+    lab.dargah.services.long_polls.close()
     answers = await asyncio.gather(*waiting)
     assert {answer.status for answer in answers} == {200}
-
-
-async def test_a_rotated_secret_is_shown_once_and_both_sign_until_the_overlap_is_over(lab: Lab, shop: Hook) -> None:
-    endpoint = await endpoint_at(lab, shop, signatures=["v1a", "v1"])
-    path = f"/v1/webhook-endpoints/{endpoint['id']}"
-    assert endpoint["public_key"].startswith("whpk_")
-    assert endpoint["signatures"] == ["v1", "v1a"]
-    lab.clock.forward(SECOND)
-    rotated = (await lab.call("POST", f"{path}/rotate-secret", json={"overlap_seconds": 60})).json
-    assert rotated["secret"] != endpoint["secret"]
-    assert rotated["public_key"] != endpoint["public_key"]
-    assert rotated["previous_secret_until"] == rfc3339(lab.clock.now + 60 * SECOND)
-    shown = (await lab.call("GET", path)).json
-    assert shown == {name: value for name, value in rotated.items() if name != "secret"}
-    await lab.call("POST", f"{path}/test")
-    kinds = [each.partition(",")[0] for each in shop.requests[0][0]["webhook-signature"].split(" ")]
-    assert kinds == ["v1", "v1", "v1a", "v1a"]
-    lab.clock.forward(60 * SECOND)
-    await lab.call("POST", f"{path}/test")
-    kinds = [each.partition(",")[0] for each in shop.requests[1][0]["webhook-signature"].split(" ")]
-    assert kinds == ["v1", "v1a"]
-    plain = (await lab.call("PATCH", path, json={"signatures": ["v1"]})).json
-    assert (plain["public_key"], plain["signatures"]) == (None, ["v1"])
-    assert (await lab.call("PATCH", path, json={"signatures": ["v1a"]})).status == 422
-
-
-async def test_the_newest_two_secrets_sign_after_two_rotations(lab: Lab, shop: Hook) -> None:
-    endpoint = await endpoint_at(lab, shop)
-    path = f"/v1/webhook-endpoints/{endpoint['id']}"
-    for _ in range(2):
-        lab.clock.forward(SECOND)
-        assert (await lab.call("POST", f"{path}/rotate-secret")).status == 200
-    await lab.call("POST", f"{path}/test")
-    assert len(shop.requests[0][0]["webhook-signature"].split(" ")) == 2
-    audit = await lab.dargah.services.store.list_audit(lab.merchant_id, None, 2)
-    assert {entry.action for entry in audit} == {"endpoint.rotate_secret"}
-    assert "whs" not in str(audit)

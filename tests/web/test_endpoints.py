@@ -1,13 +1,18 @@
 """`/v1/webhook-endpoints` and `/v1/events` over real HTTP."""
 
 import asyncio
+import base64
+import hmac
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
+from support.receiver import Receiver, receiver
 
-from proxy.merchant import Mode
-from web.lab import Lab
+from proxy.kernel.clock import DAY, HOUR, SECOND, rfc3339
+from proxy.merchants.merchant import Mode
+from web.lab import SHARED, Answer, Lab, endpoint_at
 
 URL = "https://hooks.shop.example.ir/dargah"
 
@@ -15,7 +20,7 @@ URL = "https://hooks.shop.example.ir/dargah"
 async def test_the_secret_is_shown_once(lab: Lab) -> None:
     made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": URL})).json
     Webhook(made["secret"])
-    assert (made["state"], made["event_types"], made["storefront"]) == ("enabled", [], None)
+    assert (made["state"], made["event_types"], made["storefront"]) == ("enabled", [], "main")
     shown = await lab.call("GET", f"/v1/webhook-endpoints/{made['id']}")
     assert shown.json == {name: value for name, value in made.items() if name != "secret"}
     listed = await lab.call("GET", "/v1/webhook-endpoints")
@@ -33,14 +38,15 @@ async def test_a_change_touches_only_what_it_names(lab: Lab) -> None:
     }
     made = (await lab.call("POST", "/v1/webhook-endpoints", json=full)).json
     path = f"/v1/webhook-endpoints/{made['id']}"
+    full["header_names"] = list(full.pop("headers"))
     assert {name: made[name] for name in full} == full
     lab.clock.forward(1000)
     paused = (await lab.call("PATCH", path, json={"paused": True})).json
     assert paused["state"] == "paused"
     assert {name: paused[name] for name in full} == full
-    changed = (await lab.call("PATCH", path, json={"storefront": None, "event_types": [], "paused": False})).json
-    assert (changed["state"], changed["storefront"], changed["event_types"]) == ("enabled", None, [])
-    assert (changed["description"], changed["headers"]) == (full["description"], full["headers"])
+    changed = (await lab.call("PATCH", path, json={"event_types": [], "paused": False})).json
+    assert (changed["state"], changed["storefront"], changed["event_types"]) == ("enabled", "main", [])
+    assert (changed["description"], changed["header_names"]) == (full["description"], full["header_names"])
     assert (await lab.call("PATCH", path, json={})).json["url"] == URL
 
 
@@ -72,7 +78,7 @@ BAD: list[tuple[str, Any]] = [
     ("description", None),
     ("description", "x" * 501),
     ("description", "a\x00b"),
-    ("headers", []),
+    ("headers", [1]),
     ("headers.X-A", {"X-A": 1}),
     ("headers.webhook-id", {"webhook-id": "1"}),
     ("headers.X A", {"X A": "1"}),
@@ -83,18 +89,19 @@ BAD: list[tuple[str, Any]] = [
 ]
 
 
+@SHARED
 @pytest.mark.parametrize(("field", "value"), BAD)
-async def test_a_bad_field_is_named_at_creation_and_change(lab: Lab, field: str, value: Any) -> None:
-    made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": URL})).json
+async def test_a_bad_field_is_named_at_creation_and_change(shared_lab: Lab, field: str, value: Any) -> None:
+    made = (await shared_lab.call("POST", "/v1/webhook-endpoints", json={"url": URL})).json
     name = field.partition(".")[0]
-    before = lab.rows()
-    answers = [await lab.call("PATCH", f"/v1/webhook-endpoints/{made['id']}", json={name: value})]
-    answers.append(await lab.call("POST", "/v1/webhook-endpoints", json={"url": URL} | {name: value}))
+    before = shared_lab.rows()
+    answers = [await shared_lab.call("PATCH", f"/v1/webhook-endpoints/{made['id']}", json={name: value})]
+    answers.append(await shared_lab.call("POST", "/v1/webhook-endpoints", json={"url": URL} | {name: value}))
     for answer in answers:
         assert answer.status == 422, answer.body
         assert set(answer.field_codes()) == {field}
         assert all(error["detail"] and error["detail_fa"] for error in answer.json["errors"])
-    assert lab.rows() == before
+    assert shared_lab.rows() == before
 
 
 async def test_another_merchants_endpoint_is_not_found(lab: Lab) -> None:
@@ -161,6 +168,7 @@ async def test_nobody_sees_anothers_events(lab: Lab) -> None:
         assert (await lab.call("GET", f"/v1/events/{event['id']}", token=token)).status == 404
 
 
+@SHARED
 @pytest.mark.parametrize(
     "query",
     [
@@ -176,8 +184,8 @@ async def test_nobody_sees_anothers_events(lab: Lab) -> None:
         "page=1",
     ],
 )
-async def test_a_bad_events_query_is_refused_by_name(lab: Lab, query: str) -> None:
-    answer = await lab.call("GET", f"/v1/events?{query}")
+async def test_a_bad_events_query_is_refused_by_name(shared_lab: Lab, query: str) -> None:
+    answer = await shared_lab.call("GET", f"/v1/events?{query}")
     assert answer.status == 422
     assert set(answer.field_codes()) == {query.partition("=")[0]}
 
@@ -187,3 +195,112 @@ async def test_a_limit_of_endpoints_is_a_conflict(lab: Lab) -> None:
     assert {answer.status for answer in await asyncio.gather(*made)} == {201}
     answer = await lab.call("POST", "/v1/webhook-endpoints", json={"url": URL})
     assert (answer.status, answer.json["code"]) == (409, "conflict")
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Receiver]:
+    async with receiver() as made:
+        yield made
+
+
+def signs(secret: str, request: tuple[dict[str, str], bytes]) -> bool:
+    """Whether one of the `v1` signatures is this secret's, by the specification's words."""
+    headers, body = request
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, "sha256")
+    return f"v1,{base64.b64encode(digest).decode()}" in headers["webhook-signature"].split(" ")
+
+
+async def sent(lab: Lab, shop: Receiver, path: str) -> tuple[dict[str, str], bytes]:
+    assert (await lab.call("POST", f"{path}/test")).status == 200
+    return shop.requests[-1]
+
+
+async def rotated(lab: Lab, path: str, seconds: int) -> Answer:
+    lab.clock.forward(SECOND)
+    return await lab.call("POST", f"{path}/rotate-secret", json={"overlap_seconds": seconds})
+
+
+async def rotations(lab: Lab, endpoint: dict[str, Any], *overlaps: int) -> list[str]:
+    """The endpoint's secrets after rotations with these overlaps, oldest first."""
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    return [endpoint["secret"], *[(await rotated(lab, path, each)).json["secret"] for each in overlaps]]
+
+
+async def test_a_rotated_secret_is_shown_once_and_both_sign_until_the_overlap_is_over(lab: Lab, shop: Receiver) -> None:
+    endpoint = await endpoint_at(lab, shop, signatures=["v1a", "v1"])
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    assert endpoint["public_key"].startswith("whpk_")
+    assert endpoint["signatures"] == ["v1", "v1a"]
+    lab.clock.forward(SECOND)
+    rotated = (await lab.call("POST", f"{path}/rotate-secret", json={"overlap_seconds": 60})).json
+    assert rotated["secret"] != endpoint["secret"]
+    assert rotated["public_key"] != endpoint["public_key"]
+    assert rotated["previous_secret_until"] == rfc3339(lab.clock.now + 60 * SECOND)
+    shown = (await lab.call("GET", path)).json
+    assert shown == {name: value for name, value in rotated.items() if name != "secret"}
+    await lab.call("POST", f"{path}/test")
+    kinds = [each.partition(",")[0] for each in shop.requests[0][0]["webhook-signature"].split(" ")]
+    assert kinds == ["v1", "v1", "v1a", "v1a"]
+    lab.clock.forward(60 * SECOND)
+    await lab.call("POST", f"{path}/test")
+    kinds = [each.partition(",")[0] for each in shop.requests[1][0]["webhook-signature"].split(" ")]
+    assert kinds == ["v1", "v1a"]
+    plain = (await lab.call("PATCH", path, json={"signatures": ["v1"]})).json
+    assert (plain["public_key"], plain["signatures"]) == (None, ["v1"])
+    assert (await lab.call("PATCH", path, json={"signatures": ["v1a"]})).status == 422
+
+
+async def test_a_second_rotation_ends_no_overlap(lab: Lab, shop: Receiver) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    began = lab.clock.now
+    secrets = await rotations(lab, endpoint, 24 * 3600, 3600)
+    request = await sent(lab, shop, path)
+    assert [signs(secret, request) for secret in secrets] == [True, True, True]
+    shown = (await lab.call("GET", path)).json
+    assert shown["previous_secret_until"] == rfc3339(began + 2 * SECOND + HOUR)
+    assert shown["older_secrets_until"] == [rfc3339(began + SECOND + DAY)]
+    lab.clock.forward(HOUR)
+    request = await sent(lab, shop, path)
+    assert [signs(secret, request) for secret in secrets] == [True, False, True]
+    lab.clock.forward(DAY)
+    request = await sent(lab, shop, path)
+    assert [signs(secret, request) for secret in secrets] == [False, False, True]
+    audit = await lab.dargah.services.store.audit.list_audit(lab.merchant_id, None, 2)
+    assert {entry.action for entry in audit} == {"endpoint.rotate_secret"}
+    assert "whs" not in str(audit)
+
+
+async def test_the_newest_key_signs_first_and_v1_stands_before_v1a(lab: Lab, shop: Receiver) -> None:
+    endpoint = await endpoint_at(lab, shop, signatures=["v1", "v1a"])
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    secrets = await rotations(lab, endpoint, 3600, 3600)
+    headers, body = await sent(lab, shop, path)
+    signatures = headers["webhook-signature"].split(" ")
+    assert [each.partition(",")[0] for each in signatures] == ["v1"] * 3 + ["v1a"] * 3
+    for secret, signature in zip(reversed(secrets), signatures[:3], strict=True):
+        assert signs(secret, (headers | {"webhook-signature": signature}, body))
+
+
+async def test_five_secrets_sign_at_most_and_a_sixth_is_refused_until_one_ends(lab: Lab, shop: Receiver) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    secrets = await rotations(lab, endpoint, 60, 3600, 3600, 3600)
+    refused = await rotated(lab, path, 3600)
+    [error] = refused.json["errors"]
+    assert (refused.status, error["field"], error["code"]) == (422, "overlap_seconds", "too_many_overlaps")
+    request = await sent(lab, shop, path)
+    assert [signs(secret, request) for secret in secrets] == [True] * 5
+    lab.clock.forward(60 * SECOND)
+    assert (await rotated(lab, path, 3600)).status == 200
+    assert len((await lab.call("GET", path)).json["older_secrets_until"]) == 3
+
+
+async def test_a_rotation_without_an_overlap_ends_all_earlier_secrets(lab: Lab, shop: Receiver) -> None:
+    endpoint = await endpoint_at(lab, shop)
+    path = f"/v1/webhook-endpoints/{endpoint['id']}"
+    secrets = await rotations(lab, endpoint, 3600, 3600, 3600, 3600, 0)
+    request = await sent(lab, shop, path)
+    assert [signs(secret, request) for secret in secrets] == [False] * 5 + [True]
+    assert (await lab.call("GET", path)).json["older_secrets_until"] == []

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
@@ -12,19 +13,27 @@ import structlog
 from core.payments import PENDING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.eventually import eventually
 
-from proxy.clock import MINUTE
-from proxy.facade import UNDER_REVIEW, shop_url
-from proxy.ids import merchant_of_link
-from proxy.merchant import AmountUnit, Mode, ReturnMethod
-from proxy.payment import Status
-from proxy.wire import DESCRIPTIONS, location, parse_fields, plain_url
+from proxy.gateways.invoice_script.codes import code_of
+from proxy.gateways.invoice_script.drop_in import UNDER_REVIEW, shop_url
+from proxy.gateways.invoice_script.wire import parse_fields, plain_url
+from proxy.kernel.clock import MINUTE
+from proxy.kernel.ids import merchant_of_link
+from proxy.kernel.urls import ascii_url
+from proxy.merchants.merchant import AmountUnit, Mode, ReturnMethod
+from proxy.operations.doctor.base import Finding, Level
+from proxy.operations.doctor.gateway import return_findings
+from proxy.payments.payment import Status
+from proxy.payments.serializers import shop_invoice
 from web.drop_in import FORM, RETURN_URL, DropIn, added, drop_in, facade_token
-from web.lab import Lab, eventually
+from web.lab import Answer, Lab
 
 
 def refused(code: int) -> dict[str, Any]:
-    return {"status": 0, "errorCode": code, "errorDescription": DESCRIPTIONS[code]}
+    known = code_of(code)
+    assert known is not None
+    return {"status": 0, "errorCode": code, "errorDescription": known.meaning.words}
 
 
 async def bank_code(shop: DropIn, key: str) -> str:
@@ -38,7 +47,7 @@ async def test_a_paid_invoice_is_told_with_its_amount_and_bank_code_as_often_as_
     assert await shop.check(key) == refused(201)
     back = await shop.come_back(key)
     assert back.status == 303
-    assert back.location == f"{RETURN_URL}&invoice_key={key}"
+    assert back.location == f"{RETURN_URL}&invoice_key={key}&bank_code={await bank_code(shop, key)}"
     asked = await lab.checks()
     told = {"status": 1, "amount": 150_000, "bank_code": await bank_code(shop, key)}
     assert [await shop.check(key), await shop.check(key)] == [told, told]
@@ -200,7 +209,7 @@ class TestWhoMayAsk:
         key = await shop.invoice()
         await shop.act(key, "pay")
         store = lab.dargah.services.store
-        [token] = [token for token in await store.list_tokens(lab.merchant_id) if "facade" in token.scopes]
+        [token] = [token for token in await store.merchants.list_tokens(lab.merchant_id) if "facade" in token.scopes]
         await lab.dargah.services.setup.revoke_token(lab.merchant_id, token.id, actor="test")
         before = lab.rows()
         assert await shop.request() == refused(101)
@@ -257,20 +266,109 @@ async def test_another_invoices_key_at_the_return_changes_nothing_and_the_shop_g
     assert (await shop.check(cheap))["amount"] == 1000
 
 
-async def test_the_way_back_by_post_is_a_form_with_the_key_and_nothing_else(lab: Lab) -> None:
-    shop = await drop_in(lab, method=ReturnMethod.POST)
+def posted(page: Answer) -> tuple[str, dict[str, str]]:
+    """Where a page's form goes, and what is in it; there is a button where no script runs."""
+    [action] = re.findall(r'<form method="post" action="([^"]+)"', page.text)
+    assert re.search(r"<button class=[^>]*>", page.text)
+    return unescape(action), dict(re.findall(r'<input[^>]*name="(\w+)" value="(\w+)"', page.text))
+
+
+@pytest.mark.parametrize("method", [ReturnMethod.POST, ReturnMethod.BOTH])
+async def test_the_way_back_by_post_is_a_form_with_the_key_and_the_bank_code(lab: Lab, method: ReturnMethod) -> None:
+    shop = await drop_in(lab, method=method)
     key = await shop.invoice()
     page = await shop.come_back(key)
     assert page.status == 200
-    assert f'<form method="post" action="{RETURN_URL.replace("&", "&amp;")}"' in page.text
-    assert re.findall(r'<input[^>]*name="(\w+)" value="(\w+)"', page.text) == [("invoice_key", key)]
+    url, fields = posted(page)
+    assert fields == {"invoice_key": key, "bank_code": await bank_code(shop, key)}
+    in_url = f"&invoice_key={key}&bank_code={fields['bank_code']}" if method is ReturnMethod.BOTH else ""
+    assert url == RETURN_URL + in_url
     assert '<main data-state="homeward" data-go>' in page.text
     policy = page.headers["Content-Security-Policy"]
     assert "script-src 'sha256-" in policy
+    # Any way: Chrome holds it against the shop's redirects too.
     assert "form-action" not in policy
+    # A shop's window keeps its opener, and a POST without a referrer would have `Origin: null`.
+    assert "Cross-Origin-Opener-Policy" not in page.headers
+    assert page.headers["Referrer-Policy"] == "strict-origin"
     paid = await lab.call("GET", f"/pay/{key}")
     assert '<form method="post"' in paid.text
     assert "data-go>" not in paid.text
+    assert paid.headers["Referrer-Policy"] == "strict-origin"
+
+
+@pytest.mark.parametrize("method", list(ReturnMethod))
+@pytest.mark.parametrize("act", ["cancel", "fail", "wrong_amount", "no_bank_code"])
+async def test_a_bank_code_goes_back_with_nothing_but_a_paid_payment(lab: Lab, method: ReturnMethod, act: str) -> None:
+    """Whatever came in the return: there are shops that take any bank_code for paid."""
+    shop = await drop_in(lab, method=method)
+    key = await shop.invoice()
+    if act == "wrong_amount":
+        await lab.fault("check", "wrong_amount")
+    back = await shop.act(key, act if act in {"cancel", "fail"} else "pay")
+    if act == "no_bank_code":
+        await lab.fault("check", "error", code=201)
+    page = await lab.call("GET", f"{back}&status=0&bank_code=forged")
+    url, fields = (page.location, None) if page.status == 303 else posted(page)
+    assert "bank_code" not in url
+    assert fields in (None, {"invoice_key": key})
+
+
+async def test_a_bank_code_of_the_return_is_not_the_one_that_goes_back(lab: Lab) -> None:
+    shop = await drop_in(lab)
+    key = await shop.invoice()
+    back = await lab.call("GET", f"{await shop.act(key, 'pay')}&bank_code=forged")
+    assert added(back.location, RETURN_URL) == {"invoice_key": key, "bank_code": await bank_code(shop, key)}
+
+
+async def test_a_shops_first_check_soon_after_a_payment_stands_in_its_timeline_once(lab: Lab) -> None:
+    shop = await drop_in(lab)
+    soon, late = await shop.invoice(), await shop.invoice()
+    await shop.come_back(soon)
+    await shop.come_back(late)
+    for _ in range(3):
+        assert (await shop.check(soon))["status"] == 1
+    lab.clock.forward(3 * MINUTE)
+    assert (await shop.check(late))["status"] == 1
+
+    async def kinds(key: str) -> list[str]:
+        payment = await shop.payment(key)
+        shown = (await lab.call("GET", f"/v1/payments/{payment.id}/timeline")).json["data"]
+        return [entry["kind"] for entry in shown]
+
+    assert (await kinds(soon)).count("drop_in.check") == 1
+    assert "drop_in.check" not in await kinds(late)
+
+
+@pytest.mark.parametrize("method", list(ReturnMethod))
+async def test_doctor_tells_whether_a_shop_reads_its_returns(lab: Lab, method: ReturnMethod) -> None:
+    shop = await drop_in(lab, method=method)
+
+    async def said() -> list[Finding]:
+        lab.clock.forward(3 * MINUTE)
+        store = lab.dargah.services.store
+        return await return_findings(
+            store.payments, lab.merchant_id, await store.merchants.list_tokens(lab.merchant_id), lab.clock()
+        )
+
+    for _ in range(2):
+        await shop.come_back(await shop.invoice())
+    assert await said() == []
+    await shop.come_back(await shop.invoice())
+    # The poller finds these, and nobody goes back: they say nothing of the shop.
+    await shop.act(await shop.invoice(), "pay")
+    [finding] = await said()
+    assert (finding.level, finding.subject) == (Level.WARNING, "main (live)")
+    assert ("--return-method both" in finding.advice) is (method is not ReturnMethod.BOTH)
+    assert "0 were followed" in finding.detail
+    assert finding.advice_fa
+    key = await shop.invoice()
+    await shop.come_back(key)
+    await shop.check(key)
+    [finding] = await said()
+    assert (finding.level, finding.advice) == (Level.OK, "")
+    assert "of 4 customers" in finding.detail
+    assert "1 were followed" in finding.detail
 
 
 async def test_while_the_outcome_is_unknown_the_customer_waits_at_dargah(lab: Lab) -> None:
@@ -288,13 +386,14 @@ async def test_while_the_outcome_is_unknown_the_customer_waits_at_dargah(lab: La
         again = await lab.call("GET", f"/return/{key}?again=1")
         return again.location if again.status == 303 else None
 
-    assert await eventually(home) == f"{RETURN_URL}&invoice_key={key}"
+    assert await eventually(home) == f"{RETURN_URL}&invoice_key={key}&bank_code={await bank_code(shop, key)}"
 
 
 async def test_a_token_may_allow_any_https_origin_and_no_other(lab: Lab) -> None:
     shop = await drop_in(lab, any_https_return=True)
     key = await shop.invoice(return_url="https://elsewhere.example/cb?a=1")
-    assert (await shop.come_back(key)).location == f"https://elsewhere.example/cb?a=1&invoice_key={key}"
+    home = f"https://elsewhere.example/cb?a=1&invoice_key={key}&bank_code="
+    assert (await shop.come_back(key)).location == home + await bank_code(shop, key)
     for url in ("http://elsewhere.example/", "javascript:alert(1)", "https://a@elsewhere.example/"):
         assert (await shop.request(return_url=url))["status"] == 0
 
@@ -333,12 +432,17 @@ def test_any_return_url_comes_back_byte_for_byte_with_the_key(query: str, path: 
     body = orjson.dumps({"return_url": sent}) if as_json else f"a=1&return_url={quote_plus(sent)}".encode()
     understood = plain_url(parse_fields(body)["return_url"])
     assert understood == url
-    home = shop_url(replace(PENDING, return_url=understood, link="k" * 30))
+    home = shop_url(understood, shop_invoice(replace(PENDING, return_url=understood, link="k" * 30)))
     assert home.isascii()
     glue = "" if url.endswith("&") or url.partition("?")[2] == "" else "&"
-    assert home == f"{location(url)}{glue}invoice_key={'k' * 30}"
+    assert home == f"{ascii_url(url)}{glue}invoice_key={'k' * 30}"
     # What was ASCII is there as it was, and the rest as a browser writes it.
     kept = "".join(char if "!" <= char <= "~" else quote(char) for char in url)
-    assert location(url) == kept
-    assert unquote_to_bytes(location(url)) == unquote_to_bytes(url.encode())
-    assert added(home, location(url)) == {"invoice_key": "k" * 30}
+    assert ascii_url(url) == kept
+    assert unquote_to_bytes(ascii_url(url)) == unquote_to_bytes(url.encode())
+    assert added(home, ascii_url(url)) == {"invoice_key": "k" * 30}
+    paid = replace(PENDING, status=Status.PAID, bank_code="۱۲ &=#", return_url=understood, link="k" * 30)
+    assert added(shop_url(understood, shop_invoice(paid)), ascii_url(url)) == {
+        "invoice_key": "k" * 30,
+        "bank_code": "۱۲ &=#",
+    }

@@ -1,13 +1,22 @@
 """What every answer has, whichever path it is of: ids, headers, clean errors, and one log line."""
 
+import asyncio
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from support.eventually import until
 
-from proxy.web.problems import BodyTooSlow
+from proxy.http import problems
+from proxy.http.problems import BodyTooSlow, problem_of, status_of
+from proxy.kernel import errors
+from proxy.kernel.errors import DargahError, FieldError, InvalidInput
 from web.lab import Lab, link_of
+from web.openapi_check import check_schema
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -114,7 +123,7 @@ async def test_what_nobody_foresaw_is_a_problem_without_detail_and_a_line_in_the
     async def broken(*_: Any) -> Any:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr(type(lab.dargah.services.store), "list_payments", broken)
+    monkeypatch.setattr(lab.dargah.services.store.payments, "list_payments", broken)
     with capture_logs() as lines:
         answer = await lab.call("GET", "/v1/payments")
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
@@ -124,7 +133,7 @@ async def test_what_nobody_foresaw_is_a_problem_without_detail_and_a_line_in_the
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.web.parsing.BODY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("proxy.http.parsing.BODY_TIMEOUT_SECONDS", 0.05)
     answer = await lab.call(
         "POST",
         "/v1/payments",
@@ -132,3 +141,162 @@ async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(lab: Lab, mo
         headers={"Idempotency-Key": "k", "Content-Type": "application/json", "Content-Length": "10"},
     )
     assert (answer.status, answer.json["code"]) == (408, BodyTooSlow.code)
+
+
+async def test_a_body_that_ends_in_the_middle_is_not_logged_as_our_error(lab: Lab) -> None:
+    before = lab.rows()
+    with capture_logs() as lines:
+        await _hang_up_in_the_body(lab)
+        await until(lambda: any(line.get("route") == "/v1/payments" for line in lines))
+    assert [line["log_level"] for line in lines if line.get("route") == "/v1/payments"] == ["info"]
+    assert lab.rows() == before
+
+
+async def _hang_up_in_the_body(lab: Lab) -> None:
+    host, _, port = lab.dargah.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
+        b"Content-Length: 100\r\nAuthorization: Bearer %s\r\n\r\n{" % lab.token.encode()
+    )
+    await writer.drain()
+    writer.transport.abort()
+
+
+SCRIPT = """
+import structlog
+from structlog.contextvars import bind_contextvars
+from proxy.observability import logs
+
+def call(api_key):
+    raise RuntimeError("inside")
+
+logs.configure("info", FORM)
+bind_contextvars(request_id="r-17", trace_id="t-17")
+try:
+    call("canary" + "-5511")
+except RuntimeError:
+    structlog.get_logger().exception("request_failed", route="/v1/payments", stranger="canary" + "-5511")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_values(form: str) -> None:
+    script = SCRIPT.replace("FORM", repr(form))
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert "canary-5511" not in ran.stderr + ran.stdout
+    for shown in ("request_failed", "RuntimeError", "inside", "r-17", "t-17", "/v1/payments"):
+        assert shown in ran.stderr
+
+
+LIBRARY = """
+import logging
+from proxy.observability import logs
+
+logs.configure("info", FORM)
+try:
+    raise ValueError("Authorization: Bearer canary" + "-5511")
+except ValueError:
+    logging.getLogger("aiohttp.server").exception("canary" + "-5511")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_a_library_logs_shows_no_values(form: str) -> None:
+    script = LIBRARY.replace("FORM", repr(form))
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert "canary-5511" not in ran.stderr + ran.stdout
+    for shown in ("ERROR aiohttp.server", "ValueError", "line "):
+        assert shown in ran.stderr
+
+
+PAYMENT_ID = "pay_8Hk2Lm0Q0UfJx3aZ7cVbN1mKpT"
+
+SAMPLES: dict[int, list[DargahError]] = {
+    400: [problems.MalformedBody("why", "چرا"), problems.IdempotencyKeyRequired(), problems.MalformedHttp()],
+    401: [errors.Unauthenticated()],
+    403: [errors.Forbidden("payments:write"), errors.TerminalBound("webhooks")],
+    404: [errors.NotFound("payment"), problems.RouteNotFound()],
+    405: [problems.MethodNotAllowed(("GET", "POST"))],
+    408: [problems.BodyTooSlow(), problems.HeadTooSlow()],
+    409: [
+        errors.Conflict("a", "ب"),
+        errors.OrderAlreadyPaid(PAYMENT_ID),
+        errors.RequestInProgress(2),
+        errors.PaymentClosed(PAYMENT_ID),
+        errors.NoOpenReview(PAYMENT_ID),
+        errors.EventNotForEndpoint(),
+    ],
+    413: [problems.BodyTooLarge(10)],
+    415: [problems.UnsupportedMediaType()],
+    417: [problems.ExpectationFailed()],
+    421: [problems.HostNotServed()],
+    422: [InvalidInput([FieldError("amount", "required", "is required", "لازم است")]), errors.IdempotencyKeyReused()],
+    429: [errors.RateLimited("calls", 60, 3)],
+    431: [problems.HeadTooLarge()],
+    500: [problems.InternalError()],
+    502: [errors.GatewayRefused("a", "ب", PAYMENT_ID, 101), errors.GatewayUnclear("a", "ب", PAYMENT_ID)],
+    503: [
+        errors.Unavailable("a", "ب"),
+        errors.Overloaded(),
+        errors.CircuitOpen(5),
+        errors.CredentialUnusable("trm_1", "api_key"),
+        errors.StoreUnavailable(),
+    ],
+    504: [errors.GatewayTimeout("a", "ب", PAYMENT_ID)],
+}
+ALL = [(status, error) for status, samples in SAMPLES.items() for error in samples]
+
+
+@pytest.mark.parametrize(("status", "error"), ALL, ids=lambda value: getattr(value, "code", str(value)))
+def test_each_error_is_a_problem_of_the_schema_in_both_languages(status: int, error: DargahError) -> None:
+    problem = problem_of(error)
+    document: dict[str, Any] = dict(problem.document)
+    assert (problem.status, document["status"], document["code"]) == (status, status, error.code)
+    assert document["title"] != document["code"]
+    check_schema("Problem", document)
+
+
+def test_no_error_of_the_tree_was_forgotten() -> None:
+    sampled = {type(error) for _, error in ALL}
+    concrete = set(_below(DargahError)) - {errors.GatewayError}
+    ours = {kind for kind in concrete if kind.__module__ in {"proxy.kernel.errors", "proxy.http.problems"}}
+    assert ours == sampled
+    titles = {problem_of(error).document["title"] for error in (error for _, error in ALL)}
+    assert len(titles) == len({error.code for _, error in ALL})
+
+
+def test_one_that_nobody_mapped_shows_nothing_of_itself() -> None:
+    class Strange(DargahError):
+        code = "strange"
+
+    problem = problem_of(Strange("api_key=secret", "محرمانه"))
+    assert status_of(Strange("", "")) == problem.status == 500
+    assert b"secret" not in problem.body
+    assert problem.document["code"] == "internal_error"
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "value"),
+    [
+        (errors.RequestInProgress(3), "Retry-After", "3"),
+        (errors.CircuitOpen(7), "Retry-After", "7"),
+        (errors.Unauthenticated(), "WWW-Authenticate", 'Bearer realm="dargah"'),
+        (problems.MethodNotAllowed(("GET", "POST")), "Allow", "GET, POST"),
+    ],
+)
+def test_headers_that_say_what_to_do(error: DargahError, name: str, value: str) -> None:
+    assert problem_of(error).headers == {name: value}
+
+
+def _below(kind: type[DargahError]) -> Iterator[type[DargahError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+async def test_the_log_tells_the_clients_address(lab: Lab) -> None:
+    with capture_logs() as lines:
+        await lab.call("GET", "/healthz", token="")
+        await lab.call("GET", "/healthz", token="", headers={"X-Forwarded-For": "6.6.6.6"})
+    assert [line.get("client") for line in lines if line["event"] == "request"] == ["127.0.0.1"] * 2

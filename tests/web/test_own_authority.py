@@ -7,7 +7,7 @@ import pytest
 from adapters.certificates import HERE, Authority
 from adapters.raw_server import RawServer, answer
 
-from proxy.merchant import Mode
+from proxy.merchants.merchant import Mode
 from web.lab import Lab
 
 

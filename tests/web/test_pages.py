@@ -1,7 +1,9 @@
-"""The pages themselves: words for every status and error, in both languages."""
+"""The pages: words for every status and error in both languages, and what browsers are held to."""
 
 import re
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -10,20 +12,22 @@ from core.payments import PENDING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import NotFound, Overloaded, StoreUnavailable
-from proxy.merchant import Language, Looks, Merchant
-from proxy.payment import Status
-from proxy.web import pages
-from proxy.web.colours import luminance, text_on
-from proxy.web.languages import SPEECHES, accepted
-from proxy.web.page_words import Speech, Words
-from proxy.web.pages import Frame, error_page, invitation_page, payment_page
-from proxy.web.previews import is_ahead, is_preview
-from proxy.web.problems import InternalError
+from proxy.api import public
+from proxy.api.customer import pages
+from proxy.api.customer.page_assets import luminance, text_on
+from proxy.api.customer.pages import Frame, error_page, invitation_page, payment_page
+from proxy.api.customer.visit import SPEECHES, is_ahead, is_preview, pick_language
+from proxy.api.customer.words import PageText, Speech
+from proxy.api.drop_in import handlers as facade
+from proxy.http.problems import InternalError
+from proxy.kernel.errors import NotFound, Overloaded, StoreUnavailable
+from proxy.merchants.merchant import Branding, Language, Merchant
+from proxy.payments.payment import Status
+from web.lab import RETURN_URL, Answer, Lab, link_of
 
 EVERY_LANGUAGE = pytest.mark.parametrize("speech", SPEECHES.values(), ids=SPEECHES)
 BAD_WORDS = ("ناموفق", "لغو", "نشد", "شکست", "fail", "cancel", "declin", "unsuccess")
-MERCHANT = Merchant("mer_00000001", "Shop", (), 0, 0, Looks(name_fa="فروشگاه"))
+MERCHANT = Merchant("mer_00000001", "Shop", (), 0, 0, Branding(name_fa="فروشگاه"))
 
 
 def frame(language: Language = Language.PERSIAN, merchant: Merchant | None = None) -> Frame:
@@ -35,7 +39,7 @@ def text(response: web.Response) -> str:
     return response.body.decode()
 
 
-def said(words: Words) -> str:
+def said(words: PageText) -> str:
     return f"{words.title} {words.text} {words.more}"
 
 
@@ -123,14 +127,14 @@ def test_a_preview_tells_who_asks_for_how_much_and_nothing_that_is_the_customers
 
 
 def test_a_preview_shows_the_merchants_own_logo_where_it_has_one() -> None:
-    merchant = replace(MERCHANT, looks=Looks(logo="0" * 32))
+    merchant = replace(MERCHANT, branding=Branding(logo="0" * 32))
     page = text(invitation_page(frame(merchant=merchant), PENDING))
     logo = f"https://pay.example.ir/p/logos/{merchant.id}/{'0' * 32}.png"
     assert f'<meta property="og:image" content="{logo}">' in page
 
 
 def test_a_colour_is_the_buttons_and_the_policy_lets_it_in() -> None:
-    merchant = replace(MERCHANT, looks=Looks(colour="#ffcc00"))
+    merchant = replace(MERCHANT, branding=Branding(colour="#ffcc00"))
     page = invitation_page(frame(merchant=merchant), PENDING)
     plain = invitation_page(frame(merchant=MERCHANT), PENDING)
     assert "<style>:root{--brand:#ffcc00;--on-brand:#000}</style>" in text(page)
@@ -164,7 +168,7 @@ def test_what_is_written_on_any_colour_can_be_read(number: int) -> None:
     ],
 )
 def test_the_browsers_language_is_the_one_it_likes_best(header: str, language: str | None) -> None:
-    assert accepted(header) == language
+    assert pick_language(header) == language
 
 
 # As they were seen in servers' logs.
@@ -204,3 +208,110 @@ def test_customers_are_not_taken_for_them(agent: str) -> None:
 )
 def test_what_is_fetched_ahead_of_its_user_is_known(name: str, value: str) -> None:
     assert is_ahead(make_mocked_request("GET", "/", headers={name: value}))
+
+
+PAGES = {
+    (method, path)
+    for method, path in public.operations()
+    if path.startswith(public.CUSTOMER_PATHS) or path == facade.PAY
+}
+UNKNOWN = "0" * 37
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
+
+
+def assert_is_kept_in(answer: Answer) -> None:
+    """What every answer to a browser has, a redirect and a HEAD too."""
+    assert list(answer.headers).count("Referrer-Policy") == 1
+    headers = answer.headers
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    assert not any("unsafe" in value or "*" in value or "http" in value for value in policy.values()), policy
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == ("strict-origin" if leads_to_a_gateway(answer) else "no-referrer")
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    powers = headers["Permissions-Policy"]
+    assert re.fullmatch(r"[a-z-]+=\(\)(, [a-z-]+=\(\))*", powers)
+    assert {"camera=()", "geolocation=()", "payment=()"} <= set(powers.split(", "))
+    assert headers["Server"] == "dargah"
+    assert "Set-Cookie" not in headers
+    assert "Strict-Transport-Security" not in headers
+
+
+def leads_to_a_gateway(answer: Answer) -> bool:
+    return "/invoice/pay/" in answer.headers.get("Location", "") or '<a class="button" href="?go=1"' in answer.text
+
+
+def assert_is_a_page(answer: Answer) -> None:
+    assert_is_kept_in(answer)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+def at(path: str, link: str) -> str:
+    return path.replace("{link}", link).replace("{invoice_key}", link)
+
+
+def test_the_walk_has_all_of_them() -> None:
+    assert {
+        ("GET", "/pay/{link}"),
+        ("POST", "/pay/{link}"),
+        ("GET", "/return/{link}"),
+        ("POST", "/return/{link}"),
+        ("GET", "/invoice/pay/{invoice_key}"),
+        ("POST", "/invoice/pay/{invoice_key}"),
+    } == PAGES
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(PAGES))
+async def test_every_page_in_every_state_keeps_the_browser_in(lab: Lab, method: str, path: str) -> None:
+    open_, paid = (await lab.created(), await lab.created(return_url=RETURN_URL))
+    await lab.act(paid, "pay")
+    unclear = await lab.created()
+    assert_is_a_page(await lab.call(method, at(path, UNKNOWN), token=""))
+    for payment in (open_, paid):
+        answer = await lab.call(method, at(path, link_of(payment)), token="")
+        (assert_is_kept_in if answer.status == 303 else assert_is_a_page)(answer)
+    await lab.fault("check", "http_500")
+    lab.clock.forward(31 * 60_000)
+    assert_is_a_page(await lab.call(method, at(path, link_of(unclear)), token=""))
+    if method == "GET":
+        assert_is_kept_in(await lab.call("HEAD", at(path, link_of(open_)), token=""))
+
+
+async def test_a_redirect_leaves_the_shops_window_its_opener(lab: Lab) -> None:
+    answer = await lab.call("GET", f"/pay/{link_of(await lab.created())}", token="")
+    assert answer.status == 303
+    assert "Cross-Origin-Opener-Policy" not in answer.headers
+
+
+async def test_an_error_page_is_a_page(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(lab.dargah.services.checkout), "opened", broken)
+    answer = await lab.call("GET", f"/pay/{link_of(await lab.created())}", token="")
+    assert answer.status == 500
+    assert_is_a_page(answer)
+
+
+@pytest.mark.parametrize("path", ["/v1/payments", "/v1/nothing", "/healthz", "/readyz", "/"])
+async def test_an_apis_answers_are_neither_kept_nor_sniffed(lab: Lab, path: str) -> None:
+    headers = (await lab.call("GET", path)).headers
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+class TestHsts:
+    @pytest.fixture
+    def more_settings(self) -> dict[str, Any]:
+        return {"public_url": "https://pay.example.ir", "hsts_seconds": 31_536_000}
+
+    @pytest.mark.parametrize("path", ["/healthz", "/nothing", f"/pay/{UNKNOWN}", "/v1/payments"])
+    async def test_it_is_on_every_answer_where_it_is_set(self, lab: Lab, path: str) -> None:
+        answer = await lab.call("GET", path)
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"

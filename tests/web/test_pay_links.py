@@ -1,23 +1,32 @@
-"""Pay links in messages and on paper: previews change nothing, and a QR code is the link."""
+"""Pay links in messages and on paper, and the customer's way back, whose additions can be verified."""
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import zxingcpp
 
-from proxy.merchant import Scope
-from proxy.web.qr import qr_svg
+from proxy.api.v1.payments import qr_svg
+from proxy.kernel.errors import InvalidInput
+from proxy.kernel.money import Currency
+from proxy.kernel.urls import ascii_url
+from proxy.merchants.merchant import Mode, Scope
+from proxy.payments.payment import Payment, Status
+from proxy.payments.return_url import PARAMETERS, PREFIXED, check_parameters, parameter_names, signed_return_url, verify
 from web.lab import RETURN_URL, Lab, link_of
 
 MESSENGER = {"User-Agent": "TelegramBot (like TwitterBot)"}
 AHEAD = {"Sec-Purpose": "prefetch;prerender"}
-ASKERS = pytest.mark.parametrize(("asker", "status"), [(MESSENGER, 200), (AHEAD, 503)], ids=["messenger", "browser"])
 
 
-@ASKERS
-@pytest.mark.parametrize("path", ["pay", "return"])
+@pytest.mark.parametrize(
+    ("path", "asker", "status"), [("pay", MESSENGER, 200), ("pay", AHEAD, 503), ("return", AHEAD, 503)]
+)
 async def test_a_preview_asks_and_records_nothing_and_is_sent_nowhere(
     lab: Lab, path: str, asker: Mapping[str, str], status: int
 ) -> None:
@@ -159,3 +168,157 @@ class TestUnderAPath:
         page = await lab.call("GET", f"/pay/{'0' * 30}", token="")
         assert 'url("/payments/assets/vazirmatn.' in page.text
         assert 'href="/payments/assets/icon.' in page.text
+
+
+SECRET = "rsec_0123456789abcdef"
+PAYMENT = Payment(
+    id="pay_8Hk2Lm0Q0UfJx3aZ7cVbN1mKpT",
+    merchant_id="mer_8Hk2Lm0Q",
+    storefront="main",
+    terminal_id="trm_8Hk2Lm0Q0UfJx1QwErTyUiOpAs",
+    mode=Mode.LIVE,
+    order_id="سفارش ~*&=17+",
+    amount_rials=150_000,
+    currency=Currency.IRR,
+    description=None,
+    metadata={},
+    return_url="https://shop.example.ir/thanks",
+    link="8Hk2Lm0QaB3dE6gH9jK2mN5pQ8sT1v",
+    expires_at=0,
+    created_at=0,
+    updated_at=0,
+    status=Status.PAID,
+)
+
+
+def parameters(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+
+
+def test_what_is_added_verifies_and_names_the_order_whatever_is_in_it() -> None:
+    added = parameters(signed_return_url("https://shop.example.ir/thanks", SECRET, PAYMENT))
+    assert added["payment_id"] == PAYMENT.id
+    assert added["order_id"] == PAYMENT.order_id
+    assert added["status"] == "paid"
+    assert added["payment_mode"] == "live"
+    assert verify(SECRET, Mode.LIVE, added)
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "signature"])
+def test_a_changed_or_missing_parameter_does_not_verify(name: str) -> None:
+    added = parameters(signed_return_url("https://shop.example.ir/thanks", SECRET, PAYMENT))
+    assert not verify(SECRET, Mode.LIVE, {**added, name: added[name] + "x"})
+    assert not verify(SECRET, Mode.LIVE, {**added, name: "پرداخت"})
+    del added[name]
+    assert not verify(SECRET, Mode.LIVE, added)
+
+
+def test_another_merchants_secret_does_not_verify() -> None:
+    assert not verify(
+        "rsec_other", Mode.LIVE, parameters(signed_return_url("https://shop.example.ir/", SECRET, PAYMENT))
+    )
+
+
+def test_the_signatures_are_what_the_documentation_says() -> None:
+    added = parameters(signed_return_url("https://shop.example.ir/thanks", SECRET, PAYMENT))
+    text = f"payment_id={PAYMENT.id}&order_id={PAYMENT.order_id}&status=paid"
+    first, second = (
+        hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).hexdigest()
+        for signed in (text, f"{text}&payment_mode=live")
+    )
+    assert (added["signature"], added["signature_v2"]) == (first, second)
+
+
+def test_a_test_payment_does_not_verify_as_live_under_either_version() -> None:
+    test = parameters(signed_return_url("https://shop.example.ir/thanks", SECRET, replace(PAYMENT, mode=Mode.TEST)))
+    assert verify(SECRET, Mode.TEST, test)
+    assert not verify(SECRET, Mode.LIVE, test)
+    assert not verify(SECRET, Mode.LIVE, {**test, "payment_mode": "live"})
+    assert not verify(SECRET, Mode.LIVE, {**test, "signature_v2": test["signature"], "payment_mode": "live"})
+
+
+@pytest.mark.parametrize(
+    ("return_url", "begins"),
+    [
+        ("https://shop.example.ir", "https://shop.example.ir?payment_id=pay_"),
+        ("https://shop.example.ir/t", "https://shop.example.ir/t?payment_id=pay_"),
+        ("https://shop.example.ir/t?", "https://shop.example.ir/t?payment_id=pay_"),
+        ("https://shop.example.ir/t?a=1", "https://shop.example.ir/t?a=1&payment_id=pay_"),
+        ("https://shop.example.ir/t?a=b%20c+d&e&f=%7E", "https://shop.example.ir/t?a=b%20c+d&e&f=%7E&payment_id=pay_"),
+        ("https://shop.example.ir:8443/%D8%B3", "https://shop.example.ir:8443/%D8%B3?payment_id=pay_"),
+        ("https://shop.example.ir/سفارش", "https://shop.example.ir/%D8%B3%D9%81%D8%A7%D8%B1%D8%B4?payment_id=pay_"),
+        ("https://[::1]:8443/t", "https://[::1]:8443/t?payment_id=pay_"),
+    ],
+)
+def test_the_shops_own_url_survives(return_url: str, begins: str) -> None:
+    url = signed_return_url(return_url, SECRET, PAYMENT)
+    assert url.startswith(begins)
+    assert url.isascii()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "expires=1735689600&signature=0f%2Bc",
+        "order%5Fid=9&x=1&status=canceled",
+        "status[]=new&a=1",
+        "Payment_Id=7",
+        "payment.id=7",
+        "a=1;status=2",
+        "status",
+        "&&order_id=17&&",
+    ],
+)
+def test_a_query_of_our_names_is_kept_and_ours_are_prefixed(query: str) -> None:
+    url = signed_return_url(f"https://shop.example.ir/t?{query}#top", SECRET, PAYMENT)
+    kept, _, added = urlsplit(url).query.partition("dargah_payment_id=")
+    assert kept.removesuffix("&") == query.removesuffix("&")
+    assert [name for name, _ in parse_qsl(f"dargah_payment_id={added}")] == list(PREFIXED)
+    assert url.endswith("#top")
+    assert verify(SECRET, Mode.LIVE, dict(parse_qsl(urlsplit(url).query)))
+
+
+@pytest.mark.parametrize(
+    "query", ["state=1", "my_order_id=1", "statusx", "a=status=1", "dargah_status=1", "#?status=1"]
+)
+def test_a_query_without_our_names_leaves_them_as_they_are(query: str) -> None:
+    assert parameter_names(f"https://shop.example.ir/t?{query}") == PARAMETERS
+
+
+def test_a_url_that_takes_both_names_is_refused() -> None:
+    check_parameters("https://shop.example.ir/t?status=1&order_id=2&dargah=1")
+    check_parameters("https://shop.example.ir/t?dargah_status=1")
+    for query in ("status=1&Dargah.Signature=2", "dargah_signature_v2=0", "a=1&Dargah_Signature_V2[]"):
+        with pytest.raises(InvalidInput) as caught:
+            check_parameters(f"https://shop.example.ir/t?{query}")
+        assert [(error.field, error.code) for error in caught.value.errors] == [("return_url", "parameters_taken")]
+
+
+def test_an_app_gets_the_same_parameters() -> None:
+    url = signed_return_url("myapp://pay/done?cart=7", SECRET, PAYMENT)
+    assert url.startswith("myapp://pay/done?cart=7&payment_id=pay_")
+    assert verify(SECRET, Mode.LIVE, parameters(url))
+
+
+def test_the_query_stands_before_a_fragment() -> None:
+    url = signed_return_url("https://shop.example.ir/app#/done", SECRET, replace(PAYMENT, order_id="A"))
+    assert urlsplit(url).fragment == "/done"
+    assert verify(SECRET, Mode.LIVE, parameters(url))
+
+
+def test_a_host_that_no_name_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="looked up"):
+        ascii_url(f"https://{'س' * 80}.ir/")
+
+
+async def test_the_way_back_is_signed_with_a_new_secret_as_soon_as_there_is_one(lab: Lab) -> None:
+    async def signed_by(secret: str) -> bool:
+        payment = await lab.created(return_url=RETURN_URL)
+        answer = await lab.call("GET", await lab.act(payment, "pay"), token="")
+        assert answer.status == 303
+        return verify(secret, Mode.LIVE, parameters(answer.location))
+
+    assert await signed_by(lab.return_secret)
+    new = await lab.dargah.services.setup.rotate_return_secret(lab.merchant_id, actor="test")
+    assert await signed_by(new)
+    assert not await signed_by(lab.return_secret)

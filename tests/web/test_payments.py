@@ -1,13 +1,20 @@
 """`/v1/payments` over real HTTP: create, show, list, check; whose they are; and what bad input gets."""
 
 import asyncio
+import base64
+import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.eventually import eventually
 
-from proxy.merchant import Mode, Scope
-from proxy.way_back import verify
-from web.lab import API_KEY, ORIGIN, RETURN_URL, Answer, Lab, eventually, link_of
+from proxy.api.responses import CHECK_BYTES, read_cursor, read_number, write_cursor
+from proxy.kernel.errors import InvalidInput
+from proxy.merchants.merchant import Mode, Scope
+from proxy.payments.return_url import verify
+from web.lab import API_KEY, ORIGIN, RETURN_URL, SHARED, Answer, Lab, link_of
 
 MAX = 2**53 - 1
 
@@ -101,7 +108,7 @@ async def test_a_check_tells_the_payment_and_what_the_gateway_said(lab: Lab) -> 
     payment = await lab.created()
     path = f"/v1/payments/{payment['id']}/check"
     early = (await lab.call("POST", path)).json
-    assert early["check"] == {"outcome": "not_paid", "reason": None, "gateway_error_code": None}
+    assert early["check"] == {"outcome": "not_paid", "reason": None, "gateway_error_code": None, "http_status": None}
     assert early["status"] == "pending"
 
     await lab.fault("check", "error", code=301, times=1)
@@ -161,6 +168,7 @@ async def test_a_cursor_of_other_filters_or_a_damaged_one_is_refused(lab: Lab) -
         assert answer.field_codes() == {"cursor": "cursor_invalid"}
 
 
+@SHARED
 @pytest.mark.parametrize(
     ("query", "field", "code"),
     [
@@ -180,8 +188,8 @@ async def test_a_cursor_of_other_filters_or_a_damaged_one_is_refused(lab: Lab) -
         ("colour=red", "colour", "unknown_field"),
     ],
 )
-async def test_a_bad_query_is_refused_by_name(lab: Lab, query: str, field: str, code: str) -> None:
-    answer = await lab.call("GET", f"/v1/payments?{query}")
+async def test_a_bad_query_is_refused_by_name(shared_lab: Lab, query: str, field: str, code: str) -> None:
+    answer = await shared_lab.call("GET", f"/v1/payments?{query}")
     assert answer.status == 422
     assert answer.field_codes() == {field: code}
 
@@ -204,22 +212,25 @@ async def test_nobody_sees_or_touches_what_is_anothers(lab: Lab) -> None:
     assert lab.rows() == before
 
 
+@SHARED
 @pytest.mark.parametrize("payment_id", ["x", "pay_1", "pay_" + "0" * 26, "evt_" + "0" * 26, "%00", "..%2F..", "%D9%BE"])
-async def test_an_id_that_is_none_is_not_found(lab: Lab, payment_id: str) -> None:
-    assert (await lab.call("GET", f"/v1/payments/{payment_id}")).status == 404
+async def test_an_id_that_is_none_is_not_found(shared_lab: Lab, payment_id: str) -> None:
+    assert (await shared_lab.call("GET", f"/v1/payments/{payment_id}")).status == 404
 
 
+@SHARED
 @pytest.mark.parametrize(
     "header",
     ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer dg_live_x", "Bearer dg_live_" + "0" * 36, "Bearer ي"],
 )
-async def test_no_token_no_answer(lab: Lab, header: str) -> None:
+async def test_no_token_no_answer(shared_lab: Lab, header: str) -> None:
     for method, path in (("GET", "/v1/payments"), ("POST", "/v1/payments"), ("GET", "/v1/events")):
-        answer = await lab.call(method, path, token="", headers={"Authorization": header})
+        answer = await shared_lab.call(method, path, token="", headers={"Authorization": header})
         assert (answer.status, answer.json["code"]) == (401, "unauthenticated")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+@SHARED
 @pytest.mark.parametrize(
     ("method", "path", "scope"),
     [
@@ -237,10 +248,10 @@ async def test_no_token_no_answer(lab: Lab, header: str) -> None:
         ("DELETE", "/v1/webhook-endpoints/x", Scope.WEBHOOKS),
     ],
 )
-async def test_each_call_needs_its_scope(lab: Lab, method: str, path: str, scope: Scope) -> None:
-    payment = await lab.created()
-    token = await lab.issue(scopes=frozenset(Scope) - {scope})
-    answer = await lab.call(method, path.format(payment=payment["id"]), token=token)
+async def test_each_call_needs_its_scope(shared_lab: Lab, method: str, path: str, scope: Scope) -> None:
+    payment = await shared_lab.created()
+    token = await shared_lab.issue(scopes=frozenset(Scope) - {scope})
+    answer = await shared_lab.call(method, path.format(payment=payment["id"]), token=token)
     assert (answer.status, answer.json["code"]) == (403, "forbidden")
     assert scope in answer.json["detail"]
 
@@ -267,4 +278,69 @@ async def test_the_way_back_is_signed_under_the_merchants_secret(lab: Lab) -> No
     given: dict[str, Any] = dict(pair.split("=") for pair in query.split("&"))
     assert base == f"{ORIGIN}/thanks"
     assert (given.pop("lang"), given["payment_id"], given["status"]) == ("fa", payment["id"], "paid")
-    assert verify(lab.return_secret, given)
+    assert verify(lab.return_secret, Mode.LIVE, given)
+
+
+async def test_phps_empty_array_is_an_empty_object(lab: Lab) -> None:
+    assert (await lab.created(metadata=[]))["metadata"] == {}
+    made = await lab.call("POST", "/v1/webhook-endpoints", json={"url": "https://hooks.example.ir/", "headers": []})
+    assert made.status == 201
+
+
+@SHARED
+@pytest.mark.parametrize("query", ["order_id=%D3%DD%C7%D1%D4", "order_id=%CF%E6%D1%C8%E4", "status=%ff", "%ff=1"])
+async def test_a_query_that_is_not_utf8_is_refused(shared_lab: Lab, query: str) -> None:
+    await shared_lab.created(order_id="\ufffd" * 5)
+    answer = await shared_lab.call("GET", f"/v1/payments?{query}")
+    assert (answer.status, answer.field_codes()) == (422, {"query": "not_utf8"})
+
+
+ROW = "pay_8Hk2Lm0Q0UfJx3aZ7cVbN1mKpT"
+SCOPE = ("payments", "mer_8Hk2Lm0Q", "main", None)
+
+
+def test_it_gives_back_the_row() -> None:
+    assert read_cursor(write_cursor(ROW, SCOPE), SCOPE) == ROW
+    assert read_number(write_cursor("17", SCOPE), SCOPE) == 17
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("events", *SCOPE[1:]),
+        ("payments", "mer_00000000", "main", None),
+        (*SCOPE[:3], "paid"),
+        (*SCOPE[:3], ""),
+    ],
+)
+def test_it_is_refused_by_another_list_merchant_or_filter(other: tuple[str | None, ...]) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_cursor(write_cursor(ROW, SCOPE), other)
+    assert caught.value.errors[0].field == "cursor"
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9_-]{0,80}", fullmatch=True))
+def test_any_text_is_refused_cleanly(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        read_cursor(text, SCOPE)
+
+
+@given(st.integers(min_value=0), st.integers(1, 255))
+def test_any_changed_byte_is_refused(index: int, change: int) -> None:
+    raw = bytearray(base64.urlsafe_b64decode(write_cursor(ROW, SCOPE) + "=="))
+    raw[index % len(raw)] ^= change
+    with pytest.raises(InvalidInput):
+        read_cursor(base64.urlsafe_b64encode(raw).decode().rstrip("="), SCOPE)
+
+
+@pytest.mark.parametrize("row", ["", "x", "-1", "9" * 19, "pay_short", "a' OR 1=1", ROW + "\x00"])
+def test_one_made_by_hand_holds_a_row_or_is_refused(row: str) -> None:
+    bound = "\n".join((row, *("" if part is None else f"={part}" for part in SCOPE)))
+    made = hashlib.sha256(bound.encode()).digest()[:CHECK_BYTES] + row.encode()
+    with pytest.raises(InvalidInput):
+        read_cursor(base64.urlsafe_b64encode(made).decode(), SCOPE)
+
+
+def test_a_number_is_asked_of_a_list_by_numbers() -> None:
+    with pytest.raises(InvalidInput):
+        read_number(write_cursor(ROW, SCOPE), SCOPE)

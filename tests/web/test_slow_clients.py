@@ -10,12 +10,12 @@ from pathlib import Path
 import orjson
 import pytest
 from aiohttp import web
-from structlog.testing import capture_logs
+from support.eventually import until
 
-from proxy.web import server
-from proxy.web.door import Door
-from proxy.web.parsing import MAX_BODY_BYTES, read_body
-from proxy.web.server import Runner, room_for
+from proxy.http import connections, server
+from proxy.http.connection_limits import ConnectionLimits
+from proxy.http.parsing import MAX_BODY_BYTES, read_body
+from proxy.http.server import Runner
 from web.lab import Lab
 
 HEAD_SECONDS = 0.15
@@ -34,16 +34,16 @@ class Ground:
     """A listener of ours over a few handlers; those of `/held` wait for `free`."""
 
     port: int
-    door: Door
+    door: ConnectionLimits
     free: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
 
 @asynccontextmanager
 async def ground(
-    door: Door | None = None, *, head_seconds: float = HEAD_SECONDS, idle_seconds: float = IDLE_SECONDS
+    door: ConnectionLimits | None = None, *, head_seconds: float = HEAD_SECONDS, idle_seconds: float = IDLE_SECONDS
 ) -> AsyncIterator[Ground]:
-    door = Door(1000) if door is None else door
+    door = ConnectionLimits(1000) if door is None else door
     made = Ground(0, door)
 
     async def hello(_request: web.Request) -> web.Response:
@@ -178,7 +178,7 @@ async def test_a_handler_may_take_its_time() -> None:
 async def test_a_body_that_drips_is_a_problem_and_ends_the_connection(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxy.web.parsing.BODY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("proxy.http.parsing.BODY_TIMEOUT_SECONDS", 0.1)
     client = await Client.connect(int(lab.dargah.url.rpartition(":")[2]))
     await client.say(
         b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\n"
@@ -216,7 +216,7 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(lab: Lab, framing: s
 
 
 async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "WRITE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.2)
     async with ground(idle_seconds=60) as place:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -224,16 +224,13 @@ async def test_an_answer_that_is_not_read_is_given_up(monkeypatch: pytest.Monkey
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, ("127.0.0.1", place.port))
         await loop.sock_sendall(sock, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(10):
-            while len(place.door) != 1:  # noqa: ASYNC110  what it looks at is the server
-                await asyncio.sleep(0.01)
-            while len(place.door):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len(place.door) == 1)
+        await until(lambda: len(place.door) == 0)
         sock.close()
 
 
 async def test_a_large_one_that_is_read_arrives_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "WRITE_SECONDS", 5)
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 5)
     async with ground() as place:
         client = await Client.connect(place.port)
         await client.say(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -243,7 +240,7 @@ async def test_a_large_one_that_is_read_arrives_whole(monkeypatch: pytest.Monkey
 
 
 async def test_a_full_house_shows_out_who_waits_and_takes_who_asks() -> None:
-    async with ground(Door(16), head_seconds=60, idle_seconds=60) as place:
+    async with ground(ConnectionLimits(16), head_seconds=60, idle_seconds=60) as place:
         silent = [await Client.connect(place.port) for _ in range(8)]
         idle = [await Client.connect(place.port) for _ in range(8)]
         for client in idle:
@@ -260,12 +257,13 @@ async def test_a_full_house_shows_out_who_waits_and_takes_who_asks() -> None:
 
 
 async def test_where_all_are_being_served_a_newcomer_is_told_to_come_again() -> None:
-    async with ground(Door(16), head_seconds=60, idle_seconds=60) as place:
+    async with ground(ConnectionLimits(16), head_seconds=60, idle_seconds=60) as place:
         served = [await Client.connect(place.port) for _ in range(16)]
         for client in served:
             await client.say(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
             await place.held.acquire()
         newcomer = await Client.connect(place.port)
+        await newcomer.say(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = await newcomer.rest()
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 1\r\n" in answer
@@ -278,7 +276,10 @@ async def test_where_all_are_being_served_a_newcomer_is_told_to_come_again() -> 
 
 
 async def test_one_address_takes_no_more_than_its_share_and_a_proxy_of_ours_may() -> None:
-    for door, left in (Door(100, 4), 4), (Door(100, 4, lambda address: address == "127.0.0.1"), 9):
+    for door, left in (
+        (ConnectionLimits(100, 4), 4),
+        (ConnectionLimits(100, 4, lambda address: address == "127.0.0.1"), 9),
+    ):
         async with ground(door, head_seconds=60, idle_seconds=60) as place:
             clients = [await Client.connect(place.port) for _ in range(9)]
             assert await clients[-1].ask() == b"HTTP/1.1 200 OK hello"
@@ -288,7 +289,6 @@ async def test_one_address_takes_no_more_than_its_share_and_a_proxy_of_ours_may(
 
 
 async def test_hundreds_of_slow_ones_do_not_keep_a_shop_from_being_served(lab: Lab) -> None:
-    """`python -m bench.slow_clients` measures it with a thousand."""
     port = int(lab.dargah.url.rpartition(":")[2])
     slow = [await Client.connect(port) for _ in range(400)]
     body = b"POST /invoice/request HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\napi_key="
@@ -317,7 +317,7 @@ class TestTheDoor:
             self.out = True
 
     def test_a_sixteenth_leaves_at_once_who_never_asked_before_who_did(self) -> None:
-        door = Door(32)
+        door = ConnectionLimits(32)
         guests = [self.Guest("a", since=float(n), asked=n < 8) for n in range(32)]
         assert all(door.enter(guest) for guest in guests)
         assert door.enter(self.Guest("b"))
@@ -325,7 +325,7 @@ class TestTheDoor:
         assert len(door) == 31
 
     def test_who_left_makes_room_and_leaving_twice_is_no_harm(self) -> None:
-        door = Door(1, 1)
+        door = ConnectionLimits(1, 1)
         one, two = self.Guest("a"), self.Guest("a")
         assert door.enter(one)
         assert not door.enter(two)
@@ -336,24 +336,7 @@ class TestTheDoor:
         assert door.enter(two)
 
     def test_a_v6_networks_addresses_are_one_caller(self) -> None:
-        door = Door(100, 2)
+        door = ConnectionLimits(100, 2)
         guests = [self.Guest(f"2001:db8::{n}") for n in range(3)]
         assert [door.enter(guest) for guest in guests] == [True, True, False]
         assert door.enter(self.Guest("2001:db8:0:1::1"))
-
-
-def test_room_is_left_for_other_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = [(1024, 4096)]
-
-    def set_limit(_kind: int, wanted: tuple[int, int]) -> None:
-        limits[0] = wanted
-
-    monkeypatch.setattr("resource.getrlimit", lambda _kind: limits[0])
-    monkeypatch.setattr("resource.setrlimit", set_limit)
-    assert room_for(100) == 100
-    assert limits == [(1024, 4096)]
-    assert room_for(2000) == 2000
-    assert limits == [(2640, 4096)]
-    with capture_logs() as lines:
-        assert room_for(4096) == 4096 - 640
-    assert [(line["event"], line["count"]) for line in lines] == [("few_open_files_allowed", 3456)]

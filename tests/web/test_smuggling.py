@@ -1,4 +1,4 @@
-"""Requests that two servers in a row could read differently, by raw sockets: refused, and the connection with them."""
+"""Requests that two servers in a row could read differently are refused."""
 
 from pathlib import Path
 from typing import Any

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 from structlog.testing import capture_logs
+from support.eventually import until
 
 from web.lab import Lab
 from web.raw_answers import answers_to, statuses
@@ -21,12 +22,12 @@ from web.raw_answers import answers_to, statuses
 SEED = int(os.environ.get("DARGAH_TEST_SEED", "20261124"))
 CASES = 2_500  # on each of the two listeners
 AT_ONCE = 150
-HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 CANARY = b"CANARY-7f31"
 
 
 def lines(*headers: bytes) -> bytes:
-    return b"".join(header + b"\r\n" for header in (b"Host: x", *headers)) + b"\r\n"
+    return b"".join(header + b"\r\n" for header in (b"Host: localhost", *headers)) + b"\r\n"
 
 
 def chunked(body: bytes) -> bytes:
@@ -213,8 +214,8 @@ def more_settings() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.web.parsing.BODY_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr("proxy.web.server.LINGER_SECONDS", 0.2)
+    monkeypatch.setattr("proxy.http.parsing.BODY_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("proxy.http.server.LINGER_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize("listener", ["public", "admin"])
@@ -241,14 +242,8 @@ async def test_nothing_malformed_gets_a_5xx_or_an_echo_or_leaves_anything_behind
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
     # They were answers of every sort, or the cases would show nothing.
     assert {400, 401, 404, 431} <= set(told), told
-    await settled(lambda: len(asyncio.all_tasks()) <= tasks and descriptors() <= files)
+    await until(lambda: len(asyncio.all_tasks()) <= tasks and descriptors() <= files, 60)
     assert statuses(await answers_to(url, HEALTHY)) == [200 if listener == "public" else 404]
-
-
-async def settled(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not look():  # noqa: ASYNC110  what it looks at is the process
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

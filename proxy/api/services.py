@@ -1,0 +1,196 @@
+"""The services that the handlers of the two APIs use."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from proxy.api.middleware import RequestSpans
+from proxy.api.rate_limiting import RateLimiting, unlimited
+from proxy.gateways.port import Gateway
+from proxy.http.outbound.egress_proxy import Egress
+from proxy.http.trusted_proxies import AllowedHosts, TrustedProxies
+from proxy.kernel.background import Repeater, Tasks
+from proxy.kernel.clock import MINUTE, Now
+from proxy.kernel.ids import RandomBytes
+from proxy.merchants.cache import MerchantCache
+from proxy.merchants.setup import MerchantSetup
+from proxy.observability.metrics import Metrics
+from proxy.operations.doctor.base import InspectedSettings, Repositories
+from proxy.operations.doctor.doctor import Doctor
+from proxy.operations.doctor.prober import Prober
+from proxy.operations.recovery.backups import Backups
+from proxy.operations.recovery.recovery import LostPayments, Recovery
+from proxy.operations.test_events import EventTester
+from proxy.operators.operators import Operators
+from proxy.operators.token_usage import TokenUsage
+from proxy.payments.checkout import Checkout
+from proxy.payments.creation import PaymentCreation
+from proxy.payments.next_step import NextSteps
+from proxy.payments.settlement import Reviews, Settlement
+from proxy.stores.runtime import Runtime
+from proxy.stores.store import Store
+from proxy.webhooks.endpoint import EndpointSecrets
+from proxy.webhooks.endpoint_setup import EndpointSetup
+from proxy.webhooks.long_poll import LongPollNotifier
+from proxy.webhooks.redelivery import Redelivery
+
+Ready = Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """For the public listener, under one key of the application.
+
+    `public_url` gives the base of the pay links; `ready` names each check and whether it passes.
+
+    `default_expires_in` is milliseconds. `random_bytes` makes request and span ids.
+    """
+
+    store: Store
+    merchant_cache: MerchantCache
+    creation: PaymentCreation
+    checkout: Checkout
+    next_steps: NextSteps
+    setup: MerchantSetup
+    endpoints: EndpointSetup
+    tasks: Tasks
+    now: Now
+    random_bytes: RandomBytes
+    public_url: Callable[[], str]
+    default_expires_in: int
+    ready: Ready
+    redelivery: Redelivery
+    event_tester: EventTester
+    long_polls: LongPollNotifier
+    metrics: Metrics
+    lost: LostPayments
+    callers: RateLimiting = field(default_factory=unlimited)
+    hsts: str | None = None
+    api_docs: bool = True
+    spans: RequestSpans | None = None
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServices:
+    """The services of the operator's API. `tasks` holds its background work."""
+
+    setup: MerchantSetup
+    endpoints: EndpointSetup
+    reviews: Reviews
+    recovery: Recovery
+    doctor: Doctor
+    store: Store
+    tasks: Tasks
+    metrics: Metrics
+    random_bytes: RandomBytes
+    operators: Operators
+    callers: RateLimiting = field(default_factory=unlimited)
+    spans: RequestSpans | None = None
+    backups: Backups | None = None
+
+
+# Requests whose work goes on when their caller hangs up; over it a create is told 503.
+MAX_TASKS: Final = 5000
+
+
+def wire_services(
+    runtime: Runtime,
+    merchant_cache: MerchantCache,
+    secrets: EndpointSecrets,
+    creation: PaymentCreation,
+    checkout: Checkout,
+    event_tester: EventTester,
+    long_polls: LongPollNotifier,
+    deliver: Repeater,
+) -> Services:
+    settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
+    changes = store.merchants, store.webhooks, runtime.vault, now, runtime.outside.random_bytes
+    tracer = runtime.instrumentation.tracer
+
+    def endpoint_changed() -> None:
+        secrets.forget()
+        # An endpoint that came back has work that waits.
+        deliver.wake()
+
+    return Services(
+        store=store,
+        merchant_cache=merchant_cache,
+        creation=creation,
+        checkout=checkout,
+        next_steps=NextSteps(store.payments, checkout, merchant_cache.return_secret, now),
+        setup=MerchantSetup(
+            *(store.merchants, runtime.vault, now, runtime.outside.random_bytes),
+            http=settings.http_policy,
+            changed=merchant_cache.forget,
+        ),
+        endpoints=EndpointSetup(*changes, http=settings.http_policy, changed=endpoint_changed),
+        tasks=Tasks(MAX_TASKS),
+        now=now,
+        random_bytes=runtime.outside.random_bytes,
+        public_url=lambda: runtime.public_url,
+        default_expires_in=settings.payment_expiry_minutes * MINUTE,
+        ready=runtime.instrumentation.readiness,
+        redelivery=Redelivery(store.webhooks, now, deliver.wake),
+        event_tester=event_tester,
+        long_polls=long_polls,
+        metrics=runtime.instrumentation.metrics,
+        lost=LostPayments(store.recovery, now),
+        callers=RateLimiting(
+            settings.quotas, storage.steady, TrustedProxies(settings.trusted_proxies, settings.forwarded_header)
+        ),
+        hsts=settings.hsts,
+        api_docs=settings.api_docs,
+        spans=None if tracer is None else RequestSpans(tracer, store.payments),
+    )
+
+
+def wire_admin_services(
+    runtime: Runtime,
+    services: Services,
+    settlement: Settlement,
+    gateway: Gateway,
+    egress: Egress | None,
+    token_usage: TokenUsage,
+) -> AdminServices:
+    settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
+    return AdminServices(
+        services.setup,
+        services.endpoints,
+        Reviews(store.payments, settlement, runtime.ids, now),
+        Recovery(store.payments, services.checkout, now),
+        Doctor(
+            Repositories(store.heartbeat, store.merchants, store.webhooks, store.retention, store.payments),
+            services.merchant_cache,
+            gateway,
+            services.event_tester,
+            Prober(egress=egress),
+            runtime.ids,
+            storage.signing_time,
+            _surroundings(runtime),
+        ),
+        store,
+        services.tasks,
+        services.metrics,
+        runtime.outside.random_bytes,
+        Operators(store.operators, store.audit, runtime.ids, now, settings.admin_tokens(), token_usage.operator_used),
+        RateLimiting(settings.quotas, storage.steady, services.callers.proxies, AllowedHosts(settings.admin_hosts)),
+        services.spans,
+        storage.backups,
+    )
+
+
+def _surroundings(runtime: Runtime) -> InspectedSettings:
+    settings = runtime.settings
+    return InspectedSettings(
+        runtime.public_url,
+        settings.development,
+        settings.database,
+        settings.admin_listen.loopback,
+        runtime.vault.kek_id,
+        str(settings.egress_proxy or ""),
+    )

@@ -1,0 +1,183 @@
+"""The one connection to the database, on aiosqlite's thread.
+
+SQLite before 3.51.3 has a race in which a WAL that is reset while a second connection writes loses commits. It needs
+two connections: here there is one, for reads and writes, in one process that holds the file's lock.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+
+from proxy.database.sqlite.files import FileLock, StoreMisplaced
+from proxy.database.transaction import Row, load_queries
+
+T = TypeVar("T")
+Fault = Callable[[str], None]
+"""Called with each statement before it runs; what it raises, the statement raises."""
+
+BUSY_TIMEOUT_SECONDS: Final = 2.0
+CACHED_STATEMENTS: Final = 256
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    # NORMAL would not sync the WAL at a commit: a power cut could then take back what was acknowledged.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA temp_store = MEMORY",
+    # What was replaced or deleted is overwritten with zeros; distributions' builds mostly do so without being told.
+    "PRAGMA secure_delete = ON",
+    "PRAGMA cache_size = -32000",
+    # Pages that many commits touch are copied back once, and who waits meanwhile waits for milliseconds: at 200 creates
+    # a second, once in two seconds. At 4 kB a page the WAL stays around 33 MB.
+    "PRAGMA wal_autocheckpoint = 8000",
+)
+
+
+class Database:
+    """Runs closures on the connection, one after the other, off the event loop."""
+
+    def __init__(self, lock: FileLock, fault: Fault | None) -> None:
+        self._lock = lock
+        self._fault = fault
+        self._wal: os.stat_result | None = None
+        self._connection: aiosqlite.Connection | None = None
+        self._opening = asyncio.Lock()
+
+    async def run(self, closure: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `closure`, run on the connection's thread; opens the connection when it is closed."""
+        connection = self._connection or await self._open()
+        return await _run(connection, closure)
+
+    async def reopen(self) -> None:
+        """Drops a connection that is broken; the next `run` opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Closes the connection, which copies the WAL back into the database."""
+        await self.reopen()
+
+    def require_in_place(self) -> None:
+        """Raises StoreMisplaced when the file or its WAL was deleted or replaced since it was opened."""
+        self._lock.require_in_place()
+        wal = _wal_of(self._lock.path)
+        if self._wal is not None and (wal is None or not os.path.samestat(wal, self._wal)):
+            raise StoreMisplaced(f"the WAL of {self._lock.path} was deleted or replaced while it was open")
+
+    async def _open(self) -> aiosqlite.Connection:
+        async with self._opening:
+            if self._connection is None:
+                self._lock.require_in_place()
+                connection = await _connect(self._lock.path, self._fault)
+                try:
+                    await _run(connection, _set_up)
+                except BaseException:
+                    await connection.close()
+                    raise
+                self._wal = _wal_of(self._lock.path)
+                self._connection = connection
+            return self._connection
+
+
+async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
+    connection = aiosqlite.connect(
+        path,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        cached_statements=CACHED_STATEMENTS,
+        # A copy's thread has turns with it, while its own waits: never two at once.
+        check_same_thread=False,
+        factory=_connection_class(fault),
+    )
+    # A process whose main thread failed would otherwise wait for this one for ever, and hold the lock.
+    connection._thread.daemon = True  # noqa: SLF001  aiosqlite offers no setting for it
+    return await connection
+
+
+async def _run(connection: aiosqlite.Connection, closure: Callable[[sqlite3.Connection], T]) -> T:
+    # The runner and the raw connection are private to aiosqlite; its public calls cost a hop between threads for
+    # each statement, a closure one for a whole batch. Nothing else in Dargah touches them.
+    result: T = await connection._execute(closure, connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return result
+
+
+def _wal_of(database: Path) -> os.stat_result | None:
+    try:
+        return database.with_name(f"{database.name}-wal").stat()
+    except FileNotFoundError:
+        return None
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    for pragma in _PRAGMAS:
+        connection.execute(pragma).fetchall()
+    # The first read makes the WAL's file, by which it is known from then on.
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+
+
+def _connection_class(fault: Fault | None) -> type[sqlite3.Connection]:
+    if fault is None:
+        return sqlite3.Connection
+    before = fault
+
+    class FaultyConnection(sqlite3.Connection):
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            before(sql)
+            return super().execute(sql, parameters)
+
+        def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+            before(sql)
+            return super().executemany(sql, parameters)
+
+        def executescript(self, sql_script: str, /) -> sqlite3.Cursor:
+            before(sql_script)
+            return super().executescript(sql_script)
+
+    return FaultyConnection
+
+
+# A plain dict: each statement looks itself up.
+SQL: Final = dict(load_queries("sqlite"))
+
+
+class SqliteTransaction:
+    """Implements proxy.database.transaction.Transaction within the open transaction of its connection."""
+
+    __slots__ = ("_execute", "_executemany")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+
+    async def row(self, query: str, parameters: Row = ()) -> Row | None:
+        row: Row | None = self._execute(SQL[query], parameters).fetchone()
+        return row
+
+    async def rows(self, query: str, parameters: Row = ()) -> Sequence[Row]:
+        return self._execute(SQL[query], parameters).fetchall()
+
+    async def run(self, query: str, parameters: Row = ()) -> int:
+        return self._execute(SQL[query], parameters).rowcount
+
+    async def run_all(self, query: str, rows: Sequence[Row]) -> int:
+        return self._executemany(SQL[query], rows).rowcount if rows else 0
+
+
+class StepWaited(Exception):
+    """A step awaited something other than its transaction, which would hold the database up for everybody."""
+
+
+def finished(running: Coroutine[Any, Any, T]) -> T:
+    """The result of a step on a SqliteTransaction, run to its end here and now. Raises its errors, and StepWaited."""
+    try:
+        running.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    running.close()
+    raise StepWaited

@@ -1,0 +1,2 @@
+-- SQLite has neither roles nor periods; the versions of both databases go together.
+-- oldest code: 4

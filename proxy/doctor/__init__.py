@@ -1,1 +1,0 @@
-"""`dargah doctor`: looks at a process and a merchant's set-up and says what to do."""

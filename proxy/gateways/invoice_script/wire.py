@@ -1,0 +1,171 @@
+"""The gateway's protocol as it looks on the wire: how shops write a call, and the words that it is answered in.
+
+The drop-in answers by it, and so does the simulator, which is why neither's own rules are here. Pure.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote_plus, unquote_to_bytes
+
+import orjson
+
+from proxy.gateways.invoice_script.codes import code_of
+from proxy.http.forms import MULTIPART, charset_of, media_type, read_parts
+from proxy.kernel.text import refused_in
+from proxy.locale.charsets import codec_of, text_of, url_text
+
+MAX_FIELDS: Final = 100
+MAX_ENCODINGS: Final = 2
+
+# The second is what several public clients of the protocol send.
+RETURN_URLS: Final = ("return_url", "callback_url")
+_RAW_URL: Final = re.compile(rf"(?:^|&)({'|'.join(RETURN_URLS)})=(?=https?://)", re.IGNORECASE)
+_OTHER_FIELDS: Final = ("api_key", "amount")
+# urllib's parser costs ten times this, on a path that benchmarks run through.
+_HEAD: Final = re.compile(
+    r"https?://(?:[^@/?#]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\[\]]+)(?::[0-9]*)?(?=[/?#]|$)", re.IGNORECASE
+)
+_SPACE: Final = " \t\r\n"  # another space at the end of a URL may be its own
+
+
+class ReturnUrlsDiffer(ValueError):
+    """A call that names two places to go back to."""
+
+
+def refusal(code: int, description: str | None = None) -> dict[str, Any]:
+    """The error answer for a code, in the protocol's own words unless others say it better."""
+    known = code_of(code)
+    words = "خطای ناشناخته" if known is None else known.meaning.words
+    return {"status": 0, "errorCode": int(code), "errorDescription": description or words}
+
+
+def json_body(answer: Mapping[str, Any]) -> bytes:
+    """An answer as it goes out: ASCII, since clients guess at charsets, and many guess Latin-1."""
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def parse_fields(body: bytes, content_type: str = "") -> dict[str, Any]:
+    """The fields of a form, multipart or JSON body, none when it is none of them.
+
+    The text decides, not its content type, which shops often get wrong; only multipart needs its header. Text in no
+    charset of `proxy.locale.charsets` keeps lone surrogates. Raises UnreadableForm for a multipart body that is none.
+    """
+    stated = charset_of(content_type)
+    if media_type(content_type) == MULTIPART:
+        return _parse_multipart(body, content_type, stated)
+    body = body.strip().removeprefix(b"\xef\xbb\xbf").lstrip()
+    try:
+        return _parse_json(body, stated) if body.startswith(b"{") else _parse_form(body, stated)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def return_url_of(fields: Mapping[str, Any]) -> str | None:
+    """The customer's return URL, under either of its names; None when there is no such URL.
+
+    Raises ReturnUrlsDiffer for two that are not the same.
+    """
+    sent = [fields[name] for name in RETURN_URLS if fields.get(name)]
+    urls = {plain_url(value) for value in sent if not isinstance(value, str) or value.strip()}
+    if len(urls) > 1:
+        raise ReturnUrlsDiffer
+    return urls.pop() if urls else None
+
+
+def plain_url(value: object) -> str | None:
+    """The URL, decoded as often as it was encoded beyond its body form (0 to 2 times); None when it is none, or has a
+    character that no text may have.
+
+    An escape inside a URL that is already plain is its own and stays.
+    """
+    if not isinstance(value, str):
+        return None
+    url = value.strip(_SPACE)
+    for _ in range(MAX_ENCODINGS):
+        if _has_scheme(url):
+            break
+        # A plus that was meant is %2B in any encoding of a whole URL, so one that stands there is a space.
+        url = url_text(unquote_to_bytes(url.replace("+", " "))).strip(_SPACE)
+    return url if refused_in(url) is None and host_of(url) else None
+
+
+def pay_url(gateway_url: str, invoice_key: str) -> str:
+    """The address at the gateway where the customer pays an invoice."""
+    return f"{gateway_url.rstrip('/')}/invoice/pay/{quote(invoice_key, safe='')}"
+
+
+def host_of(url: str) -> str:
+    """The host of an http or https URL, in lower case; empty when it is no such URL."""
+    found = _HEAD.match(url)
+    return found[1].lower() if found else ""
+
+
+def head_of(url: str) -> str:
+    """The scheme and authority of a URL that `plain_url` gave, which decide where a browser goes."""
+    found = _HEAD.match(url)
+    return found[0] if found else ""
+
+
+def _parse_multipart(body: bytes, content_type: str, stated: str) -> dict[str, Any]:
+    """PHP's curl sends this when it is given an array. Parts that are files are left out."""
+    parts = [part for part in read_parts(content_type, body) if not part.is_file]
+    codec = codec_of(stated, [part.data for part in parts if not part.charset])
+    fields: dict[str, Any] = {}
+    for part in parts:
+        name, data, _, own = part
+        fields |= _texts([(name, data)], codec_of(own, [data]) if own else codec)
+    return fields
+
+
+def _parse_json(body: bytes, stated: str) -> dict[str, Any]:
+    codec = codec_of(stated, body.split(b'"'))  # of each text, so that one that was cut off is seen
+    fields: dict[str, Any]
+    try:
+        fields = orjson.loads(body.decode(codec))
+    except ValueError:
+        # orjson takes no lone surrogate. The field that has one is refused, or ignored, as in a form.
+        fields = json.loads(text_of(body, codec))
+    return fields
+
+
+def _parse_form(body: bytes, stated: str) -> dict[str, Any]:
+    # Latin-1 has a character for each byte, so no byte is lost before the charset is known.
+    pairs = [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in _pairs(body.decode("latin-1")).items()
+    ]
+    return _texts(pairs, codec_of(stated, [value for _, value in pairs]))
+
+
+def _texts(pairs: Sequence[tuple[bytes, bytes]], codec: str) -> dict[str, Any]:
+    named = ((text_of(name, codec), value) for name, value in pairs)
+    return {name: url_text(value) if name in RETURN_URLS else text_of(value, codec) for name, value in named}
+
+
+def _pairs(text: str) -> dict[str, str]:
+    raw = _RAW_URL.search(text)
+    if raw is None:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, encoding="latin-1")
+        return {name.strip(_SPACE): value for name, value in pairs}
+    end = _end_of_raw_url(text, raw.end(), text[: raw.start()])
+    url = text[raw.end() : end]
+    if "?" not in url and "%3f" in url.lower():
+        # Only the scheme's punctuation was left as it is; the rest was encoded.
+        url = unquote_plus(url, encoding="latin-1")
+    return _pairs(text[: raw.start()] + text[end:]) | {raw[1].lower(): url}
+
+
+def _end_of_raw_url(text: str, start: int, before: str) -> int:
+    """The end of an unencoded URL in a hand-made form, because its own `&` does not end it.
+
+    It ends before the first of the call's other fields that was not before it. The last place of each counts, because
+    the URL's own query may have parameters of these names.
+    """
+    missing = [name for name in _OTHER_FIELDS if f"&{name}=" not in f"&{before}"]
+    ends = [text.rfind(f"&{name}=", start) for name in missing]
+    return min((end for end in ends if end >= 0), default=len(text))
+
+
+def _has_scheme(url: str) -> bool:
+    return url[:8].lower().startswith(("http://", "https://"))

@@ -1,0 +1,185 @@
+"""Merchants, their terminals and API tokens in the store. Each write carries its audit entry."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.audit.log import AuditEntry, write_audit
+from proxy.database.repository import LIST_LIMIT
+from proxy.database.transaction import Row, Transaction
+from proxy.kernel.errors import NotFound
+from proxy.kernel.ids import merchant_of_id
+from proxy.merchants.merchant import Merchant, Terminal, Token
+from proxy.merchants.storage.rows import (
+    SecretStorage,
+    merchant_of,
+    merchant_row,
+    scopes_text,
+    sealed_row,
+    terminal_of,
+    terminal_row,
+    token_of,
+    token_row,
+)
+from proxy.merchants.vault import SealedSecret
+
+# Reads and writes take turns on one connection: a merchant without such payments costs some ten microseconds.
+MERCHANTS_AT_ONCE: Final = 100
+
+
+async def merchants_from(transaction: Transaction, after: str | None) -> tuple[list[str], str, bool]:
+    """The next merchants of a walk, the record of the first one after which to go on, and whether there may be more.
+
+    `after` is where the stretch before ended: a record's id, or a merchant's.
+    """
+    current = None if after is None else merchant_of_id(after)
+    rows = await transaction.rows("list_merchants", (current or after or "", MERCHANTS_AT_ONCE))
+    following = [row[0] for row in rows]
+    more = len(following) == MERCHANTS_AT_ONCE
+    return (following, "", more) if current is None else ([current, *following], after or "", more)
+
+
+# Sorts before every id: the page before the first one.
+_BEFORE_ALL_IDS = ""
+
+
+class MerchantRepository(SecretStorage):
+    async def add_merchant(
+        self, merchant: Merchant, secrets: Sequence[SealedSecret], audit: AuditEntry, logo: bytes | None = None
+    ) -> None:
+        async def step(transaction: Transaction) -> None:
+            await transaction.run("insert_merchant", merchant_row(merchant))
+            await _put_logo(transaction, merchant, logo)
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, merchant.id)
+
+    async def save_merchant(
+        self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[SealedSecret] = (), logo: bytes | None = None
+    ) -> None:
+        """Also replaces the secrets given, and the logo: by a new one, or by none where its digest is gone. Raises
+        NotFound.
+        """
+        merchant_id, name, origins, branding, _, updated_at, contact = merchant_row(merchant)
+
+        async def step(transaction: Transaction) -> None:
+            await _update(transaction, "merchant", (merchant_id, name, origins, branding, updated_at, contact))
+            await _put_logo(transaction, merchant, logo)
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, merchant_id)
+
+    async def merchant(self, merchant_id: str) -> Merchant:
+        """Raises NotFound."""
+        return merchant_of(await self._one("merchant", (merchant_id,)))
+
+    async def logo(self, merchant_id: str, digest: str) -> bytes:
+        """The picture of this digest. Raises NotFound when it is not the merchant's present one."""
+        [image] = await self._one("logo", (merchant_id, digest))
+        return bytes(image)
+
+    async def list_merchants(self, after: str | None, limit: int) -> list[Merchant]:
+        """In id order, after the id given."""
+        return [merchant_of(row) for row in await self._rows("list_merchants", (after or _BEFORE_ALL_IDS, limit))]
+
+    async def add_terminal(self, terminal: Terminal, secret: SealedSecret, audit: AuditEntry) -> None:
+        """Raises NotFound when the merchant does not exist."""
+
+        async def step(transaction: Transaction) -> None:
+            await require_merchant(transaction, terminal.merchant_id)
+            await transaction.run("insert_terminal", terminal_row(terminal))
+            await transaction.run("put_secret", sealed_row(secret))
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, terminal.merchant_id)
+
+    async def save_terminal(self, terminal: Terminal, secret: SealedSecret | None, audit: AuditEntry) -> None:
+        merchant_id, terminal_id, name, _, gateway_url, return_base_url, enabled, _, updated_at = terminal_row(terminal)
+
+        async def step(transaction: Transaction) -> None:
+            changes = (merchant_id, terminal_id, name, gateway_url, return_base_url, enabled, updated_at)
+            await _update(transaction, "terminal", changes)
+            if secret is not None:
+                await transaction.run("put_secret", sealed_row(secret))
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, merchant_id)
+
+    async def terminal(self, merchant_id: str, terminal_id: str) -> Terminal:
+        return terminal_of(await self._one("terminal", (merchant_id, terminal_id)))
+
+    async def list_terminals(self, merchant_id: str) -> list[Terminal]:
+        """In id order, which is the order of creation; at most 1000."""
+        return [terminal_of(row) for row in await self._rows("list_terminals", (merchant_id, LIST_LIMIT))]
+
+    async def add_token(self, token: Token, audit: AuditEntry) -> None:
+        async def step(transaction: Transaction) -> None:
+            await require_merchant(transaction, token.merchant_id)
+            await transaction.run("insert_token", token_row(token))
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, token.merchant_id)
+
+    async def save_token(self, token: Token, audit: AuditEntry) -> None:
+        changes = (
+            token.merchant_id,
+            token.id,
+            scopes_text(token.scopes),
+            token.terminal_id,
+            token.expires_at,
+            token.revoked_at,
+        )
+
+        async def step(transaction: Transaction) -> None:
+            await _update(transaction, "token", changes)
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, token.merchant_id)
+
+    async def replace_token(self, before: Token, after: Token, audit: AuditEntry) -> None:
+        """Ends `before` at its time, and adds `after`. An earlier end stands. Raises NotFound."""
+
+        async def step(transaction: Transaction) -> None:
+            await write_audit(transaction, audit)
+            if await transaction.run("end_token", (before.merchant_id, before.id, before.revoked_at)) == 0:
+                raise NotFound("token")
+            await transaction.run("insert_token", token_row(after))
+
+        await self._write.do(step, before.merchant_id)
+
+    async def token(self, merchant_id: str, token_id: str) -> Token:
+        return token_of(await self._one("token", (merchant_id, token_id)))
+
+    async def token_by_digest(self, merchant_id: str, digest: bytes) -> Token | None:
+        rows = await self._rows("token_by_digest", (merchant_id, digest))
+        return token_of(rows[0]) if rows else None
+
+    async def list_tokens(self, merchant_id: str) -> list[Token]:
+        """At most 1000."""
+        return [token_of(row) for row in await self._rows("list_tokens", (merchant_id, LIST_LIMIT))]
+
+    async def _one(self, what: str, key: Row) -> Row:
+        row = await self._row(what, key)
+        if row is None:
+            raise NotFound(what)
+        return row
+
+
+async def _update(transaction: Transaction, what: str, changes: Row) -> None:
+    if await transaction.run(f"update_{what}", changes) == 0:
+        raise NotFound(what)
+
+
+async def _put_logo(transaction: Transaction, merchant: Merchant, image: bytes | None) -> None:
+    """The new image, if there is one; a merchant without a logo in its branding keeps none."""
+    digest = merchant.branding.logo
+    if digest is None:
+        await transaction.run("delete_logo", (merchant.id,))
+    elif image is not None:
+        await transaction.run("put_logo", (merchant.id, digest, image))
+
+
+async def require_merchant(transaction: Transaction, merchant_id: str) -> None:
+    if await transaction.row("merchant", (merchant_id,)) is None:
+        raise NotFound("merchant")

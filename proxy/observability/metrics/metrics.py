@@ -1,0 +1,275 @@
+"""The instruments of a process, and the hooks through which the use-cases record."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Info,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from proxy import __version__
+from proxy.database.transaction import Batch
+from proxy.gateways.port import CheckOutcome, RequestOutcome
+from proxy.kernel.clock import SECOND
+from proxy.payments.history import OUTCOMES
+from proxy.payments.invariants import EVENT_UNNUMBERED, INVARIANTS, violations
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import Change
+from proxy.webhooks.claim import Claim
+from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.port import WebhookResult
+
+PERIOD_SECONDS: Final = 0.5
+
+
+class LagProbe:
+    """Asks to be called every half a second, and notes how late that was."""
+
+    def __init__(self, lag: Histogram) -> None:
+        self._lag = lag
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        self._due = self._loop.time() + PERIOD_SECONDS
+        self._handle = self._loop.call_at(self._due, self._beat)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _beat(self) -> None:
+        self._lag.observe(max(0.0, self._loop.time() - self._due))
+        self.start()
+
+
+Key = tuple[str, ...]
+"""The values of the labels, in the labels' order."""
+
+ALONE: Final[Key] = ()
+
+Read = Callable[[], Mapping[Key, float]]
+
+
+class GaugeReader(Collector):
+    """A gauge with a value for each key that `read` gives."""
+
+    def __init__(self, name: str, about: str, labels: Sequence[str], read: Read) -> None:
+        self._name, self._about, self._labels, self._read = name, about, labels, read
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._about, labels=self._labels)
+        for key, value in self._read().items():
+            family.add_metric(key, value)
+        yield family
+
+
+class TotalReader(Collector):
+    """A counter without labels that other code increments, on any thread."""
+
+    def __init__(self, name: str, about: str, read: Callable[[], int]) -> None:
+        self._name, self._about, self._read = name, about, read
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._about, value=self._read())
+
+
+Labelled = TypeVar("Labelled", Counter, Histogram)
+
+OPERATIONS: Final = {
+    "request": ("issued", "refused", "unknown"),
+    "check": ("captured", "not_paid", "canceled", "unknown"),
+}
+ATTEMPTS: Final = (
+    *("delivered", "status_1xx", "status_3xx", "status_4xx", "status_5xx"),
+    *(
+        "timeout",
+        "connect_timeout",
+        "refused",
+        "reset",
+        "dns",
+        "tls",
+        "proxy",
+        "blocked_address",
+        "bad_url",
+        "bad_response",
+    ),
+    "sealed_elsewhere",
+)
+LISTENERS: Final = ("public", "admin")
+ANSWERS: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")
+STATES: Final = tuple(state.value for state in EndpointState)
+LOOPS: Final = ("watch", "deliver", "forget", "audit", "recheck", "last_used", "clock")
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# From at once to the retries' end: what was held for a paused endpoint comes late and is none of ours.
+DELAYS: Final = (*SECONDS, 60.0, 300.0, 3600.0, 86_400.0)
+LAGS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """Made once per process. Its methods are called on the event loop.
+
+    `refresh` is awaited before each scrape: it returns within its time, and raises nothing.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.refresh: Callable[[], Awaitable[None]] | None = None
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        Info("dargah_build", "The running version.", registry=self._registry).info({"version": __version__})
+        self._add_payments()
+        self._add_process()
+
+    def _add_payments(self) -> None:
+        registry = self._registry
+        self._payments = _children(
+            Counter("dargah_payments_total", "Payments that came into a status.", ["status"], registry=registry),
+            [(status,) for status in Status],
+        )
+        about = "Reviews opened because money moved otherwise than asked, and resolved by an operator."
+        self._reviews = _children(
+            Counter("dargah_reviews_total", about, ["act"], registry=registry), [("opened",), ("resolved",)]
+        )
+        about = "Calls of gateways, by what they came to."
+        self._calls = _children(
+            Histogram(
+                "dargah_gateway_call_seconds", about, ["operation", "outcome"], registry=registry, buckets=SECONDS
+            ),
+            [(operation, outcome) for operation, outcomes in OPERATIONS.items() for outcome in outcomes],
+        )
+        about = "Attempts of webhooks, by what they came to."
+        self._attempts = Histogram(
+            "dargah_webhook_attempt_seconds", about, ["outcome"], registry=registry, buckets=SECONDS
+        )
+        _children(self._attempts, [(outcome,) for outcome in ATTEMPTS])
+        about = "From an event to the start of its first attempt."
+        self._first_attempts = Histogram(
+            "dargah_webhook_first_attempt_delay_seconds", about, registry=registry, buckets=DELAYS
+        )
+
+    def _add_process(self) -> None:
+        registry = self._registry
+        about = "Steps that shared one transaction and one sync of the disk."
+        self._batch_steps = Histogram("dargah_store_batch_steps", about, registry=registry, buckets=BATCHES)
+        about = "Time of such a transaction, commit and all."
+        self._batch_seconds = Histogram("dargah_store_batch_seconds", about, registry=registry, buckets=SECONDS)
+        about = "Transactions that failed as a whole: nothing of them is stored."
+        self._batches_failed = Counter("dargah_store_batches_failed_total", about, registry=registry)
+        about = "Connections that PostgreSQL, or a pooler, had no room for while others were held."
+        self._connections_refused = Counter("dargah_store_connections_refused_total", about, registry=registry)
+        about = "Impossible states that were met. Must stay 0."
+        self._invariants = Counter("dargah_invariant_violations_total", about, ["invariant"], registry=registry)
+        _children(self._invariants, [(name,) for name in INVARIANTS])
+        about = "Requests answered, by listener and class of the status."
+        self._requests = _children(
+            Histogram("dargah_http_request_seconds", about, ["listener", "status"], registry=registry, buckets=SECONDS),
+            [(listener, answer) for listener in LISTENERS for answer in ANSWERS],
+        )
+        about = "How late the event loop runs what is due."
+        self.loop_lag = Histogram("dargah_loop_lag_seconds", about, registry=registry, buckets=LAGS)
+        about = "Steps of background loops that failed; each is tried again."
+        self._loop_failures = Counter("dargah_loop_failures_total", about, ["loop"], registry=registry)
+        _children(self._loop_failures, [(name,) for name in LOOPS])
+        about = "Storefronts whose drop-in amounts jumped by about ten times: rial and toman may be mixed up."
+        self._amount_jumps = Counter("dargah_amount_jumps_total", about, registry=registry)
+
+    def amounts_jumped(self) -> None:
+        self._amount_jumps.inc()
+
+    def loop_failed(self, name: str) -> None:
+        """A step of a loop failed."""
+        self._loop_failures.labels(name).inc()
+
+    def created(self, _payment: Payment) -> None:
+        """A payment was stored."""
+        self._payments[(Status.CREATED,)].inc()
+
+    def changed(self, change: Change) -> None:
+        """A change was stored."""
+        before, after = change.before, change.after
+        if after is before:
+            return
+        if after.status is not before.status:
+            self._payments[(after.status,)].inc()
+        if after.review is not before.review and after.review is not None:
+            self._reviews[("opened" if after.review.resolution is None else "resolved",)].inc()
+        if before.status is Status.PAID or after.status is Status.PAID:
+            for name in violations(change):
+                self._invariants.labels(name).inc()
+
+    def violated(self, name: str, count: int = 1) -> None:
+        """An impossible state was met."""
+        self._invariants.labels(name).inc(count)
+
+    def called(self, operation: str, outcome: RequestOutcome | CheckOutcome, duration_ms: int) -> None:
+        """A gateway was asked."""
+        self._calls[operation, OUTCOMES[type(outcome)]].observe(duration_ms / SECOND)
+
+    def attempted(self, claim: Claim, started: int, answer: WebhookResult) -> None:
+        """A delivery was attempted, from `started` (milliseconds since the epoch)."""
+        self._attempts.labels(_outcome(answer)).observe(answer.duration_ms / SECOND)
+        if claim.attempt == 1:
+            self._first_attempts.observe(max(0, started - claim.event.occurred_at) / SECOND)
+        if claim.event.sequence < 1:
+            self._invariants.labels(EVENT_UNNUMBERED).inc()
+
+    def committed(self, batch: Batch) -> None:
+        """The store wrote a batch of steps, or could not."""
+        if batch.failed:
+            self._batches_failed.inc()
+            return
+        self._batch_steps.observe(batch.steps)
+        self._batch_seconds.observe(batch.seconds)
+
+    def connection_refused(self) -> None:
+        """The database had no room for one connection more."""
+        self._connections_refused.inc()
+
+    def answers(self, listener: str) -> Callable[[int, float], None]:
+        """The hook for each answer there: its status, and its duration in seconds."""
+        requests = [self._requests[listener, answer] for answer in ANSWERS]
+
+        def answered(status: int, seconds: float) -> None:
+            requests[status // 100 - 1].observe(seconds)
+
+        return answered
+
+    def gauge(self, name: str, about: str, labels: list[str], read: Read) -> None:
+        """Adds a gauge that is read when it is scraped."""
+        self._registry.register(GaugeReader(name, about, labels, read))
+
+    def total(self, name: str, about: str, read: Callable[[], int]) -> None:
+        """Adds a counter that other code increments, and that is read when it is scraped."""
+        self._registry.register(TotalReader(name, about, read))
+
+    async def text(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        if self.refresh is not None:
+            await self.refresh()
+        return generate_latest(self._registry)
+
+
+def _children(metric: Labelled, values: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Labelled]:
+    """Children by their label values. Prometheus sees them with 0 from the start, so the first event is a rise."""
+    return {each: metric.labels(*each) for each in values}
+
+
+def _outcome(answer: WebhookResult) -> str:
+    if answer.status is None:
+        error = answer.error or "bad_response"
+        kind = error.partition("_")[0]
+        return kind if kind in {"tls", "proxy"} else error
+    return "delivered" if answer.delivered else f"status_{answer.status // 100}xx"

@@ -1,0 +1,161 @@
+"""The common parts of the doctor's checks: the ports, a few checks at a time, each with its time-out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from proxy.config.database import Database
+from proxy.database.repository import Heartbeat
+from proxy.gateways.port import Gateway
+from proxy.kernel.clock import DAY, Now
+from proxy.kernel.ids import Ids
+from proxy.merchants.cache import MerchantCache
+from proxy.merchants.storage.repository import MerchantRepository
+from proxy.operations.doctor.prober import Prober
+from proxy.operations.test_events import EventTester
+from proxy.payments.storage.repository import PaymentRepository
+from proxy.webhooks.storage.repository import WebhookRepository
+from proxy.webhooks.storage.retention import RetentionRepository
+
+
+class Level(StrEnum):
+    """A problem loses or refuses payments or events; a warning may, or will."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`check` is a stable code and `subject` the record or URL it is about; `advice` is empty where all is well."""
+
+    level: Level
+    check: str
+    subject: str
+    detail: str
+    detail_fa: str
+    advice: str = ""
+    advice_fa: str = ""
+
+
+def fine(check: str, subject: str, detail: str, detail_fa: str) -> Finding:
+    return Finding(Level.OK, check, subject, detail, detail_fa)
+
+
+def warning(check: str, subject: str, detail: tuple[str, str], advice: tuple[str, str]) -> Finding:
+    """`detail` and `advice` are English and Persian."""
+    return Finding(Level.WARNING, check, subject, *detail, *advice)
+
+
+def problem(check: str, subject: str, detail: tuple[str, str], advice: tuple[str, str]) -> Finding:
+    """`detail` and `advice` are English and Persian."""
+    return Finding(Level.PROBLEM, check, subject, *detail, *advice)
+
+
+MAX_LOOKS: Final = 100
+AT_ONCE: Final = 16
+LOOK_SECONDS: Final = 6.0
+CERTIFICATE_DAYS: Final = 14
+_OK: Final = 200
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedSettings:
+    """The settings of the process that matter to the doctor."""
+
+    public_url: str
+    development: bool
+    database: Database
+    admin_on_loopback: bool
+    kek_id: str
+    egress_proxy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repositories:
+    """The repositories that the doctor reads."""
+
+    heartbeat: Heartbeat
+    merchants: MerchantRepository
+    webhooks: WebhookRepository
+    retention: RetentionRepository
+    payments: PaymentRepository
+
+
+class Checks:
+    def __init__(
+        self,
+        store: Repositories,
+        merchant_cache: MerchantCache,
+        gateway: Gateway,
+        event_tester: EventTester,
+        prober: Prober,
+        ids: Ids,
+        now: Now,
+        around: InspectedSettings,
+    ) -> None:
+        self._store = store
+        self._merchant_cache = merchant_cache
+        self._gateway = gateway
+        self._event_tester = event_tester
+        self._prober = prober
+        self._ids = ids
+        self._now = now
+        self._around = around
+
+    async def _ours(self, check: str, base: str) -> Finding:
+        """Whether this Dargah answers at a base of ours, as customers would find it."""
+        marker = self._ids.random(16)
+        result = await self._prober.look(f"{base.rstrip('/')}/healthz", marker)
+        if result.error is not None or result.status != _OK or result.request_id != marker:
+            why = result.error or (f"HTTP {result.status}" if result.status != _OK else "another server answers")
+            return problem(
+                check,
+                base,
+                (f"Dargah is not reached there from here ({why})", f"از اینجا به درگاه در این نشانی نمی‌رسیم ({why})"),
+                (
+                    "See the name, the certificate and the reverse proxy; customers must reach it.",
+                    "نام دامنه، گواهی و پراکسی را ببینید؛ مشتری باید به آن برسد.",
+                ),
+            )
+        left = None if result.certificate_ends_at is None else (result.certificate_ends_at - self._now()) // DAY
+        if left is not None and left < CERTIFICATE_DAYS:
+            return warning(
+                check,
+                base,
+                (f"its certificate ends in {left} days", f"گواهی آن تا {left} روز دیگر است"),
+                ("Renew it.", "آن را تازه کنید."),
+            )
+        return fine(check, base, "this Dargah answers there", "همین درگاه در آن نشانی پاسخ می‌دهد")
+
+
+async def each(items: list[Item], look: Callable[[Item], Awaitable[list[Finding]]]) -> list[Finding]:
+    """The findings of each check, a few at a time; checks beyond the limit are reported."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> list[Finding]:
+        async with room:
+            return await look(item)
+
+    found = [finding for each in await asyncio.gather(*map(one, items[:MAX_LOOKS])) for finding in each]
+    if len(items) > MAX_LOOKS:
+        detail = (
+            f"only the first {MAX_LOOKS} of {len(items)} were looked at",
+            f"فقط {MAX_LOOKS} تای نخست از {len(items)} دیده شد",
+        )
+        found.append(warning("limit", str(len(items)), detail, ("Look at the others by hand.", "بقیه را دستی ببینید.")))
+    return found
+
+
+async def in_time(work: Awaitable[Item], otherwise: Item) -> Item:
+    """The result of `work`, or `otherwise` when it takes too long."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            return await work
+    except TimeoutError:
+        return otherwise

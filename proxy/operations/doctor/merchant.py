@@ -1,0 +1,171 @@
+"""A merchant's set-up: its terminals, ways back and webhook endpoints."""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.gateways.invoice_script.codes import Code, code_of
+from proxy.gateways.port import CheckResult, CheckUnknown
+from proxy.kernel.clock import SECOND
+from proxy.kernel.errors import CredentialUnusable
+from proxy.kernel.urls import is_app, is_loopback, origin_of
+from proxy.merchants.merchant import Merchant, Mode, Scope, Terminal, Token
+from proxy.operations.doctor.base import Finding, each, fine, in_time, problem, warning
+from proxy.operations.doctor.gateway import (
+    key_finding,
+    referrer_finding,
+    refused_finding,
+    return_findings,
+    return_host_finding,
+    seal_finding,
+)
+from proxy.operations.doctor.prober import ProbeResult
+from proxy.operations.doctor.webhooks import WebhookCheckUp
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import PaymentFilter
+from proxy.webhooks.endpoint import Endpoint
+
+RECENT_FAILURES: Final = 50
+# Receivers of webhooks refuse a timestamp that is five minutes off, and the Date header is whole seconds.
+CLOCK_WARNING: Final = 30 * SECOND
+CLOCK_PROBLEM: Final = 300 * SECOND
+_MODES_FA: Final = {Mode.LIVE: "واقعی", Mode.TEST: "آزمایشی"}
+_REGISTRATION: Final = frozenset({Code.WRONG_DOMAIN, Code.WRONG_IP})
+
+
+class MerchantCheckUp(WebhookCheckUp):
+    async def merchant(self, merchant_id: str) -> list[Finding]:
+        """A merchant's terminals, ways back and webhooks. Raises NotFound."""
+        merchant = await self._store.merchants.merchant(merchant_id)
+        terminals = await self._store.merchants.list_terminals(merchant_id)
+        endpoints = await self._store.webhooks.list_endpoints(merchant_id)
+        failed = PaymentFilter(status=Status.FAILED, limit=RECENT_FAILURES)
+        failures = (await self._store.payments.list_payments(merchant_id, failed)).payments
+        tokens = await self._store.merchants.list_tokens(merchant_id)
+        found = [*self._origins(merchant, tokens), *_missing(merchant, terminals, endpoints)]
+        found += await return_findings(self._store.payments, merchant_id, tokens, self._now())
+        found += await each(terminals, lambda terminal: self._terminal(merchant, terminal, failures))
+        found += await each(endpoints, self.endpoint)
+        return found
+
+    async def terminal(self, merchant_id: str, terminal_id: str) -> list[Finding]:
+        """One terminal's key, clock and way back. Raises NotFound."""
+        merchant = await self._store.merchants.merchant(merchant_id)
+        terminal = await self._store.merchants.terminal(merchant_id, terminal_id)
+        failed = PaymentFilter(status=Status.FAILED, limit=RECENT_FAILURES)
+        failures = (await self._store.payments.list_payments(merchant_id, failed)).payments
+        return await self._terminal(merchant, terminal, failures)
+
+    async def _terminal(self, merchant: Merchant, terminal: Terminal, failures: Iterable[Payment]) -> list[Finding]:
+        subject = f"{terminal.id} ({terminal.name})"
+        if not terminal.enabled:
+            return [fine("terminal", subject, "it is switched off", "خاموش است")]
+        found = [await self._key(subject, terminal)]
+        if found[0].check != "terminal_seal":
+            found += await self._clock(terminal)
+        base = terminal.return_base_url or self._around.public_url
+        shops = [urlsplit(origin).hostname or "" for origin in merchant.return_origins if not is_app(origin)]
+        host = urlsplit(base).hostname or ""
+        if shops and not is_loopback(host):
+            found.append(return_host_finding(subject, host, shops))
+        origin = origin_of(self._around.public_url)
+        if not is_loopback(urlsplit(origin).hostname or ""):
+            found.append(referrer_finding(subject, origin, host))
+        if terminal.return_base_url is not None:
+            found.append(await self._ours("return_base_url", terminal.return_base_url))
+        refused = _find_refusal(terminal, failures)
+        return found if refused is None else [*found, refused_finding(subject, *refused)]
+
+    async def _key(self, subject: str, terminal: Terminal) -> Finding:
+        try:
+            account = await self._merchant_cache.account(terminal)
+        except CredentialUnusable:
+            return seal_finding(subject, terminal.gateway_url)
+        impossible = f"doctor{self._ids.random(20)}"
+        checked = await in_time(
+            self._gateway.check(account, impossible), CheckResult(CheckUnknown(impossible, "timeout"), 0)
+        )
+        return key_finding(subject, checked)
+
+    async def _clock(self, terminal: Terminal) -> list[Finding]:
+        result = await self._prober.look(
+            f"{terminal.gateway_url.rstrip('/')}/invoice/request", self._ids.random(16), from_outside=False
+        )
+        return (
+            [] if result.date is None else [clock_finding(urlsplit(terminal.gateway_url).netloc, result, self._now())]
+        )
+
+    def _origins(self, merchant: Merchant, tokens: Iterable[Token]) -> list[Finding]:
+        now = self._now()
+        drop_in = [token for token in tokens if Scope.FACADE in token.scopes and token.alive(now)]
+        if merchant.return_origins or all(token.any_https_return for token in drop_in):
+            return []
+        return [
+            problem(
+                "return_origins",
+                merchant.id,
+                (
+                    "drop-in shops are refused with 203: no return origin is registered",
+                    "فروشگاه‌ها ۲۰۳ می‌گیرند: مبدأ بازگشتی ثبت نشده است",
+                ),
+                (
+                    "`dargah merchant update ID --return-origin https://shop.example.ir`",
+                    "`dargah merchant update ID --return-origin https://shop.example.ir`",
+                ),
+            )
+        ]
+
+
+def _missing(merchant: Merchant, terminals: list[Terminal], endpoints: list[Endpoint]) -> list[Finding]:
+    found = []
+    if not any(terminal.enabled for terminal in terminals):
+        found.append(
+            problem(
+                "terminal",
+                merchant.id,
+                ("it has no terminal in use", "ترمینال فعالی ندارد"),
+                ("`dargah terminal create --merchant ID …`", "`dargah terminal create --merchant ID …`"),
+            )
+        )
+    taken = {terminal.mode for terminal in terminals if terminal.enabled} or {Mode.LIVE}
+    modes = {endpoint.mode for endpoint in endpoints}
+    return found + [_without_endpoint(merchant, mode) for mode in Mode if mode in taken - modes]
+
+
+def _without_endpoint(merchant: Merchant, mode: Mode) -> Finding:
+    """Payments are taken in a mode without an endpoint; one of the other mode does not get them."""
+    command = f"`dargah endpoint create --merchant ID --url URL --mode {mode}`"
+    return warning(
+        "webhook",
+        merchant.id,
+        (
+            f"nobody is told of its {mode} payments: it has no {mode} endpoint",
+            f"نشانی وب‌هوک {_MODES_FA[mode]} ندارد و کسی از این پرداخت‌ها باخبر نمی‌شود",
+        ),
+        (command, command),
+    )
+
+
+def _find_refusal(terminal: Terminal, failures: Iterable[Payment]) -> tuple[Code, str] | None:
+    for payment in failures:
+        code = code_of(payment.failure.gateway_error_code) if payment.failure else None
+        if payment.terminal_id == terminal.id and code in _REGISTRATION and payment.created_at >= terminal.updated_at:
+            return code, payment.id
+    return None
+
+
+def clock_finding(subject: str, result: ProbeResult, now: int) -> Finding:
+    off = abs((result.date or now) - now)
+    seconds = off // SECOND
+    if off < CLOCK_WARNING:
+        return fine("clock", subject, "it agrees with the gateway's", "با ساعت درگاه یکی است")
+    make = problem if off >= CLOCK_PROBLEM else warning
+    return make(
+        "clock",
+        subject,
+        (f"this machine and the gateway are {seconds} s apart", f"ساعت این ماشین و درگاه {seconds} ثانیه اختلاف دارد"),
+        (
+            "Keep the clock by NTP: receivers refuse webhooks 5 minutes off.",
+            "ساعت را با NTP تنظیم نگه دارید: گیرنده‌ها وب‌هوکی را که ۵ دقیقه جابه‌جا باشد نمی‌پذیرند.",
+        ),
+    )

@@ -1,0 +1,26 @@
+-- name: forget_sessions
+-- Forgets a merchant's sessions that are over.
+DELETE FROM sessions WHERE merchant_id = $1 AND expires_at <= $2;
+
+-- name: count_sessions
+-- How many sessions a merchant has, up to a number, and how many of them were opened with one token.
+SELECT count(*), count(CASE WHEN subject = $3 THEN 1 END)
+FROM (SELECT subject FROM sessions WHERE merchant_id = $1 LIMIT $2) AS counted;
+
+-- name: insert_session
+-- A new session.
+INSERT INTO sessions (merchant_id, digest, kind, subject, embed_origin, created_at, seen_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: session
+-- One session.
+SELECT merchant_id, digest, kind, subject, embed_origin, created_at, seen_at, expires_at FROM sessions
+WHERE merchant_id = $1 AND digest = $2;
+
+-- name: touch_session
+-- When a session was last seen.
+UPDATE sessions SET seen_at = $3 WHERE merchant_id = $1 AND digest = $2;
+
+-- name: end_session
+-- Ends a session.
+DELETE FROM sessions WHERE merchant_id = $1 AND digest = $2;

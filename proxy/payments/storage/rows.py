@@ -1,0 +1,163 @@
+"""Payments, schedules and timeline entries as rows. A payment's columns are listed in `sql/common/payments.sql`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Final
+
+import orjson
+
+from proxy.database.repository import json_text
+from proxy.database.transaction import Row, load_columns
+from proxy.kernel.money import Currency
+from proxy.merchants.merchant import Mode, ReturnMethod
+from proxy.payments.check_schedule import CheckSchedule
+from proxy.payments.facts import Decision
+from proxy.payments.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
+from proxy.payments.records import Change, Entry, Intent, Reply, StoredCreation
+
+
+def _failure_text(failure: Failure) -> str:
+    return json_text({"reason": failure.reason.value, "gateway_error_code": failure.gateway_error_code})
+
+
+def _failure_of(text: str) -> Failure:
+    fields = orjson.loads(text)
+    return Failure(FailureReason(fields["reason"]), fields["gateway_error_code"])
+
+
+def _review_text(review: Review) -> str:
+    # orjson writes a dataclass field by field, and a StrEnum as its value.
+    return orjson.dumps(review).decode()
+
+
+def _review_of(text: str) -> Review:
+    fields = orjson.loads(text)
+    resolution = fields.pop("resolution")
+    reason = ReviewReason(fields.pop("reason"))
+    return Review(reason, **fields, resolution=None if resolution is None else _resolution_of(resolution))
+
+
+def _resolution_of(fields: Mapping[str, Any]) -> Resolution:
+    return Resolution(Decision(fields["decision"]), fields["note"], fields["by"], fields["at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The conversion of a type's values to a column and back."""
+
+    encode: Callable[[Any], object]
+    decode: Callable[[Any], object]
+
+
+def _enum(kind: type[StrEnum]) -> Codec:
+    # A look-up in a dict: calling an Enum costs three times as much, and a payment is read with every step.
+    return Codec(attrgetter("value"), {each.value: each for each in kind}.__getitem__)
+
+
+def _optional(codec: Codec) -> Codec:
+    return Codec(
+        lambda value: None if value is None else codec.encode(value),
+        lambda stored: None if stored is None else codec.decode(stored),
+    )
+
+
+PLAIN: Final = (str, int, str | None, int | None)
+CODECS: Final[Mapping[object, Codec]] = {
+    bool: Codec(int, bool),
+    Mode: _enum(Mode),
+    Currency: _enum(Currency),
+    Status: _enum(Status),
+    ReturnMethod | None: _optional(_enum(ReturnMethod)),
+    Mapping[str, Any]: Codec(lambda value: json_text(value) if value else "{}", orjson.loads),
+    tuple[str, ...]: Codec(
+        lambda keys: json_text(keys) if keys else None, lambda text: () if text is None else tuple(orjson.loads(text))
+    ),
+    Failure | None: _optional(Codec(_failure_text, _failure_of)),
+    Review | None: _optional(Codec(_review_text, _review_of)),
+}
+"""By a field's type, for those that a column does not hold as they are."""
+
+_CODED: Final = {field.name: CODECS[field.type] for field in fields(Payment) if field.type not in PLAIN}
+
+
+class _Columns:
+    """A list of a payment's columns, each of which has the name of its field."""
+
+    def __init__(self, name: str) -> None:
+        self.names = load_columns()[name]
+        self._values = attrgetter(*self.names)
+        self._encoders = [(place, _CODED[each].encode) for place, each in enumerate(self.names) if each in _CODED]
+        self._decoders = [(each, _CODED[each].decode) for each in self.names if each in _CODED]
+
+    def row_of(self, payment: Payment) -> Sequence[object]:
+        row = list(self._values(payment))
+        for place, encode in self._encoders:
+            row[place] = encode(row[place])
+        return row
+
+    def fields_of(self, row: Row) -> dict[str, Any]:
+        """The payment's fields by their names, of the first columns of a row."""
+        # A row may have columns of other tables behind these.
+        values = dict(zip(self.names, row, strict=False))
+        for name, decode in self._decoders:
+            values[name] = decode(values[name])
+        return values
+
+
+_PAYMENT: Final = _Columns("payment")
+_PROGRESS: Final = _Columns("payment_progress")
+
+
+def new_payment_row(payment: Payment, intent: Intent) -> Row:
+    """The parameters of `insert_payment`."""
+    return (intent.key, intent.digest, intent.lease_until, intent.traceparent, *_PAYMENT.row_of(payment))
+
+
+def changed_payment_row(change: Change) -> Row:
+    """The parameters of `update_payment`."""
+    before = change.before
+    as_read = (before.merchant_id, before.id, before.version)
+    return (*as_read, int(change.release), *reply_columns(change.reply), *_PROGRESS.row_of(change.after))
+
+
+def reply_columns(reply: Reply | None) -> tuple[int | None, bytes | None]:
+    return (None, None) if reply is None else (reply.status, reply.body)
+
+
+def payment_of(row: Row) -> Payment:
+    """The payment of the first columns of a row."""
+    return Payment(**_PAYMENT.fields_of(row))
+
+
+def columns_behind(row: Row) -> Row:
+    """The columns of a row behind those of its payment."""
+    return row[len(_PAYMENT.names) :]
+
+
+def stored_of(row: Row) -> StoredCreation:
+    """The payment, intent and reply of a row."""
+    key, digest, lease_until, status, body = columns_behind(row)
+    reply = None if status is None else Reply(status, body)
+    return StoredCreation(payment_of(row), Intent(key, digest, lease_until), reply)
+
+
+def schedule_row(schedule: CheckSchedule) -> Row:
+    """The parameters of `insert_watch`."""
+    key = (schedule.merchant_id, schedule.payment_id, schedule.terminal_id)
+    return (*key, schedule.due_at, schedule.soon, schedule.version, schedule.point)
+
+
+def schedule_of(row: Row) -> CheckSchedule:
+    return CheckSchedule(*row)
+
+
+def entry_row(payment: Payment, entry: Entry) -> Row:
+    """The parameters of `add_entry`."""
+    return (payment.merchant_id, payment.id, entry.at, entry.kind, entry.duration_ms, json_text(entry.data))
+
+
+def entry_of(row: Row) -> Entry:
+    at, kind, duration_ms, data = row
+    return Entry(at, kind, duration_ms, orjson.loads(data))

@@ -1,0 +1,199 @@
+-- columns: payment
+-- The columns of a payment, by the names of its fields.
+merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency, description, metadata, return_url,
+    drop_in, link, expires_at, created_at, {payment_progress};
+
+-- columns: payment_progress
+-- Those of them that a transition may change.
+updated_at, status, version, invoice_key, linked_at, spare_invoice_keys, captured_invoice_keys, bank_code,
+    captured_rials, paid_at, late, failure, review;
+
+-- name: insert_payment
+-- A new payment with its intent, unless its idempotency key is known or its order is paid.
+INSERT INTO payments (idempotency_key, request_digest, lease_until, traceparent, {payment})
+SELECT $1, $2, $3, $4, {payment from $5}
+WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $5 AND storefront = $6 AND mode = $7 AND order_id = $8)
+ON CONFLICT (merchant_id, storefront, mode, idempotency_key) DO NOTHING;
+
+-- name: stored_by_key
+-- The payment, intent and reply that a storefront stored in a mode under an idempotency key.
+SELECT {payment}, idempotency_key, request_digest, lease_until, reply_status, reply_body
+FROM payments
+WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND idempotency_key = $4;
+
+-- name: stored_by_id
+-- A payment with its intent and reply.
+SELECT {payment}, idempotency_key, request_digest, lease_until, reply_status, reply_body
+FROM payments
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: lease_request
+-- Takes over a create whose lease is over and that has no reply; no row when somebody else has it.
+UPDATE payments SET lease_until = $4
+WHERE merchant_id = $1 AND id = $2 AND lease_until <= $3 AND reply_status IS NULL;
+
+-- name: update_payment
+-- What a transition changes, if the version is still the one that it was decided on. A reply is never replaced.
+UPDATE payments SET
+    ({payment_progress}) = ({payment_progress from $7}),
+    lease_until = CASE WHEN $4 = 1 THEN 0 ELSE lease_until END,
+    reply_status = coalesce(reply_status, $5),
+    reply_body = coalesce(reply_body, $6)
+WHERE merchant_id = $1 AND id = $2 AND version = $3;
+
+-- name: answer_request
+-- The end of a create's lease, or its reply, when the payment itself stays as it is.
+UPDATE payments SET
+    lease_until = CASE WHEN $3 = 1 THEN 0 ELSE lease_until END,
+    reply_status = coalesce(reply_status, $4),
+    reply_body = coalesce(reply_body, $5)
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: payment_by_id
+-- One payment.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND id = $2;
+
+-- name: payment_by_link
+-- The payment of a pay or return link.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND link = $2;
+
+-- name: watched_by_link
+-- The payment of a return link, with its watch where it has one. No join: a planner would rather read all of a
+-- merchant's watches.
+SELECT {payment},
+    (SELECT w.due_at FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id),
+    (SELECT w.soon FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id),
+    (SELECT w.version FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id),
+    (SELECT w.point FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id)
+FROM payments AS p
+WHERE merchant_id = $1 AND link = $2;
+
+-- name: list_payments
+-- A merchant's payments before an id, newest first. Each of these lists is a stretch of one index, with nothing left out.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- name: list_payments_with_status
+-- Those in one status.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND status = $4 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- name: list_payments_of_storefront
+-- Those of a storefront and a mode: the first of each status by its index.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND id IN (
+    SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'created' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS created
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'pending' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS pending
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'paid' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS paid
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'failed' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS failed
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'canceled' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS canceled
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'expired' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS expired
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'needs_review' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS needs_review
+)
+ORDER BY id DESC LIMIT $3;
+
+-- name: list_payments_of_storefront_with_status
+-- Those of a storefront, a mode and a status.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = $6 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- name: list_payments_of_order
+-- Those of an order, whosever it is.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND order_id = $4 AND id < $2 ORDER BY id DESC LIMIT $3;
+
+-- name: claim_invoice_key
+-- Makes an invoice this payment's; no row when it is somebody's already.
+INSERT INTO invoice_keys (merchant_id, terminal_id, invoice_key, payment_id) VALUES ($1, $2, $3, $4)
+ON CONFLICT (merchant_id, terminal_id, invoice_key) DO NOTHING;
+
+-- name: invoice_key_owner
+-- Whose an invoice is.
+SELECT payment_id FROM invoice_keys WHERE merchant_id = $1 AND terminal_id = $2 AND invoice_key = $3;
+
+-- name: claim_bank_code
+-- Makes a bank's tracking number this payment's; no row when it is somebody's already.
+INSERT INTO bank_codes (merchant_id, bank_code, payment_id) VALUES ($1, $2, $3)
+ON CONFLICT (merchant_id, bank_code) DO NOTHING;
+
+-- name: bank_code_owner
+-- Whose a bank's tracking number is.
+SELECT payment_id FROM bank_codes WHERE merchant_id = $1 AND bank_code = $2;
+
+-- name: claim_order
+-- Makes an order paid by this payment; no row when it is paid already.
+INSERT INTO paid_orders (merchant_id, storefront, mode, order_id, payment_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (merchant_id, storefront, mode, order_id) DO NOTHING;
+
+-- name: order_owner
+-- By which payment an order is paid.
+SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4;
+
+-- name: add_entry
+-- The next line of a payment's timeline.
+INSERT INTO timeline (merchant_id, payment_id, number, at, kind, duration_ms, data)
+VALUES (
+    $1, $2, 1 + coalesce((SELECT max(number) FROM timeline WHERE merchant_id = $1 AND payment_id = $2), 0), $3, $4, $5, $6
+);
+
+-- name: timeline
+-- A payment's timeline, newest first.
+SELECT at, kind, duration_ms, data FROM timeline WHERE merchant_id = $1 AND payment_id = $2
+ORDER BY number DESC LIMIT $3;
+
+-- name: unsettled_after
+-- A merchant's payments after an id that may still turn out paid, oldest first: the first of each status by its index.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND id IN (
+    SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT $3
+    ) AS pending
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'canceled' AND id > $2 ORDER BY id LIMIT $3
+    ) AS canceled
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'expired' AND id > $2 ORDER BY id LIMIT $3
+    ) AS expired
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'failed' AND id > $2 ORDER BY id LIMIT $3
+    ) AS failed
+)
+ORDER BY id LIMIT $3;
+
+-- name: trace_of_payment
+-- The trace in which a payment was created.
+SELECT traceparent FROM payments WHERE merchant_id = $1 AND id = $2;
+
+-- name: trace_of_link
+-- The trace in which the payment of a pay or return link was created.
+SELECT traceparent FROM payments WHERE merchant_id = $1 AND link = $2;

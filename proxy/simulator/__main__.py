@@ -1,5 +1,0 @@
-"""`python -m proxy.simulator`."""
-
-from proxy.simulator.command import simulator
-
-simulator()

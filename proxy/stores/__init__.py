@@ -1,0 +1,1 @@
+"""The repositories of all concepts on one database, opened together."""

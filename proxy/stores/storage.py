@@ -1,0 +1,107 @@
+"""The store of DARGAH_DATABASE, opened, with the properties of its kind."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from proxy.config.settings import Settings, SettingsError
+from proxy.database.sqlite import Fault
+from proxy.database.sqlite.files import unusable
+from proxy.database.transaction import Batch
+from proxy.kernel.background import LONGEST_IDLE, IdleTimes
+from proxy.kernel.clock import SECOND, Now, ProcessClock, WallClock, system_now
+from proxy.kernel.errors import StoreRefused
+from proxy.operations.recovery.backups import Backups
+from proxy.stores import sqlite
+from proxy.stores.store import Store
+
+if TYPE_CHECKING:
+    from proxy.database.postgresql.notifications import ReplicaNotifications
+
+# With other processes about, work comes that nobody here knows of: looking is the truth, notifications are quicker.
+_SHARED: Final = IdleTimes(longest_idle=1 * SECOND, shortest_idle=20)
+_ALONE: Final = IdleTimes(longest_idle=LONGEST_IDLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """`now` is the clock of all users of this store, `rhythm` is the idle time of its loops, `about` is for the log.
+
+    `replicas` is there where the store is a server, `backups` where it is a file, `clock` where `now` is no test's;
+    `look_at_clock` follows it.
+    """
+
+    store: Store
+    now: Now
+    rhythm: IdleTimes
+    about: Mapping[str, str]
+    replicas: "ReplicaNotifications | None" = None
+    backups: Backups | None = None
+    clock: ProcessClock | None = None
+    look_at_clock: Callable[[], None] = lambda: None
+
+    @property
+    def steady(self) -> Now:
+        """Elapsed time, for durations inside the process."""
+        return self.now if self.clock is None else self.clock.steady
+
+    @property
+    def settled(self) -> Now:
+        """The time for irreversible steps, which follows a jump of the clock slowly."""
+        return self.now if self.clock is None else self.clock.settled
+
+    @property
+    def signing_time(self) -> Now:
+        """The time in signatures, which receivers compare with their time of day: this machine's, though the database's
+        may be wrong.
+        """
+        return self.now if self.clock is None else system_now
+
+    def skipped(self, at: int) -> bool:
+        """Whether `at` is a time that the clock jumped over."""
+        return self.clock is not None and self.clock.skipped(at)
+
+
+async def open_storage(
+    settings: Settings,
+    now: Now,
+    on_batch: Callable[[Batch], None] | None = None,
+    fault: Fault | None = None,
+    on_scarce: Callable[[], None] | None = None,
+) -> Storage:
+    """Opens it, made or migrated when needed. The database's clock takes the system's place, but not another `now`.
+
+    Raises SettingsError where PostgreSQL cannot be used as it is, StoreRefused of a file.
+    """
+    if isinstance(settings.database, Path):
+        clock = WallClock() if now is system_now else None
+        now = now if clock is None else clock.now
+        try:
+            file = await sqlite.open_store(settings.database, now=now, on_batch=on_batch, fault=fault)
+        except (OSError, sqlite3.Error) as error:
+            raise unusable(settings.database, error) from error
+        about = {"sqlite_version": sqlite3.sqlite_version}
+        backups = Backups(file.copying, file.heartbeat, settings.database)
+        look = (lambda: None) if clock is None else clock.look
+        return Storage(file, now, _ALONE, about, backups=backups, clock=clock, look_at_clock=look)
+    from proxy.stores import postgresql  # noqa: PLC0415  its driver is 3 MB that a process on a file does without
+
+    try:
+        server = await postgresql.open_store(
+            settings.database.text,
+            postgresql.ServerOptions(
+                now=None if now is system_now else now,
+                pooler=settings.database_pooler,
+                connections=settings.database_connections,
+                on_batch=on_batch,
+                on_scarce=on_scarce,
+            ),
+        )
+    except StoreRefused as error:
+        raise SettingsError(f"DARGAH_DATABASE ({settings.database}): {error}") from error
+    about = {"database": str(settings.database)}
+    # The database's clock is looked at on the connection for notifications.
+    shared_clock = server.clock if now is system_now else None
+    return Storage(server, server.now, _SHARED, about, server.replicas, clock=shared_clock)

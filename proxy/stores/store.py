@@ -1,0 +1,41 @@
+"""The store: the repository of every concept, on the lanes of one database."""
+
+from collections.abc import Awaitable, Callable
+
+from proxy.audit.log import AuditRepository
+from proxy.database.repository import Heartbeat, Lanes
+from proxy.kernel.clock import Now
+from proxy.merchants.storage.repository import MerchantRepository
+from proxy.observability.statistics import StatisticsRepository
+from proxy.operations.storage.due_times import DueTimeRepository
+from proxy.operations.storage.repository import RecoveryRepository
+from proxy.operators.storage.operators import OperatorRepository
+from proxy.payments.storage.repository import PaymentRepository
+from proxy.webhooks.storage.repository import WebhookRepository
+from proxy.webhooks.storage.retention import RetentionRepository
+
+
+class Store:
+    """Every method of a repository is one whole step in one transaction, durable when it returns. None is open across
+    HTTP. `close` finishes the steps that wait; no step is taken after it.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        now: Now,
+        close: Callable[[], Awaitable[None]],
+        retention: type[RetentionRepository] = RetentionRepository,
+    ) -> None:
+        self.now = now
+        self.close = close
+        self.heartbeat = Heartbeat(lanes, now)
+        self.audit = AuditRepository(lanes, now)
+        self.merchants = MerchantRepository(lanes, now)
+        self.webhooks = WebhookRepository(lanes, now)
+        self.retention = retention(lanes, now)
+        self.payments = PaymentRepository(lanes, now)
+        self.operators = OperatorRepository(lanes, now)
+        self.statistics = StatisticsRepository(lanes, now)
+        self.recovery = RecoveryRepository(lanes, now)
+        self.due_times = DueTimeRepository(lanes, now)

@@ -1,3 +1,0 @@
-from browser.conftest import browser
-
-__all__ = ["browser"]

@@ -1,0 +1,1 @@
+"""What strangers and weak tokens try, by bytes on a live port."""

@@ -1,0 +1,374 @@
+"""Lists and look-ups over all merchants: whole, in order, and at a cost that does not grow with the payments."""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from proxy.console.search import MERCHANTS_AT_ONCE, ROWS_AT_ONCE
+from proxy.database.repository import STRETCH
+from proxy.gateways.port import Captured
+from proxy.kernel.ids import PAYMENT
+from proxy.merchants.merchant import Mode
+from proxy.payments.payment import Payment, Status
+from proxy.payments.records import PaymentFilter
+from proxy.payments.search import FIRST_PLACE, Number, SearchCriteria, id_at, place_at, place_of
+from proxy.stores.sqlite import SqliteStore, open_store
+from proxy.stores.store import Store
+from proxy.webhooks.delivery import DeliveryFilter, DeliveryStatus
+from proxy.webhooks.event import EventFilter
+from store.records import (
+    IDS,
+    MERCHANT_ID,
+    NOW,
+    add_endpoint,
+    add_merchant,
+    create,
+    new_audit,
+    new_payment,
+    new_terminal,
+    paid,
+    pending,
+    sealed,
+    step,
+)
+
+SMALL, LARGE = 2_000, 8_000
+# SQLite does more than twenty in a microsecond.
+MOST_INSTRUCTIONS: Final = 100_000
+GROWTH: Final = 1.25
+EVERY: Final = 50
+# What is counted only up to 10,000.
+COUNTED: Final = {"due figures", "endpoint figures"}
+
+Look = Callable[[SqliteStore], Awaitable[Any]]
+
+# The live payments of one storefront, all of one order. Where a list looks last there are a few of a test, of another
+# storefront, another order and status.
+PAYMENTS: Final = """
+WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
+INSERT INTO payments (merchant_id, id, storefront, terminal_id, mode, order_id, amount_rials, currency, metadata, link,
+    expires_at, created_at, updated_at, status, version, invoice_key, bank_code, captured_rials, late,
+    idempotency_key, request_digest, lease_until)
+SELECT :merchant_id, :prefix || printf('%018d', n), iif(n BETWEEN 5 AND 9, 'second', 'main'), 'trm_1',
+    iif(n < 5, 'test', 'live'), iif(n BETWEEN 10 AND 14, 'seldom', 'common'), 150000, 'IRR', '{}', 'link-' || n,
+    :now, :now, :now, iif(n % 5 = 0 AND n < 20, 'failed', :status), 2, 'inv-' || n, 'bank-' || n, 150000,
+    0, 'key-' || n, zeroblob(32), 0
+FROM numbers
+"""
+EVENTS: Final = """
+WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
+INSERT INTO events (merchant_id, id, sequence, storefront, mode, type, payment_id, payment_version, occurred_at, body)
+SELECT :merchant_id, 'evt_' || :key || printf('%018d', n), n + 1, iif(:count - n BETWEEN 6 AND 10, 'second', 'main'),
+    iif(:count - n <= 5, 'test', 'live'), iif(:count - n BETWEEN 11 AND 15, 'payment.failed', 'payment.paid'),
+    :prefix || printf('%018d', n), 2, :now, zeroblob(100)
+FROM numbers
+"""
+DELIVERIES: Final = """
+WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)
+INSERT INTO deliveries (merchant_id, id, endpoint_id, event_id, payment_id, status, attempts, scheduled_from, due_at,
+    created_at)
+SELECT :merchant_id, 'dlv_' || :key || printf('%018d', n), :endpoint_id, 'evt_' || :key || printf('%018d', n),
+    :prefix || printf('%018d', n), iif(n < 5, 'failed', 'delivered'), 1, 0, NULL, :now
+FROM numbers
+"""
+WATCHES: Final = """
+INSERT INTO watches (merchant_id, payment_id, terminal_id, due_at, version)
+SELECT merchant_id, id, terminal_id, :now, 1 FROM payments WHERE merchant_id = :merchant_id
+"""
+
+
+@dataclass
+class Filled:
+    """A store with so many payments of one merchant, all in one status but for a few."""
+
+    store: SqliteStore
+    endpoint_id: str
+    status: Status
+    instructions: list[int] = field(default_factory=lambda: [0])
+
+    async def cost(self, look: Look) -> int:
+        """What a call takes of the database, in instructions."""
+        before = self.instructions[0]
+        await look(self.store)
+        return (self.instructions[0] - before) * EVERY
+
+
+async def fill(path: Path, count: int, status: Status) -> Filled:
+    store = await open_store(path, now=lambda: NOW)
+    await add_merchant(store)
+    endpoint = await add_endpoint(store)
+    key = MERCHANT_ID.removeprefix("mer_")
+    given = {
+        "count": count,
+        "merchant_id": MERCHANT_ID,
+        "key": key,
+        "prefix": f"{PAYMENT}_{key}",
+        "now": NOW,
+        "status": status.value,
+        "endpoint_id": endpoint.id,
+    }
+    made = Filled(store, endpoint.id, status)
+
+    def counted() -> int:
+        made.instructions[0] += 1
+        return 0
+
+    def write(connection: Any) -> None:
+        connection.execute("BEGIN")
+        for statement in (PAYMENTS, EVENTS, DELIVERIES, WATCHES):
+            connection.execute(statement, given)
+        connection.execute("COMMIT")
+        connection.set_progress_handler(counted, EVERY)
+
+    await store._file._database.run(write)
+    return made
+
+
+def payment_lists() -> dict[str, Look]:
+    filters = itertools.product(
+        (None, "main", "second", "nobody"),
+        (None, Mode.LIVE, Mode.TEST),
+        (None, Status.PAID, Status.NEEDS_REVIEW, Status.FAILED),
+        (None, "common", "seldom"),
+    )
+    wanted = [PaymentFilter(place, order, status, None, 20, mode) for place, mode, status, order in filters]
+    return {
+        f"payments {each}": lambda store, each=each: store.payments.list_payments(MERCHANT_ID, each)  # type: ignore[misc]  # binds the loop's variable
+        for each in wanted
+    }
+
+
+def event_lists() -> dict[str, Look]:
+    looks: dict[str, Look] = {}
+    kinds = ("payment.paid", "payment.failed", "payment.expired")
+    for place, mode, kind in itertools.product((None, "main", "second"), (None, *Mode), (None, *kinds)):
+        wanted = EventFilter(place, kind, None, 0, 20, mode)
+        looks[f"events {wanted}"] = lambda store, each=wanted: store.webhooks.list_events(MERCHANT_ID, each)  # type: ignore[misc]  # as above
+        for got in (True, False):
+            looks[f"events {wanted}, delivered {got}"] = lambda store, each=wanted, got=got: (  # type: ignore[misc]  # as above
+                store.webhooks.list_events_by_delivery(MERCHANT_ID, each, delivered=got)
+            )
+    return looks
+
+
+def walks() -> dict[str, Look]:
+    looks: dict[str, Look] = {
+        f"newest {status}": lambda store, status=status: store.payments.newest_ids(
+            None, None, SearchCriteria(status), MERCHANTS_AT_ONCE
+        )  # type: ignore[misc]  # as above
+        for status in (None, *Status)
+    }
+    looks |= {
+        f"search by {number}": lambda store, number=number: store.payments.find_ids(None, None, number, "common", 10)  # type: ignore[misc]  # as above
+        for number in Number
+    }
+    return looks | {
+        "search by amount": lambda store: store.payments.ids_of_amount(MERCHANT_ID, None, 5, ROWS_AT_ONCE, 1),
+        "search by amount, all": lambda store: store.payments.ids_of_amount(None, None, 5, 300, 2),
+        "day": lambda store: store.payments.day_rows(MERCHANT_ID, "", 500),
+        "open figures": lambda store: store.statistics.open_statistics(None, 20),
+        "due figures": lambda store: store.statistics.due_statistics(),
+        "audit of invariants": lambda store: store.statistics.audit(None, 0, 5),
+        "unsettled": lambda store: store.payments.unsettled_since(0, None, 100),
+        "endpoint figures": _of_endpoint,
+        "audit": lambda store: store.audit.list_audit(MERCHANT_ID, None, 50),
+        "next due": lambda store: store.payments.next_check_at(),
+        "a payment's events": lambda store: store.webhooks.list_events(
+            MERCHANT_ID, EventFilter(payment_id=id_of("pay", 1))
+        ),
+        "an event's deliveries": lambda store: store.webhooks.list_deliveries(MERCHANT_ID, id_of("evt", 1)),
+        "a delivery's attempts": lambda store: store.webhooks.delivery_log(MERCHANT_ID, id_of("dlv", 1)),
+        "payments of ids": lambda store: store.payments.payments_of_ids(
+            [id_of("pay", number) for number in range(100)]
+        ),
+        "what may be forgotten": lambda store: store.retention.forget_events(NOW, None, 100),
+    }
+
+
+def id_of(kind: str, number: int) -> str:
+    return f"{kind}_{MERCHANT_ID.removeprefix('mer_')}{number:018}"
+
+
+async def _of_endpoint(store: SqliteStore) -> None:
+    [endpoint] = await store.webhooks.list_endpoints(MERCHANT_ID)
+    await store.webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, 0)
+
+
+def delivery_lists() -> dict[str, Look]:
+    def listing(status: DeliveryStatus | None) -> Look:
+        async def look(store: SqliteStore) -> Any:
+            [endpoint] = await store.webhooks.list_endpoints(MERCHANT_ID)
+            return await store.webhooks.list_endpoint_deliveries(
+                MERCHANT_ID, endpoint.id, DeliveryFilter(status, None, 20)
+            )
+
+        return look
+
+    return {f"deliveries {status}": listing(status) for status in (None, *DeliveryStatus)}
+
+
+LOOKS: Final = payment_lists() | event_lists() | walks() | delivery_lists()
+
+
+@pytest.fixture(params=[Status.PAID, Status.NEEDS_REVIEW, Status.CANCELED])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Filled, Filled]]:
+    small = await fill(tmp_path / "small.db", SMALL, request.param)
+    large = await fill(tmp_path / "large.db", LARGE, request.param)
+    yield small, large
+    for each in (small, large):
+        await each.store.close()
+
+
+async def test_no_list_costs_more_in_a_larger_history(stores: tuple[Filled, Filled]) -> None:
+    small, large = stores
+    bad = {}
+    for name, look in LOOKS.items():
+        before, after = await small.cost(look), await large.cost(look)
+        grown = after > before * GROWTH + EVERY * 4 and name not in COUNTED
+        if grown or after > MOST_INSTRUCTIONS:
+            bad[name] = (before, after)
+    assert bad == {}
+
+
+async def test_a_page_that_no_index_narrows_says_where_it_goes_on(tmp_path: Path) -> None:
+    filled = await fill(tmp_path / "dargah.db", LARGE, Status.CANCELED)
+    wanted, found, pages = PaymentFilter("second", "common", None, None, 20, Mode.LIVE), list[str](), 0
+    while True:
+        page = await filled.store.payments.list_payments(MERCHANT_ID, wanted)
+        found, pages = [*found, *(payment.id for payment in page.payments)], pages + 1
+        if page.reached is None:
+            break
+        wanted = PaymentFilter("second", "common", None, page.reached, 20, Mode.LIVE)
+    assert len(found) == len(set(found)) == 5
+    assert pages <= LARGE // STRETCH + 2
+    await filled.store.close()
+
+
+def test_the_list_of_a_storefront_looks_for_every_status() -> None:
+    from proxy.database.transaction import load_queries  # noqa: PLC0415  only here
+
+    sql = load_queries("sqlite")["list_payments_of_storefront"]
+    assert all(f"status = '{status}'" in sql for status in Status)
+
+
+MERCHANTS = sorted(IDS.merchant() for _ in range(5))
+
+
+@pytest.fixture
+async def shops(store: Store) -> Store:
+    for merchant_id in MERCHANTS:
+        await add_merchant(store, merchant_id)
+    return store
+
+
+async def every_payment(store: Store) -> list[Payment]:
+    """Of all merchants in turn and out of it, two of them in one millisecond; newest first."""
+    made = []
+    order = MERCHANTS * 4
+    random.Random(3).shuffle(order)
+    for number, merchant_id in enumerate(order):
+        at = NOW + number // 2
+        made.append(await create(store, new_payment(f"order-{number}", merchant_id=merchant_id, at=at)))
+    return sorted(made, key=lambda payment: place_of(payment.id), reverse=True)
+
+
+async def walked(store: Store, wanted: SearchCriteria, merchants: int) -> list[str]:
+    """A page, over every stretch of so many merchants."""
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        stretch = await store.payments.newest_ids(None, after, wanted, merchants)
+        found += stretch.ids
+        after = stretch.reached
+        if after is None:
+            return sorted(found, key=place_of, reverse=True)[: wanted.limit]
+
+
+@pytest.mark.parametrize("merchants", [1, 2, 5, 100])
+async def test_the_newest_of_all_merchants_come_in_order_and_page_by_page_without_a_gap(
+    shops: Store, merchants: int
+) -> None:
+    made = [payment.id for payment in await every_payment(shops)]
+    seen: list[str] = []
+    before = FIRST_PLACE
+    while page := await walked(shops, SearchCriteria(before=before, limit=3), merchants):
+        seen += page
+        before = place_of(page[-1])
+    assert seen == made
+
+
+async def test_a_day_and_a_status_and_one_merchant_narrow_the_list(shops: Store) -> None:
+    made = await every_payment(shops)
+    since = SearchCriteria(since=place_at(NOW + 7), limit=100)
+    assert await walked(shops, since, 2) == [each.id for each in made if each.created_at >= NOW + 7]
+    assert await walked(shops, SearchCriteria(status=Status.PAID, limit=100), 2) == []
+    settled = await paid(shops, "paid-one", merchant_id=MERCHANTS[2])
+    assert await walked(shops, SearchCriteria(status=Status.PAID, limit=100), 2) == [settled.id]
+    own = await shops.payments.newest_ids(MERCHANTS[0], None, SearchCriteria(limit=100), 50)
+    assert own.reached is None
+    assert list(own.ids) == [each.id for each in made if each.merchant_id == MERCHANTS[0]]
+
+
+async def test_payments_are_read_in_the_order_of_their_ids_and_what_is_not_there_is_left_out(shops: Store) -> None:
+    made = await every_payment(shops)
+    nobodys = IDS.record(PAYMENT, MERCHANTS[0], NOW)
+    wanted = [made[7].id, nobodys, made[2].id]
+    assert [each.id for each in await shops.payments.payments_of_ids(wanted)] == [made[7].id, made[2].id]
+
+
+async def found(store: Store, number: Number, text: str, merchants: int = 2) -> set[str]:
+    ids: set[str] = set()
+    after: str | None = None
+    while True:
+        stretch = await store.payments.find_ids(None, after, number, text, merchants)
+        ids |= set(stretch.ids)
+        after = stretch.reached
+        if after is None:
+            return ids
+
+
+async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: Store) -> None:
+    terminal = new_terminal(MERCHANTS[3])
+    await shops.merchants.add_terminal(terminal, sealed(terminal.id, "api_key", MERCHANTS[3]), new_audit(MERCHANTS[3]))
+    before = await pending(shops, "order-17", merchant_id=MERCHANTS[3], terminal_id=terminal.id, invoice_key="inv-17")
+    one = await step(shops, before, Captured("inv-17", before.amount_rials, "bank-17"))
+    other = await paid(shops, "order-17", "bank-18", merchant_id=MERCHANTS[1])
+    assert await found(shops, Number.BANK_CODE, "bank-17") == {one.id}
+    assert await found(shops, Number.INVOICE_KEY, "inv-17") == {one.id}
+    assert await found(shops, Number.ORDER_ID, "order-17") == {one.id, other.id}
+    for number in Number:
+        assert await found(shops, number, "bank-1") == set()
+    own = await shops.payments.find_ids(MERCHANTS[1], None, Number.ORDER_ID, "order-17", 1)
+    assert (list(own.ids), own.reached) == ([other.id], None)
+
+
+async def test_an_amount_is_found_in_rials_and_in_toman_among_the_newest(shops: Store) -> None:
+    await every_payment(shops)
+    dear = await create(shops, new_payment("dear", merchant_id=MERCHANTS[2], amount_rials=990_010, at=NOW + 100))
+    for amount in (990_010, 99_001):
+        stretch = await shops.payments.ids_of_amount(None, None, amount, 100, 100)
+        assert (list(stretch.ids), stretch.reached) == ([dear.id], None)
+    assert (await shops.payments.ids_of_amount(MERCHANTS[1], None, 990_010, 100, 1)).ids == []
+    await create(shops, new_payment("newer", merchant_id=MERCHANTS[2], at=NOW + 200))
+    assert (await shops.payments.ids_of_amount(MERCHANTS[2], None, 990_010, 1, 1)).ids == []
+
+
+async def test_money_that_came_otherwise_than_asked_is_found_by_its_bank_code(shops: Store) -> None:
+    before = await pending(shops, "odd", merchant_id=MERCHANTS[4])
+    odd = Captured(before.invoice_key or "", before.amount_rials + 1, "bank-odd")
+    after = await step(shops, before, odd)
+    assert after.status is Status.NEEDS_REVIEW
+    assert await found(shops, Number.BANK_CODE, "bank-odd") == {after.id}
+
+
+async def test_a_days_rows_come_in_stretches_in_id_order(shops: Store) -> None:
+    mine = [each for each in await every_payment(shops) if each.merchant_id == MERCHANTS[0]][::-1]
+    first = await shops.payments.day_rows(MERCHANTS[0], id_at(MERCHANTS[0], place_at(NOW)), 3)
+    rest = await shops.payments.day_rows(MERCHANTS[0], first[-1].id, 100)
+    assert [row.id for row in [*first, *rest]] == [each.id for each in mine]
+    assert {row.amount_rials for row in first} == {mine[0].amount_rials}

@@ -1,0 +1,111 @@
+"""The `dargah` command as a process of its own.
+
+It is forked from one that has imported the program: to import takes longer than most commands do.
+"""
+
+import asyncio
+import io
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+DEADLINE_SECONDS: Final = 30
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["proxy.cli.root", "proxy.app", "proxy.cli.connections"])
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    error: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.error
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs `dargah …` with just these settings."""
+
+    settings: Mapping[str, str]
+    folder: Path = Path()
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("DARGAH_")}
+        return kept | dict(self.settings)
+
+    async def run(self, *arguments: str, stdin: str | bytes = "") -> Ran:
+        with tempfile.TemporaryDirectory() as scratch:
+            files = [Path(scratch, name) for name in ("in", "out", "error")]
+            files[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
+            process = _FORKS.Process(target=_command, args=(arguments, self.env, self.folder, files))
+            await asyncio.to_thread(process.start)  # the first one waits for the imports
+            try:
+                code = await _end_of(process)
+            finally:
+                process.kill()
+                process.join()
+                process.close()
+            return Ran(code, *(file.read_text() for file in files[1:]))
+
+    async def json(self, *arguments: str, stdin: str | bytes = "") -> Any:
+        return (await self.run(*arguments, "--json", stdin=stdin)).json
+
+    def given(self, **settings: str) -> "Cli":
+        return Cli({**self.settings, **settings}, self.folder)
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
+        """The standard output of a command that goes on until the context ends."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self.env | {"PYTHONUNBUFFERED": "1"},
+        )
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            process.kill()
+            await process.communicate()
+
+
+async def _end_of(process: Any) -> int:
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(process.sentinel, ended.set)
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await ended.wait()
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+    return int(process.exitcode)
+
+
+def _command(arguments: Sequence[str], env: Mapping[str, str], folder: Path, files: Sequence[Path]) -> None:
+    """In the new process."""
+    for number, file in enumerate(files):
+        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), number)
+    stdin = io.FileIO(0)  # multiprocessing put /dev/null there
+    stdin.name = "<stdin>"
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(stdin))
+    sys.argv = ["dargah", *arguments]
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    from proxy.__main__ import main  # noqa: PLC0415  only the new process needs it
+
+    main()

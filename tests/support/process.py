@@ -1,0 +1,152 @@
+"""Dargah as a process of its own, to be killed without warning and started again on the same database and port."""
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from databases.places import database_in
+
+from proxy.demo.stage import free_port
+from support.dargah import KEY_RING, OPERATOR_TOKEN
+from support.shop import Shop, prepared_shop
+
+START_SECONDS = 20
+MOST_SHOWN = 64 * 1024
+_MOVED: Final = """
+import time
+
+def moved(read, unit):
+    def now():
+        with open({offset!r}) as file:
+            return read() + int(file.read()) * unit
+    return now
+
+time.time, time.time_ns = moved(time.time, 1), moved(time.time_ns, 10**9)
+"""
+
+
+def environment(database: str, **more: str) -> dict[str, str]:
+    """The variables of a development `dargah serve` on free ports; `more` are settings without their DARGAH_."""
+    values = {
+        "ENVIRONMENT": "development",
+        "DATABASE": database,
+        "LISTEN": "127.0.0.1:0",
+        "ADMIN_LISTEN": "127.0.0.1:0",
+        "ADMIN_TOKEN": OPERATOR_TOKEN,
+        "KEYS": KEY_RING,
+    } | more
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")}
+    return kept | {f"DARGAH_{name}": value for name, value in values.items()}
+
+
+class Process:
+    """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code).
+
+    `start` is `launch`, after which it can be killed at any moment, and `ready`. `more` are further DARGAH_ variables.
+    """
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.log = folder / "dargah.log"
+        self.admin_url = f"http://127.0.0.1:{free_port()}"
+        listen = {"LISTEN": self.url.removeprefix("http://"), "ADMIN_LISTEN": self.admin_url.removeprefix("http://")}
+        self.env = environment(str(database_in(folder)), **listen) | more
+        self.stdout: int = asyncio.subprocess.PIPE
+        self.limits: dict[int, int] = {}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def customize(self, code: str) -> None:
+        """Every process from now on runs that first."""
+        folder = self.log.parent / "customized"
+        folder.mkdir(exist_ok=True)
+        (folder / "sitecustomize.py").write_text(code)
+        self.env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), self.env.get("PYTHONPATH"))))
+
+    async def start(self) -> None:
+        await self.launch()
+        await self.ready()
+
+    async def launch(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "proxy", "serve"),
+                stdout=self.stdout,
+                stderr=log,
+                env=self.env,
+                preexec_fn=self._limit if self.limits else None,
+            )
+
+    def _limit(self) -> None:
+        """In the new process: `limits` by their kinds of `resource`."""
+        for kind, most in self.limits.items():
+            resource.setrlimit(kind, (most, most))
+
+    async def ready(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = await self._process.stdout.readline()
+        assert b"ready on" in line, self._said()
+
+    def _said(self) -> str:
+        """The beginning of its log, which may be a device that has no end."""
+        with self.log.open("rb") as log:
+            return log.read(MOST_SHOWN).decode()
+
+    async def kill(self) -> None:
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with suppress(ProcessLookupError):  # it died by itself, which its log and its exit code tell
+            process.send_signal(number)
+        return await process.wait()
+
+
+@asynccontextmanager
+async def process_shop(folder: Path, **more: str) -> AsyncIterator[tuple[Shop, Process]]:
+    """A shop at a Dargah that is a process of its own. `more` are further DARGAH_ variables."""
+    process = Process(folder, **more)
+    async with prepared_shop(folder) as shop:
+        try:
+            await process.start()
+            yield replace(shop, url=process.url), process
+        finally:
+            await process.kill()
+
+
+class MovedClock:
+    """The time of day of a process that is not started yet; right until `say`. The steady clock goes on.
+
+    The process reads it from a wrapper that a `sitecustomize` installs. libfaketime stops uvloop's timers even where it
+    is told to leave the steady clock alone.
+    """
+
+    def __init__(self, process: Process, folder: Path) -> None:
+        self._offset = folder / "offset"
+        process.customize(_MOVED.format(offset=str(self._offset)))
+        self.say(0)
+
+    def say(self, seconds: int) -> None:
+        """The time of day is wrong by so much from now on."""
+        new = self._offset.with_suffix(".new")  # renamed into its place: it is read at any moment
+        new.write_text(str(seconds))
+        new.rename(self._offset)

@@ -1,0 +1,226 @@
+"""Crash points: `python -m tests.torture.crash_points`.
+
+For each scenario, every commit and every outbound call is counted; then the process dies before each and after each,
+one run per point. It restarts on the same files, the world goes on (or everybody gives up), everything comes to rest,
+and the promises are checked. All points, none sampled; and for the migrations every single statement.
+"""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from proxy.database.sqlite.store import _VERSIONS
+from proxy.database.transaction import load_migrations
+
+from .. import scratch
+from ..simulation.rest import come_to_rest
+from ..simulation.stage import Stage
+from ..simulation.story import Action, Kind
+from ..world import Violation, World, complaints_heard
+from ..world.audit import Audit
+from ..world.loop import LABEL, REST, Clock, run_virtually
+from ..world.network import event_of
+from ..world.setup import EPOCH
+from ..world.store import OpenFile, copy_files, inline_sqlite, traced
+from .scenarios import SCENARIOS, Scenario
+
+SEED: Final = 7
+_AFTERWARDS: Final = 1000
+"""From here on the actions are numbered that a crash adds to the scenario."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of one run: the points that it met, how its payments ended, and what it broke."""
+
+    points: tuple[str, ...]
+    ends: Counter[str]
+    webhooks: int
+    violation: Violation | None
+    counts: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Enumerated:
+    """All runs of a scenario: how many points there are, how many runs that made, and what went wrong where."""
+
+    name: str
+    commits: int
+    calls: int
+    runs: int
+    failures: tuple[str, ...]
+    counts: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """From one schema version to the newest: statements, runs (one per statement), and what went wrong."""
+
+    name: str
+    statements: int
+    runs: int
+    failures: tuple[str, ...]
+
+
+def play(scenario: Scenario, die_at: int | None = None, *, goes_on: bool = True) -> Run:
+    """One run, in which the process dies at the point of that index (from 0), if any."""
+    with inline_sqlite():
+        world = World(SEED)
+        if scenario.other_ring:
+            world.turn_ring()
+        for rule in scenario.rules:
+            world.gateway.faults.add(rule)
+        try:
+            with complaints_heard(world):
+                return run_virtually(world.clock, _play(world, scenario, die_at, goes_on=goes_on))
+        finally:
+            world.remove()
+
+
+async def _play(world: World, scenario: Scenario, die_at: int | None, *, goes_on: bool) -> Run:
+    points: list[str] = []
+
+    def at_point(where: str) -> bool:
+        if ":" not in where:
+            return False
+        points.append(where)
+        return len(points) - 1 == die_at
+
+    await world.begin()
+    world.turns.free, world.turns.at_point = True, at_point
+    audit, stage = Audit(world), Stage(world, SEED)
+    violation = None
+    try:
+        await _tell(world, scenario, audit, stage, goes_on=goes_on)
+        await _rest(world, audit)
+    except Violation as broken:
+        violation = broken
+    ends = Counter(row.status for row in audit.rows.values())
+    bodies = [body for receiver in world.receivers.values() for body in receiver.bodies.values()]
+    webhooks = sum(event_of(body)[0].startswith("payment.") for body in bodies)
+    await world.end()
+    return Run(tuple(points), ends, webhooks, violation, world.counts)
+
+
+async def _tell(world: World, scenario: Scenario, audit: Audit, stage: Stage, *, goes_on: bool) -> None:
+    for action in scenario.actions:
+        await stage.play(action)
+        if world.turns.dead:
+            await world.crash()
+            world.turns.free = True
+            audit.step()
+            if not goes_on:
+                return
+            # Whoever got no answer to a create sends it again, until the dead one's lease is over.
+            for cart in [cart for cart in world.carts.values() if cart.reply is None]:
+                world.clock.now += 31_000
+                await stage.play(Action(_AFTERWARDS + cart.number, Kind.RETRY, cart.number))
+        audit.step()
+
+
+async def _rest(world: World, audit: Audit) -> None:
+    world.turns.at_point = lambda _where: False
+    token = LABEL.set(REST)
+    try:
+        await come_to_rest(world, audit, coarse=False)
+        audit.quiet()
+    finally:
+        LABEL.reset(token)
+
+
+def enumerate_points(scenario: Scenario) -> Enumerated:
+    """Dies at every point of the scenario, with the world going on and with everybody giving up."""
+    whole = play(scenario)
+    failures = [] if whole.violation is None else [f"nobody died: {whole.violation}"]
+    if whole.ends != scenario.ends or whole.webhooks != scenario.webhooks:
+        failures.append(f"nobody died: it ended as {dict(whole.ends)} with {whole.webhooks} webhooks")
+    runs, counts = 0, Counter[str]()
+    for index, where in enumerate(whole.points):
+        for goes_on in (True, False):
+            runs += 1
+            run = play(scenario, index, goes_on=goes_on)
+            counts += run.counts
+            told = f"died at {index} ({where}), {'went on' if goes_on else 'gave up'}"
+            if run.points[: index + 1] != whole.points[: index + 1]:
+                failures.append(f"{told}: it did not come that far as before")
+            if run.violation is not None:
+                failures.append(f"{told}: {run.violation}")
+    calls = sum(where.startswith(("request", "check", "webhook")) for where in whole.points)
+    return Enumerated(scenario.name, len(whole.points) - calls, calls, runs, tuple(failures), counts)
+
+
+def migrations() -> Iterator[Migrated]:
+    """Opens a database of every older schema version, the empty one first, and dies before each statement of that."""
+    for version in range(len(load_migrations("sqlite")) + 1):
+        with scratch() as folder:
+            yield _from_version(folder, version)
+
+
+def _from_version(folder: Path, version: int) -> Migrated:
+    old = folder / "old.db"
+    _make_old(old, version)
+    copies = _copies_at_each_statement(folder, old)
+    wanted = _schema_after_opening(old)
+    failures = []
+    for number, copy in enumerate(copies):
+        try:
+            found = _schema_after_opening(copy)
+        except Exception as error:  # noqa: BLE001  whatever it is, the restart failed
+            failures.append(f"died before statement {number}: the restart raised {error!r}")
+            continue
+        if found != wanted:
+            failures.append(f"died before statement {number}: the schema is another one after the restart")
+    return Migrated(f"migrate from version {version}", len(copies), len(copies), tuple(failures))
+
+
+def _make_old(path: Path, version: int) -> None:
+    """A database as the Dargah of that schema version left it; version 0 is a file that does not exist yet."""
+    if not version:
+        return
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(_VERSIONS)
+    for number, name, script in load_migrations("sqlite")[:version]:
+        connection.executescript(script)
+        connection.execute("INSERT INTO schema_versions VALUES (?, ?, ?, ?)", (number, name, EPOCH, number))
+    connection.close()
+
+
+def _copies_at_each_statement(folder: Path, old: Path) -> list[Path]:
+    """The files as they are on the disk before each statement of an opening."""
+    working, copies = folder / "working" / "dargah.db", list[Path]()
+    working.parent.mkdir()
+    if old.exists():
+        shutil.copyfile(old, working)
+
+    def before(_sql: str) -> None:
+        copy = folder / f"copy{len(copies)}" / "dargah.db"
+        copy_files(working, copy)
+        copies.append(copy)
+
+    with traced(before):
+        _schema_after_opening(working)
+    return copies
+
+
+def _schema_after_opening(path: Path) -> list[tuple[object, ...]]:
+    with inline_sqlite():
+        return run_virtually(Clock(EPOCH), _opened(path))
+
+
+async def _opened(path: Path) -> list[tuple[object, ...]]:
+    file = await OpenFile.open(path, Clock(EPOCH))
+    await file.store.heartbeat.ping()
+    schema = file.raw.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+    schema += file.raw.execute("SELECT version, name FROM schema_versions ORDER BY version").fetchall()
+    await file.store.close()
+    return schema
+
+
+def enumerate_all() -> Iterator[Enumerated | Migrated]:
+    """Every scenario, and the migrations."""
+    yield from map(enumerate_points, SCENARIOS)
+    yield from migrations()

@@ -1,0 +1,253 @@
+"""A whole Dargah on a disk that misbehaves, as parts of the machines' campaign.
+
+Under the load of the SIGKILL campaign, with its hostile gateway: a disk that is full for minutes, one that the kernel
+has made read-only, and other processes that want the same file under other names. Then the same judge; and how long it
+took from the end of the fault to the first create that was answered. The first needs root (a mount of its own).
+"""
+
+import asyncio
+import errno
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from databases.places import database_in, served
+from support.process import Process
+
+from .. import sigkill
+from ..power_cut.disk import Disk
+from ..sigkill.audit import Told, first_create
+from ..sigkill.load import Load
+from ..sigkill.stage import Stage
+
+SECONDS: Final = 120.0
+SHORT_SECONDS: Final = 2.0
+RATE: Final = 15.0
+DISK_BYTES: Final = 64 * 1024 * 1024
+# Under load before the fault, and after it before all is judged.
+CALM_SECONDS: Final = 2.0
+NOTICED_SECONDS: Final = 20
+FILE: Final = "dargah.db"
+_IN_USE: Final = b"is open in another process"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a disturbance has at hand: a Dargah that runs, its load, and how long the fault lasts."""
+
+    process: Process
+    load: Load
+    seconds: float
+    told: Told
+
+
+class Recorded(Process):
+    """A Dargah above the layer of the power cuts, here for what it refuses while `read_only` exists."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        disk = Disk(Path(database_in(folder)), 0)
+        self.read_only = folder / "read-only"
+        disk.resume()
+        super().__init__(folder, **more, **disk.environment, POWER_CUT_READ_ONLY=str(self.read_only))
+
+
+async def full(scene: Scene) -> Counter[str]:
+    """Nothing fits on the disk any more, for minutes."""
+    filler = scene.load.stage.folder / "disk" / "filler"
+    return await _while_refused("disk full", scene, lambda: _fill(filler), filler.unlink)
+
+
+async def read_only(scene: Scene) -> Counter[str]:
+    """The kernel lets nothing be written any more, under files that are open."""
+    assert isinstance(scene.process, Recorded)
+    file = scene.process.read_only
+    return await _while_refused("disk read-only", scene, file.touch, file.unlink)
+
+
+async def two_processes(scene: Scene) -> Counter[str]:
+    """Others want the file under its own name and under others; each is refused in a sentence, again and again.
+
+    When the first process is killed, one that names the file otherwise takes over.
+    """
+    folder, counts = scene.load.stage.folder, Counter[str]()
+    database = Path(database_in(folder))
+    ends = time.monotonic() + scene.seconds
+    while not counts or time.monotonic() < ends:
+        for name, place, sentence in _other_names(database):
+            await _refused(folder, place, sentence)
+            counts[f"refused by {name}"] += 1
+    with _elsewhere(database.parent) as other:
+        killed = time.monotonic()
+        await scene.process.kill()
+        scene.process.env["DARGAH_DATABASE"] = str(other / database.name)
+        await scene.process.start()
+        took = await first_create(scene.load, killed)
+        scene.told.recoveries["process killed, the next one names the file otherwise"].append(took)
+        await asyncio.sleep(CALM_SECONDS)
+        await scene.process.kill()
+    scene.process.env["DARGAH_DATABASE"] = str(database)
+    await scene.process.start()
+    return counts
+
+
+async def campaign(
+    disturbance: Callable[[Scene], Awaitable[Counter[str]]], folder: Path, seed: int, *, short: bool
+) -> Told:
+    """One disturbance under load."""
+    told = Told()
+
+    async def disturb(made: Stage, load: Load, plan: sigkill.Plan) -> Counter[str]:
+        assert isinstance(made.process, Process)
+        await made.process.start()
+        await asyncio.sleep(CALM_SECONDS)
+        return await disturbance(Scene(made.process, load, SHORT_SECONDS if short else SECONDS, told))
+
+    make = Recorded if disturbance is read_only else Process
+    plan = sigkill.Plan(seed, 0, rate=RATE, make=make, disturb=disturb)
+    place = folder / "disk"
+    place.mkdir()
+    with _mounted(place) if disturbance is full else nullcontext(), served(folder, str(place / FILE)):
+        told.findings = await sigkill.campaign(folder, plan)
+    return told
+
+
+async def _while_refused(fault: str, scene: Scene, begin: Callable[[], Any], end: Callable[[], Any]) -> Counter[str]:
+    """The fault, under load: readiness says so soon and until its end, and then the first create goes through."""
+    await _until_ready(scene.load, ready=True, since=time.monotonic())
+    began = time.monotonic()
+    begin()
+    counts = Counter({"noticed after ms": await _until_ready(scene.load, ready=False, since=began)})
+    while not counts["looks at readiness"] or time.monotonic() - began < scene.seconds:
+        assert not await _is_ready(scene.load), "ready while nothing can be written"
+        counts["looks at readiness"] += 1
+        await asyncio.sleep(0.2)
+    ended = time.monotonic()
+    end()
+    scene.told.recoveries[f"{fault} for {scene.seconds:.0f} s, from its end"].append(
+        await first_create(scene.load, ended)
+    )
+    await _until_ready(scene.load, ready=True, since=ended)
+    await asyncio.sleep(CALM_SECONDS)
+    return counts
+
+
+async def _is_ready(load: Load) -> bool:
+    async with load.stage.session.get(f"{load.stage.process.url}/readyz") as answer:
+        return answer.status == 200
+
+
+async def _until_ready(load: Load, *, ready: bool, since: float) -> int:
+    async with asyncio.timeout(NOTICED_SECONDS):
+        while await _is_ready(load) != ready:  # noqa: ASYNC110  a server is asked
+            await asyncio.sleep(0.05)
+    return round((time.monotonic() - since) * 1000)
+
+
+def _fill(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+
+@contextmanager
+def _mounted(place: Path) -> Iterator[None]:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "dargah-machines", str(place)]
+    subprocess.run(mount, check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607  the system's own
+
+
+@contextmanager
+def _bound(what: Path, place: Path) -> Iterator[bool]:
+    """`what` is also at `place`, as in another container; False where the kernel does not let this user."""
+    mount = subprocess.run(["mount", "--bind", str(what), str(place)], check=False, capture_output=True)  # noqa: S607
+    try:
+        yield mount.returncode == 0
+    finally:
+        if mount.returncode == 0:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607  the system's own
+
+
+@contextmanager
+def _elsewhere(folder: Path) -> Iterator[Path]:
+    """Another name of the folder: a bind mount, or a symbolic link where there can be none."""
+    mount, link = folder.with_name("bound"), folder.with_name("linked")
+    mount.mkdir(exist_ok=True)
+    with _bound(folder, mount) as is_mounted:
+        link.symlink_to(folder)
+        try:
+            yield mount if is_mounted else link
+        finally:
+            link.unlink()
+
+
+def _other_names(database: Path) -> Iterator[tuple[str, Path, bytes]]:
+    """The file's name and others of it, with how each is refused; one after the other, and gone when it was tried."""
+    yield "its own name", database, _IN_USE
+    link = database.with_name("link.db")
+    link.symlink_to(database)
+    yield "a symbolic link", link, _IN_USE
+    link.unlink()
+    link.hardlink_to(database)
+    yield "a hard link", link, b"has other names (hard links)"
+    link.unlink()
+    linked = database.parent.with_name("linked")
+    linked.symlink_to(database.parent)
+    yield "a link to its folder", linked / database.name, _IN_USE
+    linked.unlink()
+    mount = database.parent.with_name("bound")
+    mount.mkdir(exist_ok=True)
+    with _bound(database.parent, mount) as is_mounted:
+        if is_mounted:
+            yield "a bind mount of its folder", mount / database.name, _IN_USE
+    file = mount / "file.db"
+    file.touch()
+    with _bound(database, file) as is_mounted:
+        if is_mounted:
+            yield "a bind mount of the file", file, b"is mounted as a single file"
+
+
+async def _refused(folder: Path, place: Path, sentence: bytes) -> None:
+    """A Dargah on that file ends at once, with one sentence that says why."""
+    other = Process(folder, DARGAH_DATABASE=str(place))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", "serve"),
+        env=other.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    said = b"nothing, and it runs"
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTICED_SECONDS):
+                _, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode not in {0, None}, said
+    assert sentence in said, said
+    assert b"Traceback" not in said, said
+
+
+def cannot_mount() -> str:
+    """Why no file system can be mounted here, or nothing."""
+    with tempfile.TemporaryDirectory(prefix="dargah-mount-") as text:
+        try:
+            with _mounted(Path(text)):
+                return ""
+        except (OSError, subprocess.CalledProcessError):
+            return "this user may not mount a file system of its own"

@@ -1,0 +1,210 @@
+"""The stage of the SIGKILL campaign: the gateway simulator and Dargah as processes, three merchants, one receiver."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from support.dargah import server, settings
+from support.process import START_SECONDS, Process
+from support.shop import RETURN_ORIGIN
+
+from proxy.app import running
+from proxy.merchants.merchant import Mode
+from proxy.simulator.ledger import HostReturnMethod
+
+from ..history import Recorder
+from .receiver import Moments, Receiver
+
+# Short, so that a gateway that does not answer costs the campaign seconds; the simulator's delay outlasts both.
+REQUEST_TIMEOUT_SECONDS: Final = 2.0
+CHECK_TIMEOUT_SECONDS: Final = 1.5
+HISTORY: Final = "history.jsonl"
+DELAY_SECONDS: Final = 2.5
+LATE_SECONDS: Final = 3.0
+# Of the checks, how many tell of another amount than was taken.
+LIE_RATE: Final = 0.02
+# The campaign's own hand: however slow the machine is, what it asks for must be known to have been done.
+CONTROL_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
+SETTINGS: Final = {
+    "DARGAH_REQUEST_TIMEOUT_SECONDS": str(REQUEST_TIMEOUT_SECONDS),
+    "DARGAH_CHECK_TIMEOUT_SECONDS": str(CHECK_TIMEOUT_SECONDS),
+    "DARGAH_GATEWAY_CALLS_PER_TERMINAL": "64",
+    "DARGAH_LOG_LEVEL": "warning",
+}
+RETURN_METHODS: Final = (HostReturnMethod.GET, HostReturnMethod.POST, HostReturnMethod.GET)
+# The last storefront is the first merchant's again, in test mode: nothing of one may be told to the other.
+MERCHANTS: Final = len(RETURN_METHODS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Storefront:
+    """A merchant's shop in a mode: its token here, its account at the gateway."""
+
+    merchant_id: str
+    mode: Mode
+    token: str
+    api_key: str
+
+    @property
+    def door(self) -> str:
+        """Where its webhooks go at a receiver."""
+        return f"{self.merchant_id}.{self.mode}"
+
+
+class Served(Protocol):
+    """A Dargah of one process, or of several behind one address. `url` is where the next call goes."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def log(self) -> Path: ...
+
+    async def start(self) -> None: ...
+
+    async def kill(self) -> object: ...
+
+
+@dataclass(slots=True)
+class Stage:
+    """`public_url` is where Dargah believes that customers reach it; each storefront has an endpoint at each receiver.
+
+    `history` is all that anybody is told, for the judge. `allowed` is DARGAH_WEBHOOK_ALLOW.
+    """
+
+    folder: Path
+    process: Served
+    public_url: str
+    gateway_url: str
+    storefronts: list[Storefront]
+    receivers: list[Receiver]
+    moments: Moments
+    session: aiohttp.ClientSession
+    history: Recorder
+    allowed: str = ""
+
+    async def control(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """A call to the simulator's control API: the customer's hands, and the oracle."""
+        url = f"{self.gateway_url}/control{path}"
+        async with self.session.request(method, url, json=body, timeout=CONTROL_TIMEOUT) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def start_chaos(self, seed: int, rate: float) -> None:
+        order = {"seed": seed, "rate": rate, "delay_seconds": DELAY_SECONDS, "late_seconds": LATE_SECONDS}
+        await self.control("POST", "/chaos", order)
+        lie = {"operation": "check", "kind": "wrong_amount", "probability": LIE_RATE, "seed": seed}
+        await self.control("POST", "/faults", lie)
+
+    async def end_faults(self) -> None:
+        """From here on the gateway and the receiver do as they should."""
+        await self.control("DELETE", "/faults")
+        for receiver in self.receivers:
+            receiver.fault_rate = 0.0
+
+
+@asynccontextmanager
+async def stage(
+    folder: Path,
+    seed: int,
+    receiver_fault_rate: float,
+    make: Callable[..., Process] = Process,
+    named: Callable[[str], str] = str,
+) -> AsyncIterator[Stage]:
+    """Everything but Dargah running; `stage.process` is Dargah, not started yet, and made by `make`.
+
+    `named` gives the URL by which Dargah knows a server on loopback.
+    """
+    async with AsyncExitStack() as stack:
+        moments, history = Moments(), Recorder(folder / HISTORY)
+        stack.callback(history.close)
+        receiver = Receiver(seed, moments, history, receiver_fault_rate)
+        receiver.url = named(await stack.enter_async_context(server(receiver.app())))
+        gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
+        allowed = "" if named is str else ",".join(urlsplit(url).netloc for url in (receiver.url, named(gateway_url)))
+        session = await stack.enter_async_context(client(30))
+        storefronts = await open_shops(folder, named(gateway_url), [receiver], history, allowed)
+        process = make(folder, **SETTINGS, DARGAH_WEBHOOK_ALLOW=allowed)
+        stack.push_async_callback(process.kill)
+        yield Stage(
+            folder, process, process.url, gateway_url, storefronts, [receiver], moments, session, history, allowed
+        )
+
+
+def client(timeout_seconds: float) -> aiohttp.ClientSession:
+    """What customers and storefronts call with."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=500),
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+async def open_shops(
+    folder: Path, gateway_url: str, receivers: Sequence[Receiver], history: Recorder, allowed: str = ""
+) -> list[Storefront]:
+    """Two merchants in live mode, and the first of them in test mode too."""
+    storefronts, merchants = [], []
+    async with running(settings(folder, webhook_allow=allowed)) as dargah, aiohttp.ClientSession(dargah.url) as session:
+        setup = dargah.services.setup
+        for number in range(MERCHANTS):
+            merchant, _ = await setup.create_merchant(f"فروشگاه {number}", [RETURN_ORIGIN], actor="test")
+            merchants.append(merchant.id)
+        for number in range(len(RETURN_METHODS)):
+            merchant_id, api_key = merchants[number % MERCHANTS], _api_key(number)
+            mode = Mode.LIVE if number < MERCHANTS else Mode.TEST
+            await setup.add_terminal(merchant_id, mode, gateway_url, api_key, mode=mode, actor="test")
+            _, token = await setup.issue_token(merchant_id, mode=mode, actor="test")
+            storefront = Storefront(merchant_id, mode, token, api_key)
+            for receiver in receivers:
+                url = receiver.endpoint_of(storefront.door)
+                made = await _add_endpoint(session, token, url)
+                owner = {"merchant": merchant_id, "mode": mode}
+                history.note("endpoint", name=url, id=made["id"], secret=made["secret"], **owner)
+            history.note("terminal", merchant=merchant_id, mode=mode, api_key=api_key, token=token)
+            storefronts.append(storefront)
+    return storefronts
+
+
+async def _add_endpoint(session: aiohttp.ClientSession, token: str, url: str) -> Any:
+    """As a storefront registers its own: with its token, and no word of the mode."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with session.post("/v1/webhook-endpoints", json={"url": url}, headers=headers) as answer:
+        made = await answer.json(content_type=None)
+        assert answer.status == 201, made
+        return made
+
+
+def _api_key(number: int) -> str:
+    return f"sigkill-terminal-{number}"
+
+
+@asynccontextmanager
+async def simulator(ledger: Path, seed: int) -> AsyncIterator[str]:
+    """The base URL of a gateway with a ledger that lasts. With `--chaos` its invoice_keys follow the seed too."""
+    terminals = [
+        word
+        for number, method in enumerate(RETURN_METHODS)
+        for word in ("--terminal", f"{_api_key(number)}:{method.value}")
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", "simulator", "--quiet", "--port", "0", "--ledger", str(ledger)),
+        *("--chaos", str(seed), *terminals),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            line = (await process.stdout.readline()).decode()
+        assert "ready on " in line, line
+        yield line.strip().rsplit(" ", 1)[-1]
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await process.wait()

@@ -1,0 +1,237 @@
+"""The network of the simulation: the simulator's gateway and the merchants' receivers, behind turns and faults."""
+
+import base64
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+import orjson
+
+from proxy.gateways.invoice_script.answers import MAX_ANSWER_BYTES, HttpAnswer, NoAnswer, check_outcome, request_outcome
+from proxy.gateways.port import Account, Canceled, CheckResult, NotPaid, RequestResult
+from proxy.kernel.clock import MINUTE, SECOND
+from proxy.payments.check_schedule import FROM_LINK
+from proxy.simulator.faults import FaultKind as Fault
+from proxy.simulator.faults import WireReply
+from proxy.simulator.gateway import SimulatedGateway
+from proxy.simulator.ledger import State
+from proxy.webhooks.port import WebhookRequest, WebhookResult
+
+from .. import met
+from .chronicle import Chronicle
+from .loop import ABOUT, About, Clock, Dice, Turns
+
+CALL_TIMEOUT: Final = 10 * SECOND
+SEND_TIMEOUT: Final = 20 * SECOND
+TIMESTAMP_TOLERANCE: Final = 5 * MINUTE
+DARGAH_IP: Final = "192.0.2.10"
+
+
+class Meets(Protocol):
+    """Who counts which fault struck what, and knows the state of the payment that has an invoice."""
+
+    def met(self, fault: str, about: About) -> None: ...
+
+    def state_of_invoice(self, invoice_key: str) -> str: ...
+
+    @property
+    def history(self) -> Chronicle: ...
+
+
+_FAULTS: Final[dict[str, str]] = {
+    **dict.fromkeys((Fault.LOST, Fault.RESET, Fault.DELAY, Fault.DRIP), met.NO_ANSWER),
+    **dict.fromkeys((Fault.WRONG_AMOUNT, Fault.WRONG_BANK_CODE, Fault.REUSED_BANK_CODE), met.WRONG_MONEY),
+}
+
+
+class NetGateway:
+    """`gateways.port.Gateway` over the simulator's pure layer; answers are read by the real adapter's own parser.
+
+    `down` holds the api_keys whose gateway cannot be reached at all.
+    """
+
+    def __init__(self, bank: SimulatedGateway, clock: Clock, turns: Turns, down: set[str], meets: Meets) -> None:
+        self._meets = meets
+        self._bank = bank
+        self._clock = clock
+        self._turns = turns
+        self._down = down
+
+    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
+        fields = {"api_key": account.api_key, "amount": str(amount_rials), "return_url": return_url}
+        started = self._clock()
+        about = About("created")
+
+        def ask() -> WireReply:
+            reply = self._bank.request(fields, DARGAH_IP)
+            self._meets.history.refused(account.api_key, amount_rials, reply)
+            return reply
+
+        answer = await self._call("request", account, about, ask)
+        return RequestResult(request_outcome(answer), self._clock() - started)
+
+    async def check(self, account: Account, invoice_key: str) -> CheckResult:
+        fields = {"api_key": account.api_key}
+        started = self._clock()
+        about = About(self._meets.state_of_invoice(invoice_key))
+
+        def ask() -> WireReply:
+            reply = self._bank.check(invoice_key, fields, DARGAH_IP)
+            self._meets.history.said(invoice_key, reply, started)
+            return reply
+
+        answer = await self._call("check", account, about, ask)
+        fact = check_outcome(invoice_key, answer)
+        if isinstance(fact, NotPaid | Canceled) and self._lies_at_the_end(invoice_key):
+            fact = check_outcome(invoice_key, NoAnswer("timeout", timed_out=True))
+        return CheckResult(fact, self._clock() - started)
+
+    def _lies_at_the_end(self, invoice_key: str) -> bool:
+        """A clear "not paid" of captured money is believed at the watch's end, and nothing but `recover` asks again.
+
+        Until then chaos may lie so as often as it likes; this one lie no proxy could see through.
+        """
+        invoice = self._bank.bank.invoice(invoice_key)
+        return invoice.state is State.CAPTURED and self._clock() >= invoice.created_at + FROM_LINK[-1]
+
+    async def _call(
+        self, name: str, account: Account, about: About, ask: Callable[[], WireReply]
+    ) -> HttpAnswer | NoAnswer:
+        token = ABOUT.set(about)
+        try:
+            return await self._asked(name, account, about, ask)
+        finally:
+            ABOUT.reset(token)
+
+    async def _asked(
+        self, name: str, account: Account, about: About, ask: Callable[[], WireReply]
+    ) -> HttpAnswer | NoAnswer:
+        started = self._clock()
+        await self._turns.wait(f"{name}: sent")
+        if account.api_key in self._down:
+            self._meets.met(met.NO_ANSWER, about)
+            return NoAnswer("refused_connection")
+        reply = self._faulty(about, ask)
+        seconds = reply.delay_seconds + reply.drip_seconds * len(reply.body)
+        await self._turns.wait(f"{name}: answered", self._clock() + min(round(seconds * SECOND), CALL_TIMEOUT))
+        if self._clock() - started >= CALL_TIMEOUT:
+            return NoAnswer("timeout", timed_out=True)
+        if reply.reset:
+            return NoAnswer("reset")
+        return HttpAnswer(reply.status, reply.body[: MAX_ANSWER_BYTES + 1])
+
+    def _faulty(self, about: About, ask: Callable[[], WireReply]) -> WireReply:
+        """The reply; a fault that struck it is counted."""
+        before = Counter(self._bank.faults.struck)
+        reply = ask()
+        for struck in self._bank.faults.struck - before:
+            self._meets.met(_FAULTS.get(struck.partition(":")[2], met.OTHER_ANSWER), about)
+        return reply
+
+
+class Mode(StrEnum):
+    """How a receiver behaves."""
+
+    GOOD = "good"
+    FAILING = "failing"
+    HANGING = "hanging"
+    LOSING = "losing"
+    """It takes the webhook, and its answer gets lost."""
+    AWAY = "away"
+    BUSY = "busy"
+    """503 with a Retry-After of a minute."""
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class Receiver:
+    """A merchant's receiver: verifies with its secrets (`keys`) as the specification says, remembers every id."""
+
+    url: str
+    keys: tuple[str, ...] = ()
+    mode: Mode = Mode.GOOD
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
+
+    def take(self, request: WebhookRequest) -> str | None:
+        """Takes a webhook; what is wrong with it, if anything."""
+        headers = request.headers
+        message_id = headers["webhook-id"]
+        signed = f"{message_id}.{headers['webhook-timestamp']}.".encode() + request.body
+        if not any(_mac(key, signed) in headers["webhook-signature"].split() for key in self.keys):
+            return f"the signature of {message_id} is not one of this endpoint's keys"
+        if self.bodies.setdefault(message_id, request.body) != request.body:
+            return f"{message_id} came with another body than before"
+        self.times[message_id] += 1
+        return None
+
+
+def _mac(key: str, signed: bytes) -> str:
+    secret = base64.b64decode(key.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+
+
+class NetSender:
+    """`webhooks.port.Sender`. `arrived` is told of each webhook that a receiver took, of what is wrong with it, and how
+    it was answered: 0 when the answer will not arrive.
+    """
+
+    def __init__(
+        self,
+        receivers: dict[str, Receiver],
+        clock: Clock,
+        turns: Turns,
+        dice: Dice,
+        arrived: Callable[[WebhookRequest, str | None, int], None],
+        meets: Meets,
+    ) -> None:
+        self._meets = meets
+        self._receivers = receivers
+        self._clock = clock
+        self._turns = turns
+        self._dice = dice
+        self._arrived = arrived
+
+    async def send(self, request: WebhookRequest) -> WebhookResult:
+        event_type, *_ = event_of(request.body)
+        about = About(event_type.removeprefix("payment."), "deliver")
+        token = ABOUT.set(about)
+        try:
+            return await self._sent(request, about)
+        finally:
+            ABOUT.reset(token)
+
+    async def _sent(self, request: WebhookRequest, about: About) -> WebhookResult:
+        started = self._clock()
+        receiver = self._receivers[request.url]
+        await self._turns.wait("webhook: sent")
+        mode = receiver.mode
+        if mode is not Mode.GOOD:
+            silent = mode in {Mode.HANGING, Mode.LOSING, Mode.AWAY}
+            self._meets.met(met.NO_ANSWER if silent else met.OTHER_ANSWER, about)
+        if mode is Mode.AWAY:
+            return WebhookResult(None, "refused", self._clock() - started)
+        if abs(int(request.headers["webhook-timestamp"]) * SECOND - started) > TIMESTAMP_TOLERANCE:
+            return WebhookResult(400, None, 0, b"the timestamp is not of now")
+        takes = mode in {Mode.GOOD, Mode.LOSING} or (mode is Mode.HANGING and self._dice.of_action().random() < 0.5)
+        if takes:
+            self._arrived(request, receiver.take(request), 200 if mode is Mode.GOOD else 0)
+        await self._turns.wait("webhook: answered", self._clock() + (SEND_TIMEOUT if mode is Mode.HANGING else 0))
+        took = self._clock() - started
+        if took >= SEND_TIMEOUT:
+            return WebhookResult(None, "timeout", took)
+        if mode is Mode.LOSING:
+            return WebhookResult(None, "reset", took)
+        status = {Mode.GOOD: 200, Mode.BUSY: 503, Mode.GONE: 410}.get(mode, 500)
+        return WebhookResult(status, None, took, b"taken" if takes else b"no", 60 if mode is Mode.BUSY else None)
+
+
+def event_of(body: bytes) -> tuple[str, str, int, int]:
+    """The type, subject, version and rials that a webhook's body tells of; an endpoint has no version and no rials."""
+    message = orjson.loads(body)
+    data = message["data"]
+    return message["type"], data["id"], data.get("version", 0), data.get("amount_rials", 0)
