@@ -132,8 +132,10 @@ async def _empty(connection: Any) -> None:
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
         " AND NOT relispartition AND relname NOT IN ('schema_versions', 'heartbeat')"
     )
+    # A heartbeat that an earlier test left would be newer than this one's clock, and does not go back.
     # The audit log takes no DELETE otherwise; with few rows it is quicker than TRUNCATE.
     statements = ["SET session_replication_role = replica", *(f"DELETE FROM {row[0]}" for row in rows)]  # noqa: S608  the schema's own names
+    statements.append("UPDATE heartbeat SET at = 0, settled_at = NULL, secrets_bound_at = NULL")
     statements.append(f"DELETE FROM schema_versions WHERE version > {len(load_migrations('postgresql'))}")  # noqa: S608  a number
     await connection.execute(";".join(statements))
 
