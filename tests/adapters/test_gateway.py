@@ -8,8 +8,7 @@ from urllib.parse import parse_qs, unquote
 
 import pytest
 
-from adapters.names import Names, SilentNames
-from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
+from adapters.servers import Names, RawServer, Script, SilentNames, answer, drip, hang, hang_up, raw, reset, then
 from proxy.gateways.invoice_script.client import HttpGateway
 from proxy.gateways.port import (
     Account,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.raw_server import RawServer, Script, answer, drip, hang, raw, reset, then
+from adapters.servers import RawServer, Script, answer, drip, hang, raw, reset, then
 from proxy.gateways.invoice_script.answers import HttpAnswer, check_outcome, request_outcome
 from proxy.gateways.invoice_script.client import MAX_CHARS, READ_BYTES, HttpGateway, excerpt_of
 from proxy.gateways.port import (

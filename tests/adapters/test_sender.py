@@ -9,8 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.names import Names, SilentNames
-from adapters.raw_server import RawServer, Script, answer, drip, hang, hang_up, raw, reset, then
+from adapters.servers import Names, RawServer, Script, SilentNames, answer, drip, hang, hang_up, raw, reset, then
 from proxy.http.outbound.connector import BoundedResolver, ClientOptions, tls_context
 from proxy.http.outbound.ssrf_guard import Guard
 from proxy.webhooks.port import WebhookRequest, WebhookResult

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from adapters.certificates import DAY, HERE, Authority, cutting, refusing, wanting_ours
-from adapters.raw_server import RawServer, answer
+from adapters.servers import DAY, HERE, Authority, RawServer, answer, cutting, refusing, wanting_ours
 from aiohttp import web
 from support.command import Cli
 from support.dargah import OPERATOR_TOKEN, server

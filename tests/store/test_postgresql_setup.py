@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from adapters.certificates import Authority
+from adapters.servers import Authority
 from databases.bouncer import PROGRAM, Bouncer, bouncer
 from databases.places import Databases, served
 from structlog.testing import capture_logs

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from adapters.raw_server import RawServer, answer
+from adapters.servers import RawServer, answer
 from structlog.testing import capture_logs
 
 from proxy.gateways.circuit_breaker import LONGEST_RETRY_AFTER

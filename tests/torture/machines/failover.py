@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from adapters.certificates import Authority
+from adapters.servers import Authority
 from databases.bouncer import Bouncer, bouncer
 from databases.cluster import Postgres, Relay, folder_of_servers, relay
 from databases.places import served

@@ -17,7 +17,7 @@ from typing import Final
 from unittest.mock import patch
 
 import aiohttp
-from adapters.slow_names import NameServer
+from adapters.servers import NameServer
 from support.process import Process
 
 from .. import sigkill

@@ -34,7 +34,7 @@ MACHINES: Final = (
             "        if quick.done():\n            return quick.result()\n",
             "        return await quick\n",
         ),
-        by="tests/adapters/test_names.py",
+        by="tests/adapters/test_guard.py::test_a_name_server_may_take_two_and_a_half_seconds_after_many_quick_answers",
     ),
     bug(
         "a person's retry waits for the pause that its endpoint asked for",
@@ -49,7 +49,7 @@ MACHINES: Final = (
     bug(
         "the egress proxy is asked for an address that no guard judged",
         Edit("http/outbound/egress_proxy.py", "                self._check_address(address)\n", ""),
-        by="tests/adapters/test_tunnel.py",
+        by="tests/adapters/test_egress_proxy.py",
     ),
     bug(
         "the escapes of a registered URL are written anew",

@@ -5,7 +5,7 @@ from typing import Final
 from . import Edit, bug
 
 _EXCHANGE: Final = "http/outbound/exchange.py"
-_ENDLESS: Final = "tests/security/test_endless_answers.py"
+_ENDLESS: Final = "tests/adapters/test_answers.py"
 _MODES: Final = "tests/security/test_modes.py"
 
 _PRINCIPALS: Final = "tests/security/test_principals.py"

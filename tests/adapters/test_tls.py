@@ -1,4 +1,7 @@
-"""TLS to gateways, with real servers: always verified, 1.2 or newer, and each failure is told apart."""
+"""TLS to gateways and receivers, with real servers: always verified, 1.2 or newer, and each failure is told apart.
+
+A gateway or receiver may have an authority of its own, and a receiver may want a client certificate of ours.
+"""
 
 import datetime as dt
 import ssl
@@ -7,23 +10,28 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from support.dargah import settings
+from web.lab import Lab
 
-from adapters.certificates import DAY, HERE, Authority, cutting, refusing, wanting_ours
-from adapters.raw_server import RawServer, Script, answer
+from adapters.servers import DAY, HERE, Authority, RawServer, Script, answer, cutting, refusing, wanting_ours
 from proxy.app import running
 from proxy.config.outbound import HostFile, parse_host_files
-from proxy.config.settings import SettingsError
+from proxy.config.outbound_clients import own_tls, webhook_tls
+from proxy.config.settings import Settings, SettingsError
 from proxy.gateways.invoice_script.client import HttpGateway
 from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued, RequestUnknown
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.ssrf_guard import Guard
+from proxy.merchants.merchant import Mode
 from proxy.operations.doctor.prober import Prober
 from proxy.webhooks.port import WebhookRequest
 from proxy.webhooks.sender import HttpSender
 
+OK = answer(b"ok")
 ISSUED = answer(b'{"status":1,"invoice_key":"inv_1"}')
 RETURN_URL = "https://pay.example.ir/return/x"
 
@@ -175,9 +183,6 @@ async def test_a_file_that_is_no_authority_keeps_dargah_from_starting(tmp_path: 
             pass
 
 
-OK = answer(b"ok")
-
-
 async def errors(url: str, trusted: Authority) -> list[str | None]:
     """What a webhook, a gateway's call and doctor's look say."""
     tls = tls_context(trusted.file)
@@ -202,8 +207,8 @@ async def test_a_certificate_of_another_host(ours: Authority) -> None:
         assert await errors(server.url, ours) == ["tls_wrong_host"] * 3
 
 
-async def test_an_authority_that_nobody_named(ours: Authority, tmp_path: Path) -> None:
-    async with RawServer((OK,), tls=Authority(tmp_path, "theirs").server()) as server:
+async def test_an_authority_that_nobody_named(ours: Authority, theirs: Authority) -> None:
+    async with RawServer((OK,), tls=theirs.server()) as server:
         assert await errors(server.url, ours) == ["tls_unknown_authority"] * 3
 
 
@@ -223,3 +228,100 @@ async def test_a_server_that_speaks_no_tls(ours: Authority) -> None:
     script: Script = answer(b"")
     async with RawServer((script,), greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
         assert await errors(server.url.replace("http:", "https:"), ours) == ["tls"] * 3
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With SQLite's file: what is looked at here comes before any store."""
+    return tmp_path
+
+
+@pytest.fixture
+def more_settings(ours: Authority) -> dict[str, Any]:
+    return {
+        "gateway_ca_files": f"{HERE}={ours.file}",
+        "webhook_ca_files": f"{HERE}={ours.file}",
+        "webhook_client_cert_files": f"{HERE}={ours.issued('dargah.example.ir')}",
+    }
+
+
+async def test_a_payment_goes_through_it(lab: Lab, ours: Authority) -> None:
+    async with RawServer((ISSUED,), tls=ours.server()) as gateway:
+        terminal = await lab.dargah.services.setup.add_terminal(
+            lab.merchant_id, "bank", gateway.url, "its-key", Mode.LIVE, actor="test"
+        )
+        created = await lab.create(terminal_id=terminal.id)
+    assert (created.status, created.json["invoice_key"]) == (201, "inv_1")
+
+
+def wanting(authority: Authority, clients: Authority) -> ssl.SSLContext:
+    context = authority.server()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(clients.file)
+    return context
+
+
+async def ping(lab: Lab, url: str) -> dict[str, Any]:
+    made = await lab.call("POST", "/v1/webhook-endpoints", json={"url": f"{url}/hook"})
+    answered: dict[str, Any] = (await lab.call("POST", f"/v1/webhook-endpoints/{made.json['id']}/test")).json
+    return answered
+
+
+async def test_a_receiver_of_an_own_authority_gets_its_webhooks(lab: Lab, ours: Authority) -> None:
+    async with RawServer((OK,), tls=ours.server()) as server:
+        assert (await ping(lab, server.url))["http_status"] == 200
+
+
+async def test_a_receiver_that_wants_a_client_certificate_is_shown_ours(lab: Lab, ours: Authority) -> None:
+    async with RawServer((OK,), tls=wanting_ours(ours)) as server:
+        assert (await ping(lab, server.url))["http_status"] == 200
+
+
+async def test_another_authority_for_such_a_host_does_not_count(lab: Lab, theirs: Authority) -> None:
+    async with RawServer((OK,), tls=theirs.server()) as server:
+        answered = await ping(lab, server.url)
+        assert (answered["http_status"], answered["error"]) == (None, "tls_unknown_authority")
+        assert server.requests == []
+
+
+async def test_a_certificate_that_the_receiver_does_not_know_is_not_delivered_by(
+    lab: Lab, ours: Authority, theirs: Authority
+) -> None:
+    async with RawServer((OK,), tls=wanting(ours, theirs)) as server:
+        assert (await ping(lab, server.url))["http_status"] is None
+        assert server.requests == []
+
+
+async def test_our_certificate_is_shown_to_no_other_host(lab: Lab, ours: Authority) -> None:
+    asked = ours.server("localhost")
+    asked.verify_mode = ssl.CERT_OPTIONAL
+    asked.load_verify_locations(ours.file)
+    async with RawServer((OK,), tls=asked) as server:
+        answered = await ping(lab, server.url.replace(HERE, "localhost"))
+        assert answered["error"] == "tls_unknown_authority"
+
+
+def test_an_authority_of_a_host_counts_for_a_port_that_wants_a_certificate(ours: Authority) -> None:
+    file = ours.issued("dargah.example.ir")
+    given = Settings(webhook_ca_files=f"a.ir={ours.file}", webhook_client_cert_files=f"a.ir:8443={file}")
+    contexts = own_tls(("A", given.webhook_ca_files), ("B", given.webhook_client_cert_files))
+    issuers = [[each["subject"] for each in contexts[host].get_ca_certs()] for host in ("a.ir", "a.ir:8443")]
+    assert issuers[0] == issuers[1] != []
+
+
+@pytest.mark.parametrize("setting", ["webhook_ca_files", "webhook_client_cert_files"])
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_file_of_another_kind_is_refused_by_the_settings_name(
+    tmp_path: Path, setting: str, content: bytes | None
+) -> None:
+    file = tmp_path / "some.pem"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"DARGAH_{setting.upper()}: shop\.example\.ir="):
+        webhook_tls(Settings(**{setting: f"shop.example.ir={file}"}))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(ours: Authority) -> None:
+    file = ours.issued("dargah.example.ir", lock=BestAvailableEncryption(b"secret"))
+    with pytest.raises(SettingsError, match="passphrase"):
+        webhook_tls(Settings(webhook_client_cert_files=f"shop.example.ir={file}"))
