@@ -1,7 +1,12 @@
-"""Identifiers: the merchant that each carries, their order, and the checksum that a scanner can verify."""
+"""Identifiers: the merchant that each carries, their order, and the checksum that a scanner can verify.
+
+And the patterns of docs/scaling.md, by which a router finds a merchant's cell."""
 
 import os
+import random
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -118,3 +123,40 @@ def test_an_id_says_in_which_period_it_was_made(at: int) -> None:
 @pytest.mark.parametrize("text", ["", "evt_", "evt_short", "x" * 12 + "-" * 18, "dlv_12345678٠٠٠٠٠٠٠٠1234567890"])
 def test_what_is_no_id_is_of_no_period(text: str) -> None:
     assert partition_of(text) == 0
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text("utf-8")
+SEEDED_IDS = Ids(random.Random(1).randbytes)  # the cases must have the same names in every worker
+MERCHANT = SEEDED_IDS.merchant()
+
+
+def patterns() -> list[re.Pattern[str]]:
+    """As a router writes them, in a table whose bars are escaped."""
+    found = re.findall(r"\| `(\S[^`]*\(\?<key>[^`]*)` \|", PAGE)
+    return [re.compile(text.replace("\\|", "|").replace("(?<key>", "(?P<key>")) for text in found]
+
+
+@pytest.mark.parametrize(
+    ("row", "seen"),
+    [
+        (0, f"/pay/{SEEDED_IDS.link(MERCHANT, 1)}"),
+        (0, f"/return/{SEEDED_IDS.link(MERCHANT, 1)}?status=1"),
+        (0, f"/invoice/pay/{SEEDED_IDS.link(MERCHANT, 1)}"),
+        (1, f"Bearer {SEEDED_IDS.api_token(MERCHANT, 'live')}"),
+        (1, f"Bearer {SEEDED_IDS.api_token(MERCHANT, 'test')}"),
+        (2, f"/admin/v1/merchants/{MERCHANT}/tokens"),
+        *(
+            (2, f"/v1/records/{SEEDED_IDS.record(kind, MERCHANT, 1)}")
+            for kind in (PAYMENT, TERMINAL, TOKEN, ENDPOINT, DELIVERY, EVENT)
+        ),
+    ],
+)
+def test_a_router_finds_the_cell_without_a_look_up(row: int, seen: str) -> None:
+    found = patterns()[row].search(seen)
+    assert found is not None, seen
+    assert found["key"] == merchant_key(MERCHANT)
+
+
+def test_the_page_has_a_pattern_for_each_way_in() -> None:
+    assert len(patterns()) == 3
+    assert not patterns()[1].search("Bearer dg_op_" + "0" * 36)

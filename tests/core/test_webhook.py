@@ -1,24 +1,26 @@
-"""Webhook messages: the specification's vectors, its own library, their size, and docs/webhooks.md."""
+"""Webhooks: signatures by the specification's vectors, sizes, docs/webhooks.md, and what each answer means."""
 
 import json
 import os
 import random
 import re
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
+from support.fakes import FakeSender
 from web.openapi_check import check_schema
 
 from proxy.api.v1.schemas import MAX_METADATA_BYTES, CreatePayment
 from proxy.gateways.port import Captured, InvoiceIssued
-from proxy.kernel.clock import HOUR, SECOND, rfc3339
+from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
 from proxy.kernel.ids import ENDPOINT, EVENT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import MAX_RIALS, Currency
 from proxy.merchants.merchant import Mode
@@ -26,12 +28,25 @@ from proxy.merchants.setup.fields import MAX_URL_CHARS
 from proxy.payments.facts import Decision, OperatorDecision
 from proxy.payments.payment import Payment, apply
 from proxy.payments.serializers import payment_data, ping_data, sample_data
-from proxy.webhooks.endpoint import MAX_DESCRIPTION_CHARS, MAX_HEADERS, V1, V1A, Endpoint, EndpointState, endpoint_data
-from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, EventType
+from proxy.webhooks.claim import AttemptReport, Claim, Lease, RecordedAttempt
+from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.endpoint import (
+    MAX_DESCRIPTION_CHARS,
+    MAX_HEADERS,
+    V1,
+    V1A,
+    Endpoint,
+    EndpointSecrets,
+    EndpointState,
+    endpoint_data,
+)
+from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, EventType, StoredEvent
+from proxy.webhooks.port import WebhookResult
 from proxy.webhooks.request import new_secret, private_key, public_key, sign
-from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DisabledReason, Health, RetryDecision, decide_retry
 from proxy.webhooks.sender import TOTAL_SECONDS
-from proxy.webhooks.worker import LEASE
+from proxy.webhooks.storage.repository import WebhookRepository
+from proxy.webhooks.worker import ATTEMPTS_IN_A_TURN, LEASE, DeliveryWorker
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -138,8 +153,8 @@ NOTE_CHARS = 1000
 
 
 def size_of(data: dict[str, object]) -> int:
-    event_id = IDS.record(EVENT, MERCHANT_ID, NOW)
-    event = Event(event_id, MERCHANT_ID, None, Mode.LIVE, "payment.review_resolved", None, NOW, data)
+    event_id = IDS.record(EVENT, MERCHANT_ID, TOLD_AT)
+    event = Event(event_id, MERCHANT_ID, None, Mode.LIVE, "payment.review_resolved", None, TOLD_AT, data)
     return len(event.body(2**53))
 
 
@@ -155,10 +170,10 @@ def test_a_payment_with_all_that_fits_is_under_the_limit() -> None:
         }
     )
     payment = Payment(
-        id=IDS.record(PAYMENT, MERCHANT_ID, NOW),
+        id=IDS.record(PAYMENT, MERCHANT_ID, TOLD_AT),
         merchant_id=MERCHANT_ID,
         storefront="x" * 40,
-        terminal_id=IDS.record(TERMINAL, MERCHANT_ID, NOW),
+        terminal_id=IDS.record(TERMINAL, MERCHANT_ID, TOLD_AT),
         mode=Mode.LIVE,
         order_id=order.order_id,
         amount_rials=MAX_RIALS,
@@ -167,9 +182,9 @@ def test_a_payment_with_all_that_fits_is_under_the_limit() -> None:
         metadata=order.metadata,
         return_url=None,
         link="x" * 30,
-        expires_at=NOW,
-        created_at=NOW,
-        updated_at=NOW,
+        expires_at=TOLD_AT,
+        created_at=TOLD_AT,
+        updated_at=TOLD_AT,
     )
     key = "k" * 200
     for fact in (
@@ -177,13 +192,13 @@ def test_a_payment_with_all_that_fits_is_under_the_limit() -> None:
         Captured(key, MAX_RIALS - 1, key),
         OperatorDecision(Decision.REFUNDED, WIDEST * NOTE_CHARS, "x" * 100),
     ):
-        payment, _ = apply(payment, fact, NOW)
+        payment, _ = apply(payment, fact, TOLD_AT)
     assert 4000 < size_of(payment_data(payment)) < MAX_BODY_BYTES
 
 
 def test_an_endpoint_with_all_that_fits_is_under_the_limit() -> None:
     endpoint = Endpoint(
-        id=IDS.record(ENDPOINT, MERCHANT_ID, NOW),
+        id=IDS.record(ENDPOINT, MERCHANT_ID, TOLD_AT),
         merchant_id=MERCHANT_ID,
         mode=Mode.LIVE,
         url="https://shop.example.ir/" + "x" * (MAX_URL_CHARS - 24),
@@ -193,12 +208,15 @@ def test_an_endpoint_with_all_that_fits_is_under_the_limit() -> None:
         header_names=tuple(f"x-{number}-" + "n" * 96 for number in range(MAX_HEADERS)),
         state=EndpointState.DISABLED,
         state_reason="no_success_for_5_days",
-        state_since=NOW,
-        created_at=NOW,
-        updated_at=NOW,
+        state_since=TOLD_AT,
+        created_at=TOLD_AT,
+        updated_at=TOLD_AT,
         signatures=(V1, V1A),
     )
-    assert size_of(endpoint_data(replace(endpoint, previous_until=NOW, older_keys=((1, NOW),) * 3))) > MAX_HEADERS * 96
+    assert (
+        size_of(endpoint_data(replace(endpoint, previous_until=TOLD_AT, older_keys=((1, TOLD_AT),) * 3)))
+        > MAX_HEADERS * 96
+    )
     assert size_of(endpoint_data(endpoint)) < MAX_BODY_BYTES
 
 
@@ -206,7 +224,7 @@ def test_a_lease_outlives_the_longest_attempt_by_five_seconds() -> None:
     assert LEASE >= (TOTAL_SECONDS + 5) * SECOND
 
 
-NOW = 1_795_514_400_000  # 2026-11-24T10:00:00Z
+TOLD_AT = 1_795_514_400_000  # 2026-11-24T10:00:00Z
 MERCHANT_ID = "mer_8Hk2Lm0Q"
 SHOWN = {"order_id": "17", "description": "یک بسته چای", "metadata": {"cart": 81}}
 
@@ -224,15 +242,18 @@ def text_of(message: dict[str, Any]) -> str:
 def _message(kind: str, sequence: int) -> dict[str, Any]:
     ids = Ids(random.Random(17).randbytes)
     if kind == EventType.PING:
-        pinged = ping_data(Mode.LIVE, "main") | {"endpoint_id": ids.record(ENDPOINT, MERCHANT_ID, NOW), "sequence": 0}
-        return {"type": kind, "timestamp": rfc3339(NOW), "data": pinged}
-    data = sample_data(kind, MERCHANT_ID, "main", Mode.LIVE, NOW, ids)
+        pinged = ping_data(Mode.LIVE, "main") | {
+            "endpoint_id": ids.record(ENDPOINT, MERCHANT_ID, TOLD_AT),
+            "sequence": 0,
+        }
+        return {"type": kind, "timestamp": rfc3339(TOLD_AT), "data": pinged}
+    data = sample_data(kind, MERCHANT_ID, "main", Mode.LIVE, TOLD_AT, ids)
     data["test"] = False
     if "order_id" in data:
         data |= SHOWN
     if "url" in data:
         data["description"] = "the shop's old server"
-    return {"type": kind, "timestamp": rfc3339(NOW), "data": data | {"sequence": sequence}}
+    return {"type": kind, "timestamp": rfc3339(TOLD_AT), "data": data | {"sequence": sequence}}
 
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text("utf-8")
@@ -253,3 +274,238 @@ def test_the_schedule_is_the_codes() -> None:
     delays = [int(number) * units[unit] * 1000 for number, unit in re.findall(r"(\d+) (s|min|h)\b", told)]
     assert delays == list(DEFAULT_SCHEDULE.delays)
     assert round(sum(DEFAULT_SCHEDULE.delays) / 3_600_000, 1) == 75.6
+
+
+NOW = 1_800_000_000_000
+PENDING, DELIVERED, FAILED = DeliveryStatus.PENDING, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED
+NEW = Health()
+SOON = NOW + 5 * SECOND
+HOURS_AGO = NOW - 3 * HOUR
+
+TABLE: list[tuple[str, Health, int, int | None, int | None, RetryDecision]] = [
+    ("2xx is success", NEW, 1, 204, None, RetryDecision(DELIVERED, None, NEW)),
+    ("299 too", NEW, 1, 299, None, RetryDecision(DELIVERED, None, NEW)),
+    ("success wipes what was", Health(2, HOURS_AGO, 0), 9, 200, None, RetryDecision(DELIVERED, None, NEW)),
+    ("success ends probing", Health(9, HOURS_AGO, NOW), 1, 200, None, RetryDecision(DELIVERED, None, NEW)),
+    (
+        "success leaves a pause that was asked for",
+        Health(0, HOURS_AGO, NOW + MINUTE),
+        1,
+        200,
+        None,
+        RetryDecision(DELIVERED, None, Health(paused_until=NOW + MINUTE)),
+    ),
+    ("a redirect is a failure", NEW, 1, 302, None, RetryDecision(PENDING, SOON, Health(0, NOW, 0))),
+    ("1xx is a failure", NEW, 1, 101, None, RetryDecision(PENDING, SOON, Health(0, NOW, 0))),
+    ("4xx is retried", NEW, 1, 404, None, RetryDecision(PENDING, SOON, Health(0, NOW, 0))),
+    ("no answer counts against it", NEW, 1, None, None, RetryDecision(PENDING, SOON, Health(1, NOW, 0))),
+    ("5xx counts against it", NEW, 1, 500, None, RetryDecision(PENDING, SOON, Health(1, NOW, 0))),
+    (
+        "4xx between keeps the count",
+        Health(2, HOURS_AGO, 0),
+        2,
+        400,
+        None,
+        RetryDecision(PENDING, NOW + 5 * MINUTE, Health(2, HOURS_AGO, 0)),
+    ),
+    (
+        "the third begins probing",
+        Health(2, HOURS_AGO, 0),
+        1,
+        None,
+        None,
+        RetryDecision(PENDING, SOON, Health(3, HOURS_AGO, NOW + SECOND)),
+    ),
+    (
+        "probes grow apart",
+        Health(6, HOURS_AGO, NOW),
+        1,
+        502,
+        None,
+        RetryDecision(PENDING, SOON, Health(7, HOURS_AGO, NOW + 16 * SECOND)),
+    ),
+    (
+        "to a minute at most",
+        Health(500, HOURS_AGO, NOW),
+        1,
+        502,
+        None,
+        RetryDecision(PENDING, SOON, Health(501, HOURS_AGO, NOW + MINUTE)),
+    ),
+    (
+        "Retry-After pauses the endpoint",
+        NEW,
+        1,
+        429,
+        60,
+        RetryDecision(PENDING, NOW + MINUTE, Health(0, NOW, NOW + MINUTE)),
+    ),
+    (
+        "and the schedule where it is later",
+        NEW,
+        3,
+        503,
+        60,
+        RetryDecision(PENDING, NOW + 30 * MINUTE, Health(1, NOW, NOW + MINUTE)),
+    ),
+    (
+        "a day at most",
+        NEW,
+        1,
+        503,
+        99 * 24 * 3600,
+        RetryDecision(PENDING, NOW + DAY, Health(1, NOW, NOW + DAY)),
+    ),
+    ("it means nothing on others", NEW, 1, 500, 60, RetryDecision(PENDING, SOON, Health(1, NOW, 0))),
+    (
+        "a longer pause stays",
+        Health(0, HOURS_AGO, NOW + HOUR),
+        1,
+        429,
+        60,
+        RetryDecision(PENDING, NOW + MINUTE, Health(0, HOURS_AGO, NOW + HOUR)),
+    ),
+    (
+        "410 disables, and its delivery is held",
+        NEW,
+        4,
+        410,
+        None,
+        RetryDecision(PENDING, NOW, Health(0, NOW, NOW + MINUTE), DisabledReason.GONE),
+    ),
+    (
+        "five days without success disable",
+        Health(5, NOW - 5 * DAY, 0),
+        1,
+        404,
+        None,
+        RetryDecision(PENDING, SOON, Health(5, NOW - 5 * DAY, NOW + MINUTE), DisabledReason.NO_SUCCESS),
+    ),
+    (
+        "a moment less does not",
+        Health(0, NOW - 5 * DAY + 1, 0),
+        1,
+        404,
+        None,
+        RetryDecision(PENDING, SOON, Health(0, NOW - 5 * DAY + 1, 0)),
+    ),
+    (
+        "the last of the schedule",
+        NEW,
+        DEFAULT_SCHEDULE.max_attempts,
+        404,
+        None,
+        RetryDecision(FAILED, None, Health(0, NOW, 0)),
+    ),
+    (
+        "Retry-After does not lengthen the schedule",
+        NEW,
+        DEFAULT_SCHEDULE.max_attempts,
+        429,
+        60,
+        RetryDecision(FAILED, None, Health(0, NOW, NOW + MINUTE)),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("health", "attempt", "status", "retry_after_seconds", "decision"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
+)
+def test_the_table(
+    health: Health, attempt: int, status: int | None, retry_after_seconds: int | None, decision: RetryDecision
+) -> None:
+    assert decide_retry(DEFAULT_SCHEDULE, health, attempt, status, retry_after_seconds, NOW, 0.0) == decision
+
+
+@pytest.mark.parametrize("attempt", range(1, DEFAULT_SCHEDULE.max_attempts))
+@pytest.mark.parametrize("jitter", [-1.0, 1.0])
+def test_a_retry_is_within_a_fifth_of_its_schedule(attempt: int, jitter: float) -> None:
+    due_at = decide_retry(DEFAULT_SCHEDULE, NEW, attempt, 500, None, NOW, jitter).due_at
+    assert due_at == NOW + round(DEFAULT_SCHEDULE.delays[attempt - 1] * (1 + 0.2 * jitter))
+
+
+@pytest.mark.parametrize(("failures", "limit"), [(0, 8), (2, 8), (3, 1), (99, 1)])
+def test_a_failing_endpoint_has_one_place(failures: int, limit: int) -> None:
+    assert Health(failures).limit == limit
+
+
+HOOK = Endpoint(
+    "ep_1",
+    "mer_1",
+    Mode.LIVE,
+    "https://shop.example/hook",
+    None,
+    frozenset(),
+    "",
+    (),
+    EndpointState.ENABLED,
+    None,
+    NOW,
+    NOW,
+    NOW,
+)
+STORED = StoredEvent("evt_1", "mer_1", 1, None, "live", "ping", None, NOW, b"{}")
+
+
+@dataclass
+class Backlog:
+    """A store that lets one delivery at a time start; it notes how many a place was given in a row."""
+
+    waiting: deque[Claim]
+    in_a_row: list[int] = field(default_factory=list)
+
+    async def claim_deliveries(self, _now: int, _lease: Lease, limit: int, _shares: object) -> list[Claim]:
+        claims = [self.waiting.popleft() for _ in range(min(1, limit, len(self.waiting)))]
+        self.in_a_row += [1] * len(claims)
+        return claims
+
+    async def record_attempt(self, finished: AttemptReport, follow: Lease | None) -> RecordedAttempt:
+        decision = decide_retry(finished.schedule, Health(), 1, finished.attempt.status, None, finished.at, 0.0)
+        if follow is None or not self.waiting:
+            return RecordedAttempt(decision, None)
+        self.in_a_row[-1] += 1
+        return RecordedAttempt(decision, self.waiting.popleft())
+
+    async def next_delivery_at(self) -> int | None:
+        return NOW if self.waiting else None
+
+
+class Keys:
+    async def signing_keys(self, _endpoint: Endpoint) -> list[str]:
+        return []
+
+    async def headers(self, _endpoint: Endpoint) -> dict[str, str]:
+        return {}
+
+
+async def places(count: int, max_in_flight: int, status: int = 204) -> list[int]:
+    claims = [Claim("mer_1", f"dlv_{n}", HOOK, replace(STORED, id=f"evt_{n}"), 1, 1, NOW, "t") for n in range(count)]
+    store = Backlog(deque(claims))
+    engine = DeliveryWorker(
+        cast("WebhookRepository", store),
+        cast("EndpointSecrets", cast("Any", Keys())),
+        FakeSender(WebhookResult(status, None, 1)),
+        Ids(random.Random(1).randbytes),
+        lambda: NOW,
+        lambda: 0.0,
+        max_in_flight=max_in_flight,
+    )
+    while store.waiting or len(engine.tasks):
+        await engine.step()
+        await engine.tasks.drain()
+    return store.in_a_row
+
+
+async def test_where_others_wait_a_place_goes_on_after_a_turn() -> None:
+    assert await places(2 * ATTEMPTS_IN_A_TURN + 1, max_in_flight=1) == [ATTEMPTS_IN_A_TURN, ATTEMPTS_IN_A_TURN, 1]
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_where_others_wait_a_failure_ends_the_turn(status: int) -> None:
+    assert await places(3, max_in_flight=1, status=status) == [1, 1, 1]
+
+
+async def test_where_nobody_waits_an_endpoint_keeps_its_place() -> None:
+    assert await places(3 * ATTEMPTS_IN_A_TURN, max_in_flight=2) == [3 * ATTEMPTS_IN_A_TURN]

@@ -28,7 +28,7 @@ LIMITS: Final = (
         "a multipart form may have any number of parts, and parts of their own",
         Edit("http/forms.py", "MAX_PARTS: Final = 60\n", "MAX_PARTS: Final = 10**6\n"),
         Edit("http/forms.py", '.lower().startswith(b"multipart/"):\n', '.lower().startswith(b"nothing"):\n'),
-        by="tests/core/test_forms.py",
+        by="tests/core/test_uploads.py",
     ),
     bug(
         "JSON that cannot be written again is our fault",
@@ -179,7 +179,7 @@ LIMITS: Final = (
     bug(
         "creates wait however many come",
         Edit(_LIMITER, "wait > WAIT_TARGET_SECONDS", "wait > 60.0"),
-        by="tests/core/test_overload.py",
+        by="tests/core/test_gateway_calls.py",
     ),
     bug(
         "a storefront's deadline is not heard",

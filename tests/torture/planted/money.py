@@ -84,7 +84,7 @@ MONEY: Final = (
             "    return _changed(payment, now, spare_invoice_keys=spares,",
             "    return payment, ()\n    return _changed(payment, now, spare_invoice_keys=spares,",
         ),
-        by="tests/core/test_payment_table.py",
+        by="tests/core/test_payment.py",
     ),
     bug(
         "the checks end at an unclear answer",
@@ -127,7 +127,7 @@ MONEY: Final = (
             "    if payment.status not in _OPEN or fact.invoice_key != payment.invoice_key:\n",
         ),
         Edit(_PAYMENT, "def _check_unknown(", "_OPEN = (Status.PENDING, Status.PAID)\n\n\ndef _check_unknown("),
-        by="tests/core/test_payment_table.py",
+        by="tests/core/test_payment.py",
     ),
     bug(
         "the gateway's key stands in the timeline",

@@ -4,7 +4,7 @@ from typing import Final
 
 from . import Edit, bug
 
-_BANK_FILE: Final = "tests/core/test_bank_file.py"
+_BANK_FILE: Final = "tests/core/test_money.py"
 
 _CUSTOMER: Final = "api/customer/handlers.py"
 _VISIT: Final = "api/customer/visit.py"
@@ -43,7 +43,7 @@ SHOPS: Final = (
         Edit(
             "payments/payment.py", "    if fact.captured_rials is None or now < payment.expires_at:\n", "    if True:\n"
         ),
-        by="tests/core/test_payment_table.py",
+        by="tests/core/test_payment.py",
     ),
     bug(
         "a gateway's Retry-After is not kept",

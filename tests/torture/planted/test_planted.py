@@ -56,7 +56,7 @@ def test_an_edit_that_no_longer_fits_fails_loudly() -> None:
 
 def test_a_stage_that_does_not_run_has_not_noticed_anything() -> None:
     broken = Planted("broken", (Edit("payments/payment.py", "from collections.abc import", "from nowhere import"),))
-    verdict = judge(broken, "contract tests", "tests/core/test_money.py tests/core/test_payment_table.py")
+    verdict = judge(broken, "contract tests", "tests/core/test_money.py tests/core/test_payment.py")
     assert not verdict.right
     assert "exit code" in verdict.broken
 
