@@ -317,8 +317,9 @@ def test_a_file_of_another_kind_is_refused_by_the_settings_name(
     file = tmp_path / "some.pem"
     if content is not None:
         file.write_bytes(content)
+    given: dict[str, Any] = {setting: f"shop.example.ir={file}"}
     with pytest.raises(SettingsError, match=rf"DARGAH_{setting.upper()}: shop\.example\.ir="):
-        webhook_tls(Settings(**{setting: f"shop.example.ir={file}"}))
+        webhook_tls(Settings(**given))
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(ours: Authority) -> None:
