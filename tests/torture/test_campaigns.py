@@ -1,8 +1,10 @@
 """The short forms of the campaigns; `python -m tests.torture.NAME` is the long one. `DARGAH_TORTURE_SEED` is the seed.
 
-In many of them processes start and stop, which takes its time on a machine that is busy with the other tests.
+In many of them processes start and stop, which takes its time on a machine that is busy with the other tests. Last,
+what the long form must meet: each pair of operation, fault and state, or there is a reason; the document shows all.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +20,9 @@ from proxy.database.sqlite.connection import SqliteTransaction
 from proxy.kernel.ids import ALPHABET
 from proxy.payments.storage.transition import claim_due_checks
 
-from . import conformance, first_seed, machines, replicas, scratch, sigkill
-from .crash_points import enumerate_points, migrations
-from .crash_points.scenarios import SCENARIOS, Scenario
+from . import DOCUMENT, conformance, first_seed, machines, met, replicas, scratch, sigkill
+from .__main__ import MET_BEGIN, MET_END
+from .crash_points import SCENARIOS, Scenario, enumerate_points, migrations
 from .disk_faults import flow_faults, group_faults, store_faults
 from .disk_faults.real import file_that_may_not_grow, full_disk, held_lock
 from .sigkill.audit import Findings
@@ -196,3 +198,37 @@ def _changed(token: str) -> Iterator[str]:
     for place, character in enumerate(token):
         other = ALPHABET[(ALPHABET.find(character) + 1) % len(ALPHABET)]
         yield token[:place] + other + token[place + 1 :]
+
+
+EVERY: Final = [
+    (operation, fault, state) for operation, states in met.ROWS.items() for state in states for fault in met.FAULTS
+]
+
+
+def test_a_pair_that_was_never_met_is_named() -> None:
+    counts = Counter({met.key(*pair): 1 for pair in EVERY if met.why_left_out(pair) is None})
+    assert met.never_met(counts) == []
+    del counts[met.key("return", met.CRASH, "canceled")]
+    assert met.never_met(counts) == ["return × crash × canceled"]
+
+
+def test_most_pairs_must_be_met() -> None:
+    asked = [pair for pair in EVERY if met.why_left_out(pair) is None]
+    assert len(asked) > len(EVERY) / 2
+
+
+@pytest.mark.parametrize("number", range(1, len(met.LEFT_OUT) + 1))
+def test_each_reason_leaves_something_out(number: int) -> None:
+    assert any(met.why_left_out(pair) == number for pair in EVERY)
+
+
+def test_the_document_shows_every_pair_met_or_with_its_reason() -> None:
+    shown = DOCUMENT.read_text("utf-8").partition(MET_BEGIN)[2].partition(MET_END)[0]
+    made = met.table(Counter({met.key(*pair): 7 for pair in EVERY if met.why_left_out(pair) is None}))
+    without_counts = re.sub(r"[0-9,]+(?= \|)", "7", shown.strip()).splitlines()[2:]  # after whose counts they are
+    # A count may stand where a reason would: what is left out is not forbidden.
+    for line, expected in zip(without_counts, made, strict=True):
+        assert [cell for cell in line.split("|") if cell.strip() != "7"] == [
+            cell for cell, mine in zip(expected.split("|"), line.split("|"), strict=True) if mine.strip() != "7"
+        ]
+        assert " 0 " not in line

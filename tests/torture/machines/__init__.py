@@ -20,7 +20,6 @@ from typing import Final, Protocol
 from databases import bouncer
 
 from .. import markdown, power_cut
-from ..power_cut import disk
 from ..sigkill.audit import Told
 from . import clocks, disks, failover, names
 
@@ -42,9 +41,9 @@ class Part:
 PARTS: Final[dict[str, Part]] = {
     "PostgreSQL: failover, PgBouncer, TLS": Part(failover.campaign, bouncer.missing),
     "disk full": Part(partial(disks.campaign, disks.full), disks.cannot_mount),
-    "disk read-only": Part(partial(disks.campaign, disks.read_only), disk.missing),
+    "disk read-only": Part(partial(disks.campaign, disks.read_only), power_cut.missing),
     "two processes on one file": Part(partial(disks.campaign, disks.two_processes)),
-    "power cut": Part(power_cut.machines, disk.missing),
+    "power cut": Part(power_cut.machines, power_cut.missing),
     "slow name server": Part(names.campaign),
     "clock jumps": Part(clocks.campaign),
 }

@@ -22,7 +22,7 @@ from databases.places import database_in, served
 from support.process import Process
 
 from .. import sigkill
-from ..power_cut.disk import Disk
+from ..power_cut import Disk
 from ..sigkill.audit import Told, first_create
 from ..sigkill.load import Load
 from ..sigkill.stage import Stage

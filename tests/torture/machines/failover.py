@@ -20,7 +20,7 @@ from databases.cluster import Postgres, Relay, folder_of_servers, relay
 from databases.places import served
 from support.dargah import server
 
-from ..history import Recorder
+from ..history_lines import Recorder
 from ..replicas import audit_rows
 from ..replicas.stage import Fleet, Replica
 from ..sigkill.audit import Findings, Told, audit, recovered

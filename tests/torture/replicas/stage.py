@@ -16,7 +16,7 @@ from databases.places import served
 from support.dargah import server
 from support.process import Process
 
-from ..history import Recorder
+from ..history_lines import Recorder
 from ..sigkill.receiver import Moments, Receiver
 from ..sigkill.stage import HISTORY, SETTINGS, Stage, client, open_shops, simulator
 from .receiver import SlowShop

@@ -21,7 +21,7 @@ import uvloop
 from proxy.kernel.clock import rfc3339
 from proxy.observability import logs
 
-from ..history.judge import judge_file
+from ..history import judge_file
 from .load import Load
 from .rest import ledger
 from .stage import Stage, Storefront

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from ..history import Recorder
+from ..history_lines import Recorder
 
 MOMENTS: Final = ("creating", "created", "paying", "returning", "returned", "checking", "webhook")
 

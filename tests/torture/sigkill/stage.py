@@ -19,7 +19,7 @@ from proxy.app import running
 from proxy.merchants.merchant import Mode
 from proxy.simulator.ledger import HostReturnMethod
 
-from ..history import Recorder
+from ..history_lines import Recorder
 from .receiver import Moments, Receiver
 
 # Short, so that a gateway that does not answer costs the campaign seconds; the simulator's delay outlasts both.

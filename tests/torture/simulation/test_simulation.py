@@ -22,7 +22,7 @@ from proxy.webhooks.claim import Claim
 from proxy.webhooks.storage.queue import InFlightClaims
 
 from .. import ROOT, first_seed
-from ..history.judge import PROMISES
+from ..history import PROMISES
 from . import report_failure, shrink, summary, tell, tell_many
 
 SEEDS: Final = 50

@@ -19,8 +19,8 @@ from proxy.simulator.faults import WireReply
 from proxy.webhooks.delivery import DeliveryFilter
 from proxy.webhooks.event import EventFilter
 
-from ..history import Notes
-from ..history.judge import judge
+from ..history import judge
+from ..history_lines import Notes
 from .process import Process
 from .setup import Cast, Shop
 

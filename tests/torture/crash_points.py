@@ -1,32 +1,176 @@
 """Crash points: `python -m tests.torture.crash_points`.
 
-For each scenario, every commit and every outbound call is counted; then the process dies before each and after each,
-one run per point. It restarts on the same files, the world goes on (or everybody gives up), everything comes to rest,
-and the promises are checked. All points, none sampled; and for the migrations every single statement.
+For each scenario, a short story with a known end, every commit and every outbound call is counted; then the process
+dies before each and after each, one run per point. It restarts on the same files, the world goes on (or everybody gives
+up), everything comes to rest, and the promises are checked. All points, none sampled; and for the migrations every
+single statement.
 """
 
 import shutil
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
 from proxy.database.sqlite.store import _VERSIONS
 from proxy.database.transaction import load_migrations
+from proxy.kernel.clock import HOUR, MINUTE, SECOND
+from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
 
-from .. import scratch
-from ..simulation.rest import come_to_rest
-from ..simulation.stage import Stage
-from ..simulation.story import Action, Kind
-from ..world import Violation, World, complaints_heard
-from ..world.audit import Audit
-from ..world.loop import LABEL, REST, Clock, run_virtually
-from ..world.network import event_of
-from ..world.setup import EPOCH
-from ..world.store import OpenFile, copy_files, inline_sqlite, traced
-from .scenarios import SCENARIOS, Scenario
+from . import scratch
+from .simulation.rest import come_to_rest
+from .simulation.stage import Stage
+from .simulation.story import MODES, Action, Kind
+from .world import Violation, World, complaints_heard
+from .world.audit import Audit
+from .world.loop import LABEL, REST, Clock, run_virtually
+from .world.network import Mode, event_of
+from .world.setup import EPOCH
+from .world.store import OpenFile, copy_files, inline_sqlite, traced
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`ends` is how many payments are in which state when nobody died and all has come to rest; `webhooks` tells how
+    many webhooks about them had then arrived, each id once.
+    """
+
+    name: str
+    actions: tuple[Action, ...]
+    ends: Mapping[str, int]
+    rules: tuple[Rule, ...] = ()
+    webhooks: int = 0
+    other_ring: bool = False
+
+
+Step = tuple[Kind, int, int]
+
+
+def _story(*steps: Kind | Step) -> tuple[Action, ...]:
+    """Actions numbered from 1; a bare kind is about #1 (or the first storefront, receiver and endpoint)."""
+    about_first = {Kind.PAY, Kind.CANCEL, Kind.RETURN, Kind.CHECK, Kind.RETRY, Kind.OPEN, Kind.RESOLVE}
+    actions = []
+    for number, step in enumerate(steps, start=1):
+        kind, subject, value = step if isinstance(step, tuple) else (step, 1 if step in about_first else 0, 0)
+        actions.append(Action(number, kind, subject, value))
+    return tuple(actions)
+
+
+def _wait(milliseconds: int) -> Step:
+    return (Kind.WAIT, 0, milliseconds)
+
+
+def _receiver(mode: Mode) -> Step:
+    return (Kind.RECEIVER, 0, MODES.index(mode))
+
+
+def _once(operation: GatewayOperation, kind: FaultKind, seconds: float = 0.0) -> tuple[Rule, ...]:
+    return (Rule(operation, Fault(kind, seconds=seconds), times=1),)
+
+
+_PAID: Final = {"paid": 1}
+_BUY: Final = (Kind.CREATE, Kind.PAY, Kind.RETURN)
+
+SCENARIOS: Final = (
+    Scenario("create", _story(Kind.CREATE), {"expired": 1}, webhooks=1),
+    Scenario("create, refused", _story(Kind.DISABLE, Kind.CREATE, Kind.DELIVER), {"failed": 1}, webhooks=1),
+    Scenario(
+        "create, answer lost, retried and paid",
+        _story(Kind.CREATE, Kind.RETRY, Kind.PAY, Kind.RETURN, Kind.DELIVER),
+        _PAID,
+        _once(GatewayOperation.REQUEST, FaultKind.LOST),
+        webhooks=1,
+    ),
+    Scenario(
+        "create, timed out, retried beside it and paid",
+        _story(Kind.CREATE, _wait(31 * SECOND), Kind.RETRY, Kind.SETTLE, Kind.PAY, Kind.RETURN, Kind.DELIVER),
+        _PAID,
+        _once(GatewayOperation.REQUEST, FaultKind.DELAY, 9.0),
+        webhooks=1,
+    ),
+    Scenario("pay and return", _story(*_BUY, Kind.DELIVER), _PAID, webhooks=1),
+    Scenario(
+        "pay and return, the check unclear at first",
+        _story(*_BUY, _wait(5 * SECOND), Kind.WATCH, Kind.DELIVER),
+        _PAID,
+        _once(GatewayOperation.CHECK, FaultKind.HTML),
+        webhooks=1,
+    ),
+    Scenario(
+        "watch, no return",
+        _story(Kind.CREATE, Kind.PAY, _wait(3 * MINUTE), Kind.WATCH, Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+    ),
+    Scenario(
+        "canceled, then paid late",
+        _story(Kind.CREATE, Kind.CANCEL, Kind.RETURN, Kind.DELIVER, Kind.PAY, _wait(HOUR), Kind.WATCH, Kind.DELIVER),
+        _PAID,
+        webhooks=2,
+    ),
+    Scenario(
+        "expired, then captured late",
+        _story(
+            Kind.CREATE,
+            _wait(25 * HOUR),
+            Kind.WATCH,
+            Kind.DELIVER,
+            Kind.PAY,
+            _wait(48 * HOUR),
+            Kind.WATCH,
+            Kind.DELIVER,
+        ),
+        _PAID,
+        webhooks=2,
+    ),
+    Scenario("check by API", _story(Kind.CREATE, Kind.PAY, Kind.CHECK, Kind.CHECK, Kind.DELIVER), _PAID, webhooks=1),
+    Scenario(
+        "an order paid twice, reviewed and resolved",
+        _story(
+            Kind.CREATE,
+            (Kind.CREATE, 0, 1),
+            Kind.PAY,
+            (Kind.PAY, 2, 0),
+            Kind.CHECK,
+            (Kind.CHECK, 2, 0),
+            (Kind.RESOLVE, 2, 0),
+            Kind.DELIVER,
+        ),
+        {"paid": 1, "needs_review": 1},
+        webhooks=3,
+    ),
+    Scenario(
+        "deliver, failing and then well",
+        _story(*_BUY, _receiver(Mode.FAILING), Kind.DELIVER, _wait(10 * SECOND), _receiver(Mode.GOOD), Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+    ),
+    Scenario(
+        "deliver, the answer lost",
+        _story(*_BUY, _receiver(Mode.LOSING), Kind.DELIVER, _wait(10 * SECOND), _receiver(Mode.GOOD), Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+    ),
+    Scenario(
+        "deliver, gone, switched on again",
+        _story(*_BUY, _receiver(Mode.GONE), Kind.DELIVER, _receiver(Mode.GOOD), (Kind.RESUME, 0, 0), Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+    ),
+    Scenario(
+        "keys rotated while a payment is under way",
+        _story(Kind.CREATE, (Kind.ROTATE, 0, 2), Kind.PAY, Kind.RETURN, Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+        other_ring=True,
+    ),
+)
+
 
 SEED: Final = 7
 _AFTERWARDS: Final = 1000
@@ -224,3 +368,27 @@ def enumerate_all() -> Iterator[Enumerated | Migrated]:
     """Every scenario, and the migrations."""
     yield from map(enumerate_points, SCENARIOS)
     yield from migrations()
+
+
+@click.command()
+def main() -> None:
+    """Runs every crash point; exit code 1 when a promise was broken."""
+    started, points, runs, failed = time.monotonic(), 0, 0, 0
+    for done in enumerate_all():
+        if isinstance(done, Enumerated):
+            count = f"{done.commits} around commits, {done.calls} around calls"
+            points += done.commits + done.calls
+        else:
+            count = f"{done.statements} statements"
+            points += done.statements
+        runs += done.runs
+        failed += len(done.failures)
+        click.echo(f"{done.name}: {count}, {done.runs} runs, {len(done.failures)} failed")
+        for failure in done.failures[:5]:
+            click.echo(f"  {failure}")
+    click.echo(f"crash points {points}, runs {runs}, failed {failed}, {time.monotonic() - started:.1f} s")
+    raise SystemExit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

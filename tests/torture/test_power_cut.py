@@ -1,4 +1,4 @@
-"""The layer of the power cuts alone. The campaign's short form is in test_machines.py."""
+"""The layer of the power cuts alone. The campaign's short form is in test_campaigns.py."""
 
 import os
 import sqlite3
@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from .disk import Disk, NotRecorded, missing
+from .power_cut import Disk, NotRecorded, missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
