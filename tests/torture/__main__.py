@@ -42,7 +42,7 @@ from . import (
 )
 from .planted import judge
 from .planted.judge import PLANTED
-from .sigkill.audit import meaning
+from .processes.audit import meaning
 from .state_machine import properties
 
 BEGIN, END = "<!-- the last run -->", "<!-- end of the last run -->"

@@ -26,7 +26,7 @@ from databases.places import database_in
 from support.process import Process
 
 from . import met, seed_option, sigkill
-from .sigkill.audit import Findings, Told, run
+from .processes.audit import Findings, Told, run
 
 SOURCE: Final = Path(__file__).with_name("power_cut.c")
 COMPILER: Final = shutil.which("cc") or shutil.which("gcc")

@@ -25,7 +25,7 @@ from .__main__ import MET_BEGIN, MET_END
 from .crash_points import SCENARIOS, Scenario, enumerate_points, migrations
 from .disk_faults import flow_faults, group_faults, store_faults
 from .disk_faults.real import file_that_may_not_grow, full_disk, held_lock
-from .sigkill.audit import Findings
+from .processes.audit import Findings
 from .state_machine import in_a_folder, play
 from .state_machine.ground import Ground
 from .state_machine.market import STOREFRONTS

@@ -21,8 +21,8 @@ import proxy
 from .. import scratch
 
 if TYPE_CHECKING:
+    from ..processes.audit import Findings
     from ..sigkill import Plan
-    from ..sigkill.audit import Findings
 
 CAUGHT: Final = 3
 SEEDS: Final = 60

@@ -1,7 +1,10 @@
-"""What befalls the replicas, their database and a shop, one thing after the other, as the seed draws it.
+"""Replicas: `python -m tests.torture.replicas --payments 20000 [--seed N]`.
 
-A storefront's calls go on meanwhile. One replica at a time is paused for longer than its leases, so that others take
-its work over and it wakes up believing that all of it is still its own.
+Three Dargahs as processes on one PostgreSQL, under load, with a hostile gateway and shops that fail: replicas are
+killed and paused past their leases, the database is restarted, crashed and cut off. One replica at a time is paused for
+longer than its leases, so that others take its work over and it wakes up believing that all of it is still its own. At
+the end the gateway's ledger, the storefronts and the receivers must agree with the database to the rial. The seed draws
+every choice; the timing of real processes cannot be replayed, so a failing seed is run again rather than replayed.
 """
 
 import asyncio
@@ -10,13 +13,21 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Final
 
+import click
 from databases.durable import NOT_THERE
 
-from ..sigkill.receiver import MOMENTS
-from .stage import Replica, Replicas
+from proxy.payments.poller import LEASE as WATCH_LEASE
+from proxy.webhooks.worker import LEASE as DELIVERY_LEASE
+
+from . import seed_option
+from .processes.audit import Findings, audit, audit_rows, check_by_api, come_to_rest, late_money_has_landed, run
+from .processes.fleet import LEASE_SECONDS, Replica, Replicas, replicas_stage
+from .processes.load import Load, Shown
+from .processes.stage import MOMENTS
 
 MOMENT_SECONDS: Final = 1.0
 LONGEST_DOWN_SECONDS: Final = 2.0
@@ -174,3 +185,94 @@ class Storms:
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
+
+
+PAYMENTS: Final = 20_000
+RATE: Final = 36.0
+CALM_SECONDS: Final = 4.0
+CHAOS_RATE: Final = 0.08
+# Of every so many payments, a storefront asks for a check of one at the end; the others are the poller's.
+CHECKED_ONE_OF: Final = 4
+PAST_LEASES_SECONDS: Final = max(DELIVERY_LEASE, WATCH_LEASE) / 1000 + 1
+# Each thing that can happen is to happen, however the seed draws.
+AT_LEAST_ONCE: Final = ("pauses past the leases", "kills of one", "cuts of connections", "restarts of the database")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`rate` is payments a second; with `short_leases` the Dargahs' leases, and so the pauses, are a third as long."""
+
+    seed: int
+    payments: int
+    rate: float = RATE
+    short_leases: bool = False
+
+    @property
+    def past_leases_seconds(self) -> float:
+        return LEASE_SECONDS + 1 if self.short_leases else PAST_LEASES_SECONDS
+
+
+async def campaign(folder: Path, plan: Plan) -> Findings:
+    """The whole of it, in `folder`; the findings have a violation for each promise that was broken."""
+    async with replicas_stage(folder, plan.seed, short_leases=plan.short_leases) as made:
+        await made.fleet.start()
+        await made.stage.start_chaos(plan.seed, CHAOS_RATE)
+        load = Load(made.stage, plan.seed, plan.rate)
+        storms = Storms(made, plan.seed, plan.past_leases_seconds, CALM_SECONDS)
+        await _weather(load, storms, plan.payments)
+        await made.stage.end_faults()
+        await late_money_has_landed(made.stage)
+        await check_by_api(load, [shown for shown in load.shown.values() if _asked(shown)])
+        await made.fleet.kill()
+        alone_since = await come_to_rest(made.stage, load)
+        await made.fleet.start()
+        findings = await audit(made.stage, load, alone_since)
+        await audit_database(made, findings)
+        findings.violations += storms.violations
+        findings.counts.update(storms.counts)
+        findings.counts.update(load.counts)
+        return findings
+
+
+async def _weather(load: Load, storms: Storms, payments: int) -> None:
+    """Load and storms until there are so many payments; returns when all is whole again and every story has ended."""
+    over = asyncio.Event()
+    loading = asyncio.create_task(load.run())
+    storming = asyncio.create_task(_first_each(storms, over))
+    while len(load.shown) < payments and not storming.done():  # noqa: ASYNC110  a story tells nobody that it created
+        await asyncio.sleep(0.2)
+    load.stop()
+    over.set()
+    await storming
+    await loading
+
+
+async def _first_each(storms: Storms, over: asyncio.Event) -> None:
+    for kind in AT_LEAST_ONCE:
+        await storms.one(kind)
+    await storms.run(over)
+
+
+def _asked(shown: Shown) -> bool:
+    return shown.number % CHECKED_ONE_OF == 0
+
+
+async def audit_database(made: Replicas, findings: Findings) -> None:
+    """As audit_rows, and what the slow shop has seen."""
+    await audit_rows(made.server.url, findings)
+    findings.counts["most at once at an endpoint"] = max(door.most for door in made.slow.doors.values())
+    findings.counts["probes, one at a time"] = sum(door.probes for door in made.slow.doors.values())
+
+
+@click.command()
+@click.option("--payments", default=PAYMENTS, show_default=True, type=click.IntRange(1))
+@seed_option
+@click.option("--rate", default=RATE, show_default=True, help="Payments a second that are begun.")
+@click.option("--short-leases", is_flag=True, help="Leases, and pauses past them, a third as long.")
+def main(payments: int, seed: int, rate: float, short_leases: bool) -> None:
+    """Break replicas and their database again and again, and look for money that went missing."""
+    run("replicas", seed, lambda folder: campaign(folder, Plan(seed, payments, rate, short_leases)))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ parts into docs/reliability.md.
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,11 +18,15 @@ from pathlib import Path
 from statistics import median
 from typing import Final, Protocol
 
+import click
 from databases import bouncer
 
-from .. import markdown, power_cut
-from ..sigkill.audit import Told
-from . import clocks, disks, failover, names
+from proxy.observability import logs
+
+from . import document, markdown, power_cut, seed_option
+from .processes import failover
+from .processes.audit import Told
+from .processes.surroundings import bad_disk, cannot_mount, clock_jumps, full, read_only, slow_names, two_processes
 
 BEGIN, END = "<!-- the last run of machines -->", "<!-- end of the last run of machines -->"
 
@@ -40,12 +45,12 @@ class Part:
 
 PARTS: Final[dict[str, Part]] = {
     "PostgreSQL: failover, PgBouncer, TLS": Part(failover.campaign, bouncer.missing),
-    "disk full": Part(partial(disks.campaign, disks.full), disks.cannot_mount),
-    "disk read-only": Part(partial(disks.campaign, disks.read_only), power_cut.missing),
-    "two processes on one file": Part(partial(disks.campaign, disks.two_processes)),
+    "disk full": Part(partial(bad_disk, full), cannot_mount),
+    "disk read-only": Part(partial(bad_disk, read_only), power_cut.missing),
+    "two processes on one file": Part(partial(bad_disk, two_processes)),
     "power cut": Part(power_cut.machines, power_cut.missing),
-    "slow name server": Part(names.campaign),
-    "clock jumps": Part(clocks.campaign),
+    "slow name server": Part(slow_names),
+    "clock jumps": Part(clock_jumps),
 }
 MOST_SECONDS: Final = 20 * 60.0  # of the whole
 COUNTS: Final = ("payments", "captured", "lost", "wrongly paid", "webhooks missing", "gaps in sequences")
@@ -99,3 +104,30 @@ def run(name: str, seed: int, *, short: bool = False, most_seconds: float = MOST
 async def _within(seconds: float, campaign: Awaitable[Told]) -> Told:
     async with asyncio.timeout(seconds):
         return await campaign
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PARTS)))
+@seed_option
+@click.option("--write", "writes", is_flag=True, help="Put the table into docs/reliability.md.")
+def main(names: tuple[str, ...], seed: int, writes: bool) -> None:
+    """Break machines under a whole Dargah, and look for money that went missing."""
+    logs.configure("error", "json")
+    table, ends = Table(seed), time.monotonic() + MOST_SECONDS
+    for name in names or PARTS:
+        if reason := PARTS[name].missing():
+            click.echo(f"NOT RUN: {name}: {reason}")
+            continue
+        click.echo(f"{name}: seed {seed}")
+        ran = run(name, seed, most_seconds=ends - time.monotonic())
+        table.ran = [*table.ran, ran]
+        click.echo("\n".join(ran.told.findings.lines()))
+    click.echo("\n".join(table.lines()))
+    broken = any(each.told.findings.violations for each in table.ran)
+    if writes and not broken and len(table.ran) == len(PARTS):
+        document(BEGIN, END, table.lines())
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()

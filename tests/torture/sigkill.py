@@ -14,14 +14,13 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import click
 from support.process import Process
 
-from .. import met
-from .audit import Findings, audit
-from .load import Load, Shown
-from .receiver import MOMENTS
-from .rest import check_by_api, come_to_rest, late_money_has_landed
-from .stage import Stage, stage
+from . import met, seed_option
+from .processes.audit import Findings, audit, check_by_api, come_to_rest, late_money_has_landed, run
+from .processes.load import Load, Shown
+from .processes.stage import MOMENTS, Stage, stage
 
 RATE: Final = 60.0
 CHAOS_RATE: Final = 0.08
@@ -96,3 +95,16 @@ async def campaign(folder: Path, plan: Plan) -> Findings:
 
 def _left(shown: Shown) -> bool:
     return shown.number % LEFT_TO_THE_WATCHER == 0
+
+
+@click.command()
+@click.option("--kills", default=200, show_default=True, type=click.IntRange(1))
+@seed_option
+@click.option("--rate", default=RATE, show_default=True, help="Payments a second that are begun.")
+def main(kills: int, seed: int, rate: float) -> None:
+    """Kill Dargah again and again, and look for money that went missing."""
+    run("sigkill", seed, lambda folder: campaign(folder, Plan(seed, kills, rate=rate)))
+
+
+if __name__ == "__main__":
+    main()

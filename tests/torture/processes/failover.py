@@ -21,13 +21,10 @@ from databases.places import served
 from support.dargah import server
 
 from ..history_lines import Recorder
-from ..replicas import audit_rows
-from ..replicas.stage import Fleet, Replica
-from ..sigkill.audit import Findings, Told, audit, recovered
-from ..sigkill.load import Load
-from ..sigkill.receiver import Moments, Receiver
-from ..sigkill.rest import check_by_api, come_to_rest, late_money_has_landed
-from ..sigkill.stage import HISTORY, SETTINGS, Stage, client, open_shops, simulator
+from .audit import Findings, Told, audit, audit_rows, check_by_api, come_to_rest, late_money_has_landed, recovered
+from .fleet import Fleet, Replica
+from .load import Load
+from .stage import HISTORY, SETTINGS, Moments, Receiver, Stage, client, open_shops, simulator
 
 ROUNDS: Final = 3
 RATE: Final = 12.0

@@ -1,8 +1,7 @@
-"""A whole Dargah on a disk that misbehaves, as parts of the machines' campaign.
+"""What a whole Dargah stands on misbehaves: its disk, its name server, its clock. Parts of the machines' campaign.
 
-Under the load of the SIGKILL campaign, with its hostile gateway: a disk that is full for minutes, one that the kernel
-has made read-only, and other processes that want the same file under other names. Then the same judge; and how long it
-took from the end of the fault to the first create that was answered. The first needs root (a mount of its own).
+Each has the load of the SIGKILL campaign, with its hostile gateway, and the same judge; and each tells how long it took
+from the fault, or its end, to the first create that was answered.
 """
 
 import asyncio
@@ -15,20 +14,26 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
+import aiohttp
+from adapters.servers import NameServer
 from databases.places import database_in, served
-from support.process import Process
+from support.process import MovedClock, Process
 
 from .. import sigkill
 from ..power_cut import Disk
-from ..sigkill.audit import Told, first_create
-from ..sigkill.load import Load
-from ..sigkill.stage import Stage
+from .audit import Told, first_create
+from .load import Load
+from .stage import Stage
 
-SECONDS: Final = 120.0
-SHORT_SECONDS: Final = 2.0
+DISK_SECONDS: Final = 120.0
+SHORT_DISK_SECONDS: Final = 2.0
 RATE: Final = 15.0
 DISK_BYTES: Final = 64 * 1024 * 1024
 # Under load before the fault, and after it before all is judged.
@@ -97,7 +102,7 @@ async def two_processes(scene: Scene) -> Counter[str]:
     return counts
 
 
-async def campaign(
+async def bad_disk(
     disturbance: Callable[[Scene], Awaitable[Counter[str]]], folder: Path, seed: int, *, short: bool
 ) -> Told:
     """One disturbance under load."""
@@ -107,7 +112,7 @@ async def campaign(
         assert isinstance(made.process, Process)
         await made.process.start()
         await asyncio.sleep(CALM_SECONDS)
-        return await disturbance(Scene(made.process, load, SHORT_SECONDS if short else SECONDS, told))
+        return await disturbance(Scene(made.process, load, SHORT_DISK_SECONDS if short else DISK_SECONDS, told))
 
     make = Recorded if disturbance is read_only else Process
     plan = sigkill.Plan(seed, 0, rate=RATE, make=make, disturb=disturb)
@@ -251,3 +256,129 @@ def cannot_mount() -> str:
                 return ""
         except (OSError, subprocess.CalledProcessError):
             return "this user may not mount a file system of its own"
+
+
+SLOW_ROUNDS: Final = 4
+NAMES_RATE: Final = 10.0
+QUICK_SECONDS, SLOW_SECONDS = 3.0, 12.0
+LEAST_SECONDS, MORE_SECONDS = 1.0, 2.0
+# A call's own time and its look-up's.
+TIMEOUTS: Final = {"DARGAH_REQUEST_TIMEOUT_SECONDS": "6", "DARGAH_CHECK_TIMEOUT_SECONDS": "6"}
+_ASKED: Final = """
+import functools
+import aiohttp
+
+aiohttp.AsyncResolver = functools.partial(aiohttp.AsyncResolver, nameservers=["127.0.0.1"], udp_port={port})
+"""
+
+
+async def slow_names(folder: Path, seed: int, *, short: bool) -> Told:
+    """Rounds of a name server under load that takes one to three seconds for each answer.
+
+    Gateway and receivers are known by names. The name server is one on loopback, asked by the resolver that Dargah has
+    anyway. It is quick for a while, so that the resolver learns short times, then slow; each time Dargah is killed in
+    the middle, because a new process has no connection and no answer kept.
+    """
+    told = Told()
+    async with NameServer(random=Random(f"{seed}|names")) as names:
+
+        def make(place: Path, **more: str) -> Process:
+            process = Process(place, **(more | TIMEOUTS))
+            process.customize(_ASKED.format(port=names.port))
+            return process
+
+        async def disturb(made: Stage, load: Load, plan: sigkill.Plan) -> Counter[str]:
+            assert isinstance(made.process, Process)
+            await made.process.start()
+            for _ in range(1 if short else SLOW_ROUNDS):
+                await _slow_round(made.process, load, names, told, QUICK_SECONDS if short else SLOW_SECONDS)
+            return Counter({"queries of names": len(names.asked)})
+
+        plan = sigkill.Plan(seed, 0, rate=NAMES_RATE, make=make, disturb=disturb, named=_named)
+        with _asked_here(names.port):
+            told.findings = await sigkill.campaign(folder, plan)
+    return told
+
+
+async def _slow_round(process: Process, load: Load, names: NameServer, told: Told, slow_seconds: float) -> None:
+    await asyncio.sleep(QUICK_SECONDS)
+    names.seconds, names.spread = LEAST_SECONDS, MORE_SECONDS
+    began = time.monotonic()
+    told.recoveries["name server slow"].append(await first_create(load, began))
+    await asyncio.sleep(slow_seconds)
+    killed = time.monotonic()
+    await process.kill()
+    await process.start()
+    told.recoveries["process killed while the name server is slow"].append(await first_create(load, killed))
+    await asyncio.sleep(slow_seconds)
+    names.seconds = names.spread = 0.0
+
+
+def _named(url: str) -> str:
+    return url.replace("127.0.0.1", "shop-and-gateway.example")
+
+
+@contextmanager
+def _asked_here(port: int) -> Iterator[None]:
+    """The Dargahs of this process, which open the shops and come to rest, ask the same name server."""
+    asking = partial(aiohttp.AsyncResolver, nameservers=["127.0.0.1"], udp_port=port)
+    with patch.object(aiohttp, "AsyncResolver", asking):
+        yield
+
+
+WRONG_SECONDS: Final = 5.0
+MINUTE, DAY = 60, 86_400
+# A little, a time zone, a battery that is empty, and days.
+SIZES: Final = (3 * MINUTE, 210 * MINUTE, DAY, 4 * DAY)
+WAYS: Final = {"ahead": 1, "back": -1}
+
+
+async def clock_jumps(folder: Path, seed: int, *, short: bool) -> Told:
+    """Each jump both ways, while a process runs and at the start of one, in the order that the seed draws.
+
+    The time of day is wrong for a while, and then right again. Nothing that is asked meanwhile may be lost, and nothing
+    may stay planned for a time that never comes.
+    """
+    told, clocks = Told(), list[MovedClock]()
+    jumps = [(way, size, restarts) for way in WAYS for size in SIZES for restarts in (False, True)]
+    Random(f"{seed}|jumps").shuffle(jumps)
+    if short:
+        jumps = [("ahead", SIZES[-1], False), ("back", SIZES[-2], True)]
+
+    def make(place: Path, **more: str) -> Process:
+        process = Process(place, **more)
+        clocks.append(MovedClock(process, place))
+        return process
+
+    async def disturb(made: Stage, load: Load, plan: sigkill.Plan) -> Counter[str]:
+        assert isinstance(made.process, Process)
+        await made.process.start()
+        for way, size, restarts in jumps:
+            await asyncio.sleep(CALM_SECONDS)
+            restarted = made.process if restarts else None
+            await _jump(way, size, clocks[0], load, told, restarted)
+        return Counter(f"clock {way}" for way, _, _ in jumps)
+
+    told.findings = await sigkill.campaign(folder, sigkill.Plan(seed, 0, rate=RATE, make=make, disturb=disturb))
+    return told
+
+
+async def _jump(way: str, size: int, clock: MovedClock, load: Load, told: Told, restarted: Process | None) -> None:
+    if restarted is not None:
+        await restarted.kill()
+    began = time.monotonic()
+    _say(WAYS[way] * size, clock, load)
+    if restarted is not None:
+        await restarted.start()
+    how = f"clock jumps {way}" if restarted is None else f"started with a clock that is {way}"
+    told.recoveries[how].append(await first_create(load, began))
+    await asyncio.sleep(WRONG_SECONDS)
+    righted = time.monotonic()
+    _say(0, clock, load)
+    told.recoveries[f"{how}, then right again"].append(await first_create(load, righted))
+
+
+def _say(wrong: int, clock: MovedClock, load: Load) -> None:
+    """The time of day is wrong by so many seconds from now on, and the judge hears of it."""
+    load.stage.history.note("clock", wrong=wrong * 1000, at=datetime.now(UTC).isoformat())
+    clock.say(wrong)
