@@ -32,7 +32,7 @@ QUICK := tests/core tests/delivery tests/house tests/store/test_payments.py test
 	tests/web/test_openapi.py tests/web/test_payments.py tests/web/test_facade.py tests/web/test_customer.py \
 	tests/adapters/test_gateway.py tests/adapters/test_sender.py tests/simulator/test_request.py \
 	tests/operators/test_setup.py tests/security/test_browsers.py tests/e2e/test_outage.py \
-	tests/torture/simulation/test_stories.py
+	tests/torture/test_stories.py
 
 quick: $(READY)  ## the core, the contracts and one of each edge, within a minute
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 $(QUICK)

@@ -34,6 +34,7 @@ from . import (
     markdown,
     met,
     power_cut,
+    properties,
     scratch,
     seed_option,
     sigkill,
@@ -43,7 +44,6 @@ from . import (
 from .planted import judge
 from .planted.judge import PLANTED
 from .processes.audit import meaning
-from .state_machine import properties
 
 BEGIN, END = "<!-- the last run -->", "<!-- end of the last run -->"
 MET_BEGIN, MET_END = "<!-- the pairs that were met -->", "<!-- end of the pairs that were met -->"

@@ -38,7 +38,7 @@ from proxy.merchants.merchant import ALL_SCOPES, Mode
 from proxy.observability import logs
 
 from . import scratch, seed_option
-from .state_machine import profile
+from .properties import profile
 
 START_SECONDS: Final = 30
 MAX_ENDPOINTS: Final = 60  # of 100: enough is left for those that the generated calls add

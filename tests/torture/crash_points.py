@@ -23,15 +23,14 @@ from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
 
 from . import scratch
-from .simulation.rest import come_to_rest
-from .simulation.stage import Stage
-from .simulation.story import MODES, Action, Kind
 from .world import Violation, World, complaints_heard
 from .world.audit import Audit
 from .world.loop import LABEL, REST, Clock, run_virtually
 from .world.network import Mode, event_of
+from .world.process import OpenFile, copy_files, inline_sqlite, traced
 from .world.setup import EPOCH
-from .world.store import OpenFile, copy_files, inline_sqlite, traced
+from .world.stage import Stage, come_to_rest
+from .world.story import MODES, Action, Kind
 
 
 @dataclass(frozen=True, slots=True)

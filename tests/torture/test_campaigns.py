@@ -26,10 +26,10 @@ from .crash_points import SCENARIOS, Scenario, enumerate_points, migrations
 from .disk_faults import flow_faults, group_faults, store_faults
 from .disk_faults.real import file_that_may_not_grow, full_disk, held_lock
 from .processes.audit import Findings
+from .properties import PROPERTIES, hold
 from .state_machine import in_a_folder, play
-from .state_machine.ground import Ground
-from .state_machine.market import STOREFRONTS
-from .state_machine.properties import PROPERTIES, hold
+from .state_machine_ground import Ground
+from .state_machine_market import STOREFRONTS
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -20,10 +20,9 @@ from proxy.webhooks.endpoint_setup import EndpointSetup
 
 from .. import MEMORY
 from .loop import Clock, run_virtually
-from .store import OpenFile, copy_files, inline_sqlite
+from .process import OpenFile, copy_files, inline_sqlite
 
 EPOCH: Final = 1_800_000_000_000
-PUBLIC_URL: Final = "https://pay.dargah.example"
 _OPERATOR: Final = "torture"
 
 

@@ -1,4 +1,7 @@
-"""Properties of what is pure: money, cursors, signatures and tokens, for as many examples as one asks for."""
+"""Properties of what is pure: money, cursors, signatures and tokens, for as many examples as one asks for.
+
+And the profile by which Hypothesis draws, here and in the other stages.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -6,7 +9,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
-from hypothesis import example, given, seed
+from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -18,7 +21,19 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.return_url import PARAMETERS, verify
 from proxy.webhooks import request
 
-from . import profile
+
+def profile(examples: int, steps: int = 50) -> settings:
+    """Bounded, from its seed alone: no database of earlier failures, and no deadline on a busy machine."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+
 
 SECRETS: Final = st.binary(min_size=32, max_size=32).map(request.new_secret)
 BODIES: Final = st.binary(min_size=1, max_size=300)

@@ -12,13 +12,12 @@ from proxy.payments import check_schedule
 from proxy.payments.check_schedule import ScheduleChange
 from proxy.payments.records import Change
 
-from ..world import World
-from ..world.audit import Audit
-from ..world.loop import run_virtually, this_loop
-from ..world.store import inline_sqlite
-from .rest import step_loops
-from .stage import Stage
-from .story import Action, Kind
+from .world import World
+from .world.audit import Audit
+from .world.loop import run_virtually, this_loop
+from .world.process import inline_sqlite
+from .world.stage import Stage, step_loops
+from .world.story import Action, Kind
 
 SEED: Final = 3
 

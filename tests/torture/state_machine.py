@@ -1,24 +1,35 @@
-"""What storefronts, customers, strangers and operators do in the market, and what each of them must be told."""
+"""The state machine: `python -m tests.torture.state_machine --examples 400 --steps 60 [--seed N]`.
+
+Hypothesis draws what storefronts, customers, strangers and operators do over the real HTTP API, and each of them must
+be told what a model on paper says; after each step the API, the gateway's ledger and the model must agree, and at the
+end of each example every webhook must have come.
+"""
 
 import re
+import time
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+import click
+from hypothesis import Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, multiple, rule
+from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_machine_as_test
 from support.dargah import OPERATOR_TOKEN
 from support.shop import RETURN_ORIGIN
 
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.merchants.merchant import Mode
+from proxy.observability import logs
 from proxy.payments.return_url import verify
 from proxy.simulator.bank import AlreadyCapturedError
 from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
 from proxy.simulator.gateway import Act
 
-from .ground import Said
-from .market import STOREFRONTS, Market
-from .model import CANCELED, CAPTURED, EXPIRES_IN, Hook, Sale
+from . import scratch, seed_option
+from .properties import profile
+from .state_machine_ground import Ground, Said, ground
+from .state_machine_market import CANCELED, CAPTURED, EXPIRES_IN, STOREFRONTS, Hook, Market, Sale
 
 HOPS: Final = (1 * SECOND, 20 * SECOND, 4 * MINUTE, 31 * MINUTE, 5 * HOUR)
 # The watch ends 72 hours after the link; money that a customer gives after that is found by a return only.
@@ -292,3 +303,38 @@ class Trade(Market):
             for method, suffix in (("GET", ""), ("GET", "/timeline"), ("POST", "/check")):
                 path = f"/v1/payments/{sale.id}{suffix}"
                 assert self.ground.call(method, path, token=token).code == "not_found"
+
+
+def play(made: Ground, chosen_seed: int, examples: int, steps: int, *, shrinks: bool = True) -> None:
+    """Plays the examples of a seed. Raises what Hypothesis raises, with the shortest story found if it `shrinks`."""
+    trade = seed(chosen_seed)(type("Trade", (Trade,), {"ground": made}))
+    chosen = profile(examples, steps)
+    if not shrinks:
+        chosen = settings(chosen, phases=(Phase.generate,), report_multiple_bugs=False)
+    run_state_machine_as_test(trade, settings=chosen)
+
+
+def in_a_folder(work: Callable[[Ground], None]) -> Ground:
+    """`work` on a ground whose files go away with it."""
+    with scratch() as folder, ground(folder) as made:
+        work(made)
+        return made
+
+
+@click.command()
+@click.option("--examples", default=400, show_default=True)
+@click.option("--steps", default=60, show_default=True)
+@seed_option
+def main(examples: int, steps: int, seed: int) -> None:
+    """Plays the state machine; a broken promise ends it with the shortest story found."""
+    logs.configure("error", "json")
+    click.echo(f"machine: seed {seed}, {examples} examples of up to {steps} steps")
+    began = time.monotonic()
+    made = in_a_folder(lambda on: play(on, seed, examples, steps))
+    for name, count in sorted((made.counts + made.hooks.times).items()):
+        click.echo(f"  {name}: {count:,}")
+    click.echo(f"machine: {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

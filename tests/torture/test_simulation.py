@@ -21,9 +21,9 @@ from proxy.payments.payment import Payment
 from proxy.webhooks.claim import Claim
 from proxy.webhooks.storage.queue import InFlightClaims
 
-from .. import ROOT, first_seed
-from ..history import PROMISES
-from . import report_failure, shrink, summary, tell, tell_many
+from . import ROOT, first_seed
+from .history import PROMISES
+from .simulation import report_failure, shrink, summary, tell, tell_many
 
 SEEDS: Final = 50
 STEPS: Final = 150

@@ -1,4 +1,7 @@
-"""Plays actions upon the world, as storefronts, customers, loops, the clock, the operator and fate would."""
+"""Plays actions upon the world, as storefronts, customers, loops, the clock, the operator and fate would.
+
+At the end faults stop, and time runs until nothing is due any more.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -7,9 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from proxy.kernel.clock import DAY, MINUTE
+from proxy.kernel.clock import AGAIN_AFTER, DAY, HOUR, MINUTE
 from proxy.kernel.errors import DargahError
 from proxy.merchants.setup import MerchantSetup
+from proxy.operations.clock_watch import PAUSED
 from proxy.payments.check_schedule import FROM_LINK
 from proxy.payments.creation import CreateRequest
 from proxy.payments.facts import Decision
@@ -20,8 +24,10 @@ from proxy.simulator.bank import AlreadyCapturedError
 from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
 from proxy.simulator.gateway import Act
 
-from ..world import Cart, World, new_order, terminal_of
-from ..world.loop import LABEL, start, this_loop
+from . import ALL, Cart, World, new_order, terminal_of
+from .audit import Audit
+from .loop import LABEL, REST, start, this_loop
+from .network import Mode
 from .story import MODES, Action, Kind
 
 _EXPIRIES: Final = (5 * MINUTE, 30 * MINUTE, 30 * MINUTE, DAY)
@@ -298,3 +304,84 @@ def _render(payment: Payment) -> Reply:
     if payment.status is Status.FAILED:
         return Reply(402, orjson.dumps({"id": payment.id}))
     return Reply(201, orjson.dumps(payment_data(payment) | {"link": payment.link}))
+
+
+MAX_ROUNDS: Final = 3000
+_COARSE: Final = 2 * HOUR
+
+
+def stop_faults(world: World) -> None:
+    """The clock is right, the gateway answers as it should and everybody can be reached."""
+    world.jump(0)
+    world.gateway.faults.clear()
+    world.terminals_down.clear()
+    for api_key, terminal in list(world.bank.terminals.items()):
+        if not terminal.enabled:
+            world.bank.put_terminal(terminal_of(api_key, world.seed))
+    for receiver in world.receivers.values():
+        receiver.mode = Mode.GOOD
+
+
+async def finish(world: World) -> None:
+    """Lets all that is under way end, moving the clock where something waits for it."""
+    while True:
+        await world.go(None, ALL)
+        later = world.turns.next_time()
+        if later is None:
+            return
+        world.clock.now = max(world.clock.now, later)
+
+
+async def come_to_rest(world: World, audit: Audit, *, coarse: bool) -> None:
+    """Switches every endpoint on again, and steps the loops from one due time to the next until there is none.
+
+    `coarse` jumps beyond the due times, as after a long halt, so that much falls due at once. Raises Violation when
+    there is no end to it.
+    """
+    stop_faults(world)
+    await _look_at_the_clocks(world)
+    await finish(world)
+    world.turns.free = True
+    await _look_at_the_clocks(world)
+    for _ in range(0, AGAIN_AFTER, PAUSED):
+        world.clock.now += PAUSED
+        await _look_at_the_clocks(world)
+    audit.planned()
+    for hook in world.cast.hooks:
+        await world.process.endpoints.change_endpoint(
+            hook.merchant_id, hook.endpoint_id, paused=False, actor="merchant"
+        )
+    for _ in range(MAX_ROUNDS):
+        due_at = await step_loops(world)
+        audit.step()
+        if due_at is None:
+            return
+        if due_at > world.clock.now:
+            world.clock.now = due_at + (_COARSE if coarse else 0)
+    world.break_promise("quiet in bounded time", f"after {MAX_ROUNDS} rounds there still is something due")
+    world.raise_if_broken()
+
+
+async def _look_at_the_clocks(world: World) -> None:
+    start(REST, world.process.clocks.step())
+    await this_loop().idle()
+
+
+async def step_loops(world: World) -> int | None:
+    """A step of each loop, to the end of all that it starts; gives when something is due next."""
+    await _look_at_the_clocks(world)
+    for step in (world.process.poller.step, world.process.delivery.step):
+        start(REST, step())
+        await this_loop().idle()
+    await finish(world)
+    return await _next_due(world)
+
+
+async def _next_due(world: World) -> int | None:
+    store = world.process.store
+    times = [
+        time
+        for time in (await store.payments.next_check_at(), await store.webhooks.next_delivery_at())
+        if time is not None
+    ]
+    return min(times, default=None)

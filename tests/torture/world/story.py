@@ -8,9 +8,9 @@ from typing import Final
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
 
-from ..world import ALL, World
-from ..world.audit import Audit
-from ..world.network import Mode
+from . import ALL, World
+from .audit import Audit
+from .network import Mode
 
 
 class Kind(StrEnum):
