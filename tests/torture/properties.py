@@ -21,20 +21,6 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.return_url import PARAMETERS, verify
 from proxy.webhooks import request
 
-
-def profile(examples: int, steps: int = 50) -> settings:
-    """Bounded, from its seed alone: no database of earlier failures, and no deadline on a busy machine."""
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        database=None,
-        deadline=None,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-        print_blob=False,
-    )
-
-
 SECRETS: Final = st.binary(min_size=32, max_size=32).map(request.new_secret)
 BODIES: Final = st.binary(min_size=1, max_size=300)
 _IDS: Final = st.text(ALPHABET, min_size=26, max_size=26)
@@ -149,6 +135,19 @@ PROPERTIES: Final[tuple[Callable[[], None], ...]] = (
     a_token_with_one_character_changed_is_none,
     a_way_back_that_nobody_signed_is_refused,
 )
+
+
+def profile(examples: int, steps: int = 50) -> settings:
+    """Bounded, from its seed alone: no database of earlier failures, and no deadline on a busy machine."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
 
 
 def hold(prop: Callable[[], None], chosen_seed: int, examples: int) -> None:

@@ -24,7 +24,7 @@ from . import DOCUMENT, conformance, first_seed, machines, met, replicas, scratc
 from .__main__ import MET_BEGIN, MET_END
 from .crash_points import SCENARIOS, Scenario, enumerate_points, migrations
 from .disk_faults import flow_faults, group_faults, store_faults
-from .disk_faults.real import file_that_may_not_grow, full_disk, held_lock
+from .disk_faults_real import file_that_may_not_grow, full_disk, held_lock
 from .processes.audit import Findings
 from .properties import PROPERTIES, hold
 from .state_machine import in_a_folder, play

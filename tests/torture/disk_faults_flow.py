@@ -25,8 +25,8 @@ from support.shop import Shop, open_shop
 from proxy.app import Dargah, Outside, running
 from proxy.kernel.clock import SECOND, system_now
 
-from .. import met
-from .disk import CODES, FOR_GOOD, MODES, ONCE, Disk
+from . import met
+from .disk_faults_store import CODES, FOR_GOOD, MODES, ONCE, Disk
 
 T = TypeVar("T")
 PATIENCE_SECONDS: Final = 30

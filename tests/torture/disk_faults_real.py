@@ -1,22 +1,34 @@
-"""Disk faults that nobody plays: a full file system, a file that may not grow, a lock that somebody else holds."""
+"""Disk faults that nobody plays: a full file system, a file that may not grow, a lock that somebody else holds.
+
+`python -m tests.torture.disk_faults_real FOLDER` is the process whose files may not grow. RLIMIT_FSIZE makes the kernel
+refuse to write beyond a size, so SQLite meets a true error in the middle of its own work, at whatever page of a commit,
+a migration or the opening that is. Prints what SQLite called it; asserts the rest.
+"""
 
 import asyncio
 import errno
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from proxy.stores.sqlite import SqliteStore
+from store.records import IDS, NOW, create, new_payment
 
-from .. import ROOT
-from .disk import rows_of
-from .flow import PROBLEM, Scene, nothing_was_lost, scene, told_once
+from proxy.kernel.errors import StoreUnavailable
+from proxy.payments.payment import Payment
+from proxy.stores.sqlite import SqliteStore, open_store
+
+from . import ROOT
+from .disk_faults_flow import PROBLEM, Scene, nothing_was_lost, scene, told_once
+from .disk_faults_steps import with_history
+from .disk_faults_store import rows_of
 
 Change = Callable[[], Awaitable[None]]
 # Room for a few hundred payments in the WAL, which is not copied back before 33 MB.
@@ -65,10 +77,8 @@ async def held_lock(folder: Path) -> None:
 
 async def file_that_may_not_grow(folder: Path) -> str:
     """The store in a process whose files may not grow (RLIMIT_FSIZE). Gives what SQLite said of it."""
-    module = "tests.torture.disk_faults.limited"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, str(folder)), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    command = (sys.executable, "-m", "tests.torture.disk_faults_real", str(folder))
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode().strip()
@@ -159,10 +169,96 @@ def _locked(database: Path) -> Iterator[None]:
         connection.close()
 
 
-def _assert_sound(database: Path, acknowledged: set[str]) -> None:
+def _assert_sound(database: Path, acknowledged: set[str] | frozenset[str] = frozenset()) -> None:
     """Closed and opened again, the file is whole and has what was acknowledged."""
     stored = {row[1] for row in rows_of(database)["payments"]}
     assert acknowledged <= stored, acknowledged - stored
     connection = sqlite3.connect(database)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+PAGE_BYTES: Final = 4096
+GROUP: Final = 5
+MOST_GROUPS: Final = 2000
+
+
+async def main(folder: Path) -> None:
+    met: Counter[str] = Counter()
+    await _writing(folder / "writing.db", met)
+    await _opening(folder, met)
+    print(", ".join(f"{name} {count}" for name, count in sorted(met.items())))  # noqa: T201  the parent reads it
+
+
+async def _writing(path: Path, met: Counter[str]) -> None:
+    """Groups of creates until the WAL may not grow: each is stored whole or refused whole, and told so."""
+    store = await open_store(path, now=lambda: NOW)
+    await with_history(store)
+    acknowledged = {row[1] for row in rows_of(path)["payments"]}
+    for room in range(0, 20 * PAGE_BYTES, PAGE_BYTES // 2):
+        with _limited(_wal(path).stat().st_size + room):
+            refused = await _until_refused(store, acknowledged, met)
+        assert {row[1] for row in rows_of(path)["payments"]} == acknowledged
+        await store.heartbeat.ping()
+        acknowledged |= {(await create(store, payment)).id for payment in refused}
+    await store.close()
+    assert {row[1] for row in rows_of(path)["payments"]} == acknowledged
+    _assert_sound(path)
+
+
+async def _until_refused(store: SqliteStore, acknowledged: set[str], met: Counter[str]) -> list[Payment]:
+    """Adds what was acknowledged; gives the group that was refused."""
+    for _ in range(MOST_GROUPS):
+        group = [new_payment(IDS.random(8)) for _ in range(GROUP)]
+        results = await asyncio.gather(*(create(store, payment) for payment in group), return_exceptions=True)
+        refusals = [result for result in results if isinstance(result, StoreUnavailable)]
+        if refusals:
+            assert len(refusals) == GROUP, results
+            met[_name(refusals[0].__cause__)] += 1
+            return group
+        acknowledged |= {payment.id for payment in group}
+    raise AssertionError("the limit had no effect")
+
+
+def _name(error: BaseException | None) -> str:
+    """SQLite's own name of what went wrong."""
+    assert isinstance(error, sqlite3.Error), error
+    return str(getattr(error, "sqlite_errorname", type(error).__name__))
+
+
+async def _opening(folder: Path, met: Counter[str]) -> None:
+    """A new database whose file may have so many pages: each migration whole, or not at all."""
+    for pages in range(200):
+        path = folder / f"opening-{pages}.db"
+        try:
+            with _limited(pages * PAGE_BYTES + 1):
+                await (await open_store(path, now=lambda: NOW)).close()
+        except sqlite3.Error as error:
+            met[f"{_name(error)} at the opening"] += 1
+        else:
+            assert pages > 1, "the limit had no effect"
+            break
+        versions = rows_of(path).get("schema_versions", []) if path.exists() else []
+        store = await open_store(path, now=lambda: NOW)
+        await store.heartbeat.ping()
+        await store.close()
+        assert set(versions) <= set(rows_of(path)["schema_versions"])
+        _assert_sound(path)
+
+
+@contextmanager
+def _limited(size_bytes: int) -> Iterator[None]:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
