@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from proxy.cli.settings import config
 
-from .dockerfile import REPOSITORY
+from .tools import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "operations.md"
 _TABLE = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- end of settings -->)", re.DOTALL)

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 import yaml
 
 from deploy import tools
-from deploy.dockerfile import DOCKERFILE, DOCKERIGNORE, REPOSITORY, files, ignored, patterns, stages
+from deploy.image import DOCKERFILE, DOCKERIGNORE, files, ignored, patterns, stages
+from deploy.tools import REPOSITORY
 from proxy import __version__
 
 STAGES = stages(DOCKERFILE.read_text("utf-8"))

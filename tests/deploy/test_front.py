@@ -25,7 +25,7 @@ from support.eventually import listening
 from web.lab import lab_in
 
 from deploy import tools
-from deploy.dockerfile import REPOSITORY
+from deploy.tools import REPOSITORY
 from proxy.demo.stage import free_port
 
 CADDY = REPOSITORY / "deploy" / "caddy"

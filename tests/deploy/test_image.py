@@ -15,8 +15,8 @@ from support.receiver import Receiver, receiver
 from support.shop import RETURN_ORIGIN, Shop
 
 from deploy import image
-from deploy.dockerfile import REPOSITORY, Stage
-from deploy.image import START_SECONDS, Container, run
+from deploy.image import START_SECONDS, Container, Stage, run
+from deploy.tools import REPOSITORY
 from proxy.demo.stage import free_port
 
 pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("image")]

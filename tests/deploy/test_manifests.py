@@ -15,7 +15,7 @@ from support.dargah import OPERATOR_TOKEN, server
 from support.shop import Shop, playground
 
 from deploy import tools
-from deploy.dockerfile import REPOSITORY
+from deploy.tools import REPOSITORY
 from proxy.config.settings import Settings, load
 from proxy.config.values import parse_admin_tokens
 from proxy.merchants.vault import KeyRing

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.shop import playground
 
 from deploy import tools
-from deploy.dockerfile import REPOSITORY
 from deploy.settings_table import PAGE, page_with_the_table
+from deploy.tools import REPOSITORY
 from proxy.cli.root import dargah
 
 # Of Prometheus' own making: a process does not show it. `job` and `instance` are put on by whoever scrapes.

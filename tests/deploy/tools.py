@@ -1,4 +1,4 @@
-"""The real programs that deploy/ is held against, where this machine has them."""
+"""The repository whose deploy/ is looked at, and the real programs that it is held against, where they are."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+REPOSITORY = Path(__file__).parents[2]
 # `make test-deploy` sets it: then a tool that is missing is a failure.
 REQUIRED = os.environ.get("DARGAH_TEST_DEPLOY") == "required"
 BESIDE_PYTHON = Path(sys.executable).parent

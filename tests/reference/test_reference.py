@@ -23,8 +23,7 @@ from proxy.http.problems import problem_kinds
 from proxy.reference.document import examples, groups, webhook
 from proxy.reference.samples import Sample
 from reference.demo_svg import PICTURE, render, run, titles
-from reference.recorder import operations, shape
-from reference.story import EXAMPLES, OPENAPI, openapi_text, recorded
+from reference.story import EXAMPLES, OPENAPI, openapi_text, operations, recorded, shape
 
 EXAMPLES_NOW = json.loads(EXAMPLES.read_text("utf-8"))
 HINT = "run `make docs`"
