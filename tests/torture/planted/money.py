@@ -1,4 +1,7 @@
-"""Planted bugs about money and time: what is believed and compared, for how long somebody looks, clocks that jump."""
+"""Planted bugs about money and time, and about what real shops, browsers and gateways send.
+
+What is believed of it and compared, for how long somebody looks, and clocks that jump.
+"""
 
 from typing import Final
 
@@ -7,6 +10,24 @@ from . import Edit, bug
 _PAYMENT, _SCHEDULE, _CHECKOUT = "payments/payment.py", "payments/check_schedule.py", "payments/checkout.py"
 _WATCH, _WATCHED = "operations/clock_watch.py", "tests/core/test_clock.py"
 _PULLS, _PULLED = "operations/storage/due_times.py", "tests/store/test_pulls.py"
+
+_BANK_FILE: Final = "tests/core/test_money.py"
+
+_CUSTOMER: Final = "api/customer/handlers.py"
+_VISIT: Final = "api/customer/visit.py"
+_NEXT_STEP: Final = "payments/next_step.py"
+_WAYS_IN: Final = "tests/web/test_ways_in.py"
+_ORDER_PAID: Final = "tests/web/test_order_paid.py"
+_ANSWERS: Final = "gateways/invoice_script/answers.py"
+_WORDS: Final = "tests/adapters/test_gateway_answers.py"
+
+_URLS, _HOSTS, _TEXT = "kernel/urls.py", "tests/core/test_urls.py", "tests/web/test_text.py"
+_NOT_PRINTABLE: Final = (
+    "    if not text.isprintable():\n"
+    '        return f"U+{ord(next(char for char in text if not char.isprintable())):04X}"\n'
+)
+
+_DROP_IN, _WIRE = "tests/web/test_facade.py", "tests/web/test_facade_wire.py"
 
 MONEY: Final = (
     bug(
@@ -211,5 +232,199 @@ MONEY: Final = (
             "if not 0 <= self._now() - claim.claimed_at <= LATEST_START:",
             "if self._now() - claim.claimed_at > LATEST_START:",
         ),
+    ),
+    bug(
+        "what a gateway says twice is believed",
+        Edit("gateways/invoice_script/answers.py", "    if len(fields) != len(pairs):\n", "    if False:\n"),
+        by=_WORDS,
+    ),
+    bug(
+        "a check that names another invoice is believed",
+        Edit(_ANSWERS, "    if _names_another(invoice_key, meaning.fields):\n", "    if False:\n"),
+        by=_WORDS,
+    ),
+    bug(
+        "a bank_code of zeros or null is taken for one",
+        Edit(_ANSWERS, "    return text if _names(text) else None\n", "    return text\n"),
+        by=_WORDS,
+    ),
+    bug(
+        "money without a bank_code is never reviewed",
+        Edit(
+            "payments/payment.py", "    if fact.captured_rials is None or now < payment.expires_at:\n", "    if True:\n"
+        ),
+        by="tests/core/test_payment.py",
+    ),
+    bug(
+        "a gateway's Retry-After is not kept",
+        Edit("gateways/circuit_breaker.py", "        if retry_after_seconds:\n", "        if False:\n"),
+        by="tests/core/test_gateway_calls.py",
+    ),
+    bug(
+        "a quote in a bank's file may swallow rows",
+        Edit("operations/reconciliation/file.py", ", strict=True), 1)", "), 1)"),
+        by=_BANK_FILE,
+    ),
+    bug(
+        "separators of an amount are taken out wherever they stand",
+        Edit(
+            "operations/reconciliation/cells.py",
+            "    found = _AMOUNT.fullmatch(text)\n",
+            '    found = _AMOUNT.fullmatch(re.sub("[, ]", "", text))\n',
+        ),
+        by=_BANK_FILE,
+    ),
+    bug(
+        "a reversed row is passed over",
+        Edit(
+            "operations/reconciliation/file.py",
+            "        return Reversal(number, code, out) if code else SkippedRow(",
+            "        return SkippedRow(",
+        ),
+        by=_BANK_FILE,
+    ),
+    bug(
+        "the way to a gateway tells it no referrer",
+        Edit(_CUSTOMER, "_see_other(step.url, ORIGIN_REFERRER)", "_see_other(step.url)"),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "a browser from a shop's page is redirected, and tells the gateway of the shop",
+        Edit(_CUSTOMER, "case GatewayRedirect() if not visit.from_elsewhere:", "case GatewayRedirect():"),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "the other link of a paid order leads to the gateway",
+        Edit(
+            _NEXT_STEP,
+            "        if (paid := await self._paid_by(payment)) is not None:\n",
+            "        if (paid := await self._paid_by(payment)) is not None and not insists:\n",
+        ),
+        by=_ORDER_PAID,
+    ),
+    bug(
+        "an attempt that ends unpaid does not tell that its order is paid",
+        Edit(
+            "payments/storage/transition.py",
+            '"order_paid_by": rows[0][0] if rows else None})\n',
+            '"order_paid_by": None})\n',
+        ),
+        by=_ORDER_PAID,
+    ),
+    bug(
+        "a return from a bot's user agent shows the invitation",
+        Edit(
+            _VISIT,
+            "request.method == hdrs.METH_GET and is_ahead(request)",
+            "request.method == hdrs.METH_GET and is_preview(request)",
+        ),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "what was pasted behind a link is a part of it",
+        Edit(
+            "api/rate_limiting.py",
+            "    return PayLink(text, tail, merchant_of_link(text))\n",
+            "    return PayLink(text + tail, tail, merchant_of_link(text + tail))\n",
+        ),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "a link that is opened again leads to the gateway unasked",
+        Edit("payments/checkout.py", "(opened_before or now >= payment.created_at + FRESH)", "False"),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "a customer waits for a slow check before an empty page",
+        Edit("kernel/background.py", "await asyncio.wait({task}, timeout=seconds)", "await asyncio.wait({task})"),
+        by=_WAYS_IN,
+    ),
+    bug(
+        "hosts are mapped as IDNA 2003 does",
+        Edit(
+            _URLS,
+            "    name = idna.uts46_remap(unquote_to_bytes(text).decode(), std3_rules=False)\n",
+            '    name = unquote_to_bytes(text).decode().encode("idna").decode().lower()\n',
+        ),
+        by=_HOSTS,
+    ),
+    bug(
+        "the return URL shadows the shop's own parameters",
+        Edit(
+            "payments/return_url.py",
+            "    return PARAMETERS if _parameter_names_in(return_url).isdisjoint(PARAMETERS) else PREFIXED\n",
+            "    return PARAMETERS\n",
+        ),
+        by="tests/web/test_pay_links.py",
+    ),
+    bug(
+        "the return URL rewrites the shop's own query",
+        Edit(
+            _URLS,
+            '    base, mark, fragment = url.partition("#")\n',
+            '    from yarl import URL\n\n    base, mark, fragment = str(URL(url)).partition("#")\n',
+        ),
+        by="tests/web/test_pay_links.py",
+    ),
+    bug(
+        "a half-space is a control character",
+        Edit("kernel/text.py", "    if text.isascii() and text.isprintable():\n        return None\n", _NOT_PRINTABLE),
+        by=_TEXT,
+    ),
+    bug(
+        "an order_id that the drop-in cannot keep is dropped",
+        Edit(
+            "gateways/invoice_script/drop_in.py",
+            "        raise CallRefused(Code.BANK_UNREACHABLE, BAD_ORDER_ID)\n",
+            "        return None\n",
+        ),
+        by="tests/web/test_facade_wire.py",
+    ),
+    bug(
+        "a query that is not UTF-8 finds what reads like it",
+        Edit(
+            "http/parsing.py",
+            "        unquote_to_bytes(raw).decode()\n",
+            '        unquote_to_bytes(raw).decode(errors="replace")\n',
+        ),
+        by="tests/web/test_payments.py",
+    ),
+    bug(
+        "bytes that are in no charset are replaced",
+        Edit("locale/charsets.py", 'raw.decode(codec, "surrogateescape")', 'raw.decode(codec, "replace")'),
+        by=_WIRE,
+    ),
+    bug(
+        "windows-1256 is not known where it is not stated",
+        Edit("locale/charsets.py", '    return "cp1256"\n', '    return "utf-8"\n'),
+        by=_WIRE,
+    ),
+    bug(
+        "a bank_code goes back with a payment that is not paid",
+        Edit(
+            "payments/serializers.py",
+            "        payment.bank_code if payment.status is Status.PAID else None,\n",
+            "        payment.bank_code,\n",
+        ),
+        by=_DROP_IN,
+    ),
+    bug(
+        "a return by both ways has its parameters in the form alone",
+        Edit(
+            _NEXT_STEP,
+            "if payment.drop_in is not ReturnMethod.POST else",
+            "if payment.drop_in is ReturnMethod.GET else",
+        ),
+        by=_DROP_IN,
+    ),
+    bug(
+        "a drop-in shop waits as long as the gateway",
+        Edit("api/drop_in/handlers.py", "asyncio.timeout(ANSWER_SECONDS)", "asyncio.timeout(None)"),
+        by=_WIRE,
+    ),
+    bug(
+        "of two places to go back to the first is taken",
+        Edit("gateways/invoice_script/wire.py", "    if len(urls) > 1:\n", "    if False:\n"),
+        by=_WIRE,
     ),
 )

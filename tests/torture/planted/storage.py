@@ -1,10 +1,21 @@
-"""Planted bugs about what is stored and sent: commits, claims, leases, events and their delivery."""
+"""Planted bugs about what is stored and sent: commits, claims, leases, events and their delivery.
+
+And about what that stands on: locks, disks, servers, name servers and receivers.
+"""
 
 from typing import Final
 
 from . import Edit, bug
 
 _CREATION = "payments/creation.py"
+
+_EXCHANGE: Final = "http/outbound/exchange.py"
+_ANSWERS: Final = "tests/adapters/test_answers.py"
+_CONNECTION: Final = "database/sqlite/connection.py"
+_LOCK, _FILE = "database/sqlite/files.py", "tests/store/test_sqlite_file.py"
+_LINES, _LOG = "observability/log_lines.py", "tests/e2e/test_process.py"
+_MANNERS: Final = "tests/e2e/test_process.py"
+_FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test_postgresql_setup.py"
 
 STORAGE: Final = (
     bug(
@@ -195,5 +206,200 @@ STORAGE: Final = (
         ),
         by="machines",
         part="two processes on one file",
+    ),
+    bug(
+        "bytes behind a head take its status away",
+        Edit(
+            _EXCHANGE,
+            "        self._feed(data[:end])\n        return data[end:]\n",
+            '        self._feed(data)\n        return b""\n',
+        ),
+        by=_ANSWERS,
+    ),
+    bug(
+        "a gateway's answer that is longer than it says is read",
+        Edit(_EXCHANGE, "        if self._protocol.overran:\n", "        if False:\n"),
+        by=_ANSWERS,
+    ),
+    bug(
+        "a name server that was quick may never be slow",
+        Edit(
+            "http/outbound/connector.py",
+            "        if quick.done():\n            return quick.result()\n",
+            "        return await quick\n",
+        ),
+        by="tests/adapters/test_guard.py::test_a_name_server_may_take_two_and_a_half_seconds_after_many_quick_answers",
+    ),
+    bug(
+        "a person's retry waits for the pause that its endpoint asked for",
+        Edit("webhooks/storage/redelivery.py", "(*key, AT_ONCE, int(", "(*key, now, int("),
+        by="tests/store/test_redelivery.py",
+    ),
+    bug(
+        "a second rotation of a signing secret ends the overlap that runs",
+        Edit("webhooks/endpoint.py", "self.overlaps(now) if until > now else ()", "()"),
+        by="tests/web/test_endpoints.py",
+    ),
+    bug(
+        "the egress proxy is asked for an address that no guard judged",
+        Edit("http/outbound/egress_proxy.py", "                self._check_address(address)\n", ""),
+        by="tests/adapters/test_egress_proxy.py",
+    ),
+    bug(
+        "the escapes of a registered URL are written anew",
+        Edit("webhooks/sender.py", 'f"POST {origin.target} HTTP', 'f"POST {url.raw_path_qs} HTTP'),
+        by="tests/adapters/test_sender.py",
+    ),
+    bug(
+        "the lock goes by the path's name",
+        Edit(
+            _LOCK,
+            "            self._file = _lock(self.path, self.path) if make or self.path.exists() else None\n",
+            "            self._file = None\n",
+        ),
+        by=_FILE,
+    ),
+    bug(
+        "commits go on into a file that was deleted",
+        Edit(
+            "database/sqlite/store.py",
+            "    database.require_in_place()\n    return outcomes\n",
+            "    return outcomes\n",
+        ),
+        by=_FILE,
+    ),
+    bug(
+        "the event loop writes the log itself",
+        Edit(
+            _LINES,
+            "        if not line:\n            return 0\n",
+            "        if line:\n            return os.write(self._descriptor, line)\n",
+        ),
+        by=f"{_LOG}::test_payments_go_on_while_nobody_reads_the_log_and_what_was_lost_is_told",
+    ),
+    bug(
+        "what waits for the log's reader has no limit",
+        Edit(_LINES, "            if full and threading", "            if False and threading"),
+        by=f"{_LOG}::test_what_nobody_reads_is_dropped_beyond_its_room_and_told_when_it_flows",
+    ),
+    bug(
+        "the numbers of events are taken in blocks, which a crash loses",
+        Edit(
+            "database/sqlite/store.py",
+            "    finished(take_over(SqliteTransaction(connection), now))\n",
+            "    finished(take_over(SqliteTransaction(connection), now))\n"
+            '    connection.execute("UPDATE event_sequences SET last = last + 10")\n',
+        ),
+        by="history",
+    ),
+    bug(
+        "a key that comes again is answered as of now",
+        Edit(
+            "payments/creation.py",
+            "(stored.intent.lease_until - now) // SECOND)))\n    return stored.reply\n",
+            "(stored.intent.lease_until - now) // SECOND)))\n"
+            "    if stored.reply is None:\n        return None\n"
+            "    body = stored.reply.body.replace(b'\"pending\"', b'\"%s\"' % stored.payment.status.encode())\n"
+            "    return Reply(stored.reply.status, body)\n",
+        ),
+        by="history",
+    ),
+    bug(
+        "commits are synced when they are copied back, and not before",
+        Edit(_CONNECTION, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"'),
+        by="power cut",
+    ),
+    bug(
+        "what a commit replaces is kept in memory alone",
+        Edit(_CONNECTION, '"PRAGMA journal_mode = WAL"', '"PRAGMA journal_mode = MEMORY"'),
+        by="power cut",
+    ),
+    bug(
+        "connections take all the addresses that a process may have",
+        Edit("http/connection_limits.py", "    return max(1, min(wanted, ", "    return max(wanted, min(wanted, "),
+        by="tests/e2e/test_few_resources.py",
+    ),
+    bug(
+        "a statement without memory fails its own step alone",
+        Edit("database/sqlite/lane.py", "isinstance(error, MemoryError) or (", "("),
+        by="tests/store/test_group_commit.py",
+    ),
+    bug(
+        "a full disk at the start is a traceback",
+        Edit("stores/storage.py", "except (OSError, sqlite3.Error) as error:", "except FileExistsError as error:"),
+        by="tests/e2e/test_start.py",
+    ),
+    bug(
+        "a process that ends keeps the clients that are busy",
+        Edit("http/server.py", "        if probing or ending():\n", "        if probing:\n"),
+        by=f"{_MANNERS}::test_every_answer_of_a_process_that_ends_closes_its_connection",
+    ),
+    bug(
+        "a socket file is taken from whoever listens there",
+        Edit(
+            "http/listeners.py", "            asking.connect(str(path))\n", "            raise ConnectionRefusedError\n"
+        ),
+        by=f"{_MANNERS}::test_a_socket_files_name_is_taken_from_the_dead_and_from_nobody_else",
+    ),
+    bug(
+        "probes have no place of their own",
+        Edit(
+            "http/connections.py", "self.probing = self._connection_limits.enter_as_probe(self)", "self.probing = False"
+        ),
+        by="tests/e2e/test_few_resources.py::test_probes_are_answered_while_every_connection_is_taken",
+    ),
+    bug(
+        "strangers may write as many lost payments as they like",
+        Edit("operations/storage/repository.py", "    if count >= most:\n", "    if count < 0:\n"),
+        by="tests/operators/test_payments.py::test_what_strangers_have_written_is_limited_by_the_minute_and_by_the_merchant",
+    ),
+    bug(
+        "a host that hangs takes all of the time to connect",
+        Edit(
+            "database/postgresql/primary.py",
+            "                some = STAGGER_SECONDS if waiting else None\n",
+            "                some = None\n",
+        ),
+        by=f"{_FAILOVER}::test_a_host_that_hangs_takes_half_a_second_and_once",
+    ),
+    bug(
+        "a server that takes no writes any more is read from",
+        Edit(
+            "database/postgresql/driver.py", "        if self.pooled:\n", "        if self.pooled or self.transport:\n"
+        ),
+        by=f"{_FAILOVER}::test_nothing_is_read_from_a_server_that_takes_no_writes",
+    ),
+    bug(
+        "nobody asks whether the server still answers",
+        Edit("database/postgresql/notifications.py", "                    await self._ask(connection)\n", ""),
+        by=f"{_FAILOVER}::test_a_server_that_is_frozen_is_left_for_the_one_that_is_promoted",
+    ),
+    bug(
+        "a create without a connection of its own is refused",
+        Edit(
+            "database/postgresql/connections.py",
+            "                if not self._is_scarce(error):\n",
+            "                if error:\n",
+        ),
+        by=f"{_SETUP}::test_with_fewer_connections_than_wanted_those_that_there_are_go_round",
+    ),
+    bug(
+        "a connection that came back while another was refused is waited for",
+        Edit(
+            "database/postgresql/connections.py",
+            "                    raise  # otherwise one may have come back meanwhile\n",
+            "                    raise\n                await self._room_by(deadline)\n",
+        ),
+        by="tests/store/test_postgresql_server.py",
+    ),
+    bug(
+        "a database that cannot hold Persian is taken",
+        Edit("database/postgresql/schema.py", "    if encoding != ENCODING:\n", "    if not encoding:\n"),
+        by=f"{_SETUP}::test_a_database_that_cannot_hold_persian_is_refused_with_what_makes_one_that_can",
+    ),
+    bug(
+        "a demand for security that cannot be kept is passed over",
+        Edit("database/libpq_parameters.py", "    if name in _REFUSED:\n", "    if name in {}:\n"),
+        by="tests/operators/test_config.py",
     ),
 )
