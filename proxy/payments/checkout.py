@@ -1,7 +1,7 @@
 """The checkout, from the pay link to the gateway and back: opened links, returns, and checks."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.invoice_script.wire import pay_url
@@ -53,7 +53,7 @@ RETURN_LEASE: Final = 20 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """A payment after a check; `fact` is the gateway's answer, None when there was nothing to ask."""
+    """A payment after a check; `fact` is what the gateway's answer says of it, None when there was nothing to ask."""
 
     payment: Payment
     fact: CheckOutcome | None
@@ -87,19 +87,20 @@ class Checkout:
         schedule = schedule or check_schedule.resume(payment, self._now())
         terminal = await self._gateway.accounts.terminal(payment.merchant_id, payment.terminal_id)
         account = await self._gateway.accounts.account(terminal)
-        calls: list[tuple[CheckOutcome, Entry]] = []
+        calls: list[tuple[CheckOutcome, int, Entry]] = []
         for key in keys:
             async with self._gateway.limiter.slot(terminal.merchant_id, terminal.id):
                 started = self._now()
                 checked = await self._gateway.port.check(account, key)
             self._gateway.breaker.record(terminal.merchant_id, terminal.id, checked)
-            calls.append((checked.outcome, history.call("gateway.check", started, checked)))
+            calls.append((checked.outcome, started, history.call("gateway.check", started, checked)))
         # The least clear answer decides when to ask again, so it is settled last, with the schedule.
         calls.sort(key=lambda call: (isinstance(call[0], CheckUnknown), call[0].invoice_key == payment.invoice_key))
-        *others, (last, entry) = calls
-        for outcome, line in others:
-            payment = (await self._settlement.settle(payment, outcome, (line,))).after
-        return Checkup((await self._settlement.settle(payment, last, (entry,), schedule)).after, last)
+        *others, (last, asked_at, entry) = calls
+        for outcome, at, line in others:
+            payment = (await self._settlement.settle(payment, outcome, (line,), asked_at=at)).after
+        change = await self._settlement.settle(payment, last, (entry,), schedule, asked_at=asked_at)
+        return Checkup(change.after, cast("CheckOutcome", change.fact))
 
     async def opened(self, merchant_id: str, link: str) -> Payment:
         """The payment of an opened pay link. The gateway is asked first if it may have been paid meanwhile."""

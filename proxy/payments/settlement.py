@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.audit.log import AuditEntry
-from proxy.gateways.port import Captured, InvoiceIssued, RequestUnknown
+from proxy.gateways.port import Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestUnknown
 from proxy.kernel import ids
 from proxy.kernel.clock import Jitter, Now
 from proxy.kernel.errors import NoOpenReview, NotFound, StaleVersion, StoreUnavailable
@@ -17,7 +17,7 @@ from proxy.kernel.ids import AUDIT, Ids, merchant_of_id
 from proxy.payments import check_schedule
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
 from proxy.payments.facts import Decision, Fact, OperatorDecision
-from proxy.payments.payment import IllegalFact, Payment, apply
+from proxy.payments.payment import IllegalFact, Payment, Status, apply
 from proxy.payments.records import BankCodeTaken, Change, Entry, InvoiceKeyTaken, OrderPaidByAnother
 from proxy.payments.serializers import payment_data
 from proxy.payments.storage.repository import PaymentRepository
@@ -68,16 +68,19 @@ class Settlement:
         entries: Sequence[Entry] = (),
         schedule: CheckSchedule | None = None,
         complete: Callable[[Change], Change] = lambda change: change,
+        asked_at: int | None = None,
     ) -> Change:
         """Stores the change that `fact` makes, and gives it. Raises StoreUnavailable, and IllegalFact for a resolve of
         nothing.
 
         A bank_code or an order that is another payment's turns a Captured into one that needs review: the change has
         the fact as it turned out to be. `schedule` is the payment's and is moved on; without it the stored one is left
-        as it is. `complete` adds the rest of the step to the change, to be stored with it.
+        as it is. `complete` adds the rest of the step to the change, to be stored with it. `asked_at` is when the
+        gateway was asked for the fact.
         """
         for _ in range(MAX_ROUNDS):
-            change = complete(self._decide(payment, fact, entries, schedule))
+            found = fact if asked_at is None else _as_of(asked_at, fact, payment, self._now())
+            change = complete(self._decide(payment, found, entries, schedule))
             try:
                 claims = await self._payments.transition(
                     change, self._offer(change.after.merchant_id) if change.events else None
@@ -125,6 +128,22 @@ class Settlement:
             self._on_event(change.after.merchant_id)
         if change.schedule is not None and change.schedule.after is not None:
             self._on_check_due(change.schedule.after.due_at)
+
+
+def _as_of(asked_at: int, fact: Fact, payment: Payment, now: int) -> Fact:
+    """An answer from before the expiry ends nothing once that has passed: the customer may have paid in between.
+
+    Between question and answer a machine may stand still, and its clock may jump.
+    """
+    if payment.status is not Status.PENDING or not asked_at < payment.expires_at <= now:
+        return fact
+    match fact:
+        case NotPaid():
+            return CheckUnknown(fact.invoice_key, "asked_before_expiry")
+        case CheckUnknown():
+            return replace(fact, captured_rials=None)
+        case _:
+            return fact
 
 
 def _with_conflict(fact: Fact, conflict: BankCodeTaken | OrderPaidByAnother | InvoiceKeyTaken) -> Fact:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from support.eventually import eventually
 
-from proxy.kernel.clock import MINUTE
+from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.port import Account, CheckResult
+from proxy.kernel.clock import MINUTE, SECOND
 from proxy.merchants.merchant import Mode
 from web.lab import RETURN_URL, Answer, Lab, link_of
 
@@ -97,6 +99,34 @@ async def test_a_late_customer_is_told_that_time_is_up_and_may_still_be_paid(lab
         back = await lab.call("GET", f"/return/{link_of(payment)}")
         assert_page(back, 200, "پرداخت انجام شد")
         assert (await lab.payment(payment["id"]))["late"] is True
+
+
+@pytest.mark.parametrize("act", ["pay", "cancel", None])
+async def test_an_answer_from_before_the_expiry_ends_no_payment_behind_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, act: str | None
+) -> None:
+    """The machine stands still between the question and its answer, and the customer does not."""
+    payment = await lab.created(expires_in=300, return_url=RETURN_URL)
+    asked = HttpGateway.check
+
+    async def stands_still(client: HttpGateway, account: Account, invoice_key: str) -> CheckResult:
+        checked = await asked(client, account, invoice_key)
+        if act is not None:
+            await lab.act(payment, act)
+        lab.clock.forward(6 * MINUTE)
+        monkeypatch.undo()
+        return checked
+
+    monkeypatch.setattr(HttpGateway, "check", stands_still)
+    back = await lab.call("GET", f"/return/{link_of(payment)}")
+    assert not FAILURE.search(back.text)
+    assert (await lab.payment(payment["id"]))["status"] == "pending"
+    schedule = await lab.dargah.services.store.payments.check_schedule(lab.merchant_id, payment["id"])
+    assert schedule is not None
+    assert schedule.due_at <= lab.clock.now + 4 * SECOND, "it is asked again at once"
+    await lab.call("POST", f"/v1/payments/{payment['id']}/check")
+    status = {"pay": "paid", "cancel": "canceled", None: "expired"}[act]
+    assert (await lab.payment(payment["id"]))["status"] == status
 
 
 async def test_time_up_with_a_gateway_that_does_not_answer_is_still_being_confirmed(lab: Lab) -> None:

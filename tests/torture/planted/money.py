@@ -38,7 +38,7 @@ MONEY: Final = (
             '        if params.get("status") == "0" and payment.invoice_key:\n'
             "            from proxy.gateways.port import Captured\n"
             '            paid = Captured(payment.invoice_key, payment.amount_rials, params.get("bank_code", "0"))\n'
-            "            entry = timeline.customer_return(payment, now, params)\n"
+            "            entry = history.customer_return(payment, now, params)\n"
             "            change = await self._settlement.settle(payment, paid, (entry,), schedule)\n"
             "            return Checkup(change.after, paid)\n"
             "        return await self.check(payment, schedule)\n",
@@ -154,11 +154,20 @@ MONEY: Final = (
         "the gateway's key stands in the timeline",
         Edit(
             _CHECKOUT,
-            'calls.append((checked.outcome, history.call("gateway.check", started, checked)))',
+            'calls.append((checked.outcome, started, history.call("gateway.check", started, checked)))',
             'entry = history.call("gateway.check", started, checked)\n'
             '            data = {**entry.data, "key": account.api_key}\n'
-            "            calls.append((checked.outcome, Entry(started, entry.kind, 1, data)))",
+            "            calls.append((checked.outcome, started, Entry(started, entry.kind, 1, data)))",
         ),
+    ),
+    bug(
+        "an answer from before the expiry ends a payment behind it",
+        Edit(
+            "payments/settlement.py",
+            "fact if asked_at is None else _as_of(asked_at, fact, payment, self._now())",
+            "fact",
+        ),
+        by="tests/web/test_customer.py",
     ),
     bug(
         "one clear answer after its window ends the checks",

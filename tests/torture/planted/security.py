@@ -102,7 +102,7 @@ SECURITY: Final = (
             "api/public.py",
             '    ("POST", "/v1/portal-links", portal_links.create_portal_link),\n',
             '    ("POST", "/v1/portal-links", portal_links.create_portal_link),\n'
-            '    ("GET", "/v1/portal-links", endpoints.list_endpoints),\n',
+            '    ("GET", "/v1/portal-links", portal_links.create_portal_link),\n',
         ),
         by=_PRINCIPALS,
     ),
