@@ -12,13 +12,12 @@ from bench.growth_fill import AT, MERCHANTS, OPEN_SHARE, SPREAD
 from proxy.gateways.port import Captured, InvoiceIssued, NotPaid
 from proxy.kernel.clock import MINUTE, SECOND
 from proxy.merchants.merchant import Mode
+from proxy.payments.change import Change, Entry, Intent
 from proxy.payments.check_schedule import FROM_LINK, CheckSchedule, ScheduleChange, after, expect
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Change, Entry, Intent, PaymentFilter
-from proxy.payments.search import Number, SearchCriteria, place_of
+from proxy.payments.search import Number, PaymentFilter, SearchCriteria, place_of
 from proxy.stores.sqlite import SqliteStore, open_store
-from proxy.webhooks.claim import AttemptReport, Claim, Lease
-from proxy.webhooks.delivery import Attempt
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from tests.store.records import IDS, change, new_payment
 
 T = TypeVar("T")

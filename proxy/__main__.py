@@ -2,7 +2,7 @@
 
 import os
 
-from proxy.cli.root import dargah
+from proxy.cli import dargah
 
 
 def main() -> None:

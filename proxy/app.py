@@ -33,22 +33,27 @@ from proxy.http.server import GracefulShutdown
 from proxy.http.trusted_proxies import TrustedProxies
 from proxy.kernel.background import Repeater, Tasks
 from proxy.merchants.cache import GuardedGateway, MerchantCache
-from proxy.observability.metrics.observed import KINDS, observe_clocks, observe_process, observe_store, observe_work
-from proxy.observability.metrics.store_statistics import Auditor
+from proxy.observability.metrics.observed import (
+    KINDS,
+    Auditor,
+    observe_clocks,
+    observe_process,
+    observe_store,
+    observe_work,
+)
 from proxy.operations.clock_watch import ClockWatch
-from proxy.operations.recovery.recovery import Rechecker
+from proxy.operations.recovery import Rechecker
 from proxy.operations.test_events import EventTester
-from proxy.operators.token_usage import TokenUsage
+from proxy.operators.operators import TokenUsage
 from proxy.payments.creation import PaymentCreation
 from proxy.payments.poller import Poller
 from proxy.payments.settlement import Settlement
 from proxy.reference import page as reference
-from proxy.stores.notifier import Notifier
 from proxy.stores.runtime import Outside, Runtime, open_runtime
-from proxy.stores.storage import Storage
-from proxy.webhooks.claim import EventClaims
+from proxy.stores.storage import Notifier, Storage
+from proxy.webhooks.delivery import EventClaims
 from proxy.webhooks.endpoint import EndpointSecrets
-from proxy.webhooks.port import Sender
+from proxy.webhooks.request import Sender
 from proxy.webhooks.retention import Retention
 from proxy.webhooks.worker import DeliveryWorker
 

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from proxy.http.field_errors import refuse
-from proxy.http.parsing import plain_number
+from proxy.http.parsing import plain_number, refuse
 from proxy.kernel.clock import parse_rfc3339
 from proxy.kernel.text import is_blank, refused_in
 from proxy.merchants.merchant import Mode

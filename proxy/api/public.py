@@ -5,12 +5,11 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api import health
+from proxy.api import drop_in, health
 from proxy.api.customer import handlers as customer
 from proxy.api.customer import page_assets
 from proxy.api.customer.pages import Frame, error_page
 from proxy.api.customer.visit import Reader
-from proxy.api.drop_in import handlers as facade
 from proxy.api.middleware import Pages, RenderError, Routes, observe
 from proxy.api.rate_limiting import PASTED, RouteKind
 from proxy.api.services import SERVICES, Services
@@ -75,7 +74,7 @@ def create_public_app(services: Services, documents: Routes = (), portal: Pages 
             route = app.router.add_route(verb, path.replace("{link}", f"{{link:{PASTED}}}"), handler)
             if kind is not None:
                 services.callers.cover(route, kind)
-    facade.add_routes(app)
+    drop_in.add_routes(app)
     if portal is not None:
         portal.add_routes(app)
     return app
@@ -93,17 +92,17 @@ def _kind(method: str, path: str) -> RouteKind | None:
 def operations(documents: Routes = ()) -> Iterator[tuple[str, str]]:
     """The (method, path) pairs of the listener, as openapi.yaml must have them."""
     yield from ((method, path) for method, path, _ in (*ROUTES, *documents))
-    yield from facade.OPERATIONS
+    yield from drop_in.OPERATIONS
 
 
 def _error_renderer(services: Services, portal: Pages | None) -> RenderError:
     def render(request: web.Request, error: DargahError) -> web.StreamResponse:
         path = request.path
-        if facade.answers(path):
-            return facade.error_response(error)
+        if drop_in.answers(path):
+            return drop_in.error_response(error)
         if portal is not None and portal.has(path):
             return portal.render_error(request, error)
-        if path.startswith(CUSTOMER_PATHS) or facade.pays(path) or _strays(request, error):
+        if path.startswith(CUSTOMER_PATHS) or drop_in.pays(path) or _strays(request, error):
             frame = Frame.of(Reader.of(request), services.public_url())
             # The route tells, not the path: a drop-in may stand under any prefix, and so under /return.
             return error_page(error, frame, returning=request.match_info.handler is customer.come_back)

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.problems import PROBLEM_TYPE
 from proxy.kernel.errors import InvalidInput, invalid
-from proxy.payments.records import Reply
+from proxy.payments.change import Reply
 
 JSON_TYPE: Final = "application/json"
 _JSON_HEADERS: Final = CIMultiDict({**SECURITY_HEADERS, "Content-Type": JSON_TYPE})

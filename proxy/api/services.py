@@ -17,14 +17,12 @@ from proxy.kernel.ids import RandomBytes
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.setup import MerchantSetup
 from proxy.observability.metrics import Metrics
-from proxy.operations.doctor.base import InspectedSettings, Repositories
+from proxy.operations.backups import Backups
+from proxy.operations.doctor.base import InspectedSettings, Prober, Repositories
 from proxy.operations.doctor.doctor import Doctor
-from proxy.operations.doctor.prober import Prober
-from proxy.operations.recovery.backups import Backups
-from proxy.operations.recovery.recovery import LostPayments, Recovery
+from proxy.operations.recovery import LostPayments, Recovery
 from proxy.operations.test_events import EventTester
-from proxy.operators.operators import Operators
-from proxy.operators.token_usage import TokenUsage
+from proxy.operators.operators import Operators, TokenUsage
 from proxy.payments.checkout import Checkout
 from proxy.payments.creation import PaymentCreation
 from proxy.payments.next_step import NextSteps

@@ -14,11 +14,10 @@ from proxy.cli.output import Output
 from proxy.config.database import parse_database
 from proxy.config.settings import SettingsError, load
 from proxy.database.postgresql.schema import ServerTooOld
-from proxy.database.postgresql.upkeep import UpkeepResult, keep_up
+from proxy.database.postgresql.store import UpkeepResult, keep_up
 from proxy.database.sqlite.files import FileLock
 from proxy.database.sqlite.store import migrate as migrate_file
-from proxy.database.transfer import MoveRefused, move
-from proxy.database.transfer.move import OnProgress
+from proxy.database.transfer import MoveRefused, OnProgress, move
 from proxy.kernel.clock import system_now
 from proxy.kernel.errors import StoreRefused
 

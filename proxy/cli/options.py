@@ -1,4 +1,4 @@
-"""The common parts of the operator's commands: the server's URL and token, and `--json`."""
+"""The common parts of the commands: the server's URL and token, `--json`, and the records that they name."""
 
 import functools
 import os
@@ -17,27 +17,55 @@ MAX_SECRET_CHARS: Final = 10_000
 _KINDS: Final = {"terminal": "trm_", "token": "tok_", "endpoint": "ep_"}
 
 
-def operator_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives the command `api` and `out`, from the options that every one of them has."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-    @click.option("--admin-url", default=None, metavar="URL", help="The operator's API. [env: DARGAH_ADMIN_URL]")
-    @click.option(
-        "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="A file with the operator's token, instead of DARGAH_ADMIN_TOKEN.",
-    )
-    @functools.wraps(command)
-    def run(*, as_json: bool, admin_url: str | None, token_file: Path | None, **options: Any) -> None:
-        command(api=Api(admin_url or _default_url(), admin_token(token_file)), out=Output(as_json=as_json), **options)
-
-    return run
+def shop_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
+    """The shop's token, of the file or of DARGAH_TOKEN. Raises ApiError."""
+    try:
+        text = environ.get(MERCHANT.token, "") if token_file is None else token_file.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ApiError(f"{token_file} cannot be read") from None
+    token = text.strip()
+    if not token:
+        raise ApiError("no token: set DARGAH_TOKEN to the shop's (dg_live_… or dg_test_…), or name a file")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise ApiError("the token has characters that no token has; was another file meant?")
+    return token
 
 
-def _default_url() -> str:
-    return admin_url()
+def _command(
+    url_option: str, url_help: str, token: str, connect: Callable[[str | None, Path | None], Api]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command `api` and `out`, from the options that every command of its side has."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+        @click.option(url_option, "api_url", default=None, metavar="URL", help=url_help)
+        @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help=f"A file with the {token}.")
+        @functools.wraps(command)
+        def run(*, as_json: bool, api_url: str | None, token_file: Path | None, **options: Any) -> None:
+            command(api=connect(api_url, token_file), out=Output(as_json=as_json), **options)
+
+        return run
+
+    return decorate
 
 
+def _operator_api(url: str | None, token_file: Path | None) -> Api:
+    return Api(url or admin_url(), admin_token(token_file))
+
+
+def _shop_api(url: str | None, token_file: Path | None) -> Api:
+    return Api(url or os.environ.get(MERCHANT.url) or MERCHANT.default_url, shop_token(token_file), MERCHANT)
+
+
+operator_command = _command(
+    "--admin-url",
+    "The operator's API. [env: DARGAH_ADMIN_URL]",
+    "operator's token, instead of DARGAH_ADMIN_TOKEN",
+    _operator_api,
+)
+shop_command = _command(
+    "--url", "Where Dargah is. [env: DARGAH_URL]", "shop's token, instead of DARGAH_TOKEN", _shop_api
+)
 merchant_option = click.option("--merchant", required=True, metavar="ID", help="The merchant's id (mer_…).")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many at most."
@@ -83,38 +111,6 @@ def read_secret(name: str, *, from_stdin: bool) -> str:
 def given(**options: Any) -> dict[str, Any]:
     """The options that were given: a multiple one that was not is an empty tuple."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
-
-
-def shop_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives the command `api` and `out`, from the options that every one of them has."""
-
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-    @click.option("--url", default=None, metavar="URL", help="Where Dargah is. [env: DARGAH_URL]")
-    @click.option(
-        "--token-file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="A file with the shop's token, instead of DARGAH_TOKEN.",
-    )
-    @functools.wraps(command)
-    def run(*, as_json: bool, url: str | None, token_file: Path | None, **options: Any) -> None:
-        where = url or os.environ.get(MERCHANT.url) or MERCHANT.default_url
-        command(api=Api(where, shop_token(token_file), MERCHANT), out=Output(as_json=as_json), **options)
-
-    return run
-
-
-def shop_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The shop's token, of the file or of DARGAH_TOKEN. Raises ApiError."""
-    try:
-        text = environ.get(MERCHANT.token, "") if token_file is None else token_file.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ApiError(f"{token_file} cannot be read") from None
-    token = text.strip()
-    if not token:
-        raise ApiError("no token: set DARGAH_TOKEN to the shop's (dg_live_… or dg_test_…), or name a file")
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise ApiError("the token has characters that no token has; was another file meant?")
-    return token
 
 
 def own_path(kind: str, record_id: str) -> str:

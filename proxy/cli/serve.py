@@ -22,7 +22,7 @@ from proxy.config.values import ProcessRole
 from proxy.http.connection_limits import keep_within_limit, reported_limit
 from proxy.kernel.errors import StartRefused, VaultError
 from proxy.observability import logs
-from proxy.observability.log_lines import LineWriter, standard_lines
+from proxy.observability.logs import LineWriter, standard_lines
 
 # The exit code of a start that was refused.
 REFUSED: Final = 2

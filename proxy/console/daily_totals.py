@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from proxy.kernel.clock import HOUR, SECOND, Now
-from proxy.locale.jalali import tehran, tehran_midnight
+from proxy.locale.persian import tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
 from proxy.observability.statistics import DueStatistics
 from proxy.payments.payment import Status

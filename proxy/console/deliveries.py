@@ -14,9 +14,10 @@ from proxy.kernel.clock import DAY, HOUR
 from proxy.kernel.errors import invalid
 from proxy.kernel.ids import merchant_of_id
 from proxy.merchants.merchant import Merchant
-from proxy.webhooks.delivery import Attempt, DeliveryFilter, DeliveryStatus
+from proxy.webhooks.delivery import Attempt, DeliveryFilter
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.event import EventSpan
+from proxy.webhooks.retry_policy import DeliveryStatus
 from proxy.webhooks.storage.redelivery import RedeliveryBatch
 
 PAGE: Final = 25

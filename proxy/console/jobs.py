@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import structlog
 
-from proxy.kernel.background import Tasks
+from proxy.kernel.background import FairShares, Tasks
 from proxy.kernel.errors import DargahError, NotFound, Overloaded
-from proxy.kernel.fair_shares import FairShares
 from proxy.kernel.ids import RandomBytes
 
 log = structlog.get_logger()

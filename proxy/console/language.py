@@ -7,14 +7,13 @@ from typing import Any, Final
 import orjson
 
 from proxy.kernel.clock import rfc3339
-from proxy.locale.digits import latin_toman, persian_digits, persian_toman
-from proxy.locale.jalali import english_time, jalali_time, persian_time
+from proxy.locale.persian import english_time, jalali_time, latin_toman, persian_digits, persian_time, persian_toman
 from proxy.merchants.merchant import Language, Mode
 from proxy.operators.records import Role
+from proxy.payments.change import Entry
 from proxy.payments.payment import Status
-from proxy.payments.records import Entry
-from proxy.webhooks.delivery import DeliveryStatus
 from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 Pair = tuple[str, str]
 """Persian, English."""

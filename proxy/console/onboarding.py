@@ -11,9 +11,9 @@ from proxy.kernel.ids import digest, merchant_of_id
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import DEFAULT_STOREFRONT, Mode, Token
 from proxy.merchants.setup.fields import MAX_NAME_CHARS, Inspection
+from proxy.payments.change import Reply
 from proxy.payments.creation import CreateRequest
 from proxy.payments.payment import Order, Payment, Status
-from proxy.payments.records import Reply
 
 TEST_RIALS: Final = 10_000
 """1000 toman: enough for every gateway, and little enough to try a live one with."""

@@ -17,11 +17,10 @@ from proxy.http.parsing import plain_number, validated
 from proxy.kernel.clock import rfc3339
 from proxy.kernel.errors import NotFound
 from proxy.kernel.money import to_toman
-from proxy.locale.jalali import jalali_time
+from proxy.locale.persian import jalali_time
 from proxy.merchants.merchant import Merchant
-from proxy.payments.facts import Decision
-from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Entry
+from proxy.payments.change import Entry
+from proxy.payments.payment import Decision, Payment, Status
 
 # What may still change by itself is looked at again, some times; then a page that was left open is quiet.
 REFRESH_SECONDS: Final = 3

@@ -9,11 +9,9 @@ from proxy.kernel.clock import DAY
 from proxy.kernel.errors import NotFound
 from proxy.kernel.ids import PAYMENT, merchant_of_id
 from proxy.kernel.money import MAX_RIALS
-from proxy.locale.digits import latin_digits, parse_number
-from proxy.locale.jalali import Jalali, tehran_midnight
+from proxy.locale.persian import Jalali, latin_digits, parse_number, tehran_midnight
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import PaymentFilter
-from proxy.payments.search import FIRST_PLACE, PLACE_CHARS, Number, SearchCriteria, place_at, place_of
+from proxy.payments.search import FIRST_PLACE, PLACE_CHARS, Number, PaymentFilter, SearchCriteria, place_at, place_of
 
 PAGE: Final = 25
 # One step reads so many merchants' indexes, a few milliseconds of the store's time; fewer for more than a page.

@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from proxy.kernel.background import FairShares
 from proxy.kernel.errors import Overloaded
-from proxy.kernel.fair_shares import FairShares
 
 # How long a caller waits for its place at most; a create's estimate may be wrong, where a gateway begins to hang.
 MAX_WAIT_SECONDS: Final = 10.0

@@ -1,7 +1,7 @@
 """Traces: the W3C context of a payment, and the spans of work on it.
 
 The context needs nothing but this module: the traceparent of a storefront's create is kept with the payment and sent on
-with its webhooks. Spans are made only where a Tracer is given, by `observability/traced.py` and `api/request_spans.py`.
+with its webhooks. Spans are made only where a Tracer is given, by `observability/traced.py` and `api/middleware.py`.
 """
 
 import re

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from proxy.database.repository import Repository
 from proxy.database.transaction import Transaction
-from proxy.payments.invariants import (
+from proxy.payments.change import (
     EVENT_UNNUMBERED,
     PAID_AMOUNT,
     PAID_UNCHECKED,

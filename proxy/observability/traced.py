@@ -18,7 +18,7 @@ from proxy.payments.history import OUTCOMES
 from proxy.payments.payment import Payment
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
-from proxy.webhooks.port import Sender, WebhookRequest, WebhookResult
+from proxy.webhooks.request import Sender, WebhookRequest, WebhookResult
 
 
 class TracedGateway:
@@ -42,7 +42,7 @@ class TracedGateway:
 
 
 class TracedSender:
-    """Implements `webhooks.port.Sender`: the receiver gets the attempt's own span as its parent."""
+    """Implements `webhooks.request.Sender`: the receiver gets the attempt's own span as its parent."""
 
     def __init__(self, sender: Sender, tracer: Tracer) -> None:
         self._sender = sender

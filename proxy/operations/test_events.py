@@ -12,8 +12,7 @@ from proxy.merchants.merchant import Token
 from proxy.payments.serializers import ping_data, sample_data
 from proxy.webhooks.endpoint import Endpoint, EndpointSecrets
 from proxy.webhooks.event import Event, EventType, StoredEvent
-from proxy.webhooks.port import Sender, WebhookResult
-from proxy.webhooks.request import build_request
+from proxy.webhooks.request import Sender, WebhookResult, build_request
 from proxy.webhooks.storage.repository import WebhookRepository
 
 MAX_PINGS: Final = 64

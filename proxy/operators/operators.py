@@ -7,19 +7,21 @@ process that made it and within the cache's MAX_AGE_SECONDS by every other.
 
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.audit.log import INSTALLATION, AuditEntry, AuditRepository
-from proxy.kernel.clock import DAY, SECOND, Now
-from proxy.kernel.errors import Conflict, Unauthenticated, invalid
+from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
+from proxy.kernel.errors import Conflict, StoreUnavailable, Unauthenticated, invalid
 from proxy.kernel.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
 from proxy.kernel.rate_limits import RecentKeys
 from proxy.kernel.read_through_cache import MAX_AGE_SECONDS
 from proxy.merchants.cache import BeforeLookUp, unlimited
-from proxy.operators.records import Operator, Role
-from proxy.operators.storage.operators import OperatorRepository
+from proxy.merchants.merchant import Token
+from proxy.operators.records import Operator, Role, TokenUse
+from proxy.operators.repository import OperatorRepository
 
 MAX_OPERATORS: Final = 200
 MAX_KEPT: Final = 1000
@@ -175,3 +177,46 @@ def _later(now: int, field: str, seconds: int) -> int:
     if not 0 <= seconds <= LONGEST_OVERLAP_SECONDS:
         raise invalid(field, "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد")
     return now + seconds * SECOND
+
+
+WRITTEN_EVERY: Final = 5 * SECOND
+WRITTEN_AGAIN: Final = MINUTE
+# Beyond it a use goes unnoticed until the next writing: what is noted is a help to people, and no request waits for it.
+MAX_NOTED: Final = 10_000
+
+
+class TokenUsage:
+    """When tokens were last used: noted beside the requests, and written together now and then.
+
+    A token's row is read every two seconds at most, which is when a use is noticed; it is written once a minute at
+    most.
+    """
+
+    def __init__(self, write: Callable[[Sequence[TokenUse]], Awaitable[None]], now: Now) -> None:
+        self._write = write
+        self._now = now
+        self._noted: dict[tuple[str, str], TokenUse] = {}
+
+    def token_used(self, token: Token) -> None:
+        self._note(token.merchant_id, token.id, token.last_used_at)
+
+    def operator_used(self, operator: Operator) -> None:
+        self._note(INSTALLATION, operator.id, operator.last_used_at)
+
+    async def step(self) -> int:
+        """Writes the noted uses; gives the time of the next step."""
+        noted, self._noted = self._noted, {}
+        if noted:
+            await self._write(list(noted.values()))
+        return self._now() + WRITTEN_EVERY
+
+    async def end(self) -> None:
+        """The last step, which is no reason to end with an error."""
+        with suppress(StoreUnavailable):
+            await self.step()
+
+    def _note(self, merchant_id: str, record_id: str, before: int | None) -> None:
+        now = self._now()
+        known = before is not None and now - before < WRITTEN_AGAIN
+        if not known and len(self._noted) < MAX_NOTED:
+            self._noted.setdefault((merchant_id, record_id), TokenUse(merchant_id, record_id, now))

@@ -17,7 +17,7 @@ from proxy.kernel.ids import MERCHANT, NO_MERCHANT, Ids, digest, merchant_key
 from proxy.kernel.rate_limits import RecentKeys
 from proxy.merchants.cache import BeforeLookUp, unlimited
 from proxy.operators.records import Session, SessionKind
-from proxy.operators.storage.operators import OperatorRepository
+from proxy.operators.repository import OperatorRepository
 
 log = structlog.get_logger()
 

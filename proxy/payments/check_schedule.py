@@ -4,6 +4,7 @@ The schedule starts when the pay link exists, not at the return, and its end is 
 at a point of its own: neither a gateway that is down for days nor a clock that jumps ahead ends it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -11,8 +12,7 @@ from typing import Final
 from proxy.gateways.port import Canceled, InvoiceIssued, NotPaid
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.kernel.frozen import dataclass
-from proxy.payments.facts import Fact
-from proxy.payments.payment import Payment, Status
+from proxy.payments.payment import Fact, Payment, Status
 
 # After a return or an unclear answer: how long after the last call.
 SOON: Final = (0, 3 * SECOND, 10 * SECOND, 30 * SECOND, 60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE)
@@ -55,6 +55,17 @@ class ScheduleChange:
 
     read: CheckSchedule | None
     after: CheckSchedule | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueChecks:
+    """Claimed check schedules, with their payments.
+
+    `reached` is the due time at which the next call begins, None when all due ones were read, or enough.
+    """
+
+    checks: Sequence[tuple[Payment, CheckSchedule]]
+    reached: int | None
 
 
 def begin(payment: Payment) -> CheckSchedule:

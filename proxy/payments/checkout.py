@@ -12,9 +12,9 @@ from proxy.kernel.frozen import dataclass
 from proxy.kernel.rate_limits import RateLimit
 from proxy.merchants.cache import GuardedGateway
 from proxy.payments import check_schedule, history
+from proxy.payments.change import Change, Entry
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Change, Entry
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
 

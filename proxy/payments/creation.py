@@ -23,9 +23,9 @@ from proxy.kernel.tracing import CURRENT
 from proxy.merchants.cache import GuardedGateway
 from proxy.merchants.merchant import Terminal, Token
 from proxy.payments import check_schedule, history
+from proxy.payments.change import Change, Intent, Reply, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule
 from proxy.payments.payment import Order, Payment, Status, fields_of
-from proxy.payments.records import Change, Intent, Reply, StoredCreation
 from proxy.payments.settlement import Settlement, ignore
 from proxy.payments.storage.repository import PaymentRepository
 

@@ -17,8 +17,8 @@ from proxy.gateways.port import (
     RequestUnknown,
 )
 from proxy.kernel.clock import rfc3339
+from proxy.payments.change import Entry
 from proxy.payments.payment import Payment
-from proxy.payments.records import Entry
 from proxy.payments.storage.repository import PaymentRepository
 from proxy.webhooks.delivery import Attempt, Delivery
 from proxy.webhooks.event import EventFilter, StoredEvent

@@ -16,12 +16,47 @@ from dataclasses import field, fields, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
+from proxy.gateways.port import (
+    Canceled,
+    Captured,
+    CheckOutcome,
+    CheckUnknown,
+    InvoiceIssued,
+    NotPaid,
+    RequestOutcome,
+    RequestRefused,
+    RequestUnknown,
+)
 from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode, ReturnMethod
-from proxy.payments.facts import Decision, Fact, OperatorDecision, TimeUp
 from proxy.webhooks.event import EventType
+
+
+class Decision(StrEnum):
+    """The operator's decision about money that did not move as asked."""
+
+    ACCEPTED = "accepted"
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeUp:
+    """The clock passed `expires_at`. Only a payment without an invoice may end by the clock alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorDecision:
+    """The operator's decision about a payment that needs review."""
+
+    decision: Decision
+    note: str
+    by: str
+
+
+Fact = RequestOutcome | CheckOutcome | TimeUp | OperatorDecision
+"""The gateway's outcome, the end of the payment's time, or the operator's decision."""
 
 
 class Status(StrEnum):

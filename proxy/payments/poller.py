@@ -14,11 +14,10 @@ from proxy.gateways.concurrency_limiter import ConcurrencyLimiter
 from proxy.kernel.background import Tasks
 from proxy.kernel.clock import MINUTE, SECOND, Now
 from proxy.kernel.errors import CredentialUnusable
-from proxy.payments.check_schedule import CheckSchedule, ScheduleChange, unreached
+from proxy.payments.change import Change
+from proxy.payments.check_schedule import CheckSchedule, DueChecks, ScheduleChange, unreached
 from proxy.payments.checkout import Checkout
-from proxy.payments.facts import TimeUp
-from proxy.payments.payment import Payment
-from proxy.payments.records import Change, DueChecks
+from proxy.payments.payment import Payment, TimeUp
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
 

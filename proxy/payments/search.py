@@ -1,17 +1,63 @@
-"""The console's search over all merchants: the newest payments, a payment by a number, and a day's sums.
+"""Lists of payments: a merchant's own by a filter, and the console's search over all merchants.
 
-No index by time or by number spans the merchants, because every create would pay for it. A walk spans them in
-stretches: each is one step that reads a bounded number of places in the merchants' own indexes.
+The search finds the newest payments, a payment by a number, and a day's sums. No index by time or by number spans the
+merchants, because every create would pay for it. A walk spans them in stretches: each is one step that reads a bounded
+number of places in the merchants' own indexes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import PAYMENT, base62, merchant_key
 from proxy.merchants.merchant import Mode
-from proxy.payments.payment import Status
+from proxy.payments.payment import Payment, Status
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """A filter of payments, newest first; `after` is the id of the last one of the page before."""
+
+    storefront: str | None = None
+    order_id: str | None = None
+    status: Status | None = None
+    after: str | None = None
+    limit: int = 20
+    mode: Mode | None = None
+
+    def accepts(self, payment: Payment) -> bool:
+        """Whether the filter accepts the payment, at any place of the list."""
+        return (
+            self.storefront in {None, payment.storefront}
+            and self.mode in {None, payment.mode}
+            and self.status in {None, payment.status}
+            and self.order_id in {None, payment.order_id}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPage:
+    """A page of payments, and the id of the last one that was read; None when there is nothing behind it.
+
+    It may have fewer payments than its limit although there are more.
+    """
+
+    payments: Sequence[Payment]
+    reached: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledPage:
+    """A stretch of the walk over all payments that may still turn out paid.
+
+    `reached` is the place of the next stretch, the id of a payment or of a merchant; None when the walk is over.
+    `payments` may be empty and the walk not over.
+    """
+
+    payments: Sequence[Payment]
+    reached: str | None
+
 
 PLACE_CHARS: Final = 18
 FIRST_PLACE: Final = "~"

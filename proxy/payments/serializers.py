@@ -10,8 +10,18 @@ from proxy.kernel.clock import rfc3339
 from proxy.kernel.ids import ENDPOINT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import RIALS_PER_TOMAN, Currency, to_toman
 from proxy.merchants.merchant import Mode
-from proxy.payments.facts import Decision, Fact, OperatorDecision
-from proxy.payments.payment import UNPAID, Failure, Payment, Resolution, Review, Status, apply
+from proxy.payments.payment import (
+    UNPAID,
+    Decision,
+    Fact,
+    Failure,
+    OperatorDecision,
+    Payment,
+    Resolution,
+    Review,
+    Status,
+    apply,
+)
 from proxy.webhooks.endpoint import Endpoint, EndpointState, endpoint_data
 from proxy.webhooks.event import EventType
 from proxy.webhooks.retry_policy import DisabledReason

@@ -15,13 +15,12 @@ from proxy.kernel.clock import Jitter, Now
 from proxy.kernel.errors import NoOpenReview, NotFound, StaleVersion, StoreUnavailable
 from proxy.kernel.ids import AUDIT, Ids, merchant_of_id
 from proxy.payments import check_schedule
+from proxy.payments.change import BankCodeTaken, Change, Entry, InvoiceKeyTaken, OrderPaidByAnother
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
-from proxy.payments.facts import Decision, Fact, OperatorDecision
-from proxy.payments.payment import IllegalFact, Payment, Status, apply
-from proxy.payments.records import BankCodeTaken, Change, Entry, InvoiceKeyTaken, OrderPaidByAnother
+from proxy.payments.payment import Decision, Fact, IllegalFact, OperatorDecision, Payment, Status, apply
 from proxy.payments.serializers import payment_data
 from proxy.payments.storage.repository import PaymentRepository
-from proxy.webhooks.claim import EventClaims, Lease
+from proxy.webhooks.delivery import EventClaims, Lease
 from proxy.webhooks.event import Event, EventType
 
 # Each round means that another actor changed this very payment in between; a payment has few actors and few states.

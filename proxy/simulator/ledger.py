@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from proxy.locale.jalali import jalali_time
+from proxy.locale.persian import jalali_time
 
 MIN_AMOUNT_RIALS = 1000
 # A larger amount does not fit the ledger's 64-bit column.

@@ -6,7 +6,7 @@ from proxy.database.postgresql import CONNECTIONS, CannotConnect, PostgresqlServ
 from proxy.database.postgresql.schema import NeedsMigration, ServerTooOld, WrongEncoding
 from proxy.kernel.clock import Now
 from proxy.stores.store import Store
-from proxy.webhooks.storage.partitions import PartitionRetention
+from proxy.webhooks.partitions import PartitionRetention
 
 __all__ = [
     "CONNECTIONS",

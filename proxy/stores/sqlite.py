@@ -19,7 +19,7 @@ class SqliteStore(Store):
         self._file = file
 
     def copying(self, target: Path) -> AsyncGenerator[CopyProgress, None]:
-        """Copies the database, while it is used, into the empty file `target`: see `copying.copying`."""
+        """Copies the database, while it is used, into the empty file `target`: see `backups.copying`."""
         return self._file.copying(target)
 
 

@@ -1,7 +1,7 @@
 """The store of DARGAH_DATABASE, opened, with the properties of its kind."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,15 +10,17 @@ from proxy.config.settings import Settings, SettingsError
 from proxy.database.sqlite import Fault
 from proxy.database.sqlite.files import unusable
 from proxy.database.transaction import Batch
-from proxy.kernel.background import LONGEST_IDLE, IdleTimes
+from proxy.kernel.background import LONGEST_IDLE, IdleTimes, Repeater
 from proxy.kernel.clock import SECOND, Now, ProcessClock, WallClock, system_now
 from proxy.kernel.errors import StoreRefused
-from proxy.operations.recovery.backups import Backups
+from proxy.operations.backups import Backups
 from proxy.stores import sqlite
 from proxy.stores.store import Store
+from proxy.webhooks.long_poll import LongPollNotifier
 
 if TYPE_CHECKING:
     from proxy.database.postgresql.notifications import ReplicaNotifications
+
 
 # With other processes about, work comes that nobody here knows of: looking is the truth, notifications are quicker.
 _SHARED: Final = IdleTimes(longest_idle=1 * SECOND, shortest_idle=20)
@@ -105,3 +107,45 @@ async def open_storage(
     # The database's clock is looked at on the connection for notifications.
     shared_clock = server.clock if now is system_now else None
     return Storage(server, server.now, _SHARED, about, server.replicas, clock=shared_clock)
+
+
+class Notifier:
+    """Notifies of new events and due checks: the loops of this process, its long polls, and the other replicas.
+
+    `watch` and `deliver` are the loops that it wakes, also after a notification of another replica.
+    """
+
+    def __init__(self, storage: Storage, watch: Repeater, deliver: Repeater) -> None:
+        self._storage = storage
+        self._watch = watch
+        self._deliver = deliver
+        self.long_polls = LongPollNotifier()
+        if storage.replicas is not None:
+            storage.replicas.hear(self._hear_events, watch.wake_by)
+
+    def event_waits(self, merchant_id: str) -> None:
+        """An event was stored; the loop has to claim its deliveries."""
+        self._deliver.wake()
+        self.event_stored(merchant_id)
+
+    def event_stored(self, merchant_id: str) -> None:
+        """An event was stored; the deliveries that can start at once are claimed."""
+        self.long_polls.notify(merchant_id)
+        if self._storage.replicas is not None:
+            self._storage.replicas.notify_event(merchant_id)
+
+    def check_due(self, due_at: int) -> None:
+        """A check was planned."""
+        self._watch.wake_by(due_at)
+        # The other replicas find by looking what is due later.
+        if self._storage.replicas is not None and due_at - self._storage.now() < self._storage.rhythm.longest_idle:
+            self._storage.replicas.notify_check(due_at)
+
+    def due_times_moved(self) -> None:
+        self._watch.wake()
+        self._deliver.wake()
+
+    def _hear_events(self, merchant_ids: Sequence[str]) -> None:
+        self._deliver.wake()
+        for merchant_id in merchant_ids:
+            self.long_polls.notify(merchant_id)

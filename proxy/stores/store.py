@@ -7,12 +7,12 @@ from proxy.database.repository import Heartbeat, Lanes
 from proxy.kernel.clock import Now
 from proxy.merchants.storage.repository import MerchantRepository
 from proxy.observability.statistics import StatisticsRepository
-from proxy.operations.storage.due_times import DueTimeRepository
-from proxy.operations.storage.repository import RecoveryRepository
-from proxy.operators.storage.operators import OperatorRepository
+from proxy.operations.clock_watch import DueTimeRepository
+from proxy.operations.restores import RecoveryRepository
+from proxy.operators.repository import OperatorRepository
 from proxy.payments.storage.repository import PaymentRepository
+from proxy.webhooks.retention import RetentionRepository
 from proxy.webhooks.storage.repository import WebhookRepository
-from proxy.webhooks.storage.retention import RetentionRepository
 
 
 class Store:

@@ -1,18 +1,12 @@
-"""An event on its way to one endpoint, and its attempts."""
+"""An event on its way to one endpoint: the delivery, the claim that one process holds of it, and its attempts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from proxy.merchants.merchant import Mode
-
-
-class DeliveryStatus(StrEnum):
-    """`failed` means that the schedule is used up; nothing else ends an undelivered one but the endpoint's deletion."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    DROPPED = "dropped"
+from proxy.webhooks.endpoint import Endpoint
+from proxy.webhooks.event import StoredEvent
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DeliveryStatus, RetryDecision, RetrySchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +49,56 @@ class DeliveryFilter:
     status: DeliveryStatus | None = None
     after: str | None = None
     limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The terms of a claim: its end, and the token that fences the writes of its holder."""
+
+    until: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that belongs to this process until the lease ends.
+
+    `attempt` counts this one, from 1; `scheduled_attempt` counts from where the schedule began, the last time.
+    """
+
+    merchant_id: str
+    delivery_id: str
+    endpoint: Endpoint
+    event: StoredEvent
+    attempt: int
+    scheduled_attempt: int
+    claimed_at: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventClaims:
+    """The deliveries of a change's events that are claimed with it, and whether others wait."""
+
+    claims: Sequence[Claim]
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """An attempt that ended at `at`. `schedule` and `jitter`, which is in [-1, 1], give the time of the next one."""
+
+    claim: Claim
+    attempt: Attempt
+    retry_after_seconds: int | None
+    at: int
+    jitter: float
+    schedule: RetrySchedule = DEFAULT_SCHEDULE
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAttempt:
+    """A recorded attempt's decision, and the endpoint's next delivery if it was claimed with it."""
+
+    decision: RetryDecision
+    following: Claim | None

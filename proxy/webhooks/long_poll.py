@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from proxy.kernel.background import FairShares
 from proxy.kernel.errors import Overloaded
-from proxy.kernel.fair_shares import FairShares
 
 MAX_WAITING: Final = 500
 MAX_WAITING_OF_MERCHANT: Final = 10

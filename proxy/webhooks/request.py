@@ -1,20 +1,58 @@
-"""The webhook request: its URL, its headers with the signature, and its body."""
+"""The webhook request: its URL, signed headers and body, the port of its sender, and the result."""
 
 import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from proxy import __version__
 from proxy.kernel.clock import SECOND
+from proxy.kernel.frozen import dataclass
 from proxy.webhooks.endpoint import Endpoint, EndpointSecrets
-from proxy.webhooks.port import WebhookRequest
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """One webhook request: the headers are complete, the body is the frozen bytes."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResult:
+    """The result of a request: an HTTP status, or a named error if there was none.
+
+    `error` is one of timeout, connect_timeout, refused, reset, dns, tls, tls_expired, tls_wrong_host,
+    tls_unknown_authority, tls_client_certificate, tls_cut_off, blocked_address, bad_url, bad_response; of the egress
+    proxy: proxy_unreachable, proxy_timeout, proxy_auth, proxy_refused, proxy_bad_response, proxy_needs_tls; or
+    sealed_elsewhere, when the endpoint's own headers were sealed for another origin than its URL's.
+    `excerpt` is the first 4 kB of the answer; `retry_after_seconds` is the parsed Retry-After header.
+    """
+
+    status: int | None
+    error: str | None
+    duration_ms: int
+    excerpt: bytes = b""
+    retry_after_seconds: int | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004  the HTTP class
+
+
+class Sender(Protocol):
+    """Posts a webhook. Never raises for errors of the receiver or the network."""
+
+    async def send(self, request: WebhookRequest) -> WebhookResult: ...
+
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  a public prefix
 PRIVATE_PREFIX: Final = "whsk_"

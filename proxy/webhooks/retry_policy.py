@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Final
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
-from proxy.webhooks.delivery import DeliveryStatus
 
 FAILURES_TO_PROBE: Final = 3
 IN_FLIGHT_PER_ENDPOINT: Final = 8
@@ -22,6 +21,15 @@ _SERVER_ERROR: Final = 500
 _PUT_OFF: Final = frozenset({429, 503})
 
 JITTER: Final = 0.2
+
+
+class DeliveryStatus(StrEnum):
+    """`failed` means that the schedule is used up; nothing else ends an undelivered one but the endpoint's deletion."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)

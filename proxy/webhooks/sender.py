@@ -11,7 +11,7 @@ from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, r
 from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
 from proxy.http.outbound.ssrf_guard import Guard
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 TOTAL_SECONDS: Final = 20.0
 BODY_SECONDS: Final = 1.0  # the status has decided; the body is only for the log, and must not hold a slot
@@ -23,7 +23,7 @@ _OWN_LINES: Final = len(_OWN_HEADERS) + 3  # with the request's own, Content-Len
 
 
 class HttpSender:
-    """Implements port.Sender. Made inside the running loop; `close` when nothing is under way any more."""
+    """Implements request.Sender. Made inside the running loop; `close` when nothing is under way any more."""
 
     def __init__(
         self,

@@ -20,12 +20,10 @@ from proxy.kernel.background import Tasks
 from proxy.kernel.clock import SECOND, Jitter, Now
 from proxy.kernel.errors import CredentialUnusable, DargahError, LeaseLost, NotFound
 from proxy.kernel.ids import Ids
-from proxy.webhooks.claim import AttemptReport, Claim, Lease
-from proxy.webhooks.delivery import Attempt
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from proxy.webhooks.endpoint import EndpointSecrets, endpoint_data
 from proxy.webhooks.event import Event, EventType
-from proxy.webhooks.port import Sender, WebhookResult
-from proxy.webhooks.request import build_request
+from proxy.webhooks.request import Sender, WebhookResult, build_request
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DisabledReason, RetrySchedule
 from proxy.webhooks.storage.repository import WebhookRepository
 

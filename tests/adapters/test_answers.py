@@ -18,8 +18,8 @@ from proxy.gateways.invoice_script.client import HttpGateway
 from proxy.gateways.port import Account, Captured, CheckOutcome, CheckUnknown, InvoiceIssued
 from proxy.http.outbound.exchange import MAX_HEAD_BYTES, MAX_INFORMATIONAL, AnswerProtocol, Pool, exchange, origin_of
 from proxy.http.outbound.ssrf_guard import Guard
-from proxy.operations.doctor.prober import Prober
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.operations.doctor.base import Prober
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 from proxy.webhooks.sender import HttpSender
 
 RETURN_URL = "https://pay.example/return/abc"

@@ -37,7 +37,7 @@ from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.outbound.ssrf_guard import Guard
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 from proxy.webhooks.sender import HttpSender
 
 SHOP = "shop.example.ir"

@@ -13,7 +13,7 @@ import pytest
 from adapters.servers import Names, NameServer, RawServer, answer
 from proxy.http.outbound.connector import BoundedResolver, ClientOptions, _check_address
 from proxy.http.outbound.ssrf_guard import BlockedAddress, Guard, verdict
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 from proxy.webhooks.sender import HttpSender
 
 

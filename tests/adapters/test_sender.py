@@ -12,7 +12,7 @@ import pytest
 from adapters.servers import Names, RawServer, Script, SilentNames, answer, drip, hang, hang_up, raw, reset, then
 from proxy.http.outbound.connector import BoundedResolver, ClientOptions, tls_context
 from proxy.http.outbound.ssrf_guard import Guard
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 from proxy.webhooks.sender import EXCERPT_BYTES, MAX_BODY_BYTES, HttpSender
 
 NOW = 1_800_000_000_000  # Fri, 15 Jan 2027 08:00:00 GMT

@@ -27,8 +27,8 @@ from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued, RequestUnk
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.ssrf_guard import Guard
 from proxy.merchants.merchant import Mode
-from proxy.operations.doctor.prober import Prober
-from proxy.webhooks.port import WebhookRequest
+from proxy.operations.doctor.base import Prober
+from proxy.webhooks.request import WebhookRequest
 from proxy.webhooks.sender import HttpSender
 
 OK = answer(b"ok")

@@ -14,7 +14,7 @@ from browser.chromium import Reader
 from browser.pictures import logo
 from browser.stage import Stage
 from proxy.kernel.clock import MINUTE
-from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 WIDE = {"width": 1280, "height": 900}
 

@@ -5,8 +5,7 @@ from typing import Final
 
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode
-from proxy.payments.facts import Decision
-from proxy.payments.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
+from proxy.payments.payment import Decision, Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
 
 CREATED_AT: Final = 1_800_000_000_000
 EXPIRES_AT: Final = CREATED_AT + 30 * 60_000

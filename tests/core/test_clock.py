@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from proxy.database.repository import Heartbeat
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, ProcessClock, WallClock, parse_rfc3339, rfc3339
-from proxy.locale import jalali
-from proxy.locale.jalali import Jalali, english_time, is_leap, jalali_time, month_days, persian_time, tehran_midnight
-from proxy.operations.clock_watch import ClockWatch
-from proxy.operations.storage.due_times import DueTimeRepository
+from proxy.locale import persian
+from proxy.locale.persian import Jalali, english_time, is_leap, jalali_time, month_days, persian_time, tehran_midnight
+from proxy.operations.clock_watch import ClockWatch, DueTimeRepository
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, RetrySchedule
 
 
@@ -261,7 +260,7 @@ async def test_a_start_goes_on_from_the_settled_time_before_it_however_often() -
     assert settled_at + 30 * MINUTE <= machine.clock.settled() <= settled_at + HOUR
 
 
-DAYS = st.dates(Jalali(jalali.FIRST_YEAR, 1, 1).gregorian, Jalali(jalali.LAST_YEAR, 12, 29).gregorian)
+DAYS = st.dates(Jalali(persian.FIRST_YEAR, 1, 1).gregorian, Jalali(persian.LAST_YEAR, 12, 29).gregorian)
 # As the Calendar Centre of the University of Tehran publishes them, among them the years round 1404, in which the
 # rule of 2820 years is wrong.
 LEAP_YEARS = (1370, 1375, 1379, 1383, 1387, 1391, 1395, 1399, 1403, 1408, 1412, 1416, 1420, 1424)
@@ -339,9 +338,9 @@ def test_without_the_systems_table_the_offset_is_the_laws(monkeypatch: pytest.Mo
     def none(_name: str) -> None:
         raise ZoneInfoNotFoundError
 
-    monkeypatch.setattr(jalali, "ZoneInfo", none)
-    jalali.tehran.cache_clear()
+    monkeypatch.setattr(persian, "ZoneInfo", none)
+    persian.tehran.cache_clear()
     try:
         assert jalali_time(parse_rfc3339("2026-11-24T10:00:00Z")) == "1405/09/03 13:30"
     finally:
-        jalali.tehran.cache_clear()
+        persian.tehran.cache_clear()

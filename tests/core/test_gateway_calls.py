@@ -28,8 +28,8 @@ from proxy.gateways.concurrency_limiter import (
     ConcurrencyLimiter,
     ConcurrencyLimits,
 )
+from proxy.kernel.background import FairShares, in_turn
 from proxy.kernel.errors import CircuitOpen, Overloaded
-from proxy.kernel.fair_shares import FairShares, in_turn
 
 ONE = ConcurrencyLimits(per_terminal=1, total=1, waiting=10)
 

@@ -15,11 +15,20 @@ from hypothesis import strategies as st
 
 from proxy.kernel.errors import InvalidInput
 from proxy.kernel.money import MAX_RIALS, Currency, to_rials, to_toman
-from proxy.locale.digits import latin_digits, latin_toman, parse_number, persian_digits, persian_number, persian_toman
-from proxy.locale.jalali import Jalali, jalali_time, tehran_midnight
+from proxy.locale.persian import (
+    Jalali,
+    jalali_time,
+    latin_digits,
+    latin_toman,
+    parse_number,
+    persian_digits,
+    persian_number,
+    persian_toman,
+    tehran_midnight,
+)
 from proxy.operations.reconciliation.cells import read_amount, read_code, read_time
 from proxy.operations.reconciliation.file import BadFile, BadRow, Entry, Layout, Reversal, Row, SkippedRow, read_rows
-from proxy.payments.amount_jump import MAX_STOREFRONTS, MOST_KEPT, RECENT, AmountJumps, Jump
+from proxy.payments.drop_in import MAX_STOREFRONTS, MOST_KEPT, RECENT, AmountJumps, Jump
 
 
 @pytest.mark.parametrize(

@@ -25,24 +25,27 @@ from core.payments import (
 from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
 from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode
-from proxy.payments.facts import Decision, Fact, OperatorDecision, TimeUp
+from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, Change, Entry, violations
 from proxy.payments.history import MAX_ENTRIES, DeliveryAttempts, EventDeliveries, merged
-from proxy.payments.invariants import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, violations
 from proxy.payments.payment import (
     _APPLY,
+    Decision,
+    Fact,
     Failure,
     FailureReason,
     IllegalFact,
+    OperatorDecision,
     Payment,
     Resolution,
     Review,
     ReviewReason,
     Status,
+    TimeUp,
     apply,
 )
-from proxy.payments.records import Change, Entry
-from proxy.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+from proxy.webhooks.delivery import Attempt, Delivery
 from proxy.webhooks.event import EventType, StoredEvent
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 # inv_1 is the invoice in the customer's hands, inv_2 a spare one. `failed+2` failed and got inv_2 after all; `paid` and
 # `review` captured inv_1; `reviewed` has the operator's word. The fact is learnt at the expiry, or 1 ms before (early).

@@ -9,9 +9,15 @@ from browser.pictures import chunk, logo, png
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, parse_fields, return_url_of
+from proxy.gateways.invoice_script.wire import (
+    ReturnUrlsDiffer,
+    codec_of,
+    parse_fields,
+    return_url_of,
+    text_of,
+    url_text,
+)
 from proxy.http.forms import MAX_PARTS, MAX_TYPE_CHARS, Part, UnreadableForm, charset_of, media_type, read_parts
-from proxy.locale.charsets import codec_of, text_of, url_text
 from proxy.merchants.logo_images import MAX_BYTES, MAX_SIDE, BadImage, clean_png
 
 TYPE = "multipart/form-data; boundary=----b"

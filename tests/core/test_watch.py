@@ -11,8 +11,7 @@ from core.payments import ASKED, CANCELED, CREATED, CREATED_AT, EXPIRED, EXPIRES
 from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestUnknown
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.payments.check_schedule import FROM_LINK, GAPS, SOON, CheckSchedule, after, begin, expect, hurry, resume
-from proxy.payments.facts import Fact, TimeUp
-from proxy.payments.payment import Payment, Status, apply
+from proxy.payments.payment import Fact, Payment, Status, TimeUp, apply
 
 UNCLEAR = CheckUnknown("inv_1", "timeout")
 LINKED = replace(PENDING, spare_invoice_keys=())

@@ -25,11 +25,9 @@ from proxy.kernel.ids import ENDPOINT, EVENT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import MAX_RIALS, Currency
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup.fields import MAX_URL_CHARS
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.payment import Payment, apply
+from proxy.payments.payment import Decision, OperatorDecision, Payment, apply
 from proxy.payments.serializers import payment_data, ping_data, sample_data
-from proxy.webhooks.claim import AttemptReport, Claim, Lease, RecordedAttempt
-from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.delivery import AttemptReport, Claim, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import (
     MAX_DESCRIPTION_CHARS,
     MAX_HEADERS,
@@ -41,9 +39,15 @@ from proxy.webhooks.endpoint import (
     endpoint_data,
 )
 from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, EventType, StoredEvent
-from proxy.webhooks.port import WebhookResult
-from proxy.webhooks.request import new_secret, private_key, public_key, sign
-from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DisabledReason, Health, RetryDecision, decide_retry
+from proxy.webhooks.request import WebhookResult, new_secret, private_key, public_key, sign
+from proxy.webhooks.retry_policy import (
+    DEFAULT_SCHEDULE,
+    DeliveryStatus,
+    DisabledReason,
+    Health,
+    RetryDecision,
+    decide_retry,
+)
 from proxy.webhooks.sender import TOTAL_SECONDS
 from proxy.webhooks.storage.repository import WebhookRepository
 from proxy.webhooks.worker import ATTEMPTS_IN_A_TURN, LEASE, DeliveryWorker

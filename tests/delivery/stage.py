@@ -12,12 +12,12 @@ from databases.places import AnyStore, store_in
 from support.clock import ManualClock
 from support.fakes import FakeSender
 
-from proxy.kernel.fair_shares import FairShares
+from proxy.kernel.background import FairShares
 from proxy.kernel.ids import EVENT, Ids
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, generate_line
-from proxy.webhooks.claim import AttemptReport, Claim, Lease, RecordedAttempt
+from proxy.webhooks.delivery import AttemptReport, Claim, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import Endpoint, EndpointSecrets
 from proxy.webhooks.endpoint_setup import EndpointSetup
 from proxy.webhooks.event import Event

@@ -12,12 +12,11 @@ from support.fakes import FakeSender
 
 from delivery.stage import Crowding, Engine, Paused, Stuck, life
 from proxy.kernel.clock import DAY, SECOND
-from proxy.webhooks.delivery import DeliveryFilter, DeliveryStatus
+from proxy.webhooks.delivery import DeliveryFilter
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.event import EventFilter
-from proxy.webhooks.port import WebhookResult
-from proxy.webhooks.request import content_digest, sign
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
+from proxy.webhooks.request import WebhookResult, content_digest, sign
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT, DeliveryStatus
 from proxy.webhooks.storage.repository import WebhookRepository
 from proxy.webhooks.worker import LATEST_START, LEASE
 

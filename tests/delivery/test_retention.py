@@ -6,8 +6,7 @@ from typing import cast
 from support.clock import ManualClock
 
 from proxy.kernel.clock import DAY, REACH
-from proxy.webhooks.retention import BATCH, PAUSE, Retention
-from proxy.webhooks.storage.retention import RetentionBatch, RetentionRepository
+from proxy.webhooks.retention import BATCH, PAUSE, Retention, RetentionBatch, RetentionRepository
 
 Call = tuple[str, int, str | None, int]
 

@@ -19,7 +19,7 @@ from support.shop import playground
 from deploy import tools
 from deploy.settings_table import PAGE, page_with_the_table
 from deploy.tools import REPOSITORY
-from proxy.cli.root import dargah
+from proxy.cli import dargah
 
 # Of Prometheus' own making: a process does not show it. `job` and `instance` are put on by whoever scrapes.
 SCRAPER_S = frozenset({"up"})

@@ -17,11 +17,9 @@ from support.shop import Shop, playground
 from proxy.app import Dargah
 from proxy.gateways.port import CheckResult, CheckUnknown, NotPaid
 from proxy.merchants.merchant import Mode, Scope
-from proxy.operations.doctor.base import Level
+from proxy.operations.doctor.base import Level, Prober, ProbeResult
 from proxy.operations.doctor.gateway import key_finding, referrer_finding, return_host_finding
-from proxy.operations.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
-from proxy.operations.doctor.prober import Prober, ProbeResult
-from proxy.operations.doctor.webhooks import TLS
+from proxy.operations.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, TLS, clock_finding
 
 NOW = 1_800_000_000_000
 

@@ -31,7 +31,7 @@ from proxy.app import running
 from proxy.config.settings import SettingsError
 from proxy.demo.stage import free_port
 from proxy.http.listeners import ListenRefused
-from proxy.observability.log_lines import MOST_BYTES, MOST_LINES, LineWriter
+from proxy.observability.logs import MOST_BYTES, MOST_LINES, LineWriter
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -19,9 +19,8 @@ from support.shop import Shop, open_shop, outsiders, playground
 
 from proxy.app import Dargah, running
 from proxy.kernel.background import Repeater
-from proxy.webhooks.delivery import DeliveryStatus
 from proxy.webhooks.event import EventFilter
-from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT
+from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT, DeliveryStatus
 
 SLACK_SECONDS = 3
 

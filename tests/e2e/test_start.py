@@ -226,7 +226,7 @@ def ready(text):
     os.kill(os.getpid(), signal.SIGINT)
 
 click.echo = ready
-from proxy.cli.root import dargah
+from proxy.cli import dargah
 dargah(["serve"])
 """
 NEEDED_BY_SOME = {

@@ -1,6 +1,6 @@
 """The repository's tracked files, the modules of `proxy/` as syntax trees, and who imports whom: circles and chains.
 
-Only static imports are seen; `importlib.import_module` in `proxy/cli/root.py` is not.
+Only static imports are seen; `importlib.import_module` in `proxy/cli/__init__.py` is not.
 """
 
 import ast

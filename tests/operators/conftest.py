@@ -30,10 +30,9 @@ from proxy.merchants.cache import GuardedGateway, MerchantCache
 from proxy.merchants.setup import HttpPolicy, MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, generate_line
 from proxy.observability.metrics import Metrics
-from proxy.operations.doctor.base import InspectedSettings, Repositories
+from proxy.operations.doctor.base import InspectedSettings, Prober, Repositories
 from proxy.operations.doctor.doctor import Doctor
-from proxy.operations.doctor.prober import Prober
-from proxy.operations.recovery.recovery import Recovery
+from proxy.operations.recovery import Recovery
 from proxy.operations.test_events import EventTester
 from proxy.operators.operators import Operators
 from proxy.payments.checkout import Checkout

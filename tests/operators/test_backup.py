@@ -21,8 +21,8 @@ from support.shop import playground
 from operators.conftest import Desk, desk
 from proxy.database.sqlite import backups as copying
 from proxy.kernel.clock import DAY, MINUTE, SECOND, parse_rfc3339, system_now
-from proxy.operations.recovery.backups import BackupRunning, Backups
-from proxy.operations.recovery.recovery import LAST_WALK, STILL_OPEN, Rechecker, RecoveryStep
+from proxy.operations.backups import BackupRunning, Backups
+from proxy.operations.recovery import LAST_WALK, STILL_OPEN, Rechecker, RecoveryStep
 from proxy.stores.sqlite import SqliteStore, open_store
 
 

@@ -22,7 +22,7 @@ from proxy.observability import logs
 from proxy.observability.logs import ConsoleRenderer
 from proxy.observability.metrics import Metrics
 from proxy.observability.metrics.metrics import LOOPS, PERIOD_SECONDS, LagProbe
-from proxy.observability.metrics.store_statistics import (
+from proxy.observability.metrics.observed import (
     AUDIT_PAUSE,
     KEEP_SECONDS,
     WAIT_SECONDS,
@@ -30,7 +30,7 @@ from proxy.observability.metrics.store_statistics import (
     StoreStatistics,
 )
 from proxy.observability.statistics import COUNTED, AuditResult, DueStatistics, OpenStatistics, StatisticsRepository
-from proxy.payments.invariants import INVARIANTS, PAID_AMOUNT
+from proxy.payments.change import INVARIANTS, PAID_AMOUNT
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -217,7 +217,7 @@ async def test_a_store_that_does_not_answer_holds_up_no_scrape_and_the_age_tells
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert WAIT_SECONDS <= 2
-    monkeypatch.setattr("proxy.observability.metrics.store_statistics.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("proxy.observability.metrics.observed.WAIT_SECONDS", 0.01)
     store, metrics, ticks = Figures(), Metrics(), SteadyClock()
     stock = StoreStatistics(cast("StatisticsRepository", store), lambda: 10_000, ticks)
     stock.show(metrics)

@@ -21,10 +21,9 @@ from proxy.kernel.clock import MINUTE, SECOND
 from proxy.kernel.errors import Conflict, InvalidInput, NotFound, Unauthenticated
 from proxy.kernel.ids import Ids, digest, merchant_key
 from proxy.kernel.read_through_cache import MAX_AGE_SECONDS
-from proxy.operators import token_usage
-from proxy.operators.operators import Operators
+from proxy.operators import operators as operators_module
+from proxy.operators.operators import Operators, TokenUsage
 from proxy.operators.records import Role
-from proxy.operators.token_usage import TokenUsage
 
 Route = tuple[str, str]
 # What lets anybody in: a scraper has no token, and what it gets names nobody.
@@ -305,7 +304,7 @@ async def test_operators_are_run_by_the_command(cli: Cli) -> None:
 @pytest.fixture
 def written_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uses are written ten times a second, where it is waited for."""
-    monkeypatch.setattr(token_usage, "WRITTEN_EVERY", SECOND // 10)
+    monkeypatch.setattr(operators_module, "WRITTEN_EVERY", SECOND // 10)
 
 
 @pytest.mark.usefixtures("written_often")

@@ -24,8 +24,8 @@ from proxy.cli.payments import entry_line
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.clock import SECOND, system_now
 from proxy.kernel.ids import ALPHABET, Ids, time_of_id, time_of_link
-from proxy.operations.recovery import recovery as lost_payments
-from proxy.payments.facts import Decision
+from proxy.operations import recovery as lost_payments
+from proxy.payments.payment import Decision
 from proxy.payments.settlement import Reviews, Settlement
 
 

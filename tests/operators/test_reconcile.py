@@ -19,11 +19,10 @@ from operators.conftest import Desk
 from proxy.cli.reconcile_report import BankSheet
 from proxy.gateways.port import Captured
 from proxy.kernel.money import Currency
-from proxy.locale.digits import persian_digits
+from proxy.locale.persian import persian_digits
 from proxy.operations.reconciliation.file import Layout, Row, read_rows
 from proxy.operations.reconciliation.matching import Line, MatchOutcome, explain, spellings
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.payment import Payment, apply
+from proxy.payments.payment import Decision, OperatorDecision, Payment, apply
 
 # Wide enough that midnight in Tehran may come while a test runs.
 BEFORE, AFTER = (f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (-2, 2))

@@ -15,7 +15,7 @@ from operators.conftest import BEGIN, OPERATORS, Admin, Desk
 from proxy.gateways.port import NotPaid
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, rfc3339, system_now
 from proxy.kernel.errors import InvalidInput, Overloaded
-from proxy.operations.recovery.recovery import AT_ONCE, LONGEST_STEP, Recovery
+from proxy.operations.recovery import AT_ONCE, LONGEST_STEP, Recovery
 from proxy.payments.checkout import Checkup
 from proxy.payments.payment import Payment
 

@@ -23,8 +23,7 @@ from support.shop import Shop, open_shop, outsiders
 from proxy.app import running
 from proxy.config.settings import SettingsError
 from proxy.database.sqlite import StoreLocked
-from proxy.database.transfer import MoveRefused, move
-from proxy.database.transfer.target import Target, tables_of
+from proxy.database.transfer import MoveRefused, Target, move, tables_of
 from proxy.database.versions import MOVING
 from proxy.kernel.clock import SECOND, system_now
 from proxy.stores.sqlite import open_store
@@ -132,7 +131,7 @@ async def test_a_store_is_moved_whole_without_a_key_and_serves_there(shop: Shop,
 async def test_a_move_that_was_broken_off_goes_on_and_nothing_starts_on_a_part(
     shop: Shop, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("proxy.database.transfer.move"), "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(import_module("proxy.database.transfer"), "ROWS_AT_ONCE", 1)
     moved: list[tuple[str, int, int]] = []
 
     class BrokenOff(Exception):

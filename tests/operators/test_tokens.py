@@ -24,8 +24,8 @@ from proxy.merchants.merchant import DEFAULT_SCOPES, AmountUnit, Merchant, Mode,
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.storage.repository import MerchantRepository
 from proxy.merchants.vault import Vault
+from proxy.operators.operators import MAX_NOTED, WRITTEN_EVERY, TokenUsage
 from proxy.operators.records import TokenUse
-from proxy.operators.token_usage import MAX_NOTED, WRITTEN_EVERY, TokenUsage
 
 
 @pytest.fixture

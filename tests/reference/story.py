@@ -29,7 +29,7 @@ from proxy.http.static_assets import FONT_NAME
 from proxy.kernel.clock import DAY, SECOND, rfc3339
 from proxy.kernel.ids import base62, time_of_link
 from proxy.merchants.merchant import DEFAULT_SCOPES, Scope
-from proxy.operations.storage.repository import Asker
+from proxy.operations.restores import Asker
 
 # They open nothing any more, but whoever finds them in the repository cannot know it.
 _SECRETS = (

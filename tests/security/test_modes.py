@@ -15,8 +15,9 @@ from web.lab import RETURN_URL, Lab
 
 from proxy.kernel.clock import HOUR, rfc3339
 from proxy.merchants.merchant import Mode
-from proxy.webhooks.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from proxy.webhooks.delivery import Delivery, DeliveryFilter
 from proxy.webhooks.request import sign
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 OPERATOR = {"Authorization": "Bearer operator-token-of-the-tests"}
 ENDPOINTS = "/v1/webhook-endpoints"

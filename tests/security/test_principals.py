@@ -9,8 +9,8 @@ import pytest
 from web.lab import Lab
 from web.openapi_check import operations
 
+from proxy.api import drop_in as facade
 from proxy.api import public
-from proxy.api.drop_in import handlers as facade
 from security.principals import (
     OUTSIDERS,
     ROLES,

@@ -10,10 +10,9 @@ from proxy.kernel.ids import AUDIT, DELIVERY, ENDPOINT, EVENT, PAYMENT, TERMINAL
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import DEFAULT_SCOPES, Merchant, Mode, Terminal, Token
 from proxy.merchants.vault import SealedSecret
+from proxy.payments.change import Change, Intent, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule, begin
-from proxy.payments.facts import Fact
-from proxy.payments.payment import Payment, apply
-from proxy.payments.records import Change, Intent, StoredCreation
+from proxy.payments.payment import Fact, Payment, apply
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.event import Event

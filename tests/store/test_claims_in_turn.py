@@ -8,16 +8,16 @@ import pytest
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter, ConcurrencyLimits
-from proxy.kernel.fair_shares import FairShares
+from proxy.kernel.background import FairShares
 from proxy.kernel.ids import EVENT
 from proxy.merchants.merchant import Mode
 from proxy.payments.checkout import Checkout
 from proxy.payments.payment import Payment
 from proxy.payments.poller import LEASE, Poller
 from proxy.payments.settlement import Settlement
-from proxy.payments.storage.transition import LEAST_LOOK
+from proxy.payments.storage.writes import LEAST_LOOK
 from proxy.stores.store import Store
-from proxy.webhooks.claim import Lease
+from proxy.webhooks.delivery import Lease
 from proxy.webhooks.event import Event
 from proxy.webhooks.storage.claims import LEAST_LOOK as ENDPOINTS_LOOKED_AT
 from store.records import IDS, NOW, add_endpoint, add_merchant, new_intent, new_payment, new_watch

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from proxy.gateways.port import InvoiceIssued
+from proxy.payments.change import BankCodeTaken, InvoiceKeyTaken, OrderPaidByAnother
 from proxy.payments.payment import ReviewReason, Status
-from proxy.payments.records import BankCodeTaken, InvoiceKeyTaken, OrderPaidByAnother
 from proxy.stores.store import Store
 from proxy.webhooks.event import EventFilter
 from store.records import IDS, MERCHANT_ID, captured, change, create, new_payment, paid, pending, step

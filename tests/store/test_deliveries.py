@@ -10,13 +10,12 @@ from proxy.kernel.clock import HOUR, SECOND
 from proxy.kernel.errors import LeaseLost, NotFound
 from proxy.kernel.ids import EVENT
 from proxy.merchants.merchant import Mode
-from proxy.payments.facts import Decision, OperatorDecision
+from proxy.payments.payment import Decision, OperatorDecision
 from proxy.stores.store import Store
-from proxy.webhooks.claim import AttemptReport, Claim, Lease
-from proxy.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Delivery, Lease
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.event import Event, EventFilter
-from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, IN_FLIGHT_PER_ENDPOINT, RetrySchedule
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, IN_FLIGHT_PER_ENDPOINT, DeliveryStatus, RetrySchedule
 from store.records import (
     IDS,
     LEASE,

@@ -9,14 +9,13 @@ import pytest
 from proxy.database.transaction import Lane, Outcome, SharedStep, Transaction
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.errors import LeaseLost
+from proxy.payments.change import Change
 from proxy.payments.check_schedule import begin
 from proxy.payments.payment import Payment
-from proxy.payments.records import Change
 from proxy.stores.store import Store
-from proxy.webhooks.claim import EventClaims, Lease, RecordedAttempt
-from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.delivery import EventClaims, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import EndpointState
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT, DeliveryStatus
 from store.records import (
     MERCHANT_ID,
     NOW,

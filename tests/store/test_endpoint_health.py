@@ -9,11 +9,10 @@ from proxy.gateways.port import RequestRefused
 from proxy.kernel.clock import DAY, SECOND
 from proxy.kernel.ids import EVENT
 from proxy.stores.store import Store
-from proxy.webhooks.claim import Claim, Lease, RecordedAttempt
-from proxy.webhooks.delivery import DeliveryStatus
+from proxy.webhooks.delivery import Claim, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.event import Event, EventFilter
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT, DisabledReason
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT, DeliveryStatus, DisabledReason
 from store.records import (
     IDS,
     MERCHANT_ID,

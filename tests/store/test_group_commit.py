@@ -13,11 +13,12 @@ from proxy.database.transaction import Transaction
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, Overloaded, StaleVersion, StoreUnavailable
 from proxy.merchants.storage.rows import merchant_row
+from proxy.payments.change import BankCodeTaken, Change, InvoiceKeyTaken, StoredCreation
 from proxy.payments.check_schedule import begin
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import BankCodeTaken, Change, InvoiceKeyTaken, PaymentFilter, StoredCreation
+from proxy.payments.search import PaymentFilter
 from proxy.stores.sqlite import SqliteStore, open_store
-from proxy.webhooks.claim import EventClaims
+from proxy.webhooks.delivery import EventClaims
 from store.records import (
     LEASE,
     MERCHANT_ID,

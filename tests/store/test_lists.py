@@ -15,12 +15,12 @@ from proxy.gateways.port import Captured
 from proxy.kernel.ids import PAYMENT
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import PaymentFilter
-from proxy.payments.search import FIRST_PLACE, Number, SearchCriteria, id_at, place_at, place_of
+from proxy.payments.search import FIRST_PLACE, Number, PaymentFilter, SearchCriteria, id_at, place_at, place_of
 from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.stores.store import Store
-from proxy.webhooks.delivery import DeliveryFilter, DeliveryStatus
+from proxy.webhooks.delivery import DeliveryFilter
 from proxy.webhooks.event import EventFilter
+from proxy.webhooks.retry_policy import DeliveryStatus
 from store.records import (
     IDS,
     MERCHANT_ID,

@@ -12,8 +12,8 @@ from proxy.kernel.errors import Conflict, NotFound, StaleVersion
 from proxy.kernel.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.operators.records import Operator, Role, SessionKind, TokenUse
 from proxy.operators.sessions import IDLE, LONGEST, Sessions, form_token, is_form_token
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.records import Entry
+from proxy.payments.change import Entry
+from proxy.payments.payment import Decision, OperatorDecision
 from proxy.stores.store import Store
 from proxy.webhooks.event import EventFilter
 from store.records import IDS, MERCHANT_ID, NOW, add_merchant, captured, change, new_audit, new_token, pending, step

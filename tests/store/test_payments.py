@@ -6,10 +6,10 @@ import pytest
 from proxy.gateways.port import Canceled, InvoiceIssued, NotPaid, RequestRefused
 from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, StaleVersion
 from proxy.merchants.merchant import Mode
+from proxy.payments.change import Change, Entry, Reply
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange, begin, hurry
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.payment import Payment, ReviewReason, Status
-from proxy.payments.records import Change, Entry, PaymentFilter, PaymentPage, Reply
+from proxy.payments.payment import Decision, OperatorDecision, Payment, ReviewReason, Status
+from proxy.payments.search import PaymentFilter, PaymentPage
 from proxy.stores.store import Store
 from store.records import (
     IDS,

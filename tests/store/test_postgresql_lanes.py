@@ -12,11 +12,12 @@ from proxy.database.postgresql.transaction import PostgresqlTransaction
 from proxy.database.transaction import Batch
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, Overloaded, StaleVersion, StoreUnavailable
+from proxy.payments.change import BankCodeTaken, StoredCreation
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import BankCodeTaken, PaymentFilter, StoredCreation
+from proxy.payments.search import PaymentFilter
 from proxy.payments.storage.rows import payment_of
 from proxy.stores import postgresql
-from proxy.webhooks.claim import EventClaims
+from proxy.webhooks.delivery import EventClaims
 from store.records import (
     LEASE,
     MERCHANT_ID,

@@ -13,11 +13,10 @@ from proxy.kernel.errors import NotFound
 from proxy.kernel.ids import PARTITION_PERIOD, partition_at, partition_of
 from proxy.stores import postgresql
 from proxy.stores.store import Store
-from proxy.webhooks.delivery import DeliveryStatus
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.event import EventFilter, EventSpan
-from proxy.webhooks.retention import Retention
-from proxy.webhooks.storage.retention import RetentionBatch
+from proxy.webhooks.retention import Retention, RetentionBatch
+from proxy.webhooks.retry_policy import DeliveryStatus
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant
 from store.test_deliveries import claim, deliveries_of, finished
 from store.test_redelivery import deliver_all, event_at, exhaust

@@ -16,13 +16,12 @@ from proxy.database.postgresql.primary import SETTINGS
 from proxy.database.postgresql.store import DatabaseClock
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.errors import LeaseLost, StaleVersion
+from proxy.payments.change import Change, Entry, OrderPaidByAnother
 from proxy.payments.check_schedule import ScheduleChange, begin
 from proxy.payments.payment import Status
-from proxy.payments.records import Change, Entry, OrderPaidByAnother
 from proxy.stores import postgresql
 from proxy.stores.store import Store
-from proxy.webhooks.claim import AttemptReport, Claim, Lease
-from proxy.webhooks.delivery import Attempt
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from proxy.webhooks.event import EventFilter
 from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT
 from store.records import (

@@ -7,9 +7,9 @@ import pytest
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
 from proxy.kernel.errors import LeaseLost
+from proxy.payments.change import Change
 from proxy.payments.check_schedule import GAPS, CheckSchedule, ScheduleChange
 from proxy.payments.creation import REQUEST_LEASE
-from proxy.payments.records import Change
 from proxy.stores.store import Store
 from proxy.webhooks.retry_policy import RetrySchedule
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_intent, new_payment, paid

@@ -10,11 +10,11 @@ from proxy.kernel.errors import NotFound
 from proxy.kernel.ids import DELIVERY, EVENT
 from proxy.merchants.merchant import Mode
 from proxy.stores.store import Store
-from proxy.webhooks.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from proxy.webhooks.delivery import Delivery, DeliveryFilter
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.event import Event, EventFilter, EventSpan
-from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, Health
-from proxy.webhooks.storage.lists import WINDOW
+from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DeliveryStatus, Health
+from proxy.webhooks.storage.events import WINDOW
 from proxy.webhooks.storage.redelivery import EndpointStatistics, RecentAttempt
 from store.records import IDS, MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_payment, paid, step
 from store.test_deliveries import claim, deliveries_of, finished

@@ -7,7 +7,7 @@ from proxy.kernel.errors import NotFound
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import KEY_PREFIXES, EndpointState
 from proxy.webhooks.event import EventFilter
-from proxy.webhooks.storage.retention import RetentionBatch
+from proxy.webhooks.retention import RetentionBatch
 from store.records import IDS, MERCHANT_ID, NOW, add_endpoint, add_merchant, new_audit, new_endpoint, sealed
 from store.test_deliveries import claim, deliveries_of, finished
 from store.test_redelivery import deliver_all, event_at, exhaust

@@ -16,7 +16,7 @@ from proxy.database.sqlite import StoreLocked, StoreMisplaced, StoreTooNew
 from proxy.database.transaction import BadQueryFile, load_migrations, load_queries, parse
 from proxy.kernel.errors import StoreUnavailable
 from proxy.stores.sqlite import SqliteStore, open_store
-from proxy.webhooks.claim import Lease
+from proxy.webhooks.delivery import Lease
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant, create, new_audit, new_merchant, paid
 
 KEEP_WRITING = """

@@ -9,14 +9,12 @@ from proxy.gateways.port import Canceled, InvoiceIssued, NotPaid, RequestRefused
 from proxy.kernel.clock import DAY, HOUR
 from proxy.kernel.ids import Ids
 from proxy.observability.statistics import DueStatistics
-from proxy.operations.storage.repository import Recheck
+from proxy.operations.restores import Recheck
+from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNTOLD, PENDING_UNWATCHED, Change, Entry
 from proxy.payments.check_schedule import ScheduleChange, begin
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.invariants import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNTOLD, PENDING_UNWATCHED
-from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Change, Entry
+from proxy.payments.payment import Decision, OperatorDecision, Payment, Status
 from proxy.stores.store import Store
-from proxy.webhooks.claim import Lease
+from proxy.webhooks.delivery import Lease
 from proxy.webhooks.endpoint import EndpointState
 from store import records
 from store.records import (

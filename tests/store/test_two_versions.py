@@ -28,7 +28,7 @@ from proxy.database.transaction import Dialect, load_migrations, load_queries
 from proxy.database.versions import StoreTooNew, oldest_code
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Status
-from proxy.payments.records import PaymentFilter
+from proxy.payments.search import PaymentFilter
 from store.records import MERCHANT_ID, NOW, add_merchant, paid
 
 PACKAGE = Path(proxy.__file__).parent

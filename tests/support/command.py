@@ -18,7 +18,7 @@ from typing import Any, Final
 
 DEADLINE_SECONDS: Final = 30
 _FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["proxy.cli.root", "proxy.app", "proxy.cli.connections"])
+_FORKS.set_forkserver_preload(["proxy.cli", "proxy.app"])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.gateways.port import Account, CheckResult, RequestResult
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 OK: Final = WebhookResult(204, None, 3)
 

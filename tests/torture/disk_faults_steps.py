@@ -35,13 +35,12 @@ from proxy.gateways.port import Canceled, InvoiceIssued, RequestRefused
 from proxy.kernel.errors import StoreConflict
 from proxy.kernel.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.operators.records import Operator, Role, TokenUse
+from proxy.payments.change import Reply
 from proxy.payments.check_schedule import ScheduleChange
-from proxy.payments.facts import Decision, OperatorDecision
-from proxy.payments.payment import Payment
-from proxy.payments.records import PaymentFilter, Reply
+from proxy.payments.payment import Decision, OperatorDecision, Payment
+from proxy.payments.search import PaymentFilter
 from proxy.stores.sqlite import SqliteStore
-from proxy.webhooks.claim import AttemptReport, Claim, Lease
-from proxy.webhooks.delivery import Attempt
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.event import EventFilter
 

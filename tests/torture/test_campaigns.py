@@ -18,7 +18,7 @@ from web.openapi_check import document, operations
 
 from proxy.database.sqlite.connection import SqliteTransaction
 from proxy.kernel.ids import ALPHABET
-from proxy.payments.storage.transition import claim_due_checks
+from proxy.payments.storage.writes import claim_due_checks
 
 from . import DOCUMENT, conformance, first_seed, machines, met, replicas, scratch, sigkill
 from .__main__ import MET_BEGIN, MET_END

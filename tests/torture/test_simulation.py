@@ -16,9 +16,8 @@ from proxy.gateways.port import Captured
 from proxy.payments import check_schedule as watch
 from proxy.payments import payment as payment_module
 from proxy.payments.checkout import Checkout, Checkup
-from proxy.payments.facts import Fact
-from proxy.payments.payment import Payment
-from proxy.webhooks.claim import Claim
+from proxy.payments.payment import Fact, Payment
+from proxy.webhooks.delivery import Claim
 from proxy.webhooks.storage.queue import InFlightClaims
 
 from . import ROOT, first_seed

@@ -9,8 +9,8 @@ import pytest
 from proxy.kernel.background import Repeater
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.payments import check_schedule
+from proxy.payments.change import Change
 from proxy.payments.check_schedule import ScheduleChange
-from proxy.payments.records import Change
 
 from .world import World
 from .world.audit import Audit

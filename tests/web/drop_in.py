@@ -11,7 +11,7 @@ from yarl import URL
 
 from proxy.merchants.merchant import AmountUnit, Mode, ReturnMethod, Scope
 from proxy.payments.payment import Payment
-from proxy.payments.records import PaymentFilter
+from proxy.payments.search import PaymentFilter
 from web.lab import Answer, Lab
 from web.openapi_check import check_answer
 

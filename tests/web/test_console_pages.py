@@ -13,7 +13,7 @@ from support.receiver import receiver
 
 from proxy.console.jobs import PATIENCE_SECONDS
 from proxy.kernel.clock import DAY, SECOND
-from proxy.locale.jalali import jalali_time
+from proxy.locale.persian import jalali_time
 from web.browsing import Browser, operator, words
 from web.lab import API_KEY, Answer, Lab
 

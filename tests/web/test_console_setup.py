@@ -8,7 +8,7 @@ import pytest
 from browser.pictures import logo
 
 from proxy.kernel.clock import DAY
-from proxy.locale.jalali import jalali_time
+from proxy.locale.persian import jalali_time
 from proxy.merchants.logo_images import MAX_BYTES
 from proxy.operators.records import Role
 from web.browsing import console, operator, words

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from support.eventually import eventually
 
-from proxy.api.drop_in import handlers as facade
+from proxy.api import drop_in as facade
 from proxy.payments.payment import Status
 from web.drop_in import FORM, RETURN_URL, drop_in
 from web.lab import SHARED, Lab

@@ -18,6 +18,7 @@ from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.parsing import query_of, read_object, validated
 from proxy.kernel.clock import parse_rfc3339, rfc3339
 from proxy.merchants.merchant import Mode
+from proxy.operations.backups import BackupNotSupported, CompleteBackup, Piece
 from proxy.operations.reconciliation.cells import MAX_CODE_CHARS
 from proxy.operations.reconciliation.matching import (
     MAX_PAGE,
@@ -29,7 +30,6 @@ from proxy.operations.reconciliation.matching import (
     Period,
     Reconciliation,
 )
-from proxy.operations.recovery.backups import BackupNotSupported, CompleteBackup, Piece
 from proxy.operators.operators import Caller
 
 log = structlog.get_logger()

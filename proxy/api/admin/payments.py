@@ -12,12 +12,12 @@ from proxy.api.services import AdminServices
 from proxy.api.v1.objects import timeline_object
 from proxy.http.parsing import query_of, read_object, validated
 from proxy.kernel.clock import parse_rfc3339, rfc3339
-from proxy.operations.recovery.recovery import RecoveryStep
-from proxy.operations.storage.repository import LostPayment
+from proxy.operations.recovery import RecoveryStep
+from proxy.operations.restores import LostPayment
 from proxy.operators.operators import Caller
 from proxy.payments.access import Access
 from proxy.payments.payment import Payment
-from proxy.payments.records import PaymentFilter
+from proxy.payments.search import PaymentFilter
 from proxy.payments.serializers import payment_data
 
 

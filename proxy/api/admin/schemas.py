@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from proxy.api.fields import Cursor, Input, ModeName, PageQuery, Time, Url, digits, free_text
 from proxy.api.v1.schemas import PaymentQuery
 from proxy.audit.log import INSTALLATION
-from proxy.http.field_errors import refuse
+from proxy.http.parsing import refuse
 from proxy.kernel.clock import parse_rfc3339
 from proxy.kernel.ids import merchant_of_id
 from proxy.merchants.logo_images import MAX_BYTES
@@ -23,7 +23,7 @@ from proxy.merchants.merchant import (
 )
 from proxy.merchants.setup.tokens import DEFAULT_OVERLAP_SECONDS, LONGEST_OVERLAP_SECONDS
 from proxy.operators.records import Role
-from proxy.payments.facts import Decision
+from proxy.payments.payment import Decision
 
 MAX_ORIGINS: Final = 50
 _LOOKS: Final = ("name_fa", "colour", "language", "logo", "contact")

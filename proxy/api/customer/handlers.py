@@ -13,7 +13,7 @@ from proxy.api.middleware import MERCHANT_ID, PAYMENT_ID
 from proxy.api.services import SERVICES, Services
 from proxy.http.headers import ORIGIN_REFERRER
 from proxy.kernel.errors import NotFound
-from proxy.operations.storage.repository import Asker
+from proxy.operations.restores import Asker
 from proxy.payments.checkout import Checkup
 from proxy.payments.next_step import GatewayRedirect, NextStep, ShopRedirect
 from proxy.payments.payment import Payment

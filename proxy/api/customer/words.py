@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from proxy.locale.digits import latin_toman, persian_number, persian_toman
-from proxy.locale.jalali import english_time, persian_time
+from proxy.locale.persian import english_time, latin_toman, persian_number, persian_time, persian_toman
 from proxy.merchants.merchant import Language
 from proxy.payments.payment import Status
 

@@ -7,14 +7,14 @@ import orjson
 
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import Mode
+from proxy.payments.change import Entry
 from proxy.payments.history import History
-from proxy.payments.records import Entry
 from proxy.webhooks.delivery import Attempt, Delivery
 from proxy.webhooks.endpoint import V1A, Endpoint, endpoint_data
 from proxy.webhooks.endpoint_setup import EndpointSetup
 from proxy.webhooks.event import StoredEvent
-from proxy.webhooks.port import WebhookResult
 from proxy.webhooks.redelivery import DeliveryStatistics
+from proxy.webhooks.request import WebhookResult
 from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, Health
 
 

@@ -24,12 +24,13 @@ from proxy.http.problems import IdempotencyKeyRequired, problem_of
 from proxy.kernel.errors import GatewayRefused, NotFound
 from proxy.kernel.ids import merchant_of_id, time_of_id
 from proxy.merchants.merchant import Scope, Token
-from proxy.operations.storage.repository import Asker
+from proxy.operations.restores import Asker
+from proxy.payments.change import Reply
 from proxy.payments.checkout import Checkup
 from proxy.payments.creation import CreateRequest
 from proxy.payments.history import OUTCOMES
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import PaymentFilter, Reply
+from proxy.payments.search import PaymentFilter
 from proxy.payments.serializers import payment_data
 
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")

@@ -18,17 +18,17 @@ from proxy.api.fields import (
     free_text,
     printable,
 )
-from proxy.http.field_errors import refuse, refuse_as
+from proxy.http.parsing import refuse, refuse_as
 from proxy.kernel.clock import SECOND, parse_rfc3339
 from proxy.kernel.errors import InvalidInput
 from proxy.kernel.money import Currency, to_rials
 from proxy.merchants.merchant import STOREFRONT, check_return_url
 from proxy.payments.payment import Order, Status
 from proxy.payments.return_url import check_parameters
-from proxy.webhooks.delivery import DeliveryStatus
 from proxy.webhooks.endpoint import V1
 from proxy.webhooks.endpoint_setup import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from proxy.webhooks.event import EVENT_TYPES
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 MAX_METADATA_KEYS: Final = 20
 MAX_METADATA_KEY_CHARS: Final = 40

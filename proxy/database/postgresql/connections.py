@@ -10,8 +10,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import structlog
 
-from proxy.database.postgresql.failures import Failure, failure_of
-from proxy.database.postgresql.primary import Primary
+from proxy.database.postgresql.primary import Failure, Primary, failure_of
 from proxy.database.postgresql.transaction import CommitUnclear, FailedSteps
 from proxy.kernel.errors import StoreUnavailable
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from proxy.database.postgresql.connections import Share, with_connection
-from proxy.database.postgresql.failures import UNIQUE_VIOLATION, Failure, ReadOnlyServer, failure_of
+from proxy.database.postgresql.primary import UNIQUE_VIOLATION, Failure, ReadOnlyServer, failure_of
 from proxy.database.postgresql.transaction import (
     CommitUnclear,
     FailedSteps,

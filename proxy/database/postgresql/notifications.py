@@ -14,8 +14,7 @@ import orjson
 import structlog
 
 from proxy.database.postgresql.connections import GREATEST_AGE_SECONDS
-from proxy.database.postgresql.failures import ReadOnlyServer
-from proxy.database.postgresql.primary import Primary
+from proxy.database.postgresql.primary import Primary, ReadOnlyServer
 
 log = structlog.get_logger()
 

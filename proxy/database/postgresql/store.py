@@ -1,6 +1,6 @@
 """The whole Store on PostgreSQL: any number of processes, each with a few connections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from proxy.database.postgresql.connections import CLOSE_SECONDS, Connections, Sh
 from proxy.database.postgresql.lanes import ReadLane, WriteLane
 from proxy.database.postgresql.notifications import ReplicaNotifications
 from proxy.database.postgresql.primary import APPLICATION, Primary, Server, reason
-from proxy.database.postgresql.schema import make_partitions, migrate, settled
+from proxy.database.postgresql.schema import grant, make_partitions, migrate, schema_version, settled
 from proxy.database.repository import Lanes
 from proxy.database.transaction import MAX_WAITING, Batch
 from proxy.kernel.clock import Now, ProcessClock
@@ -156,3 +156,40 @@ async def first_connection(primary: Primary) -> Any:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
         hint = _POOLER_HINT if _OF_A_POOLER in str(error) else ""
         raise CannotConnect(f"the database cannot be reached: {reason(error)}{hint}") from error
+
+
+NAME: Final = "dargah-migrate"
+
+
+@dataclass(frozen=True, slots=True)
+class UpkeepResult:
+    """The schema's version before and now, and the grants that were made, as SQL."""
+
+    before: int
+    version: int
+    grants: Sequence[str]
+
+
+async def keep_up(url: str, now: int, role: str | None) -> UpkeepResult:
+    """Brings the schema to this code's, makes the missing partitions, and lets `role` do what Dargah does.
+
+    That is for the database's owner, because the role of Dargah owns nothing.
+
+    Raises StoreRefused.
+    """
+    # As through a pooler: no setting of a session's that would end a migration, and no statement that is kept.
+    connection = await first_connection(connected_to(url, pooler=True, name=NAME))
+    try:
+        return await _keep_up(connection, now, role)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise CannotConnect(f"the database says: {error}") from error
+    finally:
+        connection.terminate()
+
+
+async def _keep_up(connection: Any, now: int, role: str | None) -> UpkeepResult:
+    before = await schema_version(connection)
+    await migrate(connection, now)
+    await make_partitions(connection, partition_at(await settled(connection, now)))
+    grants = [] if role is None else await grant(connection, role)
+    return UpkeepResult(before, await schema_version(connection), grants)

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from proxy.database.postgresql.failures import Failure, ReadOnlyServer, failure_of, is_of_database
-from proxy.database.postgresql.primary import SETTINGS
+from proxy.database.postgresql.primary import SETTINGS, Failure, ReadOnlyServer, failure_of, is_of_database
 from proxy.database.transaction import Outcome, Row, SharedStep, Step, load_queries
 
 SQL: Final = load_queries("postgresql")

@@ -63,7 +63,7 @@ class SqliteFile:
         self.lanes = Lanes(write, read, read)
 
     def copying(self, target: Path) -> AsyncGenerator[CopyProgress, None]:
-        """Copies the database, while it is used, into the empty file `target`: see `copying.copying`."""
+        """Copies the database, while it is used, into the empty file `target`: see `backups.copying`."""
         return copying(self._database, target)
 
     async def close(self) -> None:

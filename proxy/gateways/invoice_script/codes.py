@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final, Self
 
 from proxy.kernel.frozen import dataclass
-from proxy.locale.digits import persian_digits
+from proxy.locale.persian import persian_digits
 
 Text = tuple[str, str]
 """English and Persian."""

@@ -1,11 +1,16 @@
 """The gateway's protocol as it looks on the wire: how shops write a call, and the words that it is answered in.
 
 The drop-in answers by it, and so does the simulator, which is why neither's own rules are here. Pure.
+
+The text of a call is in the charset that the shop states, else in UTF-8, else in windows-1256. Nothing is ever
+replaced, because two orders would then read alike. A byte that the charset has no character for stays as a lone
+surrogate (`surrogateescape`), which each field that names something refuses.
 """
 
+import codecs
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote_plus, unquote_to_bytes
 
@@ -14,7 +19,6 @@ import orjson
 from proxy.gateways.invoice_script.codes import code_of
 from proxy.http.forms import MULTIPART, charset_of, media_type, read_parts
 from proxy.kernel.text import refused_in
-from proxy.locale.charsets import codec_of, text_of, url_text
 
 MAX_FIELDS: Final = 100
 MAX_ENCODINGS: Final = 2
@@ -50,7 +54,7 @@ def parse_fields(body: bytes, content_type: str = "") -> dict[str, Any]:
     """The fields of a form, multipart or JSON body, none when it is none of them.
 
     The text decides, not its content type, which shops often get wrong; only multipart needs its header. Text in no
-    charset of `proxy.locale.charsets` keeps lone surrogates. Raises UnreadableForm for a multipart body that is none.
+    known charset keeps lone surrogates. Raises UnreadableForm for a multipart body that is none.
     """
     stated = charset_of(content_type)
     if media_type(content_type) == MULTIPART:
@@ -169,3 +173,70 @@ def _end_of_raw_url(text: str, start: int, before: str) -> int:
 
 def _has_scheme(url: str) -> bool:
     return url[:8].lower().startswith(("http://", "https://"))
+
+
+# What a Content-Type may state; of any other charset only ASCII is understood.
+_CODECS: Final = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "ascii",
+    "windows-1256": "cp1256",
+    "cp1256": "cp1256",
+    "x-cp1256": "cp1256",
+}
+# HTTP's old default, which libraries write for shops that chose nothing.
+_NOT_CHOSEN: Final = frozenset({"", "iso-8859-1"})
+# Half-spaces, direction marks, hard spaces, and the quotes and dashes of a Persian text.
+_BESIDE_LETTERS: Final = "\u200c\u200d\u200e\u200f\u00a0\u00ab\u00bb\u2018\u2019\u201c\u201d\u2013\u2014\u2026"
+_ARABIC: Final = bytes(
+    byte
+    for byte in range(0x80, 0x100)
+    if "\u0600" <= bytes([byte]).decode("cp1256") <= "\u06ff" or bytes([byte]).decode("cp1256") in _BESIDE_LETTERS
+)
+_ESCAPES: Final = {byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}
+
+
+def codec_of(stated: str, values: Iterable[bytes]) -> str:
+    """The codec of all values of one body, which states the charset `stated`; empty when it states none."""
+    if stated not in _NOT_CHOSEN:
+        return _CODECS.get(stated, "ascii")
+    wide = [value for value in values if not value.isascii()]
+    if all(map(_is_utf8, wide)) or not all(map(_is_windows_1256, wide)):
+        return "utf-8"
+    return "cp1256"
+
+
+def text_of(raw: bytes, codec: str) -> str:
+    """The text; bytes outside the codec stay as lone surrogates."""
+    return raw.decode(codec, "surrogateescape")
+
+
+def url_text(raw: bytes) -> str:
+    """A URL's text. Invalid UTF-8 becomes percent-escapes of the same bytes: they are the shop's own, and are sent
+    back.
+    """
+    if _is_utf8(raw):
+        return raw.decode()
+    return raw.decode("latin-1").translate(_ESCAPES)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_windows_1256(raw: bytes) -> bool:
+    """Whether all beyond ASCII is of the Arabic script, and it is no UTF-8 that was cut off."""
+    return raw.translate(None, _ARABIC).isascii() and not _is_cut_utf8(raw)
+
+
+def _is_cut_utf8(raw: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        begins = not decoder.decode(raw).isascii()
+    except UnicodeDecodeError:
+        return False
+    return begins and decoder.getstate()[0] != b""

@@ -21,7 +21,7 @@ _PUT_OFF: Final = frozenset({429, 503})
 
 
 def failure_name(error: Exception, dial: Dial) -> str:
-    """One of the names of `records.Answer.error`. The error's own text is dropped: it may quote a URL or a key."""
+    """One of the names of `WebhookResult.error`. The error's own text is dropped: it may quote a URL or a key."""
     for cause in _causes(error):
         if isinstance(cause, TunnelFailed):
             return cause.name

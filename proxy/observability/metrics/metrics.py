@@ -21,13 +21,12 @@ from proxy import __version__
 from proxy.database.transaction import Batch
 from proxy.gateways.port import CheckOutcome, RequestOutcome
 from proxy.kernel.clock import SECOND
+from proxy.payments.change import EVENT_UNNUMBERED, INVARIANTS, Change, violations
 from proxy.payments.history import OUTCOMES
-from proxy.payments.invariants import EVENT_UNNUMBERED, INVARIANTS, violations
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Change
-from proxy.webhooks.claim import Claim
+from proxy.webhooks.delivery import Claim
 from proxy.webhooks.endpoint import EndpointState
-from proxy.webhooks.port import WebhookResult
+from proxy.webhooks.request import WebhookResult
 
 PERIOD_SECONDS: Final = 0.5
 

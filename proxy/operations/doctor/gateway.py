@@ -10,9 +10,10 @@ from proxy.gateways.port import CheckResult, CheckUnknown, reason_of
 from proxy.kernel.clock import SECOND
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope, Token
 from proxy.operations.doctor.base import Finding, fine, problem, warning
-from proxy.payments.drop_in_checks import SOON
+from proxy.payments.change import Entry
+from proxy.payments.drop_in import SOON
 from proxy.payments.payment import Status
-from proxy.payments.records import Entry, PaymentFilter
+from proxy.payments.search import PaymentFilter
 from proxy.payments.storage.repository import PaymentRepository
 
 _SEAL_ANEW: Final = (

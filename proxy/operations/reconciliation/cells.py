@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from proxy.kernel.money import MAX_RIALS, RIALS_PER_TOMAN, Currency
-from proxy.locale.digits import latin_digits
-from proxy.locale.jalali import Jalali, tehran
+from proxy.locale.persian import Jalali, latin_digits, tehran
 
 MAX_CODE_CHARS: Final = 200
 """As many as a gateway's bank_code may have."""

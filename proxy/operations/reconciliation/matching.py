@@ -12,11 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from proxy.kernel.clock import DAY
-from proxy.locale.digits import ARABIC_DIGITS, LATIN_DIGITS, PERSIAN_DIGITS
-from proxy.locale.jalali import tehran, tehran_midnight
+from proxy.locale.persian import ARABIC_DIGITS, LATIN_DIGITS, PERSIAN_DIGITS, tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
-from proxy.payments.facts import Decision
-from proxy.payments.payment import Payment, Review, Status
+from proxy.payments.payment import Decision, Payment, Review, Status
 from proxy.payments.search import FIRST_PLACE, Number, SearchCriteria, place_at, place_of
 from proxy.payments.storage.repository import PaymentRepository
 

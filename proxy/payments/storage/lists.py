@@ -18,10 +18,20 @@ from proxy.kernel.money import MAX_RIALS, RIALS_PER_TOMAN
 from proxy.merchants.merchant import Mode
 from proxy.merchants.storage.repository import merchants_from
 from proxy.payments.payment import Payment, Status
-from proxy.payments.records import PaymentFilter, PaymentPage, UnsettledPage
-from proxy.payments.search import FIRST_PLACE, DayRow, MatchingIds, Number, SearchCriteria, id_at, place_of
+from proxy.payments.search import (
+    FIRST_PLACE,
+    DayRow,
+    MatchingIds,
+    Number,
+    PaymentFilter,
+    PaymentPage,
+    SearchCriteria,
+    UnsettledPage,
+    id_at,
+    place_of,
+)
 from proxy.payments.storage.rows import payment_of
-from proxy.webhooks.storage.lists import modes_of
+from proxy.webhooks.storage.events import modes_of
 
 # Sorts after every id: the page before the first one.
 _AFTER_ALL_IDS: Final = "~"

@@ -4,23 +4,13 @@ from typing import Final
 
 from proxy.database.repository import LIST_LIMIT
 from proxy.database.transaction import Row, SharedStep, Transaction
+from proxy.kernel.background import FairShares
 from proxy.kernel.errors import LeaseLost, NotFound
-from proxy.kernel.fair_shares import FairShares
 from proxy.merchants.merchant import Mode
-from proxy.payments.check_schedule import CheckSchedule
+from proxy.payments.change import Change, Decide, Entry, Intent, StoredCreation
+from proxy.payments.check_schedule import CheckSchedule, DueChecks
 from proxy.payments.payment import Payment
-from proxy.payments.records import (
-    Change,
-    Decide,
-    DueChecks,
-    Entry,
-    Intent,
-    PaymentFilter,
-    PaymentPage,
-    StoredCreation,
-    UnsettledPage,
-)
-from proxy.payments.storage.creates import create_all, issue_all, issues
+from proxy.payments.search import PaymentFilter, PaymentPage, UnsettledPage
 from proxy.payments.storage.lists import PaymentSearch, read_payments, read_unsettled
 from proxy.payments.storage.rows import (
     entry_of,
@@ -28,8 +18,8 @@ from proxy.payments.storage.rows import (
     schedule_of,
     stored_of,
 )
-from proxy.payments.storage.transition import claim_due_checks, note_all, write_change
-from proxy.webhooks.claim import EventClaims, Lease
+from proxy.payments.storage.writes import claim_due_checks, create_all, issue_all, issues, note_all, write_change
+from proxy.webhooks.delivery import EventClaims, Lease
 
 _NOTHING: Final = EventClaims((), waiting=False)
 

@@ -12,10 +12,9 @@ from proxy.database.repository import json_text
 from proxy.database.transaction import Row, load_columns
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode, ReturnMethod
+from proxy.payments.change import Change, Entry, Intent, Reply, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule
-from proxy.payments.facts import Decision
-from proxy.payments.payment import Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
-from proxy.payments.records import Change, Entry, Intent, Reply, StoredCreation
+from proxy.payments.payment import Decision, Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
 
 
 def _failure_text(failure: Failure) -> str:

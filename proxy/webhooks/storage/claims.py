@@ -7,14 +7,13 @@ from typing import Final
 import orjson
 
 from proxy.database.transaction import Outcome, Row, Transaction
+from proxy.kernel.background import FairShares, in_turn
 from proxy.kernel.errors import EventNotForEndpoint, LeaseLost
-from proxy.kernel.fair_shares import FairShares, in_turn
 from proxy.kernel.ids import partition_of
-from proxy.webhooks.claim import AttemptReport, Claim, EventClaims, Lease, RecordedAttempt
-from proxy.webhooks.delivery import Attempt, DeliveryStatus
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, EventClaims, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.event import StoredEvent
-from proxy.webhooks.retry_policy import RetryDecision, decide_retry
+from proxy.webhooks.retry_policy import DeliveryStatus, RetryDecision, decide_retry
 from proxy.webhooks.storage.queue import (
     AT_ONCE,
     EndpointQueue,

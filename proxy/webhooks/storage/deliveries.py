@@ -7,13 +7,13 @@ from typing import Final
 
 from proxy.database.repository import Repository
 from proxy.database.transaction import Row, SharedStep, Transaction
-from proxy.kernel.fair_shares import FairShares
+from proxy.kernel.background import FairShares
 from proxy.kernel.ids import partition_of
 from proxy.merchants.merchant import Mode
-from proxy.webhooks.claim import AttemptReport, Claim, Lease, RecordedAttempt
-from proxy.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Delivery, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.event import Event
+from proxy.webhooks.retry_policy import DeliveryStatus
 from proxy.webhooks.storage.claims import claim, record_all, release
 from proxy.webhooks.storage.events import write_event
 from proxy.webhooks.storage.queue import InFlightClaims

@@ -9,7 +9,7 @@ import orjson
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.clock import SECOND
 from proxy.kernel.ids import partition_at, partition_of
-from proxy.webhooks.claim import Claim
+from proxy.webhooks.delivery import Claim
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT, LONGEST_PROBE_PAUSE, Health, RetrySchedule
 from proxy.webhooks.storage.rows import endpoint_of

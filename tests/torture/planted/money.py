@@ -9,7 +9,7 @@ from . import Edit, bug
 
 _PAYMENT, _SCHEDULE, _CHECKOUT = "payments/payment.py", "payments/check_schedule.py", "payments/checkout.py"
 _WATCH, _WATCHED = "operations/clock_watch.py", "tests/core/test_clock.py"
-_PULLS, _PULLED = "operations/storage/due_times.py", "tests/store/test_pulls.py"
+_PULLS, _PULLED = "operations/clock_watch.py", "tests/store/test_pulls.py"
 
 _BANK_FILE: Final = "tests/core/test_money.py"
 
@@ -314,7 +314,7 @@ MONEY: Final = (
     bug(
         "an attempt that ends unpaid does not tell that its order is paid",
         Edit(
-            "payments/storage/transition.py",
+            "payments/storage/writes.py",
             '"order_paid_by": rows[0][0] if rows else None})\n',
             '"order_paid_by": None})\n',
         ),
@@ -400,12 +400,12 @@ MONEY: Final = (
     ),
     bug(
         "bytes that are in no charset are replaced",
-        Edit("locale/charsets.py", 'raw.decode(codec, "surrogateescape")', 'raw.decode(codec, "replace")'),
+        Edit("gateways/invoice_script/wire.py", 'raw.decode(codec, "surrogateescape")', 'raw.decode(codec, "replace")'),
         by=_WIRE,
     ),
     bug(
         "windows-1256 is not known where it is not stated",
-        Edit("locale/charsets.py", '    return "cp1256"\n', '    return "utf-8"\n'),
+        Edit("gateways/invoice_script/wire.py", '    return "cp1256"\n', '    return "utf-8"\n'),
         by=_WIRE,
     ),
     bug(
@@ -428,7 +428,7 @@ MONEY: Final = (
     ),
     bug(
         "a drop-in shop waits as long as the gateway",
-        Edit("api/drop_in/handlers.py", "asyncio.timeout(ANSWER_SECONDS)", "asyncio.timeout(None)"),
+        Edit("api/drop_in.py", "asyncio.timeout(ANSWER_SECONDS)", "asyncio.timeout(None)"),
         by=_WIRE,
     ),
     bug(

@@ -353,7 +353,7 @@ SECURITY: Final = (
     bug(
         "a merchant's due checks hide everybody else's",
         Edit(
-            "payments/storage/transition.py",
+            "payments/storage/writes.py",
             "    if not chosen:\n        return DueChecks([], reached)\n",
             "    if not chosen:\n        return DueChecks([], None)\n",
         ),

@@ -13,7 +13,7 @@ _EXCHANGE: Final = "http/outbound/exchange.py"
 _ANSWERS: Final = "tests/adapters/test_answers.py"
 _CONNECTION: Final = "database/sqlite/connection.py"
 _LOCK, _FILE = "database/sqlite/files.py", "tests/store/test_sqlite_file.py"
-_LINES, _LOG = "observability/log_lines.py", "tests/e2e/test_process.py"
+_LINES, _LOG = "observability/logs.py", "tests/e2e/test_process.py"
 _MANNERS: Final = "tests/e2e/test_process.py"
 _FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test_postgresql_setup.py"
 
@@ -24,7 +24,7 @@ STORAGE: Final = (
             "payments/storage/repository.py",
             "        return await self._write.do(\n            lambda transaction: write_change(",
             "        from dataclasses import replace\n"
-            "        from proxy.payments.storage.transition import write_event\n"
+            "        from proxy.webhooks.storage.events import write_event\n"
             "        for event in change.events:\n"
             "            version = change.after.version\n"
             "            await self._write.do(lambda transaction: write_event(transaction, event, version))\n"
@@ -70,12 +70,12 @@ STORAGE: Final = (
     ),
     bug(
         "the bank's tracking number is not claimed",
-        Edit("payments/storage/transition.py", "            raise BankCodeTaken(owner)\n", "            pass\n"),
+        Edit("payments/storage/writes.py", "            raise BankCodeTaken(owner)\n", "            pass\n"),
         by="tests/store/test_claims_of_money.py::test_a_bank_code_pays_one_payment",
     ),
     bug(
         "the paid order is not claimed",
-        Edit("payments/storage/transition.py", "            raise OrderPaidByAnother(owner)\n", "            pass\n"),
+        Edit("payments/storage/writes.py", "            raise OrderPaidByAnother(owner)\n", "            pass\n"),
         by="state machine",
     ),
     bug(
@@ -350,7 +350,7 @@ STORAGE: Final = (
     ),
     bug(
         "strangers may write as many lost payments as they like",
-        Edit("operations/storage/repository.py", "    if count >= most:\n", "    if count < 0:\n"),
+        Edit("operations/restores.py", "    if count >= most:\n", "    if count < 0:\n"),
         by="tests/operators/test_payments.py::test_what_strangers_have_written_is_limited_by_the_minute_and_by_the_merchant",
     ),
     bug(

@@ -16,14 +16,14 @@ import structlog
 from proxy.kernel.clock import WallClock
 from proxy.kernel.errors import DargahError
 from proxy.kernel.money import Currency
+from proxy.payments.change import Reply
 from proxy.payments.payment import Order
-from proxy.payments.records import Reply
 from proxy.simulator.bank import Bank
 from proxy.simulator.chaos import Chaos
 from proxy.simulator.faults import Fault, FaultKind, Faults, GatewayOperation, Rule
 from proxy.simulator.gateway import Return, SimulatedGateway
 from proxy.simulator.ledger import HostReturnMethod, ReturnExtra, SimulatedTerminal
-from proxy.webhooks.port import WebhookRequest
+from proxy.webhooks.request import WebhookRequest
 
 from .. import MEMORY, met
 from .chronicle import Chronicle

@@ -13,7 +13,7 @@ from proxy.api.v1.objects import attempt_object, delivery_object, event_object
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Payment
-from proxy.payments.records import PaymentFilter
+from proxy.payments.search import PaymentFilter
 from proxy.payments.serializers import payment_data
 from proxy.simulator.faults import WireReply
 from proxy.webhooks.delivery import DeliveryFilter

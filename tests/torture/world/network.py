@@ -19,7 +19,7 @@ from proxy.simulator.faults import FaultKind as Fault
 from proxy.simulator.faults import WireReply
 from proxy.simulator.gateway import SimulatedGateway
 from proxy.simulator.ledger import State
-from proxy.webhooks.port import WebhookRequest, WebhookResult
+from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 from .. import met
 from .chronicle import Chronicle
@@ -176,7 +176,7 @@ def _mac(key: str, signed: bytes) -> str:
 
 
 class NetSender:
-    """`webhooks.port.Sender`. `arrived` is told of each webhook that a receiver took, of what is wrong with it, and how
+    """A webhook `Sender`. `arrived` is told of each webhook that a receiver took, of what is wrong with it, and how
     it was answered: 0 when the answer will not arrive.
     """
 

@@ -24,7 +24,7 @@ from proxy.merchants.cache import GuardedGateway, MerchantCache
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault
 from proxy.operations.clock_watch import ClockWatch
-from proxy.operations.recovery.recovery import Recovery
+from proxy.operations.recovery import Recovery
 from proxy.payments.checkout import Checkout
 from proxy.payments.creation import PaymentCreation
 from proxy.payments.payment import Payment
@@ -34,7 +34,7 @@ from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import EndpointSecrets
 from proxy.webhooks.endpoint_setup import EndpointSetup
-from proxy.webhooks.port import Sender
+from proxy.webhooks.request import Sender
 from proxy.webhooks.worker import DeliveryWorker
 
 from .loop import ABOUT, About, Dice, Turns, this_loop

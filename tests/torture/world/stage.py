@@ -14,11 +14,10 @@ from proxy.kernel.clock import AGAIN_AFTER, DAY, HOUR, MINUTE
 from proxy.kernel.errors import DargahError
 from proxy.merchants.setup import MerchantSetup
 from proxy.operations.clock_watch import PAUSED
+from proxy.payments.change import Reply
 from proxy.payments.check_schedule import FROM_LINK
 from proxy.payments.creation import CreateRequest
-from proxy.payments.facts import Decision
-from proxy.payments.payment import Payment, Status
-from proxy.payments.records import Reply
+from proxy.payments.payment import Decision, Payment, Status
 from proxy.payments.serializers import payment_data
 from proxy.simulator.bank import AlreadyCapturedError
 from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule

@@ -16,7 +16,7 @@ from proxy.gateways.port import CheckUnknown
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
 from proxy.kernel.errors import DargahError, RateLimited, invalid
 from proxy.kernel.rate_limits import RateLimit
-from proxy.operations.storage.repository import Asker, LostPayment, Recheck, RecoveryRepository, Window
+from proxy.operations.restores import Asker, LostPayment, Recheck, RecoveryRepository, Window
 from proxy.payments.checkout import Checkout, Checkup
 from proxy.payments.payment import Payment, Status
 from proxy.payments.storage.repository import PaymentRepository

@@ -1,15 +1,17 @@
-"""Records of payments that use-cases and repositories exchange: rows, claims, replies and conflicts."""
+"""A payment's life in the store, step by step: its create with the reply, then each change, written as a whole.
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+Beside them what a change may not do: its conflicts with other payments, and the invariants. Those are checked while
+Dargah runs: a count above 0 is a bug, or somebody changed the database.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from proxy.audit.log import AuditEntry
 from proxy.kernel.errors import StoreConflict
 from proxy.kernel.frozen import dataclass
-from proxy.merchants.merchant import Mode
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
-from proxy.payments.facts import Fact
-from proxy.payments.payment import Payment, Status
+from proxy.payments.payment import Fact, Payment, Status
 from proxy.webhooks.event import Event
 
 
@@ -75,61 +77,6 @@ class Change:
     fact: Fact | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFilter:
-    """A filter of payments, newest first; `after` is the id of the last one of the page before."""
-
-    storefront: str | None = None
-    order_id: str | None = None
-    status: Status | None = None
-    after: str | None = None
-    limit: int = 20
-    mode: Mode | None = None
-
-    def accepts(self, payment: Payment) -> bool:
-        """Whether the filter accepts the payment, at any place of the list."""
-        return (
-            self.storefront in {None, payment.storefront}
-            and self.mode in {None, payment.mode}
-            and self.status in {None, payment.status}
-            and self.order_id in {None, payment.order_id}
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentPage:
-    """A page of payments, and the id of the last one that was read; None when there is nothing behind it.
-
-    It may have fewer payments than its limit although there are more.
-    """
-
-    payments: Sequence[Payment]
-    reached: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DueChecks:
-    """Claimed check schedules, with their payments.
-
-    `reached` is the due time at which the next call begins, None when all due ones were read, or enough.
-    """
-
-    checks: Sequence[tuple[Payment, CheckSchedule]]
-    reached: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UnsettledPage:
-    """A stretch of the walk over all payments that may still turn out paid.
-
-    `reached` is the place of the next stretch, the id of a payment or of a merchant; None when the walk is over.
-    `payments` may be empty and the walk not over.
-    """
-
-    payments: Sequence[Payment]
-    reached: str | None
-
-
 class InvoiceKeyTaken(StoreConflict):
     """Another payment has this invoice_key."""
 
@@ -150,3 +97,36 @@ class OrderPaidByAnother(_PaymentConflict):
 
 Decide = Callable[[Payment, CheckSchedule | None], Change | None]
 """What is to be written of a payment and its schedule, if anything. It may be asked twice, and has no effects."""
+
+
+PAID_UNCHECKED: Final = "paid_unchecked"
+PAID_AMOUNT: Final = "paid_amount"
+PAID_UNDONE: Final = "paid_undone"
+EVENT_UNNUMBERED: Final = "event_unnumbered"
+PAID_UNCLAIMED: Final = "paid_unclaimed"
+PAID_UNTOLD: Final = "paid_untold"
+PENDING_UNWATCHED: Final = "pending_unwatched"
+
+INVARIANTS: Final = (
+    PAID_UNCHECKED,
+    PAID_AMOUNT,
+    PAID_UNDONE,
+    EVENT_UNNUMBERED,
+    PAID_UNCLAIMED,
+    PAID_UNTOLD,
+    PENDING_UNWATCHED,
+)
+_CHECK: Final = "gateway.check"
+
+
+def violations(change: Change) -> Iterator[str]:
+    """The names of the invariants that this stored change broke."""
+    before, after = change.before, change.after
+    if before.status is Status.PAID:
+        if after.status is not Status.PAID:
+            yield PAID_UNDONE
+    elif after.status is Status.PAID:
+        if after.captured_rials != after.amount_rials:
+            yield PAID_AMOUNT
+        if not any(entry.kind == _CHECK for entry in change.entries):
+            yield PAID_UNCHECKED

@@ -40,12 +40,11 @@ from proxy.kernel.ids import Ids, merchant_of_link, time_of_link
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import AmountUnit, Scope, Token
 from proxy.payments.access import Access
-from proxy.payments.amount_jump import AmountJumps
+from proxy.payments.change import Reply
 from proxy.payments.checkout import Checkup
 from proxy.payments.creation import CreateRequest
-from proxy.payments.drop_in_checks import DropInChecks, note_check
+from proxy.payments.drop_in import AmountJumps, DropInChecks, note_check
 from proxy.payments.payment import Order, Payment, Status
-from proxy.payments.records import Reply
 from proxy.payments.serializers import shop_invoice
 
 log = structlog.get_logger()

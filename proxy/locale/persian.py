@@ -1,4 +1,4 @@
-"""Dates of the Iranian calendar (Jalali), and the time of day in Tehran.
+"""Numbers as Persian readers write them, dates of the Iranian calendar (Jalali), and the time of day in Tehran.
 
 A year is a leap year where (25y + 11) mod 33 < 8. From 1244 to 1503 (1865 to 2124) that is the official calendar, as
 ICU and the University of Tehran have it; the cycle of 2820 years that many libraries use is a day off in 1404.
@@ -11,7 +11,52 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from proxy.locale.digits import latin_digits, persian_digits
+from proxy.kernel.money import RIALS_PER_TOMAN
+
+LATIN_DIGITS: Final = "0123456789"
+PERSIAN_DIGITS: Final = "۰۱۲۳۴۵۶۷۸۹"
+ARABIC_DIGITS: Final = "٠١٢٣٤٥٦٧٨٩"
+_TO_PERSIAN: Final = str.maketrans(f"{LATIN_DIGITS},", f"{PERSIAN_DIGITS}٬")
+# Keyboards give either set of digits, and spreadsheets either pair of separators.
+_TO_LATIN: Final = str.maketrans(f"{PERSIAN_DIGITS}{ARABIC_DIGITS}٬٫", f"{LATIN_DIGITS}{LATIN_DIGITS},.")
+_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
+_DIGITS: Final = 18
+
+
+def persian_digits(text: str) -> str:
+    """`text` with Persian digits and thousands separators in the place of the Latin ones."""
+    return text.translate(_TO_PERSIAN)
+
+
+def latin_digits(text: str) -> str:
+    """`text` with Latin digits and separators in the place of the Persian and Arabic ones."""
+    return text.translate(_TO_LATIN)
+
+
+def persian_number(number: int) -> str:
+    """Persian digits, grouped by thousands."""
+    return persian_digits(f"{number:,}")
+
+
+def persian_toman(amount_rials: int) -> str:
+    """The amount in toman; an odd rial as a decimal."""
+    toman, odd_rials = divmod(amount_rials, RIALS_PER_TOMAN)
+    return persian_number(toman) + (f"٫{persian_number(odd_rials)}" if odd_rials else "")
+
+
+def latin_toman(amount_rials: int) -> str:
+    """The same in Latin digits."""
+    toman, odd_rials = divmod(amount_rials, RIALS_PER_TOMAN)
+    return f"{toman:,}" + (f".{odd_rials}" if odd_rials else "")
+
+
+def parse_number(text: str) -> int:
+    """The whole number that people wrote: in any of the digits, grouped by thousands or not. Raises ValueError."""
+    plain = latin_digits(text).strip()
+    if len(plain) > 2 * _DIGITS or not plain.isascii() or not _GROUPED.fullmatch(plain):
+        raise ValueError("is not a whole number")
+    return int(plain.replace(",", ""))
+
 
 FIRST_YEAR, LAST_YEAR = 1244, 1503
 MONTHS: Final = (

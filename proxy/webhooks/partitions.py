@@ -15,7 +15,7 @@ from proxy.kernel.ids import (
     partition_at,
     partition_of,
 )
-from proxy.webhooks.storage.retention import Condition, RetentionBatch, RetentionRepository
+from proxy.webhooks.retention import Condition, RetentionBatch, RetentionRepository
 
 log = structlog.get_logger()
 
