@@ -31,7 +31,7 @@ run: $(READY)  ## a playground that stays up: gateway simulator, Dargah and a sh
 QUICK := tests/core tests/delivery tests/house tests/store/test_payments.py tests/store/test_deliveries.py \
 	tests/web/test_openapi.py tests/web/test_payments.py tests/web/test_facade.py tests/web/test_customer.py \
 	tests/adapters/test_gateway.py tests/adapters/test_sender.py tests/simulator/test_request.py \
-	tests/operators/test_setup.py tests/security/test_browsers.py tests/e2e/test_outage.py \
+	tests/operators/test_setup.py tests/security/test_browsers.py tests/e2e/test_outcomes.py \
 	tests/torture/test_stories.py
 
 quick: $(READY)  ## the core, the contracts and one of each edge, within a minute
@@ -41,8 +41,8 @@ quick: $(READY)  ## the core, the contracts and one of each edge, within a minut
 test: $(READY)  ## every test, on real HTTP and real files
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2
 
-test-clients: $(READY)  ## webhooks verified by other languages' libraries; needs node and npm's registry
-	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_webhook_clients.py
+test-clients: $(READY)  ## shops and webhook libraries of other languages, none skipped; needs node and npm's registry
+	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_clients.py
 
 test-deploy: $(DEPLOY_READY)  ## deploy/ held against the real tools, all of them; needs apt and root for those of Debian
 	.ci/tools

@@ -1,6 +1,7 @@
 """Calls of gateways: the concurrency limiter, the circuit breaker, and the places that merchants share.
 
-And more creates than a gateway can take, in virtual time: what is accepted is answered soon, the rest at once."""
+And more creates than a gateway can take, in virtual time: what is accepted is answered soon, the rest at once.
+"""
 
 import asyncio
 import random

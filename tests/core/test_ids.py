@@ -1,6 +1,7 @@
 """Identifiers: the merchant that each carries, their order, and the checksum that a scanner can verify.
 
-And the patterns of docs/scaling.md, by which a router finds a merchant's cell."""
+And the patterns of docs/scaling.md, by which a router finds a merchant's cell.
+"""
 
 import os
 import random

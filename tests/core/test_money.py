@@ -1,6 +1,7 @@
 """Amounts: whole rials or a refusal that says why, numbers as Persian writes them, and toman taken for rials.
 
-And the files of banks, as banks, spreadsheets and people write them."""
+And the files of banks, as banks, spreadsheets and people write them.
+"""
 
 import csv
 import io

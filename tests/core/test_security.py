@@ -1,7 +1,8 @@
 """What docs/security.md says is so, and no comparison of a secret tells by its time: `hmac.compare_digest` does it.
 
 For that the whole of the package is read. A comparison by `==` or `in` of something that is named like a secret is one
-of those below, whose reason stands beside it, or a mistake."""
+of those below, whose reason stands beside it, or a mistake.
+"""
 
 import ast
 import re

@@ -1,17 +1,402 @@
-"""No secret is shown: in no log, metric, trace, page, error, command's output or byte of the database."""
+"""No secret is shown: in no log, metric, trace, page, error, command's output or byte of the database.
 
+Secrets have a mark, and one run of everything that touches a secret, good ways and bad, has all that it shows written
+down: where is a mark that must not be there?
+"""
+
+import asyncio
 import base64
 import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
+import aiohttp
 import asyncpg
+import orjson
 import pytest
+from aiohttp import web
 from databases.places import Databases
+from support.command import Cli, Ran
+from support.dargah import server
+from support.eventually import eventually
+from support.process import Process
+from support.shop import RETURN_ORIGIN
 
-from e2e.canary import Canaries, Leak, forms
-from e2e.canary_story import API_KEY, DATABASE_PASSWORD, OPERATOR_TOKEN, begun, everything, pay, set_up
 from proxy.config.settings import Settings
+from proxy.simulator.command import create_app
+from proxy.simulator.ledger import SimulatedTerminal
+
+TAIL = 16
+"""How many characters of a secret's end are looked for: half a secret is too much of it."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    secret: str
+    surface: str
+
+
+@dataclass
+class Canaries:
+    """`secrets` by name, and `surfaces`: what was shown, each with the names of the secrets that it may show once."""
+
+    secrets: dict[str, str] = field(default_factory=dict)
+    surfaces: list[tuple[str, bytes, frozenset[str]]] = field(default_factory=list)
+
+    def hide(self, name: str, secret: str) -> str:
+        """Notes a secret; gives it back."""
+        assert len(secret) >= TAIL, name
+        assert secret not in self.secrets.values(), name
+        self.secrets[name] = secret
+        return secret
+
+    def shown(self, surface: str, content: bytes | str, *once: str) -> None:
+        """Notes what was shown there. `once` names the secrets that were made by this very call."""
+        raw = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        self.surfaces.append((surface, raw, frozenset(once)))
+
+    def shown_files(self, folder: Path, *names: str) -> None:
+        """Every byte of these files, as they lie on the disk."""
+        for name in names:
+            path = folder / name
+            if path.exists():
+                self.shown(f"file {name}", path.read_bytes())
+
+    def leaks(self) -> list[Leak]:
+        """Every secret that a surface shows, in any of the forms in which bytes are written down."""
+        return [
+            Leak(name, surface)
+            for name, secret in self.secrets.items()
+            for surface, raw, once in self.surfaces
+            if name not in once and any(form in raw for form in forms(secret))
+        ]
+
+
+def forms(secret: str) -> set[bytes]:
+    """The secret's end as it is, and as base64, hex and a URL would write it."""
+    tail = secret[-TAIL:].encode()
+    # A byte before it shifts the digits of base64; what depends on its neighbours is cut off.
+    shifted = {base64.b64encode(b"\0" * shift + tail)[4:-4] for shift in range(3)}
+    return {tail, tail.hex().encode(), tail.hex().upper().encode(), quote(tail, safe="").encode(), *shifted}
+
+
+def raw_key(line: str) -> Iterator[tuple[str, str]]:
+    """A key ring's line as text and as the bytes that it stands for, which a file could hold as they are."""
+    yield "master key", line
+    yield "master key's bytes", base64.b64decode(line.partition(":")[2]).decode("ascii")
+
+
+def headers_text(headers: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
+
+
+API_KEY, SECOND_API_KEY = "canary-api-key-7f3a91c05d", "canary-second-key-20be66f1"
+WRONG_API_KEY = "canary-wrong-key-a9d81172e4"
+OPERATOR_TOKEN = "canary-operator-token-5cd20f8817"
+MASTER_KEY = f"k1:{base64.b64encode(b'canary-master-key-0123456789abcd').decode()}"
+COLLECTOR_PASSWORD = "canary-collector-password-66e1"
+EGRESS_PASSWORD = "canary-egress-password-3b7d"
+DATABASE_PASSWORD = "canary-database-password-91c2d0"
+DATABASE = ("dargah.db", "dargah.db-wal", "dargah.db-shm", "dargah.db-journal")
+
+
+@dataclass
+class Run:
+    """A running process of Dargah, a gateway, a receiver and a collector of traces, and all that they showed."""
+
+    process: Process
+    folder: Path
+    gateway_url: str
+    hook_url: str
+    session: aiohttp.ClientSession
+    seen: Canaries
+    attempts: list[int]
+    spans: list[bytes]
+    cli: Cli
+    merchant_id: str = ""
+    token: str = ""
+    facade_token: str = ""
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.process.env['DARGAH_ADMIN_LISTEN']}"
+
+    async def command(
+        self, *arguments: str, stdin: str = "", once: Mapping[str, str] | None = None, code: int = 0
+    ) -> Any:
+        """The JSON of a command. `once` names the fields that hold a new secret, with the secrets' names."""
+        ran = await self.cli.run(*arguments, "--json", stdin=stdin)
+        assert ran.code == code, (arguments, ran)
+        value: Any = orjson.loads(ran.out) if ran.out and code == 0 else None
+        made = once or {}
+        for field_name, name in made.items():
+            self.seen.hide(name, value[field_name])
+        self._shown(arguments, ran, *made.values())
+        return value
+
+    async def words(self, *arguments: str, stdin: str = "", code: int = 0) -> None:
+        """A command as people read it."""
+        ran = await self.cli.run(*arguments, stdin=stdin)
+        assert ran.code == code, (arguments, ran)
+        self._shown(arguments, ran)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        token: str | None = None,
+        base: str | None = None,
+        **options: Any,
+    ) -> tuple[int, Any]:
+        """An HTTP answer, headers and all; `token` None is the shop's, and an empty one none."""
+        headers = dict(options.pop("headers", {}))
+        if token != "":
+            headers["Authorization"] = f"Bearer {token or self.token}"
+        url = path if path.startswith("http") else (base or self.process.url) + path
+        async with self.session.request(
+            method, url, json=json, headers=headers, allow_redirects=False, **options
+        ) as answer:
+            raw = await answer.read()
+            self.seen.shown(f"{method} {path}", headers_text(answer.headers).encode() + raw)
+            is_json = "json" in answer.headers.get("Content-Type", "")
+            return answer.status, orjson.loads(raw) if is_json else raw
+
+    async def raw(self, data: bytes) -> None:
+        """Bytes on a connection of their own, and whatever comes back."""
+        host, _, port = self.process.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(data)
+        async with asyncio.timeout(20):
+            self.seen.shown("raw answer", await reader.read(65_536))
+        writer.close()
+
+    async def create(self, key: str, **fields: Any) -> tuple[int, Any]:
+        body = {"amount": 150_000, "currency": "IRR", "order_id": key} | fields
+        return await self.call("POST", "/v1/payments", json=body, headers={"Idempotency-Key": key})
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        async with self.session.request(method, f"{self.gateway_url}/control{path}", json=body) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json(content_type=None)
+
+    async def status_of(self, payment_id: str) -> str:
+        status, payment = await self.call("GET", f"/v1/payments/{payment_id}")
+        assert status == 200
+        return str(payment["status"])
+
+    def _shown(self, arguments: tuple[str, ...], ran: Ran, *once: str) -> None:
+        self.seen.shown(f"dargah {' '.join(arguments[:2])}", ran.out + ran.error, *once)
+
+
+@asynccontextmanager
+async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
+    """The parts, running; at the end they are stopped, and the logs, spans and files are written down too."""
+    seen = Canaries()
+    attempts: list[int] = []
+    spans: list[bytes] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        seen.shown("webhook", headers_text(request.headers).encode() + await request.read())
+        attempts.append(len(attempts))
+        return web.Response(status=500 if len(attempts) < 3 else 204, text="no")
+
+    async def collect(request: web.Request) -> web.Response:
+        spans.append(await request.read())
+        return web.Response()
+
+    receiver, collector = web.Application(), web.Application(client_max_size=16 * 1024 * 1024)
+    receiver.router.add_post("/hook", hear)
+    collector.router.add_post("/v1/traces", collect)
+    terminals = [SimulatedTerminal(API_KEY), SimulatedTerminal(SECOND_API_KEY)]
+    async with AsyncExitStack() as stack:
+        gateway_url = await stack.enter_async_context(server(create_app(terminals=terminals)))
+        hook_url = await stack.enter_async_context(server(receiver))
+        traces = (await stack.enter_async_context(server(collector))).replace("http://", "")
+        secrets = {
+            "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,
+            "DARGAH_KEYS": MASTER_KEY,
+            "DARGAH_EGRESS_PROXY_CREDENTIALS": f"dargah:{EGRESS_PASSWORD}",
+            "DARGAH_TRACES_URL": f"http://dargah:{COLLECTOR_PASSWORD}@{traces}/v1/traces",
+        }
+        process = Process(folder, **secrets, DARGAH_LOG_LEVEL="debug", DARGAH_UNREADY_SECONDS="0", **more)
+        for name, secret in (*raw_key(MASTER_KEY), *_given()):
+            seen.hide(name, secret)
+        if DATABASE_PASSWORD in more.get("DARGAH_DATABASE", ""):
+            seen.hide("database's password", DATABASE_PASSWORD)
+        await process.start()
+        stack.push_async_callback(process.stop)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        variables = {name: value for name, value in process.env.items() if name.startswith("DARGAH_")}
+        admin = f"http://{variables['DARGAH_ADMIN_LISTEN']}"
+        cli = Cli(variables | {"DARGAH_ADMIN_URL": admin}, folder)
+        run = Run(process, folder, gateway_url, f"{hook_url}/hook", session, seen, attempts, spans, cli)
+        yield run
+        seen.shown_files(folder, *DATABASE)
+        assert process._process is not None
+        output = process._process.stdout
+        assert await process.stop() == 0
+        assert output is not None
+        seen.shown("stdout", await output.read())
+    seen.shown_files(folder, *DATABASE)
+    seen.shown("log", process.log.read_bytes())
+    for span in spans:
+        seen.shown("span", span)
+
+
+def _given() -> list[tuple[str, str]]:
+    given = {
+        "api_key": API_KEY,
+        "second api_key": SECOND_API_KEY,
+        "wrong api_key": WRONG_API_KEY,
+        "operator's token": OPERATOR_TOKEN,
+        "collector's password": COLLECTOR_PASSWORD,
+        "egress proxy's password": EGRESS_PASSWORD,
+    }
+    return list(given.items())
+
+
+async def set_up(run: Run) -> str:
+    """A merchant with all that it needs, by the commands; gives its endpoint's id."""
+    origin = ("--return-origin", RETURN_ORIGIN)
+    merchant = await run.command(
+        *("merchant", "create", "--name", "فروشگاه", *origin), once={"return_secret": "return secret"}
+    )
+    owner = ("--merchant", merchant["id"])
+    run.merchant_id = merchant["id"]
+    create = ("terminal", "create", *owner, "--name", "main", "--gateway-url", run.gateway_url, "--api-key-stdin")
+    await run.command(*create, stdin=f"{API_KEY}\x01", code=1)
+    await run.command(*create, stdin=API_KEY)
+    run.token = (await run.command("token", "create", *owner, once={"token": "token"}))["token"]
+    facade = ("token", "create", *owner, "--scope", "facade")
+    run.facade_token = (await run.command(*facade, once={"token": "drop-in token"}))["token"]
+    endpoint = await run.command(
+        *("endpoint", "create", *owner, "--url", run.hook_url, "--storefront", "main"),
+        once={"secret": "endpoint secret"},
+    )
+    return str(endpoint["id"])
+
+
+async def pay(run: Run) -> dict[str, Any]:
+    """Created, paid, come back, and told to the shop, which fails twice first."""
+    status, payment = await run.create("order-paid", return_url=f"{RETURN_ORIGIN}/thanks")
+    assert status == 201, payment
+    await run.call("GET", payment["pay_url"], token="")
+    visit = await run.control("POST", f"/invoices/{payment['invoice_key']}/pay")
+    status, _ = await run.call("GET", visit["return_url"], token="")
+    assert status == 303
+    assert await run.status_of(payment["id"]) == "paid"
+    await run.call("GET", payment["pay_url"], token="")
+    return dict(payment)
+
+
+async def told(run: Run, endpoint_id: str) -> None:
+    """Tried again by hand until the shop was told."""
+    path = f"/v1/webhook-endpoints/{endpoint_id}/deliveries"
+
+    async def delivered() -> bool | None:
+        _, page = await run.call("GET", path)
+        [delivery] = page["data"]
+        if delivery["status"] == "delivered":
+            return True
+        await run.call("POST", f"/v1/deliveries/{delivery['id']}/retry", json={})
+        await run.call("GET", f"/v1/deliveries/{delivery['id']}")
+        return None
+
+    await eventually(delivered)
+
+
+async def go_wrong(run: Run, terminal_id: str) -> None:
+    """Every kind of error: of the caller's, of the gateway's, of the wire."""
+    for token in (OPERATOR_TOKEN, API_KEY, run.token[:-1] + "_", WRONG_API_KEY):
+        await run.call("GET", "/v1/payments", token=token)
+        await run.call("GET", "/admin/v1/merchants", token=token + "x", base=run.admin_url)
+        await run.call("POST", "/invoice/request", json={"api_key": token, "amount": 10_000}, token="")
+    await run.call("GET", f"/v1/payments/{run.token}")
+    await run.call("GET", f"/pay/{run.token}", token="")
+    await run.call("GET", f"/nowhere/{run.token}?api_key={API_KEY}", token="")
+    await run.create("order-odd", metadata={"x": {"y": "z"}}, return_url="https://elsewhere.example")
+    await run.call("POST", "/v1/payments", json={"api_key": API_KEY, "amount": run.token})
+    for kind in ("html", "http_500", "reset"):
+        await run.control("POST", "/faults", {"operation": "request", "kind": kind, "times": 1})
+        await run.create(f"order-{kind}")
+    await run.command("terminal", "update", terminal_id, "--api-key-stdin", stdin=WRONG_API_KEY)
+    await run.create("order-wrong-key")
+    for bad in (
+        f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {run.token}\0\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {run.token}\r\n\r\n",
+        f"{run.token} {API_KEY} HTTP/9\r\n\r\n",
+    ):
+        await run.raw(bad.encode())
+
+
+async def rotate(run: Run, terminal_id: str, endpoint_id: str) -> None:
+    """Every secret is replaced by another, and used."""
+    await run.command("terminal", "update", terminal_id, "--api-key-stdin", stdin=SECOND_API_KEY)
+    owner = ("--merchant", run.merchant_id)
+    [token] = [each for each in await run.command("token", "list", *owner) if "facade" not in each["scopes"]]
+    rotated = await run.command("token", "rotate", token["id"], once={"token": "rotated token"})
+    run.token = rotated["token"]
+    await run.command("token", "revoke", token["id"])
+    await run.command("endpoint", "rotate-secret", endpoint_id, once={"secret": "rotated secret"})
+    again = ("merchant", "rotate-return-secret", run.merchant_id)
+    await run.command(*again, once={"return_secret": "rotated return secret"})
+    operator = await run.command("operator", "add", "--name", "new", "--role", "owner", once={"token": "operator"})
+    theirs = ("operator", "rotate", operator["id"])
+    await run.command(*theirs, once={"token": "rotated operator"})
+    await run.command("keys", "rotate")
+
+
+async def look(run: Run, payment: Mapping[str, Any]) -> None:
+    """Everything that an operator, a developer or a scraper can look at."""
+    owner = ("--merchant", run.merchant_id)
+    for arguments in (
+        ("config",),
+        ("audit", "list"),
+        ("audit", "verify"),
+        ("operator", "list"),
+        ("operator", "whoami"),
+        ("merchant", "list"),
+        ("terminal", "list", *owner),
+        ("token", "list", *owner),
+        ("endpoint", "list", *owner),
+        ("payment", "show", str(payment["id"])),
+        ("doctor",),
+        ("recover", "--since", f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"),
+    ):
+        await run.words(*arguments)
+    await run.words("token", "check", run.token)
+    for path in ("/v1/payments", "/v1/events", "/v1/webhook-endpoints", "/healthz", "/readyz"):
+        assert (await run.call("GET", path))[0] == 200
+    await run.call("GET", f"/v1/payments/{payment['id']}/timeline")
+    status, metrics = await run.call("GET", "/metrics", base=run.admin_url, token="")
+    assert status == 200
+    assert b"dargah_" in metrics
+    asked = {"api_key": run.facade_token, "amount": 150_000, "return_url": f"{RETURN_ORIGIN}/back"}
+    status, answer = await run.call("POST", "/invoice/request", json=asked, token="")
+    assert answer["status"] == 1, answer
+    status, answer = await run.call(
+        "POST", f"/invoice/check/{answer['invoice_key']}", json={"api_key": run.facade_token}, token=""
+    )
+    assert status == 200
+
+
+async def everything(run: Run) -> None:
+    endpoint_id = await set_up(run)
+    [terminal] = await run.command("terminal", "list", "--merchant", run.merchant_id)
+    payment = await pay(run)
+    await told(run, endpoint_id)
+    await go_wrong(run, terminal["id"])
+    await rotate(run, terminal["id"], endpoint_id)
+    await look(run, payment)
+
 
 # Where each secret setting has its canary; a new setting that holds a secret fails here until it has one.
 SETTINGS = {

@@ -20,7 +20,7 @@ from support.dargah import API_KEY, gateway
 from support.eventually import eventually
 from support.receiver import Receiver, receiver
 
-from e2e import languages
+from e2e.test_clients import RUNNERS, require_language
 from proxy.demo.stage import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -117,12 +117,12 @@ async def quick(tmp_path: Path) -> AsyncIterator[Quick]:
 @pytest.mark.parametrize("language", EXAMPLES)
 async def test_the_quickstarts_programs_end_with_a_verified_payment(quick: Quick, language: str) -> None:
     suffix = EXAMPLES[language]
-    languages.require(suffix)
+    require_language(suffix)
     [program] = blocks("docs/quickstart.md", language)
     path = quick.folder / f"example.{suffix}"
     path.write_text(quick.here(program))
     process = await asyncio.create_subprocess_exec(
-        *(languages.RUNNERS[suffix], str(path)), env=quick.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        *(RUNNERS[suffix], str(path)), env=quick.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None
     try:

@@ -1,19 +1,35 @@
-"""The operator's API over real HTTP, on the real store."""
+"""The operators' API over real HTTP, on the real store, and who may use it.
 
-from collections.abc import Callable
+Every route of the operators' listener has a role, every act has its name in the log.
+"""
+
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from databases.places import AnyStore, rows_in
 from structlog.testing import capture_logs
 from support.clock import ManualClock
+from support.command import Cli
+from support.eventually import eventually
 
-from operators.conftest import OPERATORS, Admin
-from proxy.api.admin.app import operations
+from operators.conftest import OPERATORS, Admin, Desk
+from proxy.api.admin import app as admin_routes
+from proxy.api.admin.app import BASE, create_admin_app, operations
 from proxy.api.health import METRICS
+from proxy.api.services import AdminServices
+from proxy.kernel.clock import MINUTE, SECOND
+from proxy.kernel.errors import Conflict, InvalidInput, NotFound, Unauthenticated
+from proxy.kernel.ids import Ids, digest, merchant_key
+from proxy.kernel.read_through_cache import MAX_AGE_SECONDS
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, generate_line
+from proxy.operators import operators as operators_module
+from proxy.operators.operators import Operators, TokenUsage
+from proxy.operators.records import Role
 
 MERCHANT = {"name": "فروشگاه نمونه", "return_origins": ["https://shop.example.ir"]}
 TERMINAL = {"name": "main", "gateway_url": "https://pay.example.ir", "api_key": "canary-api-key-5b7e"}
@@ -291,3 +307,309 @@ async def everything(admin: Admin) -> dict[str, str]:
     token = await admin.made(f"{path}/tokens", {})
     endpoint = await admin.made(f"{path}/endpoints", HOOK)
     return {"m": path, "t": terminal["id"], "k": token["id"], "e": endpoint["id"]}
+
+
+Route = tuple[str, str]
+# What lets anybody in: a scraper has no token, and what it gets names nobody.
+OPEN: frozenset[Route] = frozenset({("GET", METRICS)})
+
+
+@pytest.fixture
+def operators(store: AnyStore) -> Operators:
+    return operators_of(store, ManualClock(1_900_000_000_000))
+
+
+def operators_of(store: AnyStore, now: Callable[[], int]) -> Operators:
+    return Operators(store.operators, store.audit, Ids(os.urandom), now, OPERATORS)
+
+
+def table() -> dict[Route, Role]:
+    return {(method, BASE + path): role for method, path, role, _ in admin_routes.ROUTES}
+
+
+def unruled(app: web.Application) -> set[Route]:
+    """The routes of an application that are neither in the table nor open to all."""
+    served = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
+    as_get = {(method if method != "HEAD" else "GET", path) for method, path in served}
+    return as_get - table().keys() - OPEN
+
+
+async def test_every_route_has_the_role_that_it_needs(services: AdminServices) -> None:
+    app = create_admin_app(services)
+    assert unruled(app) == set()
+    assert {path for _, path in OPEN} == {METRICS}
+
+
+async def test_a_route_without_a_role_is_noticed(services: AdminServices) -> None:
+    app = create_admin_app(services)
+
+    async def leak(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app.router.add_get("/admin/v1/secrets", leak)
+    assert unruled(app) == {("GET", "/admin/v1/secrets")}
+
+
+def real(path: str, ids: Mapping[str, str], operator_id: str) -> str:
+    merchant_id = ids["m"].rpartition("/")[2]
+    payment_id = f"pay_{merchant_key(merchant_id)}{'0' * 18}"
+    return path.removeprefix(BASE).format(
+        merchant_id=merchant_id,
+        terminal_id=ids["t"],
+        token_id=ids["k"],
+        endpoint_id=ids["e"],
+        payment_id=payment_id,
+        operator_id=operator_id,
+    )
+
+
+async def test_routes_that_only_read_need_the_role_to_read() -> None:
+    assert {role for (method, _), role in table().items() if method == "GET"} == {Role.READ}
+    for (method, path), role in table().items():
+        if method != "GET":
+            assert role is not Role.READ, path
+
+
+async def test_one_merchants_path_with_anothers_record_is_not_found_on_any_route(admin: Admin, store: AnyStore) -> None:
+    mine, theirs = await everything(admin), await everything(admin)
+    before = await rows(store)
+    tried = 0
+    for method, path in table():
+        if "{merchant_id}/" not in path or path.count("{") == 1:
+            continue
+        for merchant, record in ((mine, theirs), (theirs, mine)):
+            mixed = {**record, "m": merchant["m"]}
+            status, problem = await admin.call(method, real(path, mixed, "opr_1"), {})
+            assert (status, problem["code"]) == (404, "not_found"), (method, path)
+            assert not any(record[key].rpartition("/")[2] in str(problem) for key in record)
+            tried += 1
+    assert tried >= 18
+    assert await rows(store) == before
+
+
+# Each act and what it is called in the log, in an order in which each can be done.
+ACTS: tuple[tuple[str, str, Any, str], ...] = (
+    ("POST", "/operators", {"name": "second", "role": "read"}, "operator.add"),
+    ("POST", "/operators/{operator_id}/rotate", {}, "operator.rotate"),
+    ("DELETE", "/operators/{operator_id}", None, "operator.revoke"),
+    ("POST", "/merchants", MERCHANT, "merchant.create"),
+    ("PATCH", "/merchants/{merchant_id}", {"name": "x"}, "merchant.update"),
+    ("POST", "/merchants/{merchant_id}/rotate-return-secret", {}, "merchant.rotate_return_secret"),
+    (
+        "POST",
+        "/merchants/{merchant_id}/terminals",
+        {"name": "two", "gateway_url": "https://g.ir", "api_key": "k"},
+        "terminal.create",
+    ),
+    ("PATCH", "/merchants/{merchant_id}/terminals/{terminal_id}", {"name": "x"}, "terminal.update"),
+    ("POST", "/merchants/{merchant_id}/tokens", {}, "token.issue"),
+    ("POST", "/merchants/{merchant_id}/tokens/{token_id}/rotate", {}, "token.rotate"),
+    ("DELETE", "/merchants/{merchant_id}/tokens/{token_id}", None, "token.revoke"),
+    ("POST", "/merchants/{merchant_id}/endpoints", HOOK, "endpoint.create"),
+    ("PATCH", "/merchants/{merchant_id}/endpoints/{endpoint_id}", {"paused": True}, "endpoint.update"),
+    ("POST", "/merchants/{merchant_id}/endpoints/{endpoint_id}/rotate-secret", {}, "endpoint.rotate_secret"),
+    ("DELETE", "/merchants/{merchant_id}/endpoints/{endpoint_id}", None, "endpoint.delete"),
+    ("POST", "/payments/{payment_id}/resolve", {"decision": "refunded", "note": "n"}, "payment.resolve"),
+    ("POST", "/recover", {"since": "2026-11-24T00:00:00Z"}, "payments.recover"),
+    (
+        "POST",
+        "/merchants/{merchant_id}/reconcile",
+        {"rows": [{"bank_code": "1", "amount_rials": 1000}]},
+        "payments.reconcile",
+    ),
+    ("POST", "/keys/rotate", {}, "keys.reseal"),
+    ("POST", "/doctor", {}, "doctor.check_up"),
+)
+
+
+def test_every_act_is_among_those_that_are_looked_for_in_the_log() -> None:
+    acts = {(method, BASE + path) for method, path, _, _ in ACTS}
+    # Only a file has one: test_storage.py finds it in the log.
+    acts.add(("POST", f"{BASE}/backup"))
+    assert acts == {route for route in table() if route[0] != "GET"}
+
+
+async def test_each_act_is_in_the_audit_log_with_its_operators_name(office: Desk) -> None:
+    _, added = await office.call("POST", "/operators", {"name": "doer", "role": "owner"})
+    _, third = await office.call("POST", "/operators", {"name": "third", "role": "read"})
+    ids = {
+        "merchant_id": office.shop.merchant_id,
+        "terminal_id": office.shop.terminal_id,
+        "payment_id": (await office.odd())["id"],
+        "operator_id": third["id"],
+    }
+    for kind in ("token", "endpoint"):
+        _, listed = await office.call("GET", f"/merchants/{ids['merchant_id']}/{kind}s")
+        ids[f"{kind}_id"] = listed["data"][0]["id"]
+    for method, path, body, action in ACTS:
+        headers = {"Authorization": f"Bearer {added['token']}"}
+        url = f"{office.dargah.admin_url}{BASE}{path.format_map(ids)}"
+        async with office.shop.session.request(method, url, json=body, headers=headers) as answer:
+            assert answer.status < 300, (path, await answer.text())
+        entries = (await office.call("GET", "/audit"))[1]["data"]
+        assert [entry["actor"] for entry in entries if entry["action"] == action][:1] == ["doer"], action
+    ends = (await office.call("GET", "/audit/verify"))[1]["data"]
+    assert [end["broken"] for end in ends] == [None] * len(ends)
+    assert len(ends) >= 3
+
+
+async def test_the_settings_tokens_are_owners_by_name_and_in_no_list(admin: Admin) -> None:
+    for name, token in OPERATORS.items():
+        told = {"name": name, "role": "owner", "operator_id": None}
+        assert await admin.call("GET", "/me", token=token) == (200, told)
+    assert await admin.call("GET", "/operators") == (200, {"data": [], "next_cursor": None})
+    status, problem = await admin.call("POST", "/operators", {"name": "sara", "role": "read"})
+    assert (status, problem["code"]) == (409, "conflict")
+
+
+async def test_an_operators_token_is_shown_once_and_kept_as_a_digest(admin: Admin, store: AnyStore) -> None:
+    made = await admin.made("/operators", {"name": "new", "role": "operate", "expires_at": "2090-01-01T00:00:00Z"})
+    text = made.pop("token")
+    assert text.startswith(made["prefix"])
+    assert made["expires_at"] == "2090-01-01T00:00:00.000Z"
+    stored = await store.operators.operator_by_digest(digest(text))
+    assert stored is not None
+    assert (stored.id, stored.role) == (made["id"], Role.OPERATE)
+    assert await admin.call("GET", f"/operators/{made['id']}") == (200, made)
+    assert (await admin.call("GET", "/operators"))[1]["data"] == [made]
+    told = {"name": "new", "role": "operate", "operator_id": made["id"]}
+    assert await admin.call("GET", "/me", token=text) == (200, told)
+    assert not any(text.encode() in answer for answer in admin.answers[1:])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"role": "read"}, "name"),
+        ({"name": "a", "role": "king"}, "role"),
+        ({"name": "a b", "role": "read"}, "name"),
+        ({"name": "a", "role": "read", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"name": "a", "role": "read", "token": "mine"}, "token"),
+    ],
+)
+async def test_a_wrong_field_of_an_operator_is_named(admin: Admin, body: Any, field: str) -> None:
+    status, problem = await admin.call("POST", "/operators", body)
+    assert (status, [error["field"] for error in problem["errors"]]) == (422, [field])
+    assert (await admin.call("GET", "/operators"))[1]["data"] == []
+
+
+async def test_a_name_is_one_persons_until_the_token_is_over(operators: Operators, store: AnyStore) -> None:
+    first, _ = await operators.add("new", Role.READ, actor="sara")
+    with pytest.raises(Conflict):
+        await operators.add("new", Role.OWNER, actor="sara")
+    await operators.revoke(first.id, actor="sara")
+    again, _ = await operators.add("new", Role.OWNER, actor="sara")
+    assert {each.role for each in await store.operators.list_operators()} == {Role.READ, Role.OWNER}
+    assert again.id != first.id
+
+
+async def test_there_are_no_more_operators_than_the_limit(
+    operators: Operators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.operators.operators.MAX_OPERATORS", 1)
+    await operators.add("one", Role.READ, actor="sara")
+    with pytest.raises(Conflict):
+        await operators.add("two", Role.READ, actor="sara")
+
+
+async def test_a_rotated_operator_has_two_tokens_for_the_overlap_and_then_one(store: AnyStore) -> None:
+    clock = ManualClock(1_900_000_000_000)
+    operators = operators_of(store, clock)
+    before, old = await operators.add("new", Role.OPERATE, actor="sara")
+    after, new = await operators.rotate(before.id, 60, actor="sara")
+    assert (after.name, after.role) == ("new", Role.OPERATE)
+    assert {(await operators.authenticate(text)).name for text in (old, new)} == {"new"}
+    clock.now += 60 * SECOND
+    with pytest.raises(Unauthenticated):
+        await operators.authenticate(old)
+    assert (await operators.authenticate(new)).operator_id == after.id
+    with pytest.raises(Conflict):
+        await operators.rotate(before.id, actor="sara")
+
+
+async def test_a_revoked_operator_is_out_at_once_here_and_within_two_seconds_elsewhere(store: AnyStore) -> None:
+    clock = ManualClock(1_900_000_000_000)
+    here, elsewhere = operators_of(store, clock), operators_of(store, clock)
+    operator, text = await here.add("new", Role.OWNER, actor="sara")
+    await here.authenticate(text)
+    await elsewhere.authenticate(text)
+    await here.revoke(operator.id, actor="sara")
+    with pytest.raises(Unauthenticated):
+        await here.authenticate(text)
+    clock.now += MAX_AGE_SECONDS * SECOND - 1
+    await elsewhere.authenticate(text)
+    clock.now += 1
+    with pytest.raises(Unauthenticated):
+        await elsewhere.authenticate(text)
+
+
+async def test_an_earlier_end_of_an_operator_stands(operators: Operators) -> None:
+    operator, _ = await operators.add("new", Role.READ, actor="sara")
+    ended = await operators.revoke(operator.id, 5, actor="sara")
+    assert await operators.revoke(operator.id, 600, actor="sara") == ended
+    for seconds in (-1, 604_801):
+        with pytest.raises(InvalidInput):
+            await operators.revoke(operator.id, seconds, actor="sara")
+    with pytest.raises(NotFound):
+        await operators.revoke("opr_nobody", actor="sara")
+
+
+async def test_an_operators_last_use_is_noted_beside_the_requests(store: AnyStore) -> None:
+    clock = ManualClock(1_900_000_000_000)
+    token_usage = TokenUsage(store.operators.note_token_uses, clock)
+    operators = Operators(store.operators, store.audit, Ids(os.urandom), clock, {}, token_usage.operator_used)
+    operator, text = await operators.add("new", Role.READ, actor="sara")
+    for _ in range(3):
+        await operators.authenticate(text)
+        await token_usage.step()
+        clock.now += 10 * SECOND
+    assert (await store.operators.operator(operator.id)).last_used_at == 1_900_000_000_000
+    clock.now += MINUTE
+    await operators.authenticate(text)
+    await token_usage.step()
+    assert (await store.operators.operator(operator.id)).last_used_at == clock.now
+
+
+async def test_operators_are_run_by_the_command(cli: Cli) -> None:
+    added = await cli.json("operator", "add", "--name", "new", "--role", "operate")
+    theirs = cli.given(DARGAH_ADMIN_TOKEN=added["token"])
+    assert (await theirs.json("operator", "whoami"))["role"] == "operate"
+    refused = await theirs.run("operator", "add", "--name", "x", "--role", "owner")
+    assert refused.code == 1
+    assert "needs the role `owner`" in refused.error
+    rotated = await cli.json("operator", "rotate", added["id"], "--overlap-seconds", "0")
+    assert (await theirs.run("operator", "whoami")).code == 1
+    revoked = await cli.run("operator", "revoke", rotated["id"])
+    assert (revoked.code, revoked.out.startswith(f"{rotated['id']} ends at")) == (0, True)
+    assert [each["name"] for each in await cli.json("operator", "list")] == ["new", "new"]
+    assert (await cli.run("operator", "revoke", "sara")).code == 1
+
+
+@pytest.fixture
+def written_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uses are written ten times a second, where it is waited for."""
+    monkeypatch.setattr(operators_module, "WRITTEN_EVERY", SECOND // 10)
+
+
+@pytest.mark.usefixtures("written_often")
+async def test_a_running_dargah_notes_who_used_what(office: Desk) -> None:
+    _, added = await office.call("POST", "/operators", {"name": "new", "role": "read"})
+    theirs = office.cli.given(DARGAH_ADMIN_TOKEN=added["token"])
+    assert (await theirs.json("operator", "whoami"))["name"] == "new"
+    await office.shop.created()
+
+    async def noted() -> tuple[str, str] | None:
+        _, operators = await office.call("GET", "/operators")
+        _, tokens = await office.call("GET", f"/merchants/{office.shop.merchant_id}/tokens")
+        times = operators["data"][0]["last_used_at"], tokens["data"][0]["last_used_at"]
+        return times if all(times) else None
+
+    await eventually(noted)
+
+
+def test_roles_cover_what_stands_below_them() -> None:
+    assert [[role.covers(needed) for needed in Role] for role in Role] == [
+        [True, False, False],
+        [True, True, False],
+        [True, True, True],
+    ]

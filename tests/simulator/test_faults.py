@@ -13,7 +13,7 @@ from proxy.simulator.chaos import Chaos
 from proxy.simulator.faults import HUGE_BYTES, KINDS, Fault, FaultKind, Faults, GatewayCall, GatewayOperation
 from proxy.simulator.gateway import Act, SimulatedGateway
 from proxy.simulator.ledger import HostReturnMethod, SimulatedTerminal, State
-from simulator.shop_side import RETURN_URL, Shop, StartShop
+from simulator.conftest import RETURN_URL, Shop, StartShop
 
 FORM = {"api_key": "key-one"}
 

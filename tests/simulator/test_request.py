@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from yarl import URL
 
 from proxy.simulator.command import simulator
-from simulator.shop_side import RETURN_URL, Shop, StartShop, encoded
+from simulator.conftest import RETURN_URL, Shop, StartShop, encoded
 
 FIELDS = {"api_key": "key-one", "amount": "150000", "return_url": RETURN_URL}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

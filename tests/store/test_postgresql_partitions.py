@@ -19,7 +19,7 @@ from proxy.webhooks.retention import Retention, RetentionBatch
 from proxy.webhooks.retry_policy import DeliveryStatus
 from store.records import MERCHANT_ID, NOW, add_endpoint, add_merchant
 from store.test_deliveries import claim, deliveries_of, finished
-from store.test_redelivery import deliver_all, event_at, exhaust
+from store.test_endpoints import deliver_all, event_at, exhaust
 
 PARTITION = partition_at(NOW)
 OVER = (PARTITION + 1) * PARTITION_PERIOD

@@ -40,7 +40,7 @@ from store.records import (
     paid,
     pending,
 )
-from store.test_operators import installation_audit, new_operator
+from store.test_registry import installation_audit, new_operator
 
 Pair = tuple[postgresql.PostgresqlStore, postgresql.PostgresqlStore]
 

@@ -1,23 +1,42 @@
+"""Merchants with their terminals, tokens, endpoints and secrets; operators with their acts and sessions.
+
+And the chain of audit entries, which each write makes longer.
+"""
+
+import asyncio
 from dataclasses import replace
 
 import pytest
+from support.clock import ManualClock
 
-from proxy.kernel.errors import NotFound, StaleVersion
+from proxy.audit.log import INSTALLATION, AuditEntry, AuditLog, Head
+from proxy.kernel.clock import HOUR, MINUTE
+from proxy.kernel.errors import Conflict, NotFound, StaleVersion
+from proxy.kernel.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.merchants.merchant import Scope
+from proxy.operators.records import Operator, Role, SessionKind, TokenUse
+from proxy.operators.sessions import IDLE, LONGEST, Sessions, form_token, is_form_token
+from proxy.payments.change import Entry
+from proxy.payments.payment import Decision, OperatorDecision
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.event import EventFilter
 from store.records import (
     IDS,
     MERCHANT_ID,
     NOW,
     add_endpoint,
     add_merchant,
+    captured,
+    change,
     new_audit,
     new_endpoint,
     new_merchant,
     new_terminal,
     new_token,
+    pending,
     sealed,
+    step,
 )
 
 OTHER = IDS.merchant()
@@ -206,3 +225,258 @@ async def test_a_secret_that_was_set_meanwhile_is_not_replaced_by_a_rewrap(store
 
 async def test_a_ping_writes(store: Store) -> None:
     await store.heartbeat.ping()
+
+
+LATER = NOW + 5
+
+
+def new_operator(name: str = "sara", at: int = NOW) -> Operator:
+    text = IDS.operator_token()
+    return Operator(IDS.record(OPERATOR, NO_MERCHANT, at), name, Role.OPERATE, text[:10], digest(text), at, None, None)
+
+
+def installation_audit() -> AuditEntry:
+    return replace(new_audit(NO_MERCHANT), merchant_id=INSTALLATION)
+
+
+async def added(store: Store, name: str = "sara", at: int = NOW) -> Operator:
+    operator = new_operator(name, at)
+    await store.operators.add_operator(operator, installation_audit(), 10)
+    return operator
+
+
+async def test_an_operator_is_found_by_digest_and_id_and_listed(store: Store) -> None:
+    first, second = await added(store), await added(store, "omid", NOW + 1)
+    assert await store.operators.operator(first.id) == first
+    assert await store.operators.operator_by_digest(second.digest) == second
+    assert await store.operators.operator_by_digest(bytes(32)) is None
+    assert await store.operators.list_operators() == [first, second]
+    with pytest.raises(NotFound):
+        await store.operators.operator("opr_nobody")
+
+
+async def test_a_name_in_use_and_a_full_house_are_conflicts_and_leave_no_trace(store: Store) -> None:
+    first = await added(store)
+    before = await store.audit.list_audit(INSTALLATION, None, 10)
+    with pytest.raises(Conflict):
+        await store.operators.add_operator(new_operator(), installation_audit(), 10)
+    with pytest.raises(Conflict):
+        await store.operators.add_operator(new_operator("omid"), installation_audit(), 1)
+    assert await store.operators.list_operators() == [first]
+    assert await store.audit.list_audit(INSTALLATION, None, 10) == before
+    assert (await AuditLog(store.audit).verify(INSTALLATION)).broken is None
+
+
+async def test_of_two_who_add_one_name_at_once_one_is_told(store: Store) -> None:
+    adding = [store.operators.add_operator(new_operator(), installation_audit(), 10) for _ in range(4)]
+    results = await asyncio.gather(*adding, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Conflict", "Conflict", "NoneType"]
+    assert len(await store.operators.list_operators()) == 1
+
+
+async def test_an_end_stands_against_a_later_one_and_gives_the_name_free(store: Store) -> None:
+    operator = await added(store)
+    await store.operators.end_operator(replace(operator, revoked_at=LATER), installation_audit())
+    await store.operators.end_operator(replace(operator, revoked_at=LATER + 100), installation_audit())
+    assert (await store.operators.operator(operator.id)).revoked_at == LATER
+    again = new_operator(at=LATER)
+    await store.operators.add_operator(again, installation_audit(), 10)
+    with pytest.raises(NotFound):
+        await store.operators.end_operator(new_operator("nobody"), installation_audit())
+
+
+async def test_a_replaced_operator_and_token_have_their_successors(store: Store) -> None:
+    await add_merchant(store)
+    before, after = await added(store), new_operator(at=NOW + 1)
+    await store.operators.replace_operator(replace(before, revoked_at=LATER), after, installation_audit())
+    assert await store.operators.list_operators() == [replace(before, revoked_at=LATER), after]
+    old, new = new_token(), new_token()
+    await store.merchants.add_token(old, new_audit())
+    await store.merchants.replace_token(replace(old, revoked_at=LATER), new, new_audit())
+    assert (await store.merchants.token(MERCHANT_ID, old.id)).revoked_at == LATER
+    assert await store.merchants.token_by_digest(MERCHANT_ID, new.digest) == new
+    await store.merchants.save_token(replace(old, revoked_at=LATER + 9), new_audit())
+    assert (await store.merchants.token(MERCHANT_ID, old.id)).revoked_at == LATER
+    entries = await store.audit.list_audit(MERCHANT_ID, None, 100)
+    with pytest.raises(NotFound):
+        await store.merchants.replace_token(replace(new_token(), revoked_at=NOW), new_token(), new_audit())
+    assert await store.audit.list_audit(MERCHANT_ID, None, 100) == entries
+
+
+async def test_a_use_is_noted_once_a_minute(store: Store) -> None:
+    await add_merchant(store)
+    token, operator = new_token(), await added(store)
+    await store.merchants.add_token(token, new_audit())
+
+    async def used(at: int) -> tuple[int | None, int | None]:
+        await store.operators.note_token_uses(
+            [TokenUse(MERCHANT_ID, token.id, at), TokenUse(INSTALLATION, operator.id, at)]
+        )
+        return (await store.merchants.token(MERCHANT_ID, token.id)).last_used_at, (
+            await store.operators.operator(operator.id)
+        ).last_used_at
+
+    assert await used(NOW) == (NOW, NOW)
+    assert await used(NOW + MINUTE - 1) == (NOW, NOW)
+    assert await used(NOW + MINUTE) == (NOW + MINUTE, NOW + MINUTE)
+    assert await used(NOW) == (NOW + MINUTE, NOW + MINUTE)
+    await store.operators.note_token_uses([])
+    await store.merchants.save_token(replace(token, expires_at=LATER), new_audit())
+    assert (await store.merchants.token(MERCHANT_ID, token.id)).last_used_at == NOW + MINUTE
+
+
+async def test_entries_that_are_written_at_once_are_one_whole_chain_per_merchant(store: Store) -> None:
+    others = ("mer_OTHER001", "mer_OTHER002")
+    for merchant_id in (MERCHANT_ID, *others):
+        await add_merchant(store, merchant_id)
+    entries = [new_audit(merchant_id) for merchant_id in (MERCHANT_ID, *others) for _ in range(20)]
+    await asyncio.gather(*(store.audit.add_audit(entry) for entry in entries))
+    log = AuditLog(store.audit)
+    assert sorted(await log.chains("", 10)) == sorted([INSTALLATION, MERCHANT_ID, *others])
+    for merchant_id in (MERCHANT_ID, *others):
+        verified = await log.verify(merchant_id)
+        assert (verified.broken, verified.reached.number) == (None, 21)
+    links, head = await store.audit.audit_links(MERCHANT_ID, 19, 10)
+    assert [link.number for link in links] == [20, 21]
+    assert head == Head(21, links[-1].hash)
+    assert await store.audit.audit_links("mer_NOBODY00", 0, 10) == ([], None)
+
+
+RESOLVED = OperatorDecision(Decision.ACCEPTED, "کالا فرستاده شد", "sara")
+
+
+async def test_a_transition_stores_its_audit_entry(store: Store) -> None:
+    before = await pending(store)
+    reviewed = await step(store, before, replace(captured(before), amount_rials=1000))
+    audit = new_audit(action="payment.resolve")
+    await store.payments.transition(change(reviewed, RESOLVED, audit=audit))
+    assert await store.audit.list_audit(MERCHANT_ID, None, 10) == [audit]
+
+
+async def test_a_transition_that_lost_its_race_leaves_no_audit_entry_and_no_event(store: Store) -> None:
+    before = await pending(store)
+    reviewed = await step(store, before, replace(captured(before), amount_rials=1000))
+    await store.payments.transition(change(reviewed, RESOLVED, audit=new_audit()))
+    events = await store.webhooks.list_events(MERCHANT_ID, EventFilter())
+    with pytest.raises(StaleVersion):
+        await store.payments.transition(change(reviewed, RESOLVED, audit=new_audit()))
+    assert len(await store.audit.list_audit(MERCHANT_ID, None, 10)) == 1
+    assert await store.webhooks.list_events(MERCHANT_ID, EventFilter()) == events
+
+
+async def test_a_long_timeline_gives_its_newest_entries_oldest_first(store: Store) -> None:
+    before = await pending(store)
+    entries = [Entry(before.created_at + number, "return", None, {"n": number}) for number in range(30)]
+    await store.payments.transition(replace(change(before, captured(before)), after=before, events=(), entries=entries))
+    assert await store.payments.timeline(MERCHANT_ID, before.id, 10) == entries[-10:]
+    assert await store.payments.timeline(MERCHANT_ID, before.id) == entries
+
+
+OPERATOR_KIND, PORTAL, LINK = SessionKind.OPERATOR, SessionKind.PORTAL, SessionKind.LINK
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def sessions(store: Store, clock: ManualClock) -> Sessions:
+    return Sessions(store.operators, IDS, clock)
+
+
+async def test_a_session_is_found_by_what_the_browser_holds_and_by_nothing_else(
+    sessions: Sessions, store: Store
+) -> None:
+    secret, session = await sessions.open(PORTAL, MERCHANT_ID, "tok_1", "https://shop.example")
+    assert await sessions.find(secret, PORTAL) == session
+    assert secret.encode() not in session.digest
+    others = ["", "x", secret[:-1], secret + "0", secret[::-1], "\ud800", f"{NO_MERCHANT[4:]}{secret[8:]}"]
+    assert [await sessions.find(other, PORTAL) for other in others] == [None] * len(others)
+    assert [await sessions.find(secret, kind) for kind in (OPERATOR_KIND, LINK)] == [None, None]
+
+
+async def test_an_operators_session_is_the_installations(sessions: Sessions) -> None:
+    secret, session = await sessions.open(OPERATOR_KIND, INSTALLATION, "digest")
+    assert session.merchant_id == INSTALLATION
+    assert await sessions.find(secret, OPERATOR_KIND) == session
+
+
+async def test_an_idle_session_ends_and_one_in_use_does_not(sessions: Sessions, clock: ManualClock) -> None:
+    secret, _ = await sessions.open(OPERATOR_KIND, INSTALLATION, "digest")
+    for _ in range(4):
+        clock.now += IDLE - MINUTE
+        assert await sessions.find(secret, OPERATOR_KIND) is not None
+    clock.now += IDLE
+    assert await sessions.find(secret, OPERATOR_KIND) is None
+
+
+@pytest.mark.parametrize("kind", SessionKind)
+async def test_every_session_ends_when_it_is_old(sessions: Sessions, clock: ManualClock, kind: SessionKind) -> None:
+    secret, session = await sessions.open(kind, MERCHANT_ID, "tok_1")
+    while clock.now + 20 * MINUTE < session.expires_at:
+        clock.now += 20 * MINUTE
+        assert await sessions.find(secret, kind) is not None
+    clock.now = session.expires_at - 1
+    assert await sessions.find(secret, kind) is not None
+    clock.now = session.expires_at
+    assert await sessions.find(secret, kind) is None
+    assert session.expires_at - NOW == LONGEST[kind] <= 12 * HOUR
+
+
+async def test_who_logged_out_is_out(sessions: Sessions) -> None:
+    secret, _ = await sessions.open(OPERATOR_KIND, INSTALLATION, "digest")
+    other, _ = await sessions.open(OPERATOR_KIND, INSTALLATION, "digest")
+    await sessions.close(secret)
+    await sessions.close("nonsense")
+    assert await sessions.find(secret, OPERATOR_KIND) is None
+    assert await sessions.find(other, OPERATOR_KIND) is not None
+
+
+async def test_there_is_a_limit_to_sessions_that_lets_new_ones_in_as_old_ones_end(
+    sessions: Sessions, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.operators.sessions.MAX_SESSIONS", 3)
+    monkeypatch.setattr("proxy.operators.sessions.MAX_SESSIONS_OF_SUBJECT", 2)
+    for _ in range(2):
+        await sessions.open(LINK, MERCHANT_ID, "tok_1")
+    with pytest.raises(Conflict):
+        await sessions.open(LINK, MERCHANT_ID, "tok_1")
+    await sessions.open(LINK, MERCHANT_ID, "tok_2")  # what one token opens keeps no other out
+    with pytest.raises(Conflict):
+        await sessions.open(LINK, MERCHANT_ID, "tok_3")
+    await sessions.open(LINK, IDS.merchant(), "tok_1")
+    clock.now += LONGEST[LINK]
+    await sessions.open(LINK, MERCHANT_ID, "tok_1")
+
+
+def test_a_forms_token_is_its_sessions_and_tells_nothing_of_the_secret() -> None:
+    token = form_token("secret-a")
+    assert is_form_token("secret-a", token)
+    assert not is_form_token("secret-b", token)
+    assert not is_form_token("secret-a", "")
+    assert not is_form_token("secret-a", "\ud800")
+    assert "secret" not in token
+
+
+@pytest.mark.parametrize("kind", list(SessionKind))
+async def test_a_session_that_was_opened_or_used_by_a_clock_that_was_ahead_has_ended(
+    sessions: Sessions, clock: ManualClock, kind: SessionKind
+) -> None:
+    secret, _ = await sessions.open(kind, MERCHANT_ID, "tok_1")
+    clock.now -= MINUTE
+    assert await sessions.find(secret, kind) is not None
+    clock.now -= MINUTE
+    assert await sessions.find(secret, kind) is None
+    clock.now += 2 * MINUTE
+    assert await sessions.find(secret, kind) is None  # and it does not come back
+
+
+async def test_a_session_that_was_seen_by_a_clock_that_was_ahead_has_ended(
+    sessions: Sessions, clock: ManualClock
+) -> None:
+    secret, _ = await sessions.open(OPERATOR_KIND, INSTALLATION, "digest")
+    clock.now += IDLE - MINUTE
+    assert await sessions.find(secret, OPERATOR_KIND) is not None
+    clock.now = NOW
+    assert await sessions.find(secret, OPERATOR_KIND) is None

@@ -10,7 +10,7 @@ from proxy.webhooks.event import EventFilter
 from proxy.webhooks.retention import RetentionBatch
 from store.records import IDS, MERCHANT_ID, NOW, add_endpoint, add_merchant, new_audit, new_endpoint, sealed
 from store.test_deliveries import claim, deliveries_of, finished
-from store.test_redelivery import deliver_all, event_at, exhaust
+from store.test_endpoints import deliver_all, event_at, exhaust
 
 LATER = NOW + 100 * DAY
 

@@ -176,7 +176,7 @@ MONEY: Final = (
             "    if clear and point == len(FROM_LINK):\n",
             "    if clear and (point == len(FROM_LINK) or now >= linked_at + FROM_LINK[-1]):\n",
         ),
-        by="tests/core/test_watch.py",
+        by="tests/core/test_schedules.py",
     ),
     bug(
         "due times that a clock ahead has left are not pulled in",
@@ -232,7 +232,7 @@ MONEY: Final = (
     bug(
         "history is forgotten by a clock that is ahead",
         Edit("webhooks/retention.py", "forget(min(now, self._settled()) - keep", "forget(now - keep"),
-        by="tests/delivery/test_retention.py",
+        by="tests/core/test_schedules.py",
     ),
     bug(
         "a delivery that was claimed before the clock went back is begun",

@@ -390,6 +390,6 @@ SECURITY: Final = (
     bug(
         "a storefront's deadline is not heard",
         Edit("api/v1/payments.py", 'name.strip().lower() == "wait"', 'name.strip().lower() == "timeout"'),
-        by="tests/e2e/test_backpressure.py::test_a_create_that_may_not_wait_is_refused_at_once_and_not_stored",
+        by="tests/e2e/test_overload.py::test_a_create_that_may_not_wait_is_refused_at_once_and_not_stored",
     ),
 )

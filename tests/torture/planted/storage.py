@@ -15,7 +15,7 @@ _CONNECTION: Final = "database/sqlite/connection.py"
 _LOCK, _FILE = "database/sqlite/files.py", "tests/store/test_sqlite_file.py"
 _LINES, _LOG = "observability/logs.py", "tests/e2e/test_process.py"
 _MANNERS: Final = "tests/e2e/test_process.py"
-_FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test_postgresql_setup.py"
+_FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test_postgresql_server.py"
 
 STORAGE: Final = (
     bug(
@@ -71,7 +71,7 @@ STORAGE: Final = (
     bug(
         "the bank's tracking number is not claimed",
         Edit("payments/storage/writes.py", "            raise BankCodeTaken(owner)\n", "            pass\n"),
-        by="tests/store/test_claims_of_money.py::test_a_bank_code_pays_one_payment",
+        by="tests/store/test_payments.py::test_a_bank_code_pays_one_payment",
     ),
     bug(
         "the paid order is not claimed",
@@ -163,17 +163,17 @@ STORAGE: Final = (
             'await transaction.run_all("count_attempt", [delivery_key(merchant_id, each) for each, _, _ in lost])',
             "pass",
         ),
-        by="tests/store/test_deliveries_at_once.py",
+        by="tests/store/test_deliveries.py",
     ),
     bug(
         "what is claimed with its event is not kept as on its way",
         Edit("webhooks/storage/claims.py", "            queue.in_flight.add((claimed,), lease.until)\n", ""),
-        by="tests/store/test_deliveries_at_once.py",
+        by="tests/store/test_deliveries.py",
     ),
     bug(
         "what is claimed with its event needs no room at its endpoint",
         Edit("webhooks/storage/claims.py", "        if queue.room(now) > 0:\n", "        if True:\n"),
-        by="tests/store/test_deliveries_at_once.py",
+        by="tests/store/test_deliveries.py",
     ),
     bug(
         "what happens while an endpoint is paused is dropped",
@@ -233,7 +233,7 @@ STORAGE: Final = (
     bug(
         "a person's retry waits for the pause that its endpoint asked for",
         Edit("webhooks/storage/redelivery.py", "(*key, AT_ONCE, int(", "(*key, now, int("),
-        by="tests/store/test_redelivery.py",
+        by="tests/store/test_endpoints.py",
     ),
     bug(
         "a second rotation of a signing secret ends the overlap that runs",
@@ -317,7 +317,7 @@ STORAGE: Final = (
     bug(
         "connections take all the addresses that a process may have",
         Edit("http/connection_limits.py", "    return max(1, min(wanted, ", "    return max(wanted, min(wanted, "),
-        by="tests/e2e/test_few_resources.py",
+        by="tests/e2e/test_overload.py",
     ),
     bug(
         "a statement without memory fails its own step alone",
@@ -346,7 +346,7 @@ STORAGE: Final = (
         Edit(
             "http/connections.py", "self.probing = self._connection_limits.enter_as_probe(self)", "self.probing = False"
         ),
-        by="tests/e2e/test_few_resources.py::test_probes_are_answered_while_every_connection_is_taken",
+        by="tests/e2e/test_overload.py::test_probes_are_answered_while_every_connection_is_taken",
     ),
     bug(
         "strangers may write as many lost payments as they like",

@@ -1,36 +1,215 @@
-"""/metrics and the log: what they count and say of a payment's life, and the page that tells what each metric means."""
+"""/healthz, /readyz, /metrics and the log: what they look at, what they must not cost, and what they never tell.
+
+And the page that says what each metric means.
+"""
 
 import ast
 import asyncio
 import re
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from support.clock import SteadyClock
+from support.command import Cli
+from support.dargah import server
 from support.eventually import eventually
-from support.shop import RETURN_ORIGIN, Shop
+from support.shop import RETURN_ORIGIN, Shop, playground
 
-from proxy.app import Dargah
+from proxy.app import Dargah, Outside
 from proxy.gateways.circuit_breaker import FAILURES_TO_OPEN
 from proxy.kernel.background import Repeater
 from proxy.kernel.clock import DAY, HOUR
+from proxy.kernel.errors import Overloaded, StoreUnavailable, VaultError
+from proxy.merchants.vault import KeyRing, SealedSecret, Vault, generate_line
 from proxy.observability import logs
 from proxy.observability.logs import ConsoleRenderer
-from proxy.observability.metrics import Metrics
+from proxy.observability.metrics import Metrics, observed
 from proxy.observability.metrics.metrics import LOOPS, PERIOD_SECONDS, LagProbe
-from proxy.observability.metrics.observed import (
-    AUDIT_PAUSE,
-    KEEP_SECONDS,
-    WAIT_SECONDS,
-    Auditor,
-    StoreStatistics,
-)
+from proxy.observability.metrics.observed import AUDIT_PAUSE, Auditor, StoreStatistics
+from proxy.observability.readiness import KEEP_SECONDS, WAIT_SECONDS, Readiness
 from proxy.observability.statistics import COUNTED, AuditResult, DueStatistics, OpenStatistics, StatisticsRepository
 from proxy.payments.change import INVARIANTS, PAID_AMOUNT
+
+
+class Store:
+    """A store that is pinged: it waits for `gate`, and raises `error`."""
+
+    def __init__(self) -> None:
+        self.pings = 0
+        self.error: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def ping(self) -> None:
+        self.pings += 1
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+
+
+class LostKeys(Vault):
+    def open(self, sealed: SealedSecret, origin: str | None = None) -> str:  # noqa: ARG002  it opens nothing
+        raise VaultError(sealed.name)
+
+
+@pytest.fixture
+def disk() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def ticks() -> SteadyClock:
+    return SteadyClock()
+
+
+@pytest.fixture
+def ring() -> KeyRing:
+    return KeyRing.parse(generate_line("k1"))
+
+
+@pytest.fixture
+def readiness(disk: Store, ring: KeyRing, ticks: SteadyClock) -> Readiness:
+    return ready_of(disk, Vault(ring), ticks)
+
+
+def ready_of(disk: Store, vault: Vault, ticks: SteadyClock) -> Readiness:
+    return Readiness(disk, vault, ticks)  # type: ignore[arg-type]  # it pings, and nothing else
+
+
+async def test_each_readiness_check_has_its_name(readiness: Readiness) -> None:
+    assert await readiness() == {"store": True, "keys": True, "accepting": True}
+    readiness.draining = True
+    assert await readiness() == {"store": True, "keys": True, "accepting": False}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable(), Overloaded()])
+async def test_a_store_that_takes_no_write_is_not_ready(readiness: Readiness, disk: Store, error: Exception) -> None:
+    disk.error = error
+    assert (await readiness())["store"] is False
+
+
+async def test_keys_that_do_not_open_what_they_sealed_are_not_ready(
+    disk: Store, ring: KeyRing, ticks: SteadyClock
+) -> None:
+    assert await ready_of(disk, LostKeys(ring), ticks)() == {"store": True, "keys": False, "accepting": True}
+
+
+async def test_many_probes_are_one_write_a_second(readiness: Readiness, disk: Store, ticks: SteadyClock) -> None:
+    answers = await asyncio.gather(*(readiness() for _ in range(50)))
+    assert all(answer["store"] for answer in answers)
+    assert disk.pings == 1
+    ticks.seconds = KEEP_SECONDS - 0.01
+    await readiness()
+    assert disk.pings == 1
+    ticks.seconds = KEEP_SECONDS
+    disk.error = StoreUnavailable()
+    assert (await readiness())["store"] is False
+    assert disk.pings == 2
+    disk.error = None
+    assert (await readiness())["store"] is True, "what failed is looked at again at once"
+
+
+async def test_a_store_that_hangs_holds_no_probe_up(
+    readiness: Readiness, disk: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert WAIT_SECONDS <= 2
+    monkeypatch.setattr("proxy.observability.readiness.WAIT_SECONDS", 0.01)
+    disk.gate.clear()
+    assert (await readiness())["store"] is False
+    assert (await readiness())["store"] is False
+    assert disk.pings == 1, "it is not asked again while it hangs"
+    disk.gate.set()
+    monkeypatch.undo()
+    assert (await readiness())["store"] is True
+
+
+async def get(shop: Shop, path: str) -> tuple[int, Any]:
+    async with shop.session.get(shop.url + path) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_gateway_that_is_down_turns_nobody_away(played: tuple[Shop, Dargah]) -> None:
+    shop, _ = played
+    await shop.fault("request", "http_500")
+    for number in range(6):
+        await shop.create(key=f"k{number}")
+    assert await get(shop, "/readyz") == (
+        200,
+        {"status": "ready", "checks": {"store": True, "keys": True, "accepting": True}},
+    )
+
+
+async def test_a_full_disk_is_not_ready_but_alive(tmp_path: Path) -> None:
+    full = False
+
+    def fault(statement: str) -> None:
+        if full and statement == "COMMIT":
+            raise OSError("no space left on device")
+
+    async with playground(tmp_path, outside=Outside(fault=fault)) as (shop, _):
+        full = True
+        assert await get(shop, "/healthz") == (200, {"status": "ok"})
+        status, body = await get(shop, "/readyz")
+        assert (status, body["status"], body["checks"]["store"]) == (503, "unready", False)
+        full = False
+
+
+async def test_a_store_that_is_stuck_leaves_the_process_alive(
+    played: tuple[Shop, Dargah], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, dargah = played
+    stuck = asyncio.Event()
+
+    async def ping() -> None:
+        await stuck.wait()
+
+    monkeypatch.setattr(dargah.services.store.heartbeat, "ping", ping)
+    monkeypatch.setattr("proxy.observability.readiness.WAIT_SECONDS", 0.05)
+    unready, alive = await asyncio.gather(get(shop, "/readyz"), get(shop, "/healthz"))
+    assert (unready[0], alive[0]) == (503, 200)
+    stuck.set()
+
+
+async def asked(url: str, folder: Path, *arguments: str) -> tuple[int, str]:
+    ran = await Cli({"DARGAH_LISTEN": url.removeprefix("http://")}, folder).run("health", *arguments)
+    return ran.code, ran.out + ran.error
+
+
+def answering(**statuses: int) -> web.Application:
+    async def answer(request: web.Request) -> web.Response:
+        status = statuses[request.path.strip("/")]
+        return web.json_response({"says": status}, status=status)
+
+    app = web.Application()
+    for name in statuses:
+        app.router.add_get(f"/{name}", answer)
+    return app
+
+
+async def test_the_command_asks_whether_the_process_lives_or_may_be_sent_work(tmp_path: Path) -> None:
+    async with server(answering(healthz=200, readyz=503)) as url:
+        assert await asked(url, tmp_path) == (0, '{"says": 200}\n')
+        code, said = await asked(url, tmp_path, "--ready")
+        assert (code, "/readyz says 503" in said) == (1, True)
+
+
+async def test_a_process_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    gone = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = gone.sockets[0].getsockname()[1]
+    gone.close()
+    code, said = await asked(f"http://127.0.0.1:{port}", tmp_path)
+    assert (code, said.count("\n"), "nothing answers" in said) == (1, 1, True)
+
+
+async def test_the_command_asks_a_wildcard_on_loopback(tmp_path: Path) -> None:
+    async with server(answering(healthz=200)) as url:
+        assert (await asked(url.replace("127.0.0.1", "0.0.0.0"), tmp_path))[0] == 0  # noqa: S104  listened on, not called
+
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -93,7 +272,7 @@ async def test_open_payments_and_waiting_webhooks_are_read_from_the_store(played
     assert value(found, "dargah_webhook_backlog") == 1
     assert value(found, "dargah_webhook_endpoints", state="enabled") == 1
     assert value(found, "dargah_webhook_endpoints", state="disabled") == 0
-    assert value(found, "dargah_figures_age_seconds") < KEEP_SECONDS
+    assert value(found, "dargah_figures_age_seconds") < observed.KEEP_SECONDS
 
 
 async def test_a_loop_that_fails_is_counted_by_its_name() -> None:
@@ -205,10 +384,10 @@ async def test_store_statistics_are_added_up_and_kept_for_a_while() -> None:
     assert value(found, "dargah_payment_oldest_open_seconds", status="pending") == pytest.approx(5.003)
     assert value(found, "dargah_webhook_endpoints", state="enabled") == 3
     assert value(found, "dargah_webhook_lag_seconds") == 9
-    ticks.seconds = KEEP_SECONDS - 0.1
+    ticks.seconds = observed.KEEP_SECONDS - 0.1
     await metrics.text()
     assert store.readings == 1
-    ticks.seconds = KEEP_SECONDS
+    ticks.seconds = observed.KEEP_SECONDS
     await metrics.text()
     assert store.readings == 2
 
@@ -216,7 +395,7 @@ async def test_store_statistics_are_added_up_and_kept_for_a_while() -> None:
 async def test_a_store_that_does_not_answer_holds_up_no_scrape_and_the_age_tells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert WAIT_SECONDS <= 2
+    assert observed.WAIT_SECONDS <= 2
     monkeypatch.setattr("proxy.observability.metrics.observed.WAIT_SECONDS", 0.01)
     store, metrics, ticks = Figures(), Metrics(), SteadyClock()
     stock = StoreStatistics(cast("StatisticsRepository", store), lambda: 10_000, ticks)
