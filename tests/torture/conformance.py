@@ -210,9 +210,6 @@ async def _second_merchant(made: Live, shop: Shop, dargah: Dargah) -> None:
     }
 
 
-__all__ = ["OPERATOR_TOKEN", "THANKS", "Live", "live"]
-
-
 TIMEOUT_SECONDS: Final = 30
 CHECK_NAMES: Final = (
     "status_code_conformance",
