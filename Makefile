@@ -29,7 +29,7 @@ run: $(READY)  ## a playground that stays up: gateway simulator, Dargah and a sh
 
 # The core, the contracts of the stores and of the API, and one file for each edge.
 QUICK := tests/core tests/delivery tests/house tests/store/test_payments.py tests/store/test_deliveries.py \
-	tests/web/test_openapi.py tests/web/test_payments.py tests/web/test_facade.py tests/web/test_customer.py \
+	tests/web/test_http.py tests/web/test_payments.py tests/web/test_facade.py tests/web/test_customer.py \
 	tests/adapters/test_gateway.py tests/adapters/test_sender.py tests/simulator/test_request.py \
 	tests/operators/test_setup.py tests/security/test_browsers.py tests/e2e/test_outcomes.py \
 	tests/torture/test_stories.py
@@ -93,10 +93,10 @@ demo-svg: $(READY)  ## a run of the demo as docs/images/demo.svg
 	$(BIN)/python -m tests.reference.demo_svg
 
 screenshots: $(READY)  ## every page in Persian and English, light and dark, as docs/images/; needs Debian's chromium and pngquant
-	$(BIN)/python -m tests.browser.screenshots
+	cd tests && ../$(BIN)/python -m browser.screenshots
 
 preview:  ## draw the picture that messengers show beside a pay link, from proxy/http/static/preview.svg (needs chromium)
-	$(BIN)/python -m tests.browser.screenshots --preview
+	cd tests && ../$(BIN)/python -m browser.screenshots --preview
 
 font:  ## make the pages' font anew from npm's Vazirmatn (needs npm and both registries)
 	proxy/http/static/subset.sh

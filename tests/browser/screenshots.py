@@ -17,8 +17,20 @@ import click
 from playwright.async_api import Browser, FloatRect, Page
 
 from browser.chromium import PHONE, Reader, chromium, path, reading
-from browser.console_pages import PAGES, PORTAL_PAGES, WIDE, ConsolePage, Office, enter_portal, log_in, office
-from browser.stage import STATES, Stage, State, staged
+from browser.stage import (
+    PAGES,
+    PORTAL_PAGES,
+    STATES,
+    WIDE,
+    ConsolePage,
+    Office,
+    Stage,
+    State,
+    enter_portal,
+    log_in,
+    office,
+    staged,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = REPOSITORY / "docs" / "images"

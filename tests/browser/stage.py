@@ -1,22 +1,31 @@
 """A whole Dargah with a gateway and a shop on loopback, whose pages a browser can walk through.
 
-And every page that a customer can come to, with how to come there.
+Every page that a customer can come to, and every page of the console and the portal with something on it: and how to
+come there.
 """
 
+import asyncio
+import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from support.clock import ManualClock
-from support.dargah import server
+from support.dargah import OPERATOR_TOKEN, server
+from support.eventually import eventually
+from support.receiver import Receiver, receiver
 from web.lab import Lab, lab_in, link_of
 
-from browser.pictures import logo
 from proxy.kernel.clock import MINUTE, parse_rfc3339
 from proxy.kernel.errors import Overloaded
+from proxy.webhooks.retry_policy import DeliveryStatus
+
+if TYPE_CHECKING:
+    from browser.chromium import Reader  # with Playwright, which who needs a stage or a picture alone need not load
 
 # A date that people can check the Jalali one against, and pictures that do not change from day to day.
 NOW = parse_rfc3339("2026-11-24T10:00:00Z")
@@ -230,3 +239,175 @@ STATES = (
 def link(stage: Stage, payment: dict[str, Any], query: str = "") -> str:
     """The return link of a payment."""
     return f"{stage.lab.dargah.url}/return/{link_of(payment)}{query}"
+
+
+WIDE = {"width": 1280, "height": 900}
+
+FATAL = b"Fatal error: Allowed memory size of 134217728 bytes exhausted"
+
+
+@dataclass
+class Office:
+    """A shop's morning: payments in every state, a webhook that fails, and a review."""
+
+    stage: Stage
+    shop: Receiver
+    complaint: dict[str, Any]
+    delivery_id: str
+    endpoint_id: str
+    review: dict[str, Any]
+    pending: dict[str, Any]
+
+    @property
+    def console(self) -> str:
+        return f"{self.stage.lab.dargah.admin_url}/console"
+
+    @property
+    def portal(self) -> str:
+        return f"{self.stage.lab.dargah.url}/portal"
+
+
+@dataclass(frozen=True)
+class ConsolePage:
+    """`path` is of an office's page, below the console."""
+
+    name: str
+    path: Callable[[Office], str]
+    status: int = 200
+
+
+@asynccontextmanager
+async def office(stage: Stage) -> AsyncIterator[Office]:
+    """The stage after its morning, with the shop's receiver running."""
+    async with receiver() as shop:
+        endpoint, _ = await stage.services.endpoints.add_endpoint(
+            stage.lab.merchant_id, shop.url, storefront="main", actor="sara"
+        )
+        for number in range(9):
+            stage.lab.clock.forward(11 * MINUTE)
+            await _settled(stage, "cancel" if number == 4 else "pay", f"A-{10470 + number}", 185_000 + 67_000 * number)
+        await _told(stage, 9)
+        shop.status, shop.body = 500, FATAL
+        complaint = await _settled(stage, "pay", "A-10482", 1_250_000)
+        delivery_id = await _failed_delivery(stage, complaint["id"])
+        shop.status, shop.body = 204, b""
+        await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
+        review = await _settled(stage, "pay", "A-10483", 240_000)
+        await _staffed(stage)
+        pending = await stage.lab.created(amount=95_000, order_id="A-10484")
+        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, pending)
+
+
+async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
+    payment = await stage.lab.created(amount=amount, order_id=order_id)
+    await stage.lab.act(payment, act)
+    checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
+    return checked
+
+
+async def _staffed(stage: Stage) -> None:
+    """The merchant has its own looks, and three people run its Dargah."""
+    await stage.services.setup.change_merchant(stage.lab.merchant_id, actor="sara", colour="#0f766e", logo=logo())
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    url = f"{stage.lab.dargah.admin_url}/admin/v1/operators"
+    ids = []
+    for name, role in (("sara", "owner"), ("navid", "operate"), ("accountant", "read")):
+        async with stage.lab.session.post(url, json={"name": name, "role": role}, headers=headers) as answer:
+            ids.append((await answer.json())["id"])
+    async with stage.lab.session.delete(f"{url}/{ids[-1]}", headers=headers) as answer:
+        assert answer.ok
+
+
+async def _told(stage: Stage, count: int) -> None:
+    async def look() -> bool | None:
+        due = await stage.services.store.statistics.due_statistics()
+        return due.deliveries == 0 or None
+
+    await asyncio.sleep(0)
+    assert await eventually(look), count
+
+
+async def _failed_delivery(stage: Stage, payment_id: str) -> str:
+    """The delivery of the payment's event once it was tried in vain."""
+
+    async def look() -> str | None:
+        events = (await stage.lab.call("GET", f"/v1/events?payment_id={payment_id}")).json["data"]
+        for delivery in await stage.services.store.webhooks.list_deliveries(stage.lab.merchant_id, events[0]["id"]):
+            if delivery.attempts and delivery.status is DeliveryStatus.PENDING:
+                found: str = delivery.id
+                return found
+        return None
+
+    return await eventually(look)
+
+
+PAGES: tuple[ConsolePage, ...] = (
+    ConsolePage("today", lambda _: "/"),
+    ConsolePage("payments", lambda _: "/payments"),
+    ConsolePage("payment", lambda made: f"/payments/{made.complaint['id']}"),
+    ConsolePage("review", lambda made: f"/payments/{made.review['id']}"),
+    ConsolePage("reviews", lambda _: "/reviews"),
+    ConsolePage("webhooks", lambda _: "/endpoints"),
+    ConsolePage("webhook", lambda made: f"/endpoints/{made.endpoint_id}"),
+    ConsolePage("delivery", lambda made: f"/deliveries/{made.delivery_id}"),
+    ConsolePage("merchants", lambda _: "/merchants"),
+    ConsolePage("merchant", lambda made: f"/merchants/{made.stage.lab.merchant_id}"),
+    ConsolePage("guide", lambda _: "/merchants/new"),
+    ConsolePage("reconcile", lambda office: f"/merchants/{office.stage.lab.merchant_id}/reconcile"),
+    ConsolePage("operators", lambda _: "/operators"),
+    ConsolePage("audit", lambda _: "/audit"),
+    ConsolePage("settings", lambda _: "/settings"),
+    ConsolePage("nothing-found", lambda _: "/search?q=nothing"),
+    ConsolePage("no-payments", lambda _: "/payments?status=failed"),
+    ConsolePage("not-found", lambda _: "/payments/pay_x", 404),
+)
+
+# The same pages as a merchant sees them; `path` is below the portal.
+PORTAL_PAGES: tuple[ConsolePage, ...] = tuple(
+    page
+    for page in PAGES
+    if page.name
+    in {"payments", "payment", "review", "reviews", "webhooks", "webhook", "delivery", "nothing-found", "not-found"}
+)
+
+
+async def log_in(reader: "Reader", made: Office) -> None:
+    """Through the form, as an operator does."""
+    await reader.open(f"{made.console}/")
+    await reader.page.fill("#token", OPERATOR_TOKEN)
+    await reader.page.click("main button")
+    await reader.page.wait_for_selector("nav")
+
+
+async def enter_portal(reader: "Reader", made: Office) -> None:
+    """By a link that the merchant's token asked for."""
+    link = await made.stage.lab.call("POST", "/v1/portal-links", json={})
+    await reader.open(link.json["url"])
+    await reader.page.wait_for_selector("nav")
+
+
+def logo(side: int = 88) -> bytes:
+    """A PNG: a white bag on teal with rounded corners."""
+    rows = []
+    for y in range(side):
+        row = bytearray([0])
+        for x in range(side):
+            corner = max(abs(x - side / 2), abs(y - side / 2)) > side * 0.49
+            bag = side * 0.28 < x < side * 0.72 and side * 0.38 < y < side * 0.76
+            handle = (
+                side * 0.13 < ((x - side / 2) ** 2 + (y - side * 0.38) ** 2) ** 0.5 < side * 0.18 and y < side * 0.4
+            )
+            row += bytes((255, 255, 255) if bag or handle else (204, 229, 226) if corner else (15, 118, 110))
+        rows.append(bytes(row))
+    return png(side, side, b"".join(rows))
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """An 8-bit RGB PNG of rows that each begin with their filter's number."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in chunks)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))

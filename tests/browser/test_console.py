@@ -11,9 +11,7 @@ from support.dargah import server
 from web.lab import TEST_API_KEY
 
 from browser.chromium import ONE_LOOP, PATIENCE_MILLISECONDS, PHONE, Reader, reading
-from browser.console_pages import FATAL, PAGES, PORTAL_PAGES, WIDE, Office, enter_portal, log_in, office
-from browser.pictures import logo
-from browser.stage import Stage
+from browser.stage import FATAL, PAGES, PORTAL_PAGES, WIDE, Office, Stage, enter_portal, log_in, logo, office
 from proxy.kernel.clock import DAY
 
 pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]

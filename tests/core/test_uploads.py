@@ -5,7 +5,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from browser.pictures import chunk, logo, png
+from browser.stage import chunk, logo, png
 from hypothesis import given
 from hypothesis import strategies as st
 

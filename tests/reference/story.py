@@ -16,8 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
-from browser.pictures import logo
-from browser.stage import NOW, Stage, staged
+from browser.stage import NOW, Stage, logo, staged
 from support.dargah import OPERATOR_TOKEN
 from support.eventually import eventually
 from support.receiver import receiver

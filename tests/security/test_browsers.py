@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from web.browsing import Browser, portal
+from web.clients import Browser, portal
 from web.lab import API_KEY, Lab
 
 from proxy.audit.log import AuditEntry

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
+from web.clients import answers_to, posted, statuses
 from web.lab import Lab, link_of
-from web.raw_answers import answers_to, posted, statuses
 
 from proxy.api.rate_limiting import LOOK_UPS_PER_FAILURE
 from proxy.kernel.ids import Ids

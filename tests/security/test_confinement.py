@@ -4,13 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from web.browsing import operator, portal
+from web.clients import operator, portal
 from web.lab import ORIGIN, Answer
 
 from proxy.merchants.merchant import DEFAULT_SCOPES, Scope
-from security.principals import Call, Principal, filled
-from security.principals_api import CALLS
-from security.principals_house import CANARIES, House
+from security.conftest import CANARIES, House
+from security.principals import CALLS, Call, Principal, filled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 OTHERS = (Principal.TERMINAL, Principal.TEST, Principal.SHOP, Principal.STRANGER)

@@ -11,10 +11,15 @@ from web.openapi_check import operations
 
 from proxy.api import drop_in as facade
 from proxy.api import public
+from security.conftest import House
 from security.principals import (
+    ACTS,
+    BACKUP,
+    CALLS,
     OUTSIDERS,
     ROLES,
     TOKENS,
+    Act,
     Call,
     Code,
     Outcome,
@@ -23,8 +28,6 @@ from security.principals import (
     filled,
     is_outcome,
 )
-from security.principals_api import ACTS, BACKUP, CALLS, Act
-from security.principals_house import House
 
 ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
 CALLERS = (*TOKENS, Principal.SCOPELESS, *OUTSIDERS, Principal.PORTAL, *ROLES)

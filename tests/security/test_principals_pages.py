@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from store.records import new_audit
-from web.browsing import Browser, console, portal
+from web.clients import Browser, console, portal
 from web.lab import Answer
 
 from proxy.api.rate_limiting import unlimited
@@ -16,17 +16,19 @@ from proxy.console.routes import add_routes
 from proxy.console.services import ConsoleServices
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import ALL_SCOPES, Scope
+from security.conftest import House, hire
 from security.principals import (
+    OPEN,
     OUTSIDERS,
     OVER,
+    PAGES,
     ROLES,
     TOKENS,
+    Page,
     Principal,
     Records,
     filled,
 )
-from security.principals_house import House, hire
-from security.principals_pages import OPEN, PAGES, Page
 
 ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
 

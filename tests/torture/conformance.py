@@ -21,7 +21,7 @@ import aiohttp
 import click
 import requests
 import schemathesis
-from browser.pictures import logo
+from browser.stage import logo
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable

@@ -14,7 +14,7 @@ from proxy.console.services import ConsoleServices
 from proxy.kernel.clock import MINUTE
 from proxy.merchants.merchant import ALL_SCOPES, Scope
 from proxy.operators.records import Role
-from web.browsing import OPERATOR_TOKEN, Browser, console, operator, portal
+from web.clients import OPERATOR_TOKEN, Browser, console, operator, portal
 from web.lab import ORIGIN, Answer, Lab
 
 SESSION = "dargah-session"

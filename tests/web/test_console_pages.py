@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from support.eventually import eventually, until
 from support.receiver import receiver
 
 from proxy.console.jobs import PATIENCE_SECONDS
+from proxy.console.payments import _cell
 from proxy.kernel.clock import DAY, SECOND
 from proxy.locale.persian import jalali_time
-from web.browsing import Browser, operator, words
+from web.clients import Browser, operator, words
 from web.lab import API_KEY, Answer, Lab
 
 SCRIPT = "<script>alert(1)</script>"
@@ -476,3 +478,32 @@ async def test_a_heads_answer_has_no_body_and_every_page_has_one(lab: Lab) -> No
     browser = await operator(lab)
     head = await browser.head("/console/payments")
     assert (head.status, head.body) == (200, b"")
+
+
+SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
+# What may stand before a cell's own first sign, and what begins another cell in some language of a spreadsheet.
+UNSEEN = ("", " ", "  ", "\t", "\r", "\n", "\u00a0", "\u200c", "\u200f", "\ufeff", '"', '" ')
+SEPARATORS = ("", "x;", "x؛", "x,", "x،", "x|", "x\t", "x\n")
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_no_sign_of_a_formula_begins_a_cell(separator: str) -> None:
+    for unseen, sign in product(UNSEEN, SIGNS):
+        assert str(_cell(f"{separator}{unseen}{sign}1+1")).startswith(f"{separator}'"), (separator, unseen, sign)
+
+
+@pytest.mark.parametrize("plain", ["A-1700", "سفارش ۱۲", "a=b", "x+y", "1,5", "علی؛ رضا", "a@b.example"])
+def test_what_is_no_formula_stays_as_it_is(plain: str) -> None:
+    assert _cell(plain) == plain
+    assert _cell(-5) == -5
+
+
+async def test_an_exported_order_is_text(lab: Lab) -> None:
+    orders = ["x;=1+1", "x؛=1+1", "＝1+1", "=cmd|' /C calc'!A0", "@SUM(1)"]
+    for order in orders:
+        await lab.created(order_id=order)
+    browser: Browser = await operator(lab)
+    answer = await browser.get("/console/payments.csv?lang=en")
+    rows = csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"), newline=""))
+    shown = {row["order_id"] for row in rows}
+    assert shown == {"x;'=1+1", "x؛'=1+1", "'＝1+1", "'=cmd|' /C calc'!A0", "'@SUM(1)"}

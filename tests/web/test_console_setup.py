@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.pictures import logo
+from browser.stage import logo
 
 from proxy.kernel.clock import DAY
 from proxy.locale.persian import jalali_time
 from proxy.merchants.logo_images import MAX_BYTES
 from proxy.operators.records import Role
-from web.browsing import console, operator, words
+from web.clients import console, operator, words
 from web.lab import Lab, link_of
 
 

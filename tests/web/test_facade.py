@@ -26,7 +26,7 @@ from proxy.operations.doctor.base import Finding, Level
 from proxy.operations.doctor.gateway import return_findings
 from proxy.payments.payment import Status
 from proxy.payments.serializers import shop_invoice
-from web.drop_in import FORM, RETURN_URL, DropIn, added, drop_in, facade_token
+from web.clients import FORM, RETURN_URL, DropIn, added, drop_in, facade_token
 from web.lab import Answer, Lab
 
 

@@ -13,7 +13,7 @@ from support.eventually import eventually
 
 from proxy.api import drop_in as facade
 from proxy.payments.payment import Status
-from web.drop_in import FORM, RETURN_URL, drop_in
+from web.clients import FORM, RETURN_URL, drop_in
 from web.lab import SHARED, Lab
 
 JSON: Final = "application/json"

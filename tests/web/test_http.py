@@ -1,4 +1,4 @@
-"""What every answer has, whichever path it is of: ids, headers, clean errors, and one log line."""
+"""What every answer has, whichever path it is of: ids, headers, clean errors, a log line, a place in openapi.yaml."""
 
 import asyncio
 import re
@@ -7,16 +7,21 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
+from openapi_spec_validator import validate
 from structlog.testing import capture_logs
 from support.eventually import until
 
+from proxy.api import public
+from proxy.api.admin import app as admin
 from proxy.http import problems
 from proxy.http.problems import BodyTooSlow, problem_of, status_of
 from proxy.kernel import errors
 from proxy.kernel.errors import DargahError, FieldError, InvalidInput
+from proxy.reference import page as reference
 from web.lab import Lab, link_of
-from web.openapi_check import check_schema
+from web.openapi_check import check_answer, check_schema, document, operations
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -300,3 +305,28 @@ async def test_the_log_tells_the_clients_address(lab: Lab) -> None:
         await lab.call("GET", "/healthz", token="")
         await lab.call("GET", "/healthz", token="", headers={"X-Forwarded-For": "6.6.6.6"})
     assert [line.get("client") for line in lines if line["event"] == "request"] == ["127.0.0.1"] * 2
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    validate(document())
+    assert document()["openapi"].startswith("3.1")
+    assert '"format":"iri' not in orjson.dumps(document()).decode()  # it would not be checked, see conftest.py
+
+
+def test_its_operations_are_the_routers() -> None:
+    assert operations() == {*public.operations(reference.ROUTES), *admin.operations()}
+
+
+def test_its_examples_are_of_their_schemas() -> None:
+    check_schema("Payment", document()["components"]["examples"]["PendingPayment"]["value"])
+    invalid: Any = document()["components"]["responses"]["Invalid"]["content"]["application/problem+json"]
+    check_schema("Problem", invalid["examples"]["amount"]["value"])
+    body = document()["paths"]["/v1/payments"]["post"]["requestBody"]["content"]["application/json"]
+    check_schema("CreatePayment", body["examples"]["toman"]["value"])
+
+
+def test_an_answer_outside_the_document_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="no 418"):
+        check_answer("GET", "/healthz", 418, {"Content-Type": "application/json"}, b"{}")
+    with pytest.raises(Exception, match="'colour' was unexpected"):
+        check_answer("GET", "/healthz", 200, {"Content-Type": "application/json"}, b'{"status":"ok","colour":1}')

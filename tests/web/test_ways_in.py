@@ -12,7 +12,7 @@ from yarl import URL
 
 from proxy.api.customer import handlers as customer
 from proxy.kernel.clock import MINUTE
-from web.drop_in import drop_in
+from web.clients import drop_in
 from web.lab import RETURN_URL, Answer, Lab, link_of
 
 MESSENGER = {"User-Agent": "WhatsApp/2.2546.3 W"}

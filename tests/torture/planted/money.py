@@ -17,11 +17,11 @@ _CUSTOMER: Final = "api/customer/handlers.py"
 _VISIT: Final = "api/customer/visit.py"
 _NEXT_STEP: Final = "payments/next_step.py"
 _WAYS_IN: Final = "tests/web/test_ways_in.py"
-_ORDER_PAID: Final = "tests/web/test_order_paid.py"
+_CUSTOMERS_WAY: Final = "tests/web/test_customer.py"
 _ANSWERS: Final = "gateways/invoice_script/answers.py"
 _WORDS: Final = "tests/adapters/test_gateway_answers.py"
 
-_URLS, _HOSTS, _TEXT = "kernel/urls.py", "tests/core/test_urls.py", "tests/web/test_text.py"
+_URLS, _HOSTS, _TEXT = "kernel/urls.py", "tests/core/test_urls.py", "tests/web/test_input.py"
 _NOT_PRINTABLE: Final = (
     "    if not text.isprintable():\n"
     '        return f"U+{ord(next(char for char in text if not char.isprintable())):04X}"\n'
@@ -309,7 +309,7 @@ MONEY: Final = (
             "        if (paid := await self._paid_by(payment)) is not None:\n",
             "        if (paid := await self._paid_by(payment)) is not None and not insists:\n",
         ),
-        by=_ORDER_PAID,
+        by=_CUSTOMERS_WAY,
     ),
     bug(
         "an attempt that ends unpaid does not tell that its order is paid",
@@ -318,7 +318,7 @@ MONEY: Final = (
             '"order_paid_by": rows[0][0] if rows else None})\n',
             '"order_paid_by": None})\n',
         ),
-        by=_ORDER_PAID,
+        by=_CUSTOMERS_WAY,
     ),
     bug(
         "a return from a bot's user agent shows the invitation",

@@ -15,9 +15,9 @@ _PRINCIPALS: Final = "tests/security/test_principals.py"
 _PAGES: Final = "tests/security/test_principals_pages.py"
 _ORIGINS: Final = "tests/security/test_browsers.py"
 
-_DESTINATIONS: Final = "tests/security/test_destinations.py"
+_SECRETS: Final = "tests/security/test_secrets.py"
 
-_PARSERS: Final = "tests/security/test_parsers.py"
+_HOSTILE: Final = "tests/security/test_hostile_input.py"
 _BY_ADDRESS: Final = "tests/security/test_caller_limits.py"
 _LIMITER: Final = "gateways/concurrency_limiter.py"
 _LIVE: Final = "tests/security/test_fairness.py"
@@ -136,7 +136,7 @@ SECURITY: Final = (
             "    foreign = [row for row in rows if not queue.endpoint.may_get(row[8], row[7])]\n",
             "    foreign: list[Row] = []\n",
         ),
-        by="tests/security/test_modes_upgrade.py",
+        by="tests/security/test_modes.py::test_what_waits_goes_out_signed_as_before_but_for_test_events",
     ),
     bug(
         "an endpoint that a test token makes is live",
@@ -162,17 +162,17 @@ SECURITY: Final = (
         Edit(
             "merchants/vault.py", 'return row if origin is None else b"\\0".join((row, origin.encode()))', "return row"
         ),
-        by=_DESTINATIONS,
+        by=_SECRETS,
     ),
     bug(
         "every start binds what was sealed for no origin",
         Edit("merchants/setup/binding.py", "if await self._merchants.secrets_bound_at() is not None:", "if False:"),
-        by="tests/security/test_secrets.py",
+        by=_SECRETS,
     ),
     bug(
         "another origin needs no credential",
         Edit("merchants/setup/binding.py", "if not self._opens(sealed, where.after):", "if False:"),
-        by=_DESTINATIONS,
+        by=_SECRETS,
     ),
     bug(
         "a new credential is sealed for a URL that somebody else wrote",
@@ -181,7 +181,7 @@ SECURITY: Final = (
             "elif where.url not in changes and not self._opens(sealed, where.before):",
             "elif False:",
         ),
-        by=_DESTINATIONS,
+        by=_SECRETS,
     ),
     bug(
         "an endpoint's headers are kept with their values",
@@ -190,7 +190,7 @@ SECURITY: Final = (
             'tuple(sorted(name.lower() for name in changes["headers"]))',
             'tuple(f"{name.lower()}: {value}" for name, value in changes["headers"].items())',
         ),
-        by=_DESTINATIONS,
+        by=_SECRETS,
     ),
     bug(
         "a portal link opens twice",
@@ -200,7 +200,7 @@ SECURITY: Final = (
     bug(
         "a key ring that anybody can write is taken",
         Edit("config/secret_files.py", "if mode & (stat.S_IWGRP | stat.S_IWOTH):", "if False:"),
-        by="tests/security/test_secrets.py",
+        by=_SECRETS,
     ),
     bug(
         "an origin stands in a policy as it was stored",
@@ -228,7 +228,7 @@ SECURITY: Final = (
             '    sent = request.headers.get(hdrs.CONTENT_TYPE, "")\n    if len(sent) > MAX_TYPE_CHARS:\n',
             "    sent = request.content_type\n    if len(sent) > MAX_TYPE_CHARS:\n",
         ),
-        by=_PARSERS,
+        by=_HOSTILE,
     ),
     bug(
         "a multipart form may have any number of parts, and parts of their own",
@@ -239,12 +239,12 @@ SECURITY: Final = (
     bug(
         "JSON that cannot be written again is our fault",
         Edit("http/parsing.py", "(ValueError, TypeError, RecursionError)", "(ValueError, RecursionError)"),
-        by=_PARSERS,
+        by=_HOSTILE,
     ),
     bug(
         "a path of any length is routed",
         Edit("http/server.py", "        if len(request.rel_url.raw_path) > MAX_PATH_CHARS:\n", "        if False:\n"),
-        by="tests/security/test_growth.py",
+        by="tests/security/test_hostile_input.py::test_no_input_costs_more_than_its_size",
     ),
     bug(
         "an absent api_key is not counted",
@@ -295,7 +295,7 @@ SECURITY: Final = (
             "        return None if since is None else (self._requests > 1, since)\n",
             "        return None\n",
         ),
-        by="tests/security/test_slow_bodies.py",
+        by="tests/web/test_slow_clients.py::test_slow_bodies_fill_no_house",
     ),
     bug(
         "the admin listener answers to any name",
@@ -304,17 +304,17 @@ SECURITY: Final = (
             '        if not self._serves(request.headers.get(hdrs.HOST, "")):\n',
             "        if False:\n",
         ),
-        by="tests/security/test_hosts.py",
+        by="tests/web/test_listeners.py::test_another_name_is_refused_at_every_path",
     ),
     bug(
         "what a parser raised keeps the bytes that it was about",
         Edit("http/connections.py", "            error.__traceback__ = None\n", "            pass\n"),
-        by=_PARSERS,
+        by=_HOSTILE,
     ),
     bug(
         "a body's framing has no end",
         Edit("http/connections.py", "body.total_bytes <= MAX_FRAMING_BYTES:", "body.total_bytes <= 10**9:"),
-        by="tests/security/test_slow_bodies.py",
+        by="tests/web/test_slow_clients.py::test_what_frames_a_body_ends",
     ),
     bug(
         "one merchant may take every gateway call",

@@ -1,1 +1,0 @@
-"""What strangers and weak tokens try, by bytes on a live port."""
