@@ -199,10 +199,13 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def wanting_ours(authority: Authority, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+def wanting_ours(
+    authority: Authority, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, clients: Authority | None = None
+) -> ssl.SSLContext:
+    """A server's context that asks for a certificate of `clients`, which are else of the same authority."""
     context = authority.server()
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.file)
+    context.load_verify_locations((clients or authority).file)
     context.maximum_version = newest
     return context
 

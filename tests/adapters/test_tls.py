@@ -254,13 +254,6 @@ async def test_a_payment_goes_through_it(lab: Lab, ours: Authority) -> None:
     assert (created.status, created.json["invoice_key"]) == (201, "inv_1")
 
 
-def wanting(authority: Authority, clients: Authority) -> ssl.SSLContext:
-    context = authority.server()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(clients.file)
-    return context
-
-
 async def ping(lab: Lab, url: str) -> dict[str, Any]:
     made = await lab.call("POST", "/v1/webhook-endpoints", json={"url": f"{url}/hook"})
     answered: dict[str, Any] = (await lab.call("POST", f"/v1/webhook-endpoints/{made.json['id']}/test")).json
@@ -287,7 +280,7 @@ async def test_another_authority_for_such_a_host_does_not_count(lab: Lab, theirs
 async def test_a_certificate_that_the_receiver_does_not_know_is_not_delivered_by(
     lab: Lab, ours: Authority, theirs: Authority
 ) -> None:
-    async with RawServer((OK,), tls=wanting(ours, theirs)) as server:
+    async with RawServer((OK,), tls=wanting_ours(ours, clients=theirs)) as server:
         assert (await ping(lab, server.url))["http_status"] is None
         assert server.requests == []
 
