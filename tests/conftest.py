@@ -1,6 +1,7 @@
 """A PostgreSQL database for whichever test asks for one."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,12 @@ settings.load_profile("dargah")
 
 # For jsonschema's format "iri", which openapi.yaml does not have; to import it takes each process four seconds.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # None says that there is no such module
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: it is not looked through again whenever a test has made some garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

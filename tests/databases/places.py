@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -164,6 +166,27 @@ def served(folder: Path, url: str) -> Iterator[None]:
 def database_in(folder: Path) -> Path | str:
     """What DARGAH_DATABASE is for a Dargah that lives in `folder`."""
     return _SERVED.get(folder, folder / "dargah.db")
+
+
+def make_database_in(folder: Path) -> Path | str:
+    """The same, as the first start leaves it where there is none yet: to copy it costs a fourth of migrating it."""
+    database = database_in(folder)
+    if isinstance(database, Path) and not database.exists():
+        database.write_bytes(_migrated_file())
+        database.chmod(0o600)
+    return database
+
+
+@cache
+def _migrated_file() -> bytes:
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(1) as threads:
+        file = Path(folder, "dargah.db")
+        threads.submit(asyncio.run, _migrate_file(file)).result()
+        return file.read_bytes()
+
+
+async def _migrate_file(file: Path) -> None:
+    await (await sqlite.open_store(file, now=lambda: 0)).close()
 
 
 async def store_in(folder: Path, now: Now) -> AnyStore:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from databases.places import Databases
+from databases.places import Databases, make_database_in
 
 from proxy.stores import postgresql
 from proxy.stores.sqlite import SqliteStore, open_store
@@ -15,7 +15,7 @@ StoreFactory = Callable[[pytest.FixtureRequest, Path], "AsyncIterator[Store]"]
 
 
 async def _sqlite(_request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Store]:
-    store = await open_store(folder / "dargah.db", now=lambda: NOW)
+    store = await open_store(make_database_in(folder), now=lambda: NOW)
     yield store
     await store.close()
 
@@ -39,6 +39,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def sqlite_store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = await open_store(tmp_path / "dargah.db", now=lambda: NOW)
+    opened = await open_store(make_database_in(tmp_path), now=lambda: NOW)
     yield opened
     await opened.close()

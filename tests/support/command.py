@@ -13,12 +13,13 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
 DEADLINE_SECONDS: Final = 30
-_FORKS: Final = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["proxy.cli", "proxy.app"])
+FORKS: Final = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["proxy.cli", "proxy.app"])
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Cli:
         with tempfile.TemporaryDirectory() as scratch:
             files = [Path(scratch, name) for name in ("in", "out", "error")]
             files[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
-            process = _FORKS.Process(target=_command, args=(arguments, self.env, self.folder, files))
+            process = FORKS.Process(target=_command, args=(arguments, self.env, self.folder, files))
             await asyncio.to_thread(process.start)  # the first one waits for the imports
             try:
-                code = await _end_of(process)
+                async with asyncio.timeout(DEADLINE_SECONDS):
+                    code = await end_of(process)
             finally:
                 process.kill()
                 process.join()
@@ -83,16 +85,17 @@ class Cli:
             await process.communicate()
 
 
-async def _end_of(process: Any) -> int:
+async def end_of(process: BaseProcess) -> int:
+    """Its exit code, once it has ended; -N where the signal N ended it."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     loop.add_reader(process.sentinel, ended.set)
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await ended.wait()
+        await ended.wait()
     finally:
         loop.remove_reader(process.sentinel)
     process.join()
-    return int(process.exitcode)
+    assert process.exitcode is not None
+    return process.exitcode
 
 
 def _command(arguments: Sequence[str], env: Mapping[str, str], folder: Path, files: Sequence[Path]) -> None:
@@ -102,6 +105,11 @@ def _command(arguments: Sequence[str], env: Mapping[str, str], folder: Path, fil
     stdin = io.FileIO(0)  # multiprocessing put /dev/null there
     stdin.name = "<stdin>"
     sys.stdin = io.TextIOWrapper(io.BufferedReader(stdin))
+    become_dargah(arguments, env, folder)
+
+
+def become_dargah(arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+    """In a new process: it is `dargah …` from now on."""
     sys.argv = ["dargah", *arguments]
     os.environ.clear()
     os.environ.update(env)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
-from databases.places import database_in
+from databases.places import make_database_in
 
 from proxy.app import Dargah, Outside, running
 from proxy.config.settings import Settings
@@ -37,7 +37,7 @@ def settings(folder: Path, **more: Any) -> Settings:
     """A development Dargah on free ports, with its database in `folder`."""
     values: dict[str, Any] = {
         "environment": "development",
-        "database": database_in(folder),
+        "database": make_database_in(folder),
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
         "admin_token": OPERATOR_TOKEN,

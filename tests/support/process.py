@@ -5,15 +5,18 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from databases.places import database_in
 
 from proxy.demo.stage import free_port
+from support.command import FORKS, become_dargah, end_of
 from support.dargah import KEY_RING, OPERATOR_TOKEN
 from support.shop import Shop, prepared_shop
 
@@ -50,6 +53,7 @@ class Process:
     """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code).
 
     `start` is `launch`, after which it can be killed at any moment, and `ready`. `more` are further DARGAH_ variables.
+    It is forked from a process that has imported the program, but where something is to hold from its first moment on.
     """
 
     def __init__(self, folder: Path, **more: str) -> None:
@@ -60,7 +64,8 @@ class Process:
         self.env = environment(str(database_in(folder)), **listen) | more
         self.stdout: int = asyncio.subprocess.PIPE
         self.limits: dict[int, int] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self.forked = True
+        self._process: asyncio.subprocess.Process | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -79,6 +84,10 @@ class Process:
         await self.ready()
 
     async def launch(self) -> None:
+        its_own = self.env.get("PYTHONPATH") != os.environ.get("PYTHONPATH") or "LD_PRELOAD" in self.env
+        if self.forked and not (its_own or self.limits or self.stdout != asyncio.subprocess.PIPE):
+            self._process = await Forked.launched(self.env, self.log)
+            return
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -119,6 +128,46 @@ class Process:
         with suppress(ProcessLookupError):  # it died by itself, which its log and its exit code tell
             process.send_signal(number)
         return await process.wait()
+
+
+class Forked:
+    """What `Process` needs of an `asyncio.subprocess.Process`."""
+
+    def __init__(self, process: BaseProcess, stdout: asyncio.StreamReader, close: Callable[[], None]) -> None:
+        self.stdout, self._process, self._close = stdout, process, close
+        assert process.pid is not None
+        self.pid = process.pid
+
+    @classmethod
+    async def launched(cls, env: Mapping[str, str], log: Path) -> "Forked":
+        reader, writer = FORKS.Pipe(duplex=False)
+        with writer:
+            process = FORKS.Process(target=_serve, args=(env, Path.cwd(), writer, log))
+            await asyncio.to_thread(process.start)  # the first one waits for the imports
+        stdout = asyncio.StreamReader()
+        file = os.fdopen(os.dup(reader.fileno()), "rb", 0)
+        reader.close()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stdout), file
+        )
+        return cls(process, stdout, transport.close)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    async def wait(self) -> int:
+        code = await end_of(self._process)
+        self._close()
+        self._process.close()
+        return code
+
+
+def _serve(env: Mapping[str, str], folder: Path, stdout: Connection, log: Path) -> None:
+    """In the new process."""
+    os.dup2(stdout.fileno(), 1)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
+    stdout.close()
+    become_dargah(["serve"], env, folder)
 
 
 @asynccontextmanager
