@@ -15,7 +15,7 @@ class InvoiceIssued:
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """`request` was refused for good: 100 to 103, 203, 204, 302."""
+    """`request` was refused for good: no invoice was made."""
 
     error_code: int
 

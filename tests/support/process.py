@@ -135,6 +135,7 @@ class Forked:
 
     def __init__(self, process: BaseProcess, stdout: asyncio.StreamReader, close: Callable[[], None]) -> None:
         self.stdout, self._process, self._close = stdout, process, close
+        self._code: int | None = None
         assert process.pid is not None
         self.pid = process.pid
 
@@ -152,14 +153,18 @@ class Forked:
         )
         return cls(process, stdout, transport.close)
 
+    @property
+    def returncode(self) -> int | None:
+        return self._code if self._code is not None else self._process.exitcode
+
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
     async def wait(self) -> int:
-        code = await end_of(self._process)
+        self._code = await end_of(self._process)
         self._close()
         self._process.close()
-        return code
+        return self._code
 
 
 def _serve(env: Mapping[str, str], folder: Path, stdout: Connection, log: Path) -> None:
