@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final, TextIO
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import click
 
 from proxy.cli.output import Output
 from proxy.config.database import parse_database
 from proxy.config.settings import SettingsError, load
+from proxy.database.postgresql.primary import CALL_ERRORS
 from proxy.database.postgresql.schema import ServerTooOld
 from proxy.database.postgresql.store import UpkeepResult, keep_up
 from proxy.database.sqlite.files import FileLock
@@ -107,7 +107,7 @@ def migrate_store(*, source: str, target: str | None, to_file: TextIO | None, as
         )
     except (MoveRefused, StoreRefused, ServerTooOld, OSError, sqlite3.Error) as error:
         raise click.ClickException(str(error)) from None
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CALL_ERRORS as error:
         raise click.ClickException(f"PostgreSQL says: {error}. Run it again to go on where it ended") from None
     rows = [{"table": each.table, "rows": each.rows, "sha256": each.sha256} for each in moved]
     out.table(rows, ("table", "rows", "sha256"))

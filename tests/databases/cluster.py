@@ -23,7 +23,7 @@ from . import serving
 
 READY_SECONDS: Final = 60
 PROMOTIONS: Final = 10
-NOT_THERE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+NOT_THERE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 # The journal reaches the standby before a commit is answered: only so can nothing be lost when it takes over.
 _STREAMING: Final = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 SYNCHRONOUS: Final = ("synchronous_standby_names=*", "synchronous_commit=on")

@@ -19,7 +19,7 @@ from . import serving
 
 READY_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
-NOT_THERE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+NOT_THERE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _CLIENTS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name = 'dargah'"
 
 

@@ -60,7 +60,10 @@ async def seconds_until_stored(store: postgresql.PostgresqlStore, order: str) ->
                 await asyncio.sleep(0.1)
 
 
-async def test_a_server_that_is_frozen_is_left_for_the_one_that_is_promoted(servers: tuple[Postgres, Postgres]) -> None:
+async def test_a_server_that_is_frozen_is_left_for_the_one_that_is_promoted(
+    servers: tuple[Postgres, Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints_module, "LOOK_SECONDS", 60.0)  # but for the first one: asking alone is to notice
     first, second = servers
     store = await postgresql.open_store(both(first.port, second.port), postgresql.ServerOptions(now=lambda: NOW))
     before = await asyncio.gather(*(create(store, new_payment(f"before-{number}")) for number in range(8)))

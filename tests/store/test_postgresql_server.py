@@ -210,6 +210,28 @@ async def heard(replicas: ReplicaNotifications) -> list[str]:
         return await told
 
 
+async def test_a_connection_that_broke_off_within_the_driver_ends_no_hints(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver calls it its own internal error, as in a campaign that killed the server again and again."""
+    ask = ReplicaNotifications._ask
+
+    async def broken_once(replicas: ReplicaNotifications, connection: Any) -> None:
+        monkeypatch.setattr(ReplicaNotifications, "_ask", ask)
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    monkeypatch.setattr(ReplicaNotifications, "_ask", broken_once)
+    stores = [await postgresql.open_store(postgresql_url, postgresql.ServerOptions(now=lambda: NOW)) for _ in range(2)]
+    hearing = asyncio.create_task(heard(stores[1].replicas))
+    async with asyncio.timeout(20):
+        while not hearing.done():
+            stores[0].replicas.notify_event(MERCHANT_ID)
+            await asyncio.wait([hearing], timeout=0.05)
+    assert await hearing == [MERCHANT_ID]
+    assert ReplicaNotifications._ask is ask
+    await asyncio.gather(*(store.close() for store in stores))
+
+
 async def test_replicas_hear_of_each_others_events_also_after_their_connections_were_cut(postgresql_url: str) -> None:
     stores = [await postgresql.open_store(postgresql_url, postgresql.ServerOptions(now=lambda: NOW)) for _ in range(2)]
     connection = await asyncpg.connect(postgresql_url)

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 import structlog
 
-from proxy.database.postgresql.primary import Failure, Primary, failure_of
+from proxy.database.postgresql.primary import CALL_ERRORS, Failure, Primary, failure_of
 from proxy.database.postgresql.transaction import CommitUnclear, FailedSteps
 from proxy.kernel.errors import StoreUnavailable
 
@@ -224,7 +224,7 @@ class Share:
 async def _close(connection: Any) -> None:
     try:
         await connection.close(timeout=CLOSE_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except CALL_ERRORS:
         connection.terminate()
 
 

@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import asyncpg
 import orjson
 import structlog
 
 from proxy.database.postgresql.connections import GREATEST_AGE_SECONDS
-from proxy.database.postgresql.primary import Primary, ReadOnlyServer
+from proxy.database.postgresql.primary import CALL_ERRORS, Primary, ReadOnlyServer
 
 log = structlog.get_logger()
 
@@ -88,7 +87,7 @@ class ReplicaNotifications:
             try:
                 await self._serve()
                 pause = FIRST_PAUSE_SECONDS
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except CALL_ERRORS as error:
                 log.warning("store_hints_lost", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), pause)

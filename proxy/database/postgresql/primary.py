@@ -48,6 +48,12 @@ _OWN_CLASSES: Final = frozenset({"21", "22", "23", "42", "P0"})
 UNIQUE_VIOLATION: Final = "23505"
 
 
+CALL_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, EOFError, OSError)
+"""What a call of the driver raises where a server or the connection to it is at fault. Its internal error is of a
+connection that broke off under a statement.
+"""
+
+
 def failure_of(error: BaseException) -> Failure:
     """The failure for `error`, from a step, a statement or a connection."""
     if isinstance(error, asyncpg.PostgresError):
@@ -58,7 +64,7 @@ def failure_of(error: BaseException) -> Failure:
         return Failure.OWN  # asyncpg's own, about a parameter
     if isinstance(error, TimeoutError):
         return Failure.REFUSED
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | EOFError):
+    if isinstance(error, CALL_ERRORS):
         return Failure.LOST
     return Failure.OWN
 

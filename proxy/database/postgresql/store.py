@@ -10,7 +10,7 @@ import structlog
 from proxy.database.postgresql.connections import CLOSE_SECONDS, Connections, Share
 from proxy.database.postgresql.lanes import ReadLane, WriteLane
 from proxy.database.postgresql.notifications import ReplicaNotifications
-from proxy.database.postgresql.primary import APPLICATION, Primary, Server, reason
+from proxy.database.postgresql.primary import APPLICATION, CALL_ERRORS, Primary, Server, reason
 from proxy.database.postgresql.schema import grant, make_partitions, migrate, schema_version, settled
 from proxy.database.repository import Lanes
 from proxy.database.transaction import MAX_WAITING, Batch
@@ -124,7 +124,7 @@ async def open_server(url: str, options: ServerOptions = _DEFAULT) -> Postgresql
         at = (options.now or clock.now)()
         await migrate(connection, at)
         await _make_partitions(connection, at)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except CALL_ERRORS as error:
         raise CannotConnect(f"the database could not be made ready: {error}") from error
     finally:
         await connection.close(timeout=CLOSE_SECONDS)
@@ -153,7 +153,7 @@ async def first_connection(primary: Primary) -> Any:
     """Raises CannotConnect."""
     try:
         return await primary.connect()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+    except (*CALL_ERRORS, ValueError) as error:
         hint = _POOLER_HINT if _OF_A_POOLER in str(error) else ""
         raise CannotConnect(f"the database cannot be reached: {reason(error)}{hint}") from error
 
@@ -181,7 +181,7 @@ async def keep_up(url: str, now: int, role: str | None) -> UpkeepResult:
     connection = await first_connection(connected_to(url, pooler=True, name=NAME))
     try:
         return await _keep_up(connection, now, role)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except CALL_ERRORS as error:
         raise CannotConnect(f"the database says: {error}") from error
     finally:
         connection.terminate()
