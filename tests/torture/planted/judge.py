@@ -33,6 +33,7 @@ _OF_THE_TESTS: Final = ("the claim's token is not compared", "an endpoint that a
 COPIED: Final = ("proxy", "tests", "bench", "openapi.yaml", "pyproject.toml", "README.md")
 TIMEOUT_SECONDS: Final = 300
 CONTROL: Final = Planted("no bug at all", (), "")
+_ANY_TEST: Final = "tests/core/test_money.py"
 PLANTED: Final = MONEY + STORAGE + SECURITY
 JUDGED: Final = tuple(
     planted
@@ -115,10 +116,14 @@ def judge(planted: Planted, catcher: str = "", tests: str = "") -> Verdict:
 
 
 def judge_all(chosen: Sequence[Planted], workers: int = 2, by: str = "") -> Iterator[Verdict]:
-    """Every bug by its stage, or `by` another one, and each of those stages on the code as it is."""
+    """Every bug by its stage, or `by` another one, and each of those stages on the code as it is.
+
+    Contract tests are seen to pass on that by `make test`: one of them shows that they do so in a copy, too.
+    """
     if by:
         chosen = [replace(planted, catcher=by, tests="") for planted in chosen]
-    controls = dict.fromkeys((planted.catcher, planted.tests) for planted in chosen)
+    stages = ((planted.catcher, planted.tests) for planted in chosen)
+    controls = dict.fromkeys((stage, _ANY_TEST if stage == "contract tests" else tests) for stage, tests in stages)
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(judge, chosen)
         yield from pool.map(partial(judge, CONTROL), *zip(*controls, strict=True))
