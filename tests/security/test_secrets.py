@@ -393,7 +393,6 @@ def open_umask() -> object:
 async def test_a_databases_files_are_their_owners_whatever_the_umask(tmp_path: Path, open_umask: object) -> None:
     assert open_umask is not None
     process = Process(tmp_path)
-    process.forked = False
     await process.start()
     try:
         found = modes(tmp_path)

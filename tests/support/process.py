@@ -53,7 +53,8 @@ class Process:
     """`await start()`, `await kill()` (SIGKILL), `await stop()` (SIGTERM, gives the exit code).
 
     `start` is `launch`, after which it can be killed at any moment, and `ready`. `more` are further DARGAH_ variables.
-    It is forked from a process that has imported the program, but where something is to hold from its first moment on.
+    A `forked` one comes from a process that has imported the program, which spares a second of CPU; the others start as
+    an operator's does.
     """
 
     def __init__(self, folder: Path, **more: str) -> None:
@@ -64,7 +65,7 @@ class Process:
         self.env = environment(str(database_in(folder)), **listen) | more
         self.stdout: int = asyncio.subprocess.PIPE
         self.limits: dict[int, int] = {}
-        self.forked = True
+        self.forked = False
         self._process: asyncio.subprocess.Process | Forked | None = None
 
     @property
@@ -84,8 +85,7 @@ class Process:
         await self.ready()
 
     async def launch(self) -> None:
-        its_own = self.env.get("PYTHONPATH") != os.environ.get("PYTHONPATH") or "LD_PRELOAD" in self.env
-        if self.forked and not (its_own or self.limits or self.stdout != asyncio.subprocess.PIPE):
+        if self.forked and not self.limits and self.stdout == asyncio.subprocess.PIPE:
             self._process = await Forked.launched(self.env, self.log)
             return
         with self.log.open("ab") as log:
@@ -145,13 +145,21 @@ class Forked:
         with writer:
             process = FORKS.Process(target=_serve, args=(env, Path.cwd(), writer, log))
             await asyncio.to_thread(process.start)  # the first one waits for the imports
-        stdout = asyncio.StreamReader()
-        file = os.fdopen(os.dup(reader.fileno()), "rb", 0)
-        reader.close()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stdout), file
-        )
-        return cls(process, stdout, transport.close)
+        stdout, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+
+        def feed() -> None:
+            if data := os.read(reader.fileno(), 4096):
+                stdout.feed_data(data)
+            else:
+                loop.remove_reader(reader.fileno())
+                stdout.feed_eof()
+
+        def close() -> None:
+            loop.remove_reader(reader.fileno())
+            reader.close()
+
+        loop.add_reader(reader.fileno(), feed)
+        return cls(process, stdout, close)
 
     @property
     def returncode(self) -> int | None:
@@ -179,6 +187,7 @@ def _serve(env: Mapping[str, str], folder: Path, stdout: Connection, log: Path) 
 async def process_shop(folder: Path, **more: str) -> AsyncIterator[tuple[Shop, Process]]:
     """A shop at a Dargah that is a process of its own. `more` are further DARGAH_ variables."""
     process = Process(folder, **more)
+    process.forked = True
     async with prepared_shop(folder) as shop:
         try:
             await process.start()
