@@ -309,7 +309,8 @@ def _attempts_that_came(story: Story) -> dict[tuple[str, str], list[int]]:
 def _untold(came: list[int], log: list[Line], clocks: Clocks) -> list[int]:
     """The times of the webhooks that are none of these attempts; each is one webhook at most.
 
-    A signature is by the time of day, an attempt by the process's clock, which follows that when it jumped.
+    A signature is by the time of day, in whole seconds; an attempt by the process's clock, which follows that, or the
+    database's, when it is more than a second away.
     """
     untold, begun = [], sorted(milliseconds(attempt["started_at"]) for attempt in log)
     for at in sorted(came):
@@ -323,7 +324,7 @@ def _untold(came: list[int], log: list[Line], clocks: Clocks) -> list[int]:
 
 
 def _follows(signed: set[int], begun: set[int]) -> bool:
-    return any(-SECOND <= at - time <= LATEST_START + SECOND for at in signed for time in begun)
+    return any(-2 * SECOND < at - time <= LATEST_START + SECOND for at in signed for time in begun)
 
 
 def _signed(hook: Hook) -> bool:

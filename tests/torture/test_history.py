@@ -452,3 +452,11 @@ def test_an_attempt_is_told_by_a_clock_that_is_looked_at_a_moment_after_it_jumpe
         also(lines, line)
     lines["delivery 1"]["answer"]["log"][0]["started_at"] = "2026-09-25T14:13:20.500Z"
     assert promises_broken(lines) == (set() if right else {"every attempt is told once"})
+
+
+@pytest.mark.parametrize(("seconds", "right"), [("21.900", True), ("22.001", False)])
+def test_a_signature_may_be_a_second_and_its_fraction_before_its_attempt(seconds: str, *, right: bool) -> None:
+    """The signature has whole seconds, and the database's clock, which tells of the attempt, may be a second ahead."""
+    lines = true_history()
+    lines["delivery 1"]["answer"]["log"][0]["started_at"] = f"2026-09-21T14:13:{seconds}Z"
+    assert promises_broken(lines) == (set() if right else {"every attempt is told once"})
