@@ -312,15 +312,22 @@ def _untold(came: list[int], log: list[Line], clocks: Clocks) -> list[int]:
     A signature is by the time of day, in whole seconds; an attempt by the process's clock, which follows that, or the
     database's, when it is more than a second away.
     """
-    untold, begun = [], sorted(milliseconds(attempt["started_at"]) for attempt in log)
-    for at in sorted(came):
-        signed = clocks.moments(at * SECOND)
-        mine = next((time for time in begun if _follows(signed, clocks.moments(time))), None)
-        if mine is None:
-            untold.append(at)
-        else:
-            begun.remove(mine)
-    return untold
+    begun = [clocks.moments(milliseconds(attempt["started_at"])) for attempt in log]
+    signed = [clocks.moments(at * SECOND) for at in came]
+    told: dict[int, int] = {}
+
+    def tells(webhook: int, tried: set[int]) -> bool:
+        """Whether an attempt is left for it, where those that are taken may go to others."""
+        for attempt in range(len(begun)):
+            if attempt in tried or not _follows(signed[webhook], begun[attempt]):
+                continue
+            tried.add(attempt)
+            if attempt not in told or tells(told[attempt], tried):
+                told[attempt] = webhook
+                return True
+        return False
+
+    return [at for webhook, at in enumerate(came) if not tells(webhook, set())]
 
 
 def _follows(signed: set[int], begun: set[int]) -> bool:

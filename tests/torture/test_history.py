@@ -9,14 +9,15 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import orjson
 import pytest
 from standardwebhooks import Webhook
 
 from . import ROOT
-from .history import PROMISES, judge
+from .history import PROMISES, _untold, judge
 from .history_lines import Line
 
 SECRET: Final = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -460,3 +461,11 @@ def test_a_signature_may_be_a_second_and_its_fraction_before_its_attempt(seconds
     lines = true_history()
     lines["delivery 1"]["answer"]["log"][0]["started_at"] = f"2026-09-21T14:13:{seconds}Z"
     assert promises_broken(lines) == (set() if right else {"every attempt is told once"})
+
+
+def test_a_webhook_that_could_be_two_attempts_leaves_the_other_its_own() -> None:
+    """Signed once the clock was right again, it may be either of two attempts by the clock that was ahead."""
+    clocks = cast("Any", SimpleNamespace(moments=lambda at: {at, at + 15_000} if at == 0 else {at}))
+    log = [{"started_at": f"1970-01-01T00:00:{second}Z"} for second in ("10.400", "15.900")]
+    assert _untold([0, 10], log, clocks) == []
+    assert _untold([0, 10, 10], log, clocks) == [10]
