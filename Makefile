@@ -51,7 +51,7 @@ test-deploy: $(DEPLOY_READY)  ## deploy/ held against the real tools, all of the
 test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start what it makes; needs root, apt and PyPI
 	DARGAH_TEST_IMAGE=required $(BIN)/python -m pytest -n 0 tests/deploy/test_image.py
 
-torture: $(READY)  ## try to lose a payment: the whole campaign, within 30 minutes
+torture: $(READY)  ## try to lose a payment: the whole campaign, within an hour
 	$(BIN)/python -m tests.torture
 
 torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 to 20 minutes

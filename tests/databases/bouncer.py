@@ -14,8 +14,9 @@ from typing import Final
 
 from support.eventually import listening
 
+from proxy.demo.stage import free_port
+
 from . import serving
-from .cluster import free_port
 
 PROGRAM: Final = shutil.which("pgbouncer") or ("/usr/sbin/pgbouncer" if Path("/usr/sbin/pgbouncer").exists() else None)
 READY_SECONDS: Final = 20

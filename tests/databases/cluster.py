@@ -7,7 +7,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -19,20 +18,15 @@ from typing import Any, Final
 import asyncpg
 from support.eventually import eventually
 
-from . import serving
+from proxy.demo.stage import free_port
 
-READY_SECONDS: Final = 60
+from . import serving
+from .durable import NOT_THERE, READY_SECONDS
+
 PROMOTIONS: Final = 10
-NOT_THERE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 # The journal reaches the standby before a commit is answered: only so can nothing be lost when it takes over.
 _STREAMING: Final = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 SYNCHRONOUS: Final = ("synchronous_standby_names=*", "synchronous_commit=on")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ from .processes.audit import meaning
 
 BEGIN, END = "<!-- the last run -->", "<!-- end of the last run -->"
 MET_BEGIN, MET_END = "<!-- the pairs that were met -->", "<!-- end of the pairs that were met -->"
-# Twice what all of it takes on two idle cores: a busy machine is slow, and breaks no promise by that.
+# More than all of it takes on two idle cores: a busy machine is slow, and breaks no promise by that.
 LIMIT_SECONDS: Final = 60 * 60
 
 STEPS: Final = 150
