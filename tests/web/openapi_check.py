@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
+from jsonschema_rs import Draft202012, Draft202012Validator, Registry
 
 OPENAPI = Path(__file__).parents[2] / "openapi.yaml"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -74,13 +73,14 @@ def _validate(pointer: str, value: Any) -> None:
 
 @cache
 def _validator(pointer: str) -> Draft202012Validator:
-    return Draft202012Validator({"$ref": _URI + pointer}, registry=_registry(), format_checker=FormatChecker())
+    return Draft202012Validator(
+        {"$ref": _URI + quote(pointer, safe="#/~")}, registry=_registry(), validate_formats=True
+    )
 
 
 @cache
-def _registry() -> "Registry[Any]":
-    registry: Registry[Any] = Registry().with_resource(_URI, DRAFT202012.create_resource(document()))
-    return registry
+def _registry() -> Registry:
+    return Registry([(_URI, document())], draft=Draft202012)
 
 
 def _template(path: str) -> str | None:
