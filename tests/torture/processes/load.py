@@ -19,6 +19,8 @@ from .. import met
 from .stage import Stage, Storefront
 
 MAX_STORIES: Final = 3000
+# A Dargah that is up has long done by then what is asked of it.
+ENDING_SECONDS: Final = 120.0
 # How often a customer tries a page again before giving up; the storefront never does.
 CUSTOMER_TRIES: Final = 6
 LONGEST_PAUSE_SECONDS: Final = 0.5
@@ -70,7 +72,7 @@ class Load:
     _stopping: bool = False
 
     async def run(self) -> None:
-        """Begins stories until `stop`, then returns when all have ended."""
+        """Begins stories until `stop`, then returns when all have ended. Raises AssertionError when they do not."""
         loop = asyncio.get_running_loop()
         began, number = loop.time(), 0
         while not self._stopping:
@@ -82,8 +84,10 @@ class Load:
         self.counts["seconds of load"] = round(loop.time() - began)
         self.counts["payments a second"] = round(number / (loop.time() - began))
         self.counts["stories"] = number
-        while self._stories:
-            await asyncio.wait(self._stories)
+        _, left = await asyncio.wait(self._stories, timeout=ENDING_SECONDS) if self._stories else ((), ())
+        for story in left:
+            story.cancel()
+        assert not left, f"{len(left)} stories did not end: Dargah is up, and does not do what it is asked for"
 
     def stop(self) -> None:
         self._stopping = True
