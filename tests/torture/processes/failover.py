@@ -27,7 +27,7 @@ from .load import Load
 from .stage import HISTORY, SETTINGS, Moments, Receiver, Stage, client, open_shops, simulator
 
 ROUNDS: Final = 3
-RATE: Final = 12.0
+RATE, SHORT_RATE = 12.0, 6.0
 CALM_SECONDS: Final = 3.0
 # What a failover tool needs to be sure, and then until it has seen to it that the old one takes no writes.
 DECIDE_SECONDS: Final = 2.0
@@ -179,7 +179,7 @@ async def campaign(folder: Path, seed: int, *, short: bool) -> Told:
     async with failover_stage(folder, seed) as made:
         await made.fleet.start()
         await made.stage.start_chaos(seed, CHAOS_RATE)
-        load = Load(made.stage, seed, RATE)
+        load = Load(made.stage, seed, SHORT_RATE if short else RATE)
         loading = asyncio.create_task(load.run())
         try:
             await _fail_over_and_over(made, kinds, told)

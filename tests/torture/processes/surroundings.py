@@ -34,7 +34,7 @@ from .stage import Stage
 
 DISK_SECONDS: Final = 120.0
 SHORT_DISK_SECONDS: Final = 2.0
-RATE: Final = 15.0
+RATE, SHORT_RATE = 15.0, 6.0
 DISK_BYTES: Final = 64 * 1024 * 1024
 # Under load before the fault, and after it before all is judged.
 CALM_SECONDS: Final = 2.0
@@ -115,7 +115,7 @@ async def bad_disk(
         return await disturbance(Scene(made.process, load, SHORT_DISK_SECONDS if short else DISK_SECONDS, told))
 
     make = Recorded if disturbance is read_only else Process
-    plan = sigkill.Plan(seed, 0, rate=RATE, make=make, disturb=disturb)
+    plan = sigkill.Plan(seed, 0, rate=SHORT_RATE if short else RATE, make=make, disturb=disturb)
     place = folder / "disk"
     place.mkdir()
     with _mounted(place) if disturbance is full else nullcontext(), served(folder, str(place / FILE)):
@@ -294,7 +294,7 @@ async def slow_names(folder: Path, seed: int, *, short: bool) -> Told:
                 await _slow_round(made.process, load, names, told, QUICK_SECONDS if short else SLOW_SECONDS)
             return Counter({"queries of names": len(names.asked)})
 
-        plan = sigkill.Plan(seed, 0, rate=NAMES_RATE, make=make, disturb=disturb, named=_named)
+        plan = sigkill.Plan(seed, 0, rate=SHORT_RATE if short else NAMES_RATE, make=make, disturb=disturb, named=_named)
         with _asked_here(names.port):
             told.findings = await sigkill.campaign(folder, plan)
     return told
@@ -359,7 +359,9 @@ async def clock_jumps(folder: Path, seed: int, *, short: bool) -> Told:
             await _jump(way, size, clocks[0], load, told, restarted)
         return Counter(f"clock {way}" for way, _, _ in jumps)
 
-    told.findings = await sigkill.campaign(folder, sigkill.Plan(seed, 0, rate=RATE, make=make, disturb=disturb))
+    told.findings = await sigkill.campaign(
+        folder, sigkill.Plan(seed, 0, rate=SHORT_RATE if short else RATE, make=make, disturb=disturb)
+    )
     return told
 
 
