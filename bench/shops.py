@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
+import aiohttp
 import orjson
 
 from bench.load import Connection, Load, Make, NotAnsweredError
@@ -67,15 +68,23 @@ async def dargah(
 
 
 async def set_up(stage: Stage, gateway_url: str, hook_port: int | None) -> str:
-    """A new merchant's token, with an endpoint at the port if there is one."""
-    merchant = await stage.json("merchant", "create", "--name", "bench", "--return-origin", "https://shop.example")
-    owned = ("--merchant", merchant["id"])
-    terminal = ("terminal", "create", *owned, "--name", "main", "--gateway-url", gateway_url, "--api-key-stdin")
-    await stage.json(*terminal, stdin=API_KEY)
-    if hook_port is not None:
-        await stage.json("endpoint", "create", *owned, "--url", f"http://127.0.0.1:{hook_port}/hook")
-    token: str = (await stage.json("token", "create", *owned, "--storefront", "main"))["token"]
-    return token
+    """A new merchant's token, with an endpoint at the port if there is one.
+
+    By the operator's API: each command would be a process that imports the program.
+    """
+    auth = {"Authorization": f"Bearer {stage.admin_token}"}
+    async with aiohttp.ClientSession(f"{stage.admin_url}/admin/v1/", headers=auth, raise_for_status=True) as session:
+
+        async def made(path: str, **fields: Any) -> Any:
+            async with session.post(path, json=fields) as answer:
+                return await answer.json()
+
+        merchant = f"merchants/{(await made('merchants', name='bench', return_origins=['https://shop.example']))['id']}"
+        await made(f"{merchant}/terminals", name="main", gateway_url=gateway_url, api_key=API_KEY)
+        if hook_port is not None:
+            await made(f"{merchant}/endpoints", url=f"http://127.0.0.1:{hook_port}/hook")
+        token: str = (await made(f"{merchant}/tokens", storefront="main"))["token"]
+        return token
 
 
 def post(path: str, body: bytes, content_type: str, *headers: bytes) -> bytes:
