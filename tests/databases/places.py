@@ -9,14 +9,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -26,6 +26,7 @@ from proxy.database.transaction import load_migrations
 from proxy.kernel.clock import Now
 from proxy.stores import postgresql, sqlite
 
+T = TypeVar("T")
 ENVIRONMENT: Final = "DARGAH_TEST_DATABASE_URL"
 
 
@@ -144,7 +145,7 @@ async def _empty(connection: Any) -> None:
 
 AnyStore = sqlite.SqliteStore | postgresql.PostgresqlStore
 Rows = dict[str, list[Any]]
-_SERVED: dict[Path, str] = {}
+_SERVED: dict[Path, "Served"] = {}
 _LEASES_OVER = """
 UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
 UPDATE turns SET due_at = 0, in_flight = (
@@ -153,19 +154,65 @@ UPDATE turns SET due_at = 0, in_flight = (
 """
 
 
+@dataclass
+class Served:
+    """A folder's database at a server. A test reads it between two awaits of its own: that has a thread and a loop, and
+    a connection that is kept, since to open one takes ten times as long as to read.
+    """
+
+    url: str
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _connection: Any = None
+
+    def rows(self) -> Rows:
+        """Every row of every table, whose columns may have changed since the last time."""
+        try:
+            return self._run(self._rows())
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self._disconnect()
+            return self._run(self._rows())
+
+    def close(self) -> None:
+        self._disconnect()
+        self._loop.close()
+        self._threads.shutdown()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._run(asyncio.sleep(0))
+            self._connection = None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._threads.submit(self._loop.run_until_complete, work).result()
+
+    async def _rows(self) -> Rows:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self.url)
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            # A partition's rows are its table's.
+            tables = await self._connection.fetch(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                " AND relkind IN ('r', 'p') AND NOT relispartition"
+            )
+            found = {name: await self._connection.fetch(f"SELECT * FROM {name}") for (name,) in tables}  # noqa: S608
+        return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
+
+
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[None]:
     """The folder's database is at `url`."""
-    _SERVED[folder] = url
+    _SERVED[folder] = Served(url)
     try:
         yield
     finally:
-        del _SERVED[folder]
+        _SERVED.pop(folder).close()
 
 
 def database_in(folder: Path) -> Path | str:
     """What DARGAH_DATABASE is for a Dargah that lives in `folder`."""
-    return _SERVED.get(folder, folder / "dargah.db")
+    return _SERVED[folder].url if folder in _SERVED else folder / "dargah.db"
 
 
 def make_database_in(folder: Path) -> Path | str:
@@ -199,11 +246,9 @@ async def store_in(folder: Path, now: Now) -> AnyStore:
 
 def rows_in(folder: Path) -> Rows:
     """Every row of every table of that database."""
+    if folder in _SERVED:
+        return _SERVED[folder].rows()
     database = database_in(folder)
-    if isinstance(database, str):
-        # A test asks between two awaits of its own: the driver has a loop of its own for it.
-        with ThreadPoolExecutor(1) as threads:
-            return threads.submit(asyncio.run, _rows_of_server(database)).result()
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         tables = [
             name
@@ -222,19 +267,4 @@ async def leases_over(folder: Path) -> None:
     if isinstance(database, str):
         connection = await asyncpg.connect(database)
         await connection.execute(_LEASES_OVER)
-        await connection.close()
-
-
-async def _rows_of_server(url: str) -> Rows:
-    connection = await asyncpg.connect(url)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            # A partition's rows are its table's.
-            tables = await connection.fetch(
-                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-                " AND relkind IN ('r', 'p') AND NOT relispartition"
-            )
-            found = {name: await connection.fetch(f"SELECT * FROM {name}") for (name,) in tables}  # noqa: S608
-        return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
-    finally:
         await connection.close()

@@ -16,9 +16,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from support.dargah import API_KEY, gateway
 from support.eventually import eventually
 from support.receiver import Receiver, receiver
+from web.lab import SHARED
 
 from e2e.test_clients import RUNNERS, require_language
 from proxy.demo.stage import free_port
@@ -79,8 +81,10 @@ async def shell(script: str, env: dict[str, str], folder: Path, stdin: str = "")
     return out.decode()
 
 
-@pytest.fixture
-async def quick(tmp_path: Path) -> AsyncIterator[Quick]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def quick(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Quick]:
+    """Shared by the examples: each has an order of its own."""
+    folder = tmp_path_factory.mktemp("quick")
     ports = {port: str(free_port()) for port in ("8080", "8081", "8090")}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")}
     env = clean | {
@@ -89,10 +93,10 @@ async def quick(tmp_path: Path) -> AsyncIterator[Quick]:
         "DARGAH_ADMIN_LISTEN": f"127.0.0.1:{ports['8081']}",
     }
     start, setup = (on_ports(block, ports) for block in blocks("docs/quickstart.md", "sh")[:2])
-    token = tmp_path / "token"
+    token = folder / "token"
     script = f'{start}\nprintf %s "$DARGAH_ADMIN_TOKEN" > token; wait'
     process = await asyncio.create_subprocess_exec(
-        *(BASH, "-eu", "-c", script), env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+        *(BASH, "-eu", "-c", script), env=env, cwd=folder, stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
         async with aiohttp.ClientSession() as session:
@@ -106,14 +110,15 @@ async def quick(tmp_path: Path) -> AsyncIterator[Quick]:
 
             await eventually(up)
             env |= {"DARGAH_ADMIN_TOKEN": token.read_text()}
-            said = await shell(f'{setup}\necho "$merchant $SHOP_TOKEN"', env, tmp_path)
+            said = await shell(f'{setup}\necho "$merchant $SHOP_TOKEN"', env, folder)
             merchant_id, shop_token = said.split()[-2:]
-            yield Quick(ports, tmp_path, env | {"SHOP_TOKEN": shop_token}, session, merchant_id)
+            yield Quick(ports, folder, env | {"SHOP_TOKEN": shop_token}, session, merchant_id)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
 
 
+@SHARED
 @pytest.mark.parametrize("language", EXAMPLES)
 async def test_the_quickstarts_programs_end_with_a_verified_payment(quick: Quick, language: str) -> None:
     suffix = EXAMPLES[language]
@@ -138,6 +143,7 @@ async def test_the_quickstarts_programs_end_with_a_verified_payment(quick: Quick
     assert out.decode().split() == ["paid", "150000", row["bank_code"]]
 
 
+@SHARED
 async def test_the_quickstarts_curl_ends_with_a_verified_payment(quick: Quick) -> None:
     if shutil.which("curl") is None:
         pytest.skip("NOT RUN: curl is not installed (`.ci/run` installs it where it can)")
@@ -149,6 +155,7 @@ async def test_the_quickstarts_curl_ends_with_a_verified_payment(quick: Quick) -
     assert checked["bank_code"] == row["bank_code"]
 
 
+@SHARED
 async def test_the_drop_ins_steps_let_a_shop_in(quick: Quick) -> None:
     [command] = blocks("docs/drop-in.md", "sh")
     command = command.replace("mer_…", quick.merchant_id).strip()

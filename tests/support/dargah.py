@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from databases.places import make_database_in
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from proxy.app import Dargah, Outside, running
 from proxy.config.settings import Settings
@@ -33,6 +34,16 @@ UNLIMITED: Final[Mapping[str, int]] = dict.fromkeys(
 )
 
 
+class _Given(Settings):
+    """Settings that are what they are given: neither the environment nor its secret files say otherwise."""
+
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override] # the sources come by their names
+        cls, _settings: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_others: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def settings(folder: Path, **more: Any) -> Settings:
     """A development Dargah on free ports, with its database in `folder`."""
     values: dict[str, Any] = {
@@ -44,7 +55,7 @@ def settings(folder: Path, **more: Any) -> Settings:
         "keys": KEY_RING,
         "log_level": "warning",
     }
-    return Settings(**(values | more))
+    return _Given(**(values | more))
 
 
 def running_by(clock: Now, made: Settings) -> AbstractAsyncContextManager[Dargah]:
