@@ -69,7 +69,8 @@ async def test_a_server_that_is_frozen_is_left_for_the_one_that_is_promoted(
     before = await asyncio.gather(*(create(store, new_payment(f"before-{number}")) for number in range(8)))
     reader = await postgresql.open_store(both(first.port, second.port), postgresql.ServerOptions(now=lambda: NOW))
     assert await reader.payments.payment(MERCHANT_ID, before[0].id) == before[0]
-    await until(lambda: time.monotonic() - reader.replicas._looked_at <= 5)  # its first look at the clock is over
+    # It listens, and its first look at the clock is over.
+    await until(lambda: bool(reader.replicas._connection) and time.monotonic() - reader.replicas._looked_at <= 5)
     first.freeze()
     await second.promote()
     async with asyncio.timeout(20):  # it writes nothing that would find out
