@@ -49,8 +49,12 @@ def origin_of(url: str) -> str:
     return f"{scheme}://{host}" if port in {None, _DEFAULT_PORTS[scheme]} else f"{scheme}://{host}:{port}"
 
 
+@lru_cache(maxsize=256)
 def return_origin_of(url: str) -> str:
-    """Where a customer may go back to: a web origin, or the scheme of an app as `myapp://`. Raises ValueError."""
+    """Where a customer may go back to: a web origin, or the scheme of an app as `myapp://`. Raises ValueError.
+
+    Cached, because many shops have one address for all customers.
+    """
     found = _APP.match(url)
     scheme = "" if found is None else found[1].lower()
     if scheme in {"", *_DEFAULT_PORTS}:

@@ -69,20 +69,21 @@ def signed_return_url(return_url: str, secret: str, payment: Payment) -> str:
     return with_params(ascii_url(return_url), added)
 
 
-@lru_cache(maxsize=256)
 def parameter_names(return_url: str) -> tuple[str, ...]:
-    """The names of Dargah's parameters in this URL. Cached, because many shops have one address for all customers."""
+    """The names of Dargah's parameters in this URL."""
     return PARAMETERS if _parameter_names_in(return_url).isdisjoint(PARAMETERS) else PREFIXED
 
 
-def _parameter_names_in(url: str) -> set[str]:
+@lru_cache(maxsize=256)
+def _parameter_names_in(url: str) -> frozenset[str]:
     """The names in a URL's own query, in every form that a shop's language may read, in lower case.
 
     PHP cuts a name at `[` and writes `_` for dots and spaces, ASP.NET ignores case, old parsers also split at `;`.
+    Cached, because many shops have one address for all customers.
     """
     query = url.partition("#")[0].partition("?")[2]
     names: set[str] = set()
     for pair in re.split("[&;]", query):
         name = unquote_plus(pair.partition("=")[0]).strip().lower()
         names |= {_PHP_UNDERSCORES.sub("_", name), _PHP_UNDERSCORES.sub("_", name.partition("[")[0])}
-    return names
+    return frozenset(names)
