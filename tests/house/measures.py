@@ -96,7 +96,7 @@ MEASURES: Final = (
     Measure("class names that stand twice", 5, 3, lambda it: it.classes.names_twice()),
     Measure("Python files", 480, 458, lambda it: python(it.sources)),
     Measure(
-        "Python lines", 64_000, 92_190, lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources))
+        "Python lines", 64_000, 92_300, lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources))
     ),
 )
 
