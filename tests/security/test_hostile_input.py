@@ -222,7 +222,7 @@ HEAD_BYTES, BODY_BYTES = 15_000, 60_000
 TIMES: Final = 4
 ROUNDS: Final = 12
 SHARE: Final = 4
-# The longest unit that an input repeats has fifty bytes: a quadratic reader of 300 of them takes several of these.
+# Even the longest unit is repeated 900 times, of which a quadratic reader takes many times this.
 NOTICED_SECONDS: Final = 0.001
 # What is less than this is no matter, however it grew.
 LEAST_STEPS: Final = 4000
@@ -336,9 +336,8 @@ async def excess(url: str, method: str, path: str, hostile: Hostile, plain: Cost
 
 async def excess_steps(url: str, small: bytes, large: bytes, plain: int) -> str | None:
     """The steps beyond those of the route. What else the loop has to do falls into some rounds."""
-    least = most = sys.maxsize
+    least, most = min([await steps(url, small) - plain for _ in range(3)]), sys.maxsize
     for _ in range(3):
-        least = min(least, await steps(url, small) - plain)
         most = min(most, await steps(url, large) - plain)
         if most < max(LEAST_STEPS, least * MOST_GROWTH):
             return None
