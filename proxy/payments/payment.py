@@ -14,7 +14,6 @@ because the number may still come, and reviewed from then on.
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, replace
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, Final
 
 from proxy.gateways.port import (
@@ -189,16 +188,10 @@ def apply(payment: Payment, fact: Fact, now: int) -> Applied:
 def fields_of(order: Order) -> dict[str, Any]:
     """The fields of an order, or of a payment, by their names."""
     # Not dataclasses.asdict, which copies the values too.
-    names, values = _FIELDS[type(order)]
-    return dict(zip(names, values(order), strict=True))
+    return {name: getattr(order, name) for name in _FIELDS[type(order)]}
 
 
-def _fields(kind: type[Order]) -> tuple[tuple[str, ...], "attrgetter[tuple[Any, ...]]"]:
-    names = tuple(each.name for each in fields(kind))
-    return names, attrgetter(*names)
-
-
-_FIELDS: Final = {kind: _fields(kind) for kind in (Order, Payment)}
+_FIELDS: Final = {kind: tuple(each.name for each in fields(kind)) for kind in (Order, Payment)}
 
 
 def _changed(payment: Payment, now: int, **changes: Any) -> Payment:
