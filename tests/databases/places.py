@@ -145,7 +145,8 @@ async def _empty(connection: Any) -> None:
 
 AnyStore = sqlite.SqliteStore | postgresql.PostgresqlStore
 Rows = dict[str, list[Any]]
-_SERVED: dict[Path, "Served"] = {}
+_SERVED: dict[Path, str] = {}
+_READERS: dict[Path, "Reader"] = {}
 _LEASES_OVER = """
 UPDATE payments SET lease_until = 0 WHERE lease_until > 0;
 UPDATE turns SET due_at = 0, in_flight = (
@@ -154,16 +155,15 @@ UPDATE turns SET due_at = 0, in_flight = (
 """
 
 
-@dataclass
-class Served:
-    """A folder's database at a server. A test reads it between two awaits of its own: that has a thread and a loop, and
-    a connection that is kept, since to open one takes ten times as long as to read.
+class Reader:
+    """Reads a server's database between two awaits of a test: on a thread and a loop of its own, and a connection that
+    is kept, as a test looks before and after.
     """
 
-    url: str
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    _connection: Any = None
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._threads, self._loop = ThreadPoolExecutor(1), asyncio.new_event_loop()
+        self._connection: Any = None
 
     def rows(self) -> Rows:
         """Every row of every table, whose columns may have changed since the last time."""
@@ -189,7 +189,7 @@ class Served:
 
     async def _rows(self) -> Rows:
         if self._connection is None:
-            self._connection = await asyncpg.connect(self.url)
+            self._connection = await asyncpg.connect(self._url)
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             # A partition's rows are its table's.
             tables = await self._connection.fetch(
@@ -203,16 +203,18 @@ class Served:
 @contextmanager
 def served(folder: Path, url: str) -> Iterator[None]:
     """The folder's database is at `url`."""
-    _SERVED[folder] = Served(url)
+    _SERVED[folder] = url
     try:
         yield
     finally:
-        _SERVED.pop(folder).close()
+        del _SERVED[folder]
+        if reader := _READERS.pop(folder, None):
+            reader.close()
 
 
 def database_in(folder: Path) -> Path | str:
     """What DARGAH_DATABASE is for a Dargah that lives in `folder`."""
-    return _SERVED[folder].url if folder in _SERVED else folder / "dargah.db"
+    return _SERVED.get(folder, folder / "dargah.db")
 
 
 def make_database_in(folder: Path) -> Path | str:
@@ -246,9 +248,11 @@ async def store_in(folder: Path, now: Now) -> AnyStore:
 
 def rows_in(folder: Path) -> Rows:
     """Every row of every table of that database."""
-    if folder in _SERVED:
-        return _SERVED[folder].rows()
     database = database_in(folder)
+    if isinstance(database, str):
+        if folder not in _READERS:
+            _READERS[folder] = Reader(database)
+        return _READERS[folder].rows()
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         tables = [
             name
