@@ -84,7 +84,7 @@ class Load:
         self.counts["seconds of load"] = round(loop.time() - began)
         self.counts["payments a second"] = round(number / (loop.time() - began))
         self.counts["stories"] = number
-        _, left = await asyncio.wait(self._stories, timeout=ENDING_SECONDS) if self._stories else ((), ())
+        left = (await asyncio.wait(self._stories, timeout=ENDING_SECONDS))[1] if self._stories else set()
         for story in left:
             story.cancel()
         assert not left, f"{len(left)} stories did not end: Dargah is up, and does not do what it is asked for"

@@ -102,6 +102,11 @@ async def two_processes(scene: Scene) -> Counter[str]:
     return counts
 
 
+def _plan(seed: int, *, short: bool, rate: float = RATE, **more: Any) -> sigkill.Plan:
+    """Nobody is killed but by the disturbance. What that breaks needs its time, not many payments."""
+    return sigkill.Plan(seed, 0, rate=SHORT_RATE if short else rate, **more)
+
+
 async def bad_disk(
     disturbance: Callable[[Scene], Awaitable[Counter[str]]], folder: Path, seed: int, *, short: bool
 ) -> Told:
@@ -115,7 +120,7 @@ async def bad_disk(
         return await disturbance(Scene(made.process, load, SHORT_DISK_SECONDS if short else DISK_SECONDS, told))
 
     make = Recorded if disturbance is read_only else Process
-    plan = sigkill.Plan(seed, 0, rate=SHORT_RATE if short else RATE, make=make, disturb=disturb)
+    plan = _plan(seed, short=short, make=make, disturb=disturb)
     place = folder / "disk"
     place.mkdir()
     with _mounted(place) if disturbance is full else nullcontext(), served(folder, str(place / FILE)):
@@ -294,7 +299,7 @@ async def slow_names(folder: Path, seed: int, *, short: bool) -> Told:
                 await _slow_round(made.process, load, names, told, QUICK_SECONDS if short else SLOW_SECONDS)
             return Counter({"queries of names": len(names.asked)})
 
-        plan = sigkill.Plan(seed, 0, rate=SHORT_RATE if short else NAMES_RATE, make=make, disturb=disturb, named=_named)
+        plan = _plan(seed, short=short, rate=NAMES_RATE, make=make, disturb=disturb, named=_named)
         with _asked_here(names.port):
             told.findings = await sigkill.campaign(folder, plan)
     return told
@@ -359,9 +364,7 @@ async def clock_jumps(folder: Path, seed: int, *, short: bool) -> Told:
             await _jump(way, size, clocks[0], load, told, restarted)
         return Counter(f"clock {way}" for way, _, _ in jumps)
 
-    told.findings = await sigkill.campaign(
-        folder, sigkill.Plan(seed, 0, rate=SHORT_RATE if short else RATE, make=make, disturb=disturb)
-    )
+    told.findings = await sigkill.campaign(folder, _plan(seed, short=short, make=make, disturb=disturb))
     return told
 
 
