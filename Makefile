@@ -54,7 +54,7 @@ test-image: $(READY)  ## follow the Dockerfile in an empty Debian root and start
 torture: $(READY)  ## try to lose a payment: the whole campaign, within an hour
 	$(BIN)/python -m tests.torture
 
-torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 15 to 20 minutes
+torture-replicas: $(READY)  ## the same of three replicas and their PostgreSQL, which are killed, paused and cut off: 10 to 20 minutes
 	$(BIN)/python -m tests.torture.replicas
 
 torture-machines: $(READY)  ## the same while machines fail: PostgreSQL fails over (PgBouncer, TLS), full and read-only disks, two processes on one file, power cuts, slow DNS, clock jumps: 20 minutes

@@ -16,7 +16,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 PHONE = {"width": 360, "height": 740}
 PATIENCE_MILLISECONDS = 30_000
-# The shell draws and runs the same, without a window for anybody: two thirds of the work.
+# The shell draws and runs the same, and has no windows to keep.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # The levels that WCAG 2.2 AA is made of, and what axe holds to be good beside them.
 AXE_TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
