@@ -39,7 +39,7 @@ quick: $(READY)  ## the core, the contracts and one of each edge, within a minut
 
 # Bytecode is kept even where the environment says not to: each `dargah serve` of the tests would compile all of it.
 test: $(READY)  ## every test, on real HTTP and real files
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
 
 test-clients: $(READY)  ## shops and webhook libraries of other languages, none skipped; needs node and npm's registry
 	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_clients.py
