@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from proxy.config.outbound import HostFile
 from proxy.config.settings import Settings, SettingsError
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.family import Family
+from proxy.gateways.port import GatewayClient
+from proxy.gateways.registry import Families
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.outbound.ssrf_guard import Guard
@@ -13,13 +15,17 @@ from proxy.kernel.clock import Now
 from proxy.webhooks.sender import HttpSender
 
 
-def gateway_client(settings: Settings, egress: Egress | None) -> HttpGateway:
-    """Raises SettingsError."""
-    return HttpGateway(
-        ClientOptions(own_tls=own_tls(("DARGAH_GATEWAY_CA_FILES", settings.gateway_ca_files)), egress=egress),
-        request_seconds=settings.request_timeout_seconds,
-        check_seconds=settings.check_timeout_seconds,
-    )
+def gateway_client(settings: Settings, egress: Egress | None) -> Families:
+    """The clients of all families. Raises SettingsError."""
+    options = ClientOptions(own_tls=own_tls(("DARGAH_GATEWAY_CA_FILES", settings.gateway_ca_files)), egress=egress)
+
+    def make(family: Family) -> GatewayClient:
+        made: GatewayClient = family.make(
+            options, request_seconds=settings.request_timeout_seconds, check_seconds=settings.check_timeout_seconds
+        )
+        return made
+
+    return Families(make)
 
 
 def webhook_sender(settings: Settings, egress: Egress | None, now: Now) -> HttpSender:

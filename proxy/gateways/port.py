@@ -1,7 +1,9 @@
 """The port of the gateways: the calls of a gateway family, and their results."""
 
+from collections.abc import Mapping
 from dataclasses import field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from proxy.kernel.frozen import dataclass
 
@@ -32,9 +34,12 @@ class RequestUnknown:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """`check` reported paid. The last two fields are the store's finding that another payment has this money or order.
+    """The gateway captured the money. `bank_code_of` and `order_paid_by` are the store's finding that another payment
+    has this money or order.
 
-    `bank_code` is None for money that must be reviewed because the gateway never named a usable one.
+    `bank_code` is None for money that must be reviewed because the gateway never named a usable one. The card mask, the
+    bank's trace number and the gateway's fee are there where the family tells them. With a `reversible_until`, in
+    milliseconds since the epoch, money that did not move as asked can be given back until then.
     """
 
     invoice_key: str
@@ -42,25 +47,77 @@ class Captured:
     bank_code: str | None
     bank_code_of: str | None = None
     order_paid_by: str | None = None
+    card_mask: str | None = None
+    trace_number: str | None = None
+    fee_rials: int | None = None
+    reversible_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidUnconfirmed:
+    """The customer paid, and nothing is captured before `confirm`.
+
+    `amount_rials` is there where the gateway tells it, and `confirmed_before` when the gateway says that somebody
+    confirmed this invoice already: asking again captures nothing more, and gives its numbers. `goes_back_at` is when
+    the gateway gives unconfirmed money back by itself, None where it keeps it; `order_paid_by` and `order_busy` are the
+    store's finding that another payment of the order is paid, or is being confirmed.
+    """
+
+    invoice_key: str
+    amount_rials: int | None = None
+    confirmed_before: bool = False
+    goes_back_at: int | None = None
+    order_paid_by: str | None = None
+    order_busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """`confirm` succeeded in a family that pays out only what was settled: `settle` is still to come."""
+
+    invoice_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The time to confirm is over: the gateway gives the money back."""
+
+    invoice_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """The gateway has given the money back."""
+
+    invoice_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AmountDiffers:
+    """`confirm` was refused because the customer paid another amount; nothing was captured."""
+
+    invoice_key: str
+    amount_rials: int | None = None
+    goes_back_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotPaid:
-    """`check` answered 201: not paid *yet*."""
+    """Not paid *yet*."""
 
     invoice_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """`check` answered 202: canceled, or failed on the bank's pages."""
+    """Canceled, or failed on the bank's pages."""
 
     invoice_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckUnknown:
-    """`check` had no clear answer, or one about the terminal rather than the payment (`alert`).
+    """A call about an invoice had no clear answer, or one about the terminal rather than the payment (`alert`).
 
     `captured_rials` is set for paid without a usable bank_code: the number may still come.
     """
@@ -74,7 +131,9 @@ class CheckUnknown:
 
 
 RequestOutcome = InvoiceIssued | RequestRefused | RequestUnknown
-CheckOutcome = Captured | NotPaid | Canceled | CheckUnknown
+CheckOutcome = (
+    Captured | PaidUnconfirmed | Confirmed | NotPaid | Canceled | TooLate | Reversed | AmountDiffers | CheckUnknown
+)
 
 
 def reason_of(outcome: RequestUnknown | CheckUnknown) -> str:
@@ -89,13 +148,49 @@ def is_answer(outcome: RequestOutcome | CheckOutcome) -> bool:
     return not isinstance(outcome, RequestUnknown)
 
 
+INVOICE_SCRIPT: Final = "invoice_script"
+"""The family of terminals from before there were others."""
+
+Evidence = Mapping[str, str]
+"""The parameters of a customer's return that its family allows: needed by some calls, and never believed."""
+NO_EVIDENCE: Final[Evidence] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A terminal as its gateway's client needs it. `api_key` is kept out of every repr."""
+    """A terminal as its family's client needs it. Its credentials, by their names, are kept out of every repr."""
 
     terminal_id: str
     gateway_url: str
-    api_key: str = field(repr=False)
+    credentials: Mapping[str, str] = field(repr=False)
+    gateway: str = INVOICE_SCRIPT
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What some families want beside amount and return_url.
+
+    `number` is ours: positive, below 2**53, another one for each `request` of a terminal. `description` is one line for
+    the customer; `mobile` an Iranian mobile number such as 09121234567.
+    """
+
+    number: int
+    description: str = ""
+    mobile: str | None = None
+
+
+NO_PURCHASE: Final = Purchase(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """An invoice as a call about it needs it: the reference that `request` gave, the amount that was requested, and
+    what the customer's return brought.
+    """
+
+    invoice_key: str
+    amount_rials: int
+    evidence: Evidence = field(default_factory=lambda: NO_EVIDENCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +208,7 @@ class RequestResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The outcome of a `check`; the rest as in RequestResult."""
+    """The outcome of a call about an invoice; the rest as in RequestResult."""
 
     outcome: CheckOutcome
     duration_ms: int
@@ -122,13 +217,15 @@ class CheckResult:
 
 
 class Gateway(Protocol):
-    """A family of gateways. Every behaviour of a gateway is an outcome: neither method raises for it.
+    """A family of gateways. Every behaviour of a gateway is an outcome: no method raises for it.
 
     Each call ends within the family's own deadline. An ambiguous answer is unknown, never a refusal and never a
-    capture. Each family has one table of its codes.
+    capture. Which of the calls a family has, its traits say (`proxy.gateways.family`).
     """
 
-    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE, /
+    ) -> RequestResult:
         """Asks for an invoice. It is never resent: a call that died may have made one.
 
         InvoiceIssued names the invoice and leaves the customer's way there to the family; RequestRefused is final;
@@ -136,10 +233,56 @@ class Gateway(Protocol):
         """
         ...
 
-    async def check(self, account: Account, invoice_key: str) -> CheckResult:
+    async def check(self, account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE, /) -> CheckResult:
         """Asks for an invoice's outcome. It may be repeated, and captures nothing.
 
-        Captured names the amount in rials and the bank_code as the gateway has them; comparing them is not the
-        family's work. NotPaid and Canceled hold until the next check.
+        Captured, from a family without `confirm`, names the amount in rials and the bank_code as the gateway has them;
+        PaidUnconfirmed is a confirming family's. Comparing amounts is not the family's work. NotPaid and Canceled hold
+        until the next check.
         """
         ...
+
+    async def confirm(self, account: Account, inquiry: Inquiry, /) -> CheckResult:
+        """Captures the money of a paid invoice: Captured, or Confirmed where `settle` follows.
+
+        It may be repeated after an answer that was lost. "Confirmed before" is a success, since the invoice is our
+        own. The other outcomes are NotPaid, Canceled, TooLate, Reversed, AmountDiffers and CheckUnknown.
+        """
+        ...
+
+    async def settle(self, account: Account, inquiry: Inquiry, /) -> CheckResult:
+        """The second step where a family has one: Captured, Reversed or CheckUnknown. It may be repeated."""
+        ...
+
+    async def reverse(self, account: Account, inquiry: Inquiry, /) -> CheckResult:
+        """Gives the money of a confirmed invoice back: Reversed, TooLate (it can no longer be done) or CheckUnknown.
+
+        It may be repeated.
+        """
+        ...
+
+
+class GatewayClient(Gateway, Protocol):
+    """A family's client, with connections of its own."""
+
+    async def close(self) -> None:
+        """Closes them: call it when nothing is under way any more."""
+        ...
+
+
+class NothingToConfirm:
+    """The calls that a family does not have whose `check` reports captured money. Nobody makes them."""
+
+    async def confirm(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
+        return not_offered(inquiry)
+
+    async def settle(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
+        return not_offered(inquiry)
+
+    async def reverse(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
+        return not_offered(inquiry)
+
+
+def not_offered(inquiry: Inquiry) -> CheckResult:
+    """The result of a call that the family does not have."""
+    return CheckResult(CheckUnknown(inquiry.invoice_key, "not_offered"), 0)

@@ -100,7 +100,7 @@ class MerchantCache:
             terminal = await self._merchants.terminal(*owner)
             secrets = await self._merchants.secrets(*owner)
             api_key = self._vault.open_destined(owner, secrets, API_KEY, terminal.gateway_url)
-        return Account(terminal.id, terminal.gateway_url, api_key)
+        return Account(terminal.id, terminal.gateway_url, {API_KEY: api_key})
 
     async def return_secret(self, merchant_id: str, mode: Mode) -> str:
         """The secret that signs the return URLs of a mode to this merchant. Cached opened, like its row.

@@ -1,11 +1,22 @@
 """The use-cases and ports with a span around each of their steps; wired in their places when traces are exported."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from proxy.config.settings import Settings, SettingsError
-from proxy.gateways.port import Account, CheckResult, Gateway, RequestResult, is_answer
+from proxy.gateways.port import (
+    NO_EVIDENCE,
+    NO_PURCHASE,
+    Account,
+    CheckResult,
+    Evidence,
+    Gateway,
+    Inquiry,
+    Purchase,
+    RequestResult,
+    is_answer,
+)
 from proxy.kernel.clock import Now
 from proxy.kernel.tracing import CURRENT, Kind, Span, Tracer
 from proxy.merchants.cache import GuardedGateway
@@ -28,15 +39,29 @@ class TracedGateway:
         self._gateway = gateway
         self._tracer = tracer
 
-    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
+    ) -> RequestResult:
         with self._tracer.span("gateway.request", Kind.CLIENT, CURRENT.get()) as span:
-            made = await self._gateway.request(account, amount_rials, return_url)
+            made = await self._gateway.request(account, amount_rials, return_url, purchase)
             _set_outcome(span, account, made)
             return made
 
-    async def check(self, account: Account, invoice_key: str) -> CheckResult:
-        with self._tracer.span("gateway.check", Kind.CLIENT, CURRENT.get()) as span:
-            made = await self._gateway.check(account, invoice_key)
+    async def check(self, account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
+        return await self._call("gateway.check", account, self._gateway.check(account, invoice_key, evidence))
+
+    async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        return await self._call("gateway.confirm", account, self._gateway.confirm(account, inquiry))
+
+    async def settle(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        return await self._call("gateway.settle", account, self._gateway.settle(account, inquiry))
+
+    async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        return await self._call("gateway.reverse", account, self._gateway.reverse(account, inquiry))
+
+    async def _call(self, name: str, account: Account, calling: Awaitable[CheckResult]) -> CheckResult:
+        with self._tracer.span(name, Kind.CLIENT, CURRENT.get()) as span:
+            made = await calling
             _set_outcome(span, account, made)
             return made
 

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from proxy.gateways.port import (
+    INVOICE_SCRIPT,
     Canceled,
     Captured,
     CheckOutcome,
@@ -146,6 +147,7 @@ class Payment(Order):
     expires_at: int
     created_at: int
     updated_at: int
+    gateway: str = INVOICE_SCRIPT
     status: Status = Status.CREATED
     version: int = 1
     invoice_key: str | None = None

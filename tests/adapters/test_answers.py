@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from packaging.requirements import Requirement
 
 from adapters.servers import Names, RawServer, Script, answer, hang, raw, then
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account, Captured, CheckOutcome, CheckUnknown, InvoiceIssued
 from proxy.http.outbound.exchange import MAX_HEAD_BYTES, MAX_INFORMATIONAL, AnswerProtocol, Pool, exchange, origin_of
 from proxy.http.outbound.ssrf_guard import Guard
@@ -36,8 +36,8 @@ async def sender() -> AsyncIterator[HttpSender]:
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[HttpGateway]:
-    client = HttpGateway(request_seconds=5, check_seconds=5)
+async def gateway() -> AsyncIterator[InvoiceScript]:
+    client = InvoiceScript(request_seconds=5, check_seconds=5)
     yield client
     await client.close()
 
@@ -46,9 +46,9 @@ async def post(sender: HttpSender, server: RawServer) -> WebhookResult:
     return await sender.send(WebhookRequest(f"{server.url}/hook", {"webhook-id": "evt_1"}, b"{}"))
 
 
-async def check(gateway: HttpGateway, *scripts: Script) -> CheckOutcome:
+async def check(gateway: InvoiceScript, *scripts: Script) -> CheckOutcome:
     async with RawServer(scripts) as server:
-        return (await gateway.check(Account("trm_1", server.url, "key"), "inv_1")).outcome
+        return (await gateway.check(Account("trm_1", server.url, {"api_key": "key"}), "inv_1")).outcome
 
 
 def in_two(data: bytes, at: int, close: bool = False) -> Script:
@@ -114,16 +114,16 @@ async def test_a_length_too_long_is_not_waited_for(sender: HttpSender) -> None:
 
 
 @pytest.mark.parametrize("split", [1, 9, 16, 17, 18, 30, 44, 45, 46, 47, 48, 60])
-async def test_an_answer_in_pieces_is_the_same_answer(gateway: HttpGateway, split: int) -> None:
+async def test_an_answer_in_pieces_is_the_same_answer(gateway: InvoiceScript, split: int) -> None:
     whole = head("200 OK", f"Content-Length: {len(PAID)}") + PAID
     async with RawServer((in_two(whole, split),)) as server:
-        account = Account("trm_1", server.url, "key")
+        account = Account("trm_1", server.url, {"api_key": "key"})
         for _ in range(2):
             assert (await gateway.check(account, "inv_1")).outcome == Captured("inv_1", 150_000, "777")
         assert server.connections == 1
 
 
-async def test_an_answer_byte_by_byte_is_the_same_answer(gateway: HttpGateway) -> None:
+async def test_an_answer_byte_by_byte_is_the_same_answer(gateway: InvoiceScript) -> None:
     async def script(writer: asyncio.StreamWriter) -> None:
         for byte in head("100 Continue") + head("200 OK", f"Content-Length: {len(PAID)}") + PAID:
             writer.write(bytes([byte]))
@@ -149,7 +149,7 @@ NOT_ONE_ANSWER: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", sorted(NOT_ONE_ANSWER))
-async def test_a_gateways_200_that_is_not_exactly_its_length_is_never_paid(gateway: HttpGateway, case: str) -> None:
+async def test_a_gateways_200_that_is_not_exactly_its_length_is_never_paid(gateway: InvoiceScript, case: str) -> None:
     fact = await check(gateway, raw(NOT_ONE_ANSWER[case]))
     assert isinstance(fact, CheckUnknown)
 
@@ -196,8 +196,8 @@ async def patient_sender() -> AsyncIterator[HttpSender]:
 
 
 @pytest.fixture
-async def patient_gateway() -> AsyncIterator[HttpGateway]:
-    client = HttpGateway()
+async def patient_gateway() -> AsyncIterator[InvoiceScript]:
+    client = InvoiceScript()
     yield client
     await client.close()
 
@@ -251,10 +251,10 @@ CHUNKED = head("200 OK", "Transfer-Encoding: chunked")
     ids=["heads", "an extension of a chunk", "extensions of chunks", "trailers"],
 )
 async def test_a_peer_that_never_stops_costs_no_more_than_what_it_may_say(
-    patient_gateway: HttpGateway, start: bytes, more: bytes
+    patient_gateway: InvoiceScript, start: bytes, more: bytes
 ) -> None:
     async with RawServer((endless(start, more),)) as server:
-        checked = await patient_gateway.check(Account("trm_1", server.url, "key"), "inv_1")
+        checked = await patient_gateway.check(Account("trm_1", server.url, {"api_key": "key"}), "inv_1")
         assert checked.outcome == CheckUnknown("inv_1", "bad_answer")
         seen = await Prober(seconds=5).look(f"{server.url}/invoice/request", "look")
     # It reads no body.
@@ -290,7 +290,7 @@ async def test_heads_are_at_most_64_kb_together(patient_sender: HttpSender) -> N
             assert (await post(patient_sender, server)).error == error
 
 
-async def test_bytes_that_nobody_asked_for_close_the_connection(patient_gateway: HttpGateway) -> None:
+async def test_bytes_that_nobody_asked_for_close_the_connection(patient_gateway: InvoiceScript) -> None:
     more = asyncio.Event()
 
     async def twice(writer: asyncio.StreamWriter) -> None:
@@ -299,7 +299,7 @@ async def test_bytes_that_nobody_asked_for_close_the_connection(patient_gateway:
         await answer(b'{"status":1,"invoice_key":"unasked"}')(writer)
 
     async with RawServer((twice, answer(b'{"status":1,"invoice_key":"third"}'))) as server:
-        account = Account("trm_1", server.url, "key")
+        account = Account("trm_1", server.url, {"api_key": "key"})
         assert (await patient_gateway.request(account, 150_000, RETURN_URL)).outcome == InvoiceIssued("first")
         more.set()
         await asyncio.wait_for(server.left.wait(), 5)

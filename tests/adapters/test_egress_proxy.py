@@ -32,7 +32,7 @@ from adapters.servers import (
 )
 from proxy.cli.settings import config
 from proxy.config.settings import Settings
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.egress_proxy import Egress
@@ -231,16 +231,16 @@ async def test_what_is_named_as_direct_is_reached_without_the_proxy_and_judged_a
 
 async def test_a_gateway_is_asked_through_it_too(ours: Authority) -> None:
     issued = answer(b'{"status":1,"invoice_key":"inv_1"}')
-    account = Account("trm_1", "https://bank.example.ir/gate", "key")
+    account = Account("trm_1", "https://bank.example.ir/gate", {"api_key": "key"})
     async with RawServer((issued,), tls=ours.server("bank.example.ir")) as server, EgressProxy(server.port) as proxy:
         egress = Egress("proxy.example.ir", proxy.port)
         names = Names([HERE])  # of the gateway and of the proxy
-        gateway = HttpGateway(ClientOptions(resolver=names, tls=tls_context(ours.file), egress=egress))
+        gateway = InvoiceScript(ClientOptions(resolver=names, tls=tls_context(ours.file), egress=egress))
         assert (await gateway.request(account, 150_000, "https://pay.example.ir/r/1")).outcome == InvoiceIssued("inv_1")
         assert proxy.targets == [f"{HERE}:443"]
         proxy.script = raw(b"HTTP/1.1 403 Forbidden\r\n\r\n")
         await gateway.close()
-        gateway = HttpGateway(ClientOptions(resolver=names, tls=tls_context(ours.file), egress=egress))
+        gateway = InvoiceScript(ClientOptions(resolver=names, tls=tls_context(ours.file), egress=egress))
         assert (await gateway.check(account, "inv_1")).outcome == CheckUnknown("inv_1", "proxy_refused")
         await gateway.close()
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from adapters.servers import Names, RawServer, Script, SilentNames, answer, drip, hang, hang_up, raw, reset, then
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import (
     Account,
     Canceled,
@@ -33,15 +33,15 @@ UNPAID = answer(b'{"status":0,"errorCode":201}')
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[HttpGateway]:
-    client = HttpGateway(request_seconds=5, check_seconds=5)
+async def gateway() -> AsyncIterator[InvoiceScript]:
+    client = InvoiceScript(request_seconds=5, check_seconds=5)
     yield client
     await client.close()
 
 
 @pytest.fixture
-async def impatient() -> AsyncIterator[HttpGateway]:
-    client = HttpGateway(request_seconds=0.2, check_seconds=0.2)
+async def impatient() -> AsyncIterator[InvoiceScript]:
+    client = InvoiceScript(request_seconds=0.2, check_seconds=0.2)
     yield client
     await client.close()
 
@@ -51,7 +51,7 @@ class Simulated:
 
     def __init__(self, server: Any) -> None:
         self.gateway = server.app[GATEWAY]
-        self.account = Account("trm_1", f"{server.make_url('/pay/')}", API_KEY)
+        self.account = Account("trm_1", f"{server.make_url('/pay/')}", {"api_key": API_KEY})
 
     def fault(self, operation: GatewayOperation, fault: Fault) -> None:
         self.gateway.faults.add(Rule(operation, fault))
@@ -62,13 +62,13 @@ async def simulated(aiohttp_server: Any) -> Simulated:
     return Simulated(await aiohttp_server(create_app(prefix="/pay", terminals=[SimulatedTerminal(API_KEY)])))
 
 
-async def issued(gateway: HttpGateway, account: Account) -> str:
+async def issued(gateway: InvoiceScript, account: Account) -> str:
     asked = await gateway.request(account, 150_000, RETURN_URL)
     assert isinstance(asked.outcome, InvoiceIssued)
     return asked.outcome.invoice_key
 
 
-async def test_a_payment_from_request_to_capture(gateway: HttpGateway, simulated: Simulated) -> None:
+async def test_a_payment_from_request_to_capture(gateway: InvoiceScript, simulated: Simulated) -> None:
     key = await issued(gateway, simulated.account)
     assert simulated.gateway.bank.invoice(key).return_url == RETURN_URL
     assert (await gateway.check(simulated.account, key)).outcome == NotPaid(key)
@@ -77,18 +77,18 @@ async def test_a_payment_from_request_to_capture(gateway: HttpGateway, simulated
     assert (await gateway.check(simulated.account, key)).outcome == Captured(key, 150_000, bank_code)
 
 
-async def test_a_cancel_a_foreign_key_and_a_wrong_api_key(gateway: HttpGateway, simulated: Simulated) -> None:
+async def test_a_cancel_a_foreign_key_and_a_wrong_api_key(gateway: InvoiceScript, simulated: Simulated) -> None:
     key = await issued(gateway, simulated.account)
     simulated.gateway.act(key, Act.CANCEL)
     assert (await gateway.check(simulated.account, key)).outcome == Canceled(key)
-    stranger = Account("trm_2", simulated.account.gateway_url, "another key")
+    stranger = Account("trm_2", simulated.account.gateway_url, {"api_key": "another key"})
     assert (await gateway.request(stranger, 150_000, RETURN_URL)).outcome == RequestRefused(101)
     unknown = await gateway.check(simulated.account, "no such/key?")
     assert unknown.outcome == CheckUnknown("no such/key?", "terminal", error_code=200, alert=True)
 
 
 @pytest.mark.parametrize("code", [100, 101, 102, 103, 200, 201, 202, 203, 204, 301, 302, 777])
-async def test_every_code_over_the_wire(gateway: HttpGateway, simulated: Simulated, code: int) -> None:
+async def test_every_code_over_the_wire(gateway: InvoiceScript, simulated: Simulated, code: int) -> None:
     key = await issued(gateway, simulated.account)
     for operation in (GatewayOperation.REQUEST, GatewayOperation.CHECK):
         simulated.fault(operation, Fault(FaultKind.ERROR, code=code))
@@ -116,7 +116,7 @@ LEGAL = {FaultKind.WRONG_TYPE, FaultKind.STRINGS}
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
 async def test_every_fault_of_the_simulator_leaves_the_outcome_unknown(
-    gateway: HttpGateway, impatient: HttpGateway, simulated: Simulated, kind: FaultKind
+    gateway: InvoiceScript, impatient: InvoiceScript, simulated: Simulated, kind: FaultKind
 ) -> None:
     key = await issued(gateway, simulated.account)
     client = impatient if BROKEN[kind] == "timeout" else gateway
@@ -130,7 +130,7 @@ async def test_every_fault_of_the_simulator_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize("kind", sorted(LEGAL))
-async def test_loose_types_are_a_clear_answer(gateway: HttpGateway, simulated: Simulated, kind: FaultKind) -> None:
+async def test_loose_types_are_a_clear_answer(gateway: InvoiceScript, simulated: Simulated, kind: FaultKind) -> None:
     for operation in (GatewayOperation.REQUEST, GatewayOperation.CHECK):
         simulated.fault(operation, Fault(kind))
     key = await issued(gateway, simulated.account)
@@ -166,11 +166,11 @@ WRONG: dict[str, tuple[Script, str]] = {
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-async def test_a_server_that_does_it_wrong(gateway: HttpGateway, impatient: HttpGateway, case: str) -> None:
+async def test_a_server_that_does_it_wrong(gateway: InvoiceScript, impatient: InvoiceScript, case: str) -> None:
     script, reason = WRONG[case]
     client = impatient if reason == "timeout" else gateway
     async with RawServer((script,)) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         asked = await client.request(account, 150_000, RETURN_URL)
         status = HTTP_STATUS.get(case)
         assert asked.outcome == RequestUnknown(reason, timed_out=reason == "timeout", http_status=status)
@@ -178,9 +178,9 @@ async def test_a_server_that_does_it_wrong(gateway: HttpGateway, impatient: Http
         assert len(server.requests) == 2  # neither went out on an idle connection
 
 
-async def test_the_request_as_it_leaves(gateway: HttpGateway) -> None:
+async def test_the_request_as_it_leaves(gateway: InvoiceScript) -> None:
     async with RawServer((ISSUED, UNPAID)) as server:
-        account = Account("trm_1", server.url + "/a/b//", API_KEY)
+        account = Account("trm_1", server.url + "/a/b//", {"api_key": API_KEY})
         await gateway.request(account, 150_000, RETURN_URL)
         await gateway.check(account, "inv 1/../x")
     head, _, body = server.requests[0].decode().partition("\r\n\r\n")
@@ -195,43 +195,45 @@ async def test_the_request_as_it_leaves(gateway: HttpGateway) -> None:
     assert unquote(path.rsplit("/", 1)[1]) == "inv 1/../x"
 
 
-async def test_the_registered_bytes_of_its_url_are_requested(gateway: HttpGateway) -> None:
+async def test_the_registered_bytes_of_its_url_are_requested(gateway: InvoiceScript) -> None:
     async with RawServer((ISSUED,)) as server:
-        await gateway.request(Account("trm_1", server.url + "/a%2Fb/%2e%2e/%zz/", API_KEY), 150_000, RETURN_URL)
+        await gateway.request(
+            Account("trm_1", server.url + "/a%2Fb/%2e%2e/%zz/", {"api_key": API_KEY}), 150_000, RETURN_URL
+        )
     assert server.requests[0].startswith(b"POST /a%2Fb/%2e%2e/%zz/invoice/request HTTP/1.1\r\n")
 
 
-async def test_connections_are_used_again_and_cookies_are_not_kept(gateway: HttpGateway) -> None:
+async def test_connections_are_used_again_and_cookies_are_not_kept(gateway: InvoiceScript) -> None:
     cookie = answer(b'{"status":0,"errorCode":201}', headers="Set-Cookie: PHPSESSID=1; Path=/\r\n")
     async with RawServer((cookie,)) as server:
         for _ in range(5):
-            await gateway.check(Account("trm_1", server.url, API_KEY), "inv_1")
+            await gateway.check(Account("trm_1", server.url, {"api_key": API_KEY}), "inv_1")
     assert server.connections == 1
     assert all(b"cookie" not in request.lower() for request in server.requests)
 
 
 @pytest.mark.parametrize("death", [reset, hang_up])
-async def test_a_check_on_an_idle_connection_that_died_is_sent_once_more(gateway: HttpGateway, death: Script) -> None:
+async def test_a_check_on_an_idle_connection_that_died_is_sent_once_more(gateway: InvoiceScript, death: Script) -> None:
     async with RawServer((UNPAID, death, UNPAID)) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         facts = [(await gateway.check(account, "inv_1")).outcome for _ in range(2)]
     assert facts == [NotPaid("inv_1")] * 2
     assert (len(server.requests), server.connections) == (3, 2)
 
 
 @pytest.mark.parametrize("death", [reset, hang_up])
-async def test_a_request_is_never_sent_again(gateway: HttpGateway, death: Script) -> None:
+async def test_a_request_is_never_sent_again(gateway: InvoiceScript, death: Script) -> None:
     async with RawServer((ISSUED, death, ISSUED)) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         facts = [(await gateway.request(account, 150_000, RETURN_URL)).outcome for _ in range(2)]
     assert facts == [InvoiceIssued("inv_1"), RequestUnknown("reset")]
     assert len(server.requests) == 2
 
 
 async def test_a_resent_check_has_no_more_time_than_another() -> None:
-    client = HttpGateway(check_seconds=1)
+    client = InvoiceScript(check_seconds=1)
     async with RawServer((UNPAID, reset, hang)) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         await client.check(account, "inv_1")
         async with asyncio.timeout(1.9):
             assert (await client.check(account, "inv_1")).outcome == CheckUnknown("inv_1", "timeout")
@@ -239,10 +241,10 @@ async def test_a_resent_check_has_no_more_time_than_another() -> None:
     await client.close()
 
 
-async def test_nobody_listens(gateway: HttpGateway) -> None:
+async def test_nobody_listens(gateway: InvoiceScript) -> None:
     async with RawServer((UNPAID,)) as server:
         url = server.url
-    account = Account("trm_1", url, API_KEY)
+    account = Account("trm_1", url, {"api_key": API_KEY})
     assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("refused_connection")
 
 
@@ -250,31 +252,31 @@ async def test_nobody_listens(gateway: HttpGateway) -> None:
     ("resolver", "reason"), [(Names([]), "dns"), (BoundedResolver(0.05, SilentNames, SilentNames), "dns")]
 )
 async def test_names_that_are_not_answered(resolver: Any, reason: str) -> None:
-    client = HttpGateway(ClientOptions(resolver=resolver))
-    account = Account("trm_1", "https://pay.example.ir/", API_KEY)
+    client = InvoiceScript(ClientOptions(resolver=resolver))
+    account = Account("trm_1", "https://pay.example.ir/", {"api_key": API_KEY})
     assert (await client.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown(reason)
     await client.close()
 
 
 @pytest.mark.parametrize("url", ["", "pay.example.ir", "ftp://pay.example.ir/", "https://[::1/", "https://"])
-async def test_a_gateway_url_that_is_none(gateway: HttpGateway, url: str) -> None:
-    account = Account("trm_1", url, API_KEY)
+async def test_a_gateway_url_that_is_none(gateway: InvoiceScript, url: str) -> None:
+    account = Account("trm_1", url, {"api_key": API_KEY})
     assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("bad_url")
 
 
-async def test_a_certificate_that_nobody_vouches_for(gateway: HttpGateway, own_tls: Any) -> None:
+async def test_a_certificate_that_nobody_vouches_for(gateway: InvoiceScript, own_tls: Any) -> None:
     async with RawServer((ISSUED,), tls=own_tls.server) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         assert (await gateway.request(account, 150_000, RETURN_URL)).outcome == RequestUnknown("tls_unknown_authority")
         assert server.requests == []
-        trusting = HttpGateway(ClientOptions(tls=own_tls.client))
+        trusting = InvoiceScript(ClientOptions(tls=own_tls.client))
         assert (await trusting.request(account, 150_000, RETURN_URL)).outcome == InvoiceIssued("inv_1")
         await trusting.close()
 
 
-async def test_a_cancelled_call_ends_and_leaves_the_client_usable(gateway: HttpGateway) -> None:
+async def test_a_cancelled_call_ends_and_leaves_the_client_usable(gateway: InvoiceScript) -> None:
     async with RawServer((hang, UNPAID)) as server:
-        account = Account("trm_1", server.url, API_KEY)
+        account = Account("trm_1", server.url, {"api_key": API_KEY})
         task = asyncio.create_task(gateway.check(account, "inv_1"))
         await asyncio.wait_for(server.asked.wait(), 5)
         task.cancel()
@@ -285,18 +287,18 @@ async def test_a_cancelled_call_ends_and_leaves_the_client_usable(gateway: HttpG
 
 async def test_durations_are_by_the_injected_clock() -> None:
     ticks = iter([10.0, 10.25])
-    client = HttpGateway(ClientOptions(tick=lambda: next(ticks)))
+    client = InvoiceScript(ClientOptions(tick=lambda: next(ticks)))
     async with RawServer((UNPAID,)) as server:
-        assert (await client.check(Account("trm_1", server.url, API_KEY), "inv_1")).duration_ms == 250
+        assert (await client.check(Account("trm_1", server.url, {"api_key": API_KEY}), "inv_1")).duration_ms == 250
     await client.close()
 
 
-async def test_the_api_key_is_in_no_log_and_no_fact(impatient: HttpGateway, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_api_key_is_in_no_log_and_no_fact(impatient: InvoiceScript, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     seen = []
     for script in (reset, hang, raw(b"nonsense\r\n\r\n"), answer(f'{{"api_key":"{API_KEY}"}}'.encode())):
         async with RawServer((script,)) as server:
-            account = Account("trm_1", server.url, API_KEY)
+            account = Account("trm_1", server.url, {"api_key": API_KEY})
             seen += [repr(account), repr(await impatient.request(account, 150_000, RETURN_URL))]
             seen.append(repr(await impatient.check(account, "inv_1")))
     assert all(API_KEY not in text for text in (*seen, caplog.text))

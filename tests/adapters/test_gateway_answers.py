@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.servers import RawServer, Script, answer, drip, hang, raw, reset, then
-from proxy.gateways.invoice_script.answers import HttpAnswer, check_outcome, request_outcome
-from proxy.gateways.invoice_script.client import MAX_CHARS, READ_BYTES, HttpGateway, excerpt_of
+from proxy.gateways.answers import HttpAnswer
+from proxy.gateways.http_calls import MAX_CHARS, READ_BYTES, excerpt_of
+from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import (
     Account,
     Canceled,
@@ -321,20 +323,22 @@ CHALLENGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[HttpGateway]:
-    client = HttpGateway(ClientOptions(now=lambda: NOW), request_seconds=5, check_seconds=0.5)
+async def gateway() -> AsyncIterator[InvoiceScript]:
+    client = InvoiceScript(ClientOptions(now=lambda: NOW), request_seconds=5, check_seconds=0.5)
     yield client
     await client.close()
 
 
-async def check(gateway: HttpGateway, script: Script) -> CheckResult:
+async def check(gateway: InvoiceScript, script: Script) -> CheckResult:
     async with RawServer((script,)) as server:
-        return await gateway.check(Account("trm_1", server.url, KEY), "inv_1")
+        return await gateway.check(Account("trm_1", server.url, {"api_key": KEY}), "inv_1")
 
 
-async def request(gateway: HttpGateway, script: Script) -> RequestResult:
+async def request(gateway: InvoiceScript, script: Script) -> RequestResult:
     async with RawServer((script,)) as server:
-        return await gateway.request(Account("trm_1", server.url, KEY), 150_000, f"https://pay.example/return/{LINK}")
+        return await gateway.request(
+            Account("trm_1", server.url, {"api_key": KEY}), 150_000, f"https://pay.example/return/{LINK}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -352,14 +356,14 @@ async def request(gateway: HttpGateway, script: Script) -> RequestResult:
     ],
 )
 async def test_another_status_is_kept_with_its_first_words(
-    gateway: HttpGateway, script: Script, status: int, excerpt: str | None
+    gateway: InvoiceScript, script: Script, status: int, excerpt: str | None
 ) -> None:
     for made in (await check(gateway, script), await request(gateway, script)):
         assert getattr(made.outcome, "http_status", None) == status
         assert excerpt is None or made.excerpt == excerpt
 
 
-async def test_an_unclear_200_leaves_its_first_words_and_a_clear_one_none(gateway: HttpGateway) -> None:
+async def test_an_unclear_200_leaves_its_first_words_and_a_clear_one_none(gateway: InvoiceScript) -> None:
     unclear = await check(gateway, answer(b"<b>Parse error</b>: syntax error in <b>check.php</b>"))
     assert (unclear.outcome, unclear.excerpt) == (
         CheckUnknown("inv_1", "not_json"),
@@ -379,7 +383,7 @@ async def test_an_unclear_200_leaves_its_first_words_and_a_clear_one_none(gatewa
         ("200 OK", "Retry-After: 60\r\n", None),
     ],
 )
-async def test_retry_after_is_read(gateway: HttpGateway, status: str, header: str, seconds: int | None) -> None:
+async def test_retry_after_is_read(gateway: InvoiceScript, status: str, header: str, seconds: int | None) -> None:
     assert (await check(gateway, answer(b"{}", status=status, headers=header))).retry_after_seconds == seconds
 
 
@@ -399,7 +403,7 @@ ECHOES = [
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_no_secret_stands_in_what_is_kept(gateway: HttpGateway, echo: str) -> None:
+async def test_no_secret_stands_in_what_is_kept(gateway: InvoiceScript, echo: str) -> None:
     made = await request(gateway, answer(echo.encode(), status="500 Oops"))
     for secret in (
         KEY[:6],

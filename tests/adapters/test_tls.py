@@ -22,7 +22,7 @@ from proxy.app import running
 from proxy.config.outbound import HostFile, parse_host_files
 from proxy.config.outbound_clients import own_tls, webhook_tls
 from proxy.config.settings import Settings, SettingsError
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account, CheckUnknown, InvoiceIssued, RequestUnknown
 from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.ssrf_guard import Guard
@@ -47,8 +47,8 @@ def theirs(tmp_path: Path) -> Authority:
 
 
 @asynccontextmanager
-async def client(own_tls: Mapping[str, ssl.SSLContext] = MappingProxyType({})) -> AsyncIterator[HttpGateway]:
-    made = HttpGateway(ClientOptions(own_tls=own_tls))
+async def client(own_tls: Mapping[str, ssl.SSLContext] = MappingProxyType({})) -> AsyncIterator[InvoiceScript]:
+    made = InvoiceScript(ClientOptions(own_tls=own_tls))
     try:
         yield made
     finally:
@@ -56,15 +56,15 @@ async def client(own_tls: Mapping[str, ssl.SSLContext] = MappingProxyType({})) -
 
 
 def account(server: RawServer) -> Account:
-    return Account("trm_1", f"{server.url}/pay", "key-that-nobody-may-see")
+    return Account("trm_1", f"{server.url}/pay", {"api_key": "key-that-nobody-may-see"})
 
 
-async def assert_gets_through(server: RawServer, gateway: HttpGateway) -> None:
+async def assert_gets_through(server: RawServer, gateway: InvoiceScript) -> None:
     asked = await gateway.request(account(server), 150_000, RETURN_URL)
     assert asked.outcome == InvoiceIssued("inv_1")
 
 
-async def assert_is_refused(server: RawServer, gateway: HttpGateway, *reasons: str) -> None:
+async def assert_is_refused(server: RawServer, gateway: InvoiceScript, *reasons: str) -> None:
     """Neither operation sends a byte of the request."""
     asked = await gateway.request(account(server), 150_000, RETURN_URL)
     assert isinstance(asked.outcome, RequestUnknown)
@@ -186,9 +186,9 @@ async def test_a_file_that_is_no_authority_keeps_dargah_from_starting(tmp_path: 
 async def errors(url: str, trusted: Authority) -> list[str | None]:
     """What a webhook, a gateway's call and doctor's look say."""
     tls = tls_context(trusted.file)
-    sender, gateway = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(tls=tls)), HttpGateway(ClientOptions(tls=tls))
+    sender, gateway = HttpSender(Guard(["127.0.0.0/8"]), ClientOptions(tls=tls)), InvoiceScript(ClientOptions(tls=tls))
     said = [(await sender.send(WebhookRequest(url, {"webhook-id": "evt_1"}, b"{}"))).error]
-    fact = (await gateway.check(Account("trm_1", url, "key"), "inv_1")).outcome
+    fact = (await gateway.check(Account("trm_1", url, {"api_key": "key"}), "inv_1")).outcome
     assert isinstance(fact, CheckUnknown)
     said += [fact.reason, (await Prober(tls=tls).look(url, "look")).error]
     await sender.close()

@@ -20,7 +20,7 @@ from support.shop import RETURN_ORIGIN, Shop, playground
 from proxy.app import Dargah, Outside
 from proxy.config.settings import SettingsError
 from proxy.demo.stage import free_port
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account
 from proxy.kernel.tracing import CURRENT, Kind, parse
 from proxy.observability.otlp import OtelTracer, provider_of
@@ -275,9 +275,9 @@ async def test_a_gateway_is_told_of_no_trace(story: Story) -> None:
     app = web.Application()
     app.router.add_post("/invoice/{rest:.*}", hear)
     async with server(app) as url:
-        http = HttpGateway()
+        http = InvoiceScript()
         CURRENT.set(TRACEPARENT)
-        await TracedGateway(http, story.tracer).check(Account("trm_x", url, "key"), "inv_1")
+        await TracedGateway(http, story.tracer).check(Account("trm_x", url, {"api_key": "key"}), "inv_1")
         await http.close()
     CURRENT.set(None)
     assert parent_of(story.one("gateway.check")) == CALLER

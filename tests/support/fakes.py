@@ -4,7 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.gateways.port import Account, CheckResult, RequestResult
+from proxy.gateways.port import (
+    NO_EVIDENCE,
+    NO_PURCHASE,
+    Account,
+    CheckResult,
+    Evidence,
+    Inquiry,
+    Purchase,
+    RequestResult,
+)
 from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 OK: Final = WebhookResult(204, None, 3)
@@ -37,8 +46,19 @@ class FakeSender:
 class NoGateway:
     """Nothing here is paid; whatever asks a gateway is tested with the simulator."""
 
-    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
+    ) -> RequestResult:
         raise NotImplementedError
 
-    async def check(self, account: Account, invoice_key: str) -> CheckResult:
+    async def check(self, account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
+        raise NotImplementedError
+
+    async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        raise NotImplementedError
+
+    async def settle(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        raise NotImplementedError
+
+    async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from browser.stage import logo
 from support.dargah import OPERATOR_TOKEN
 from support.eventually import eventually
 
-from proxy.gateways.invoice_script.client import HttpGateway
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account, CheckResult
 from proxy.kernel.clock import MINUTE, SECOND
 from proxy.merchants.merchant import Mode
@@ -111,17 +111,17 @@ async def test_an_answer_from_before_the_expiry_ends_no_payment_behind_it(
 ) -> None:
     """The machine stands still between the question and its answer, and the customer does not."""
     payment = await lab.created(expires_in=300, return_url=RETURN_URL)
-    asked = HttpGateway.check
+    asked = InvoiceScript.check
 
-    async def stands_still(client: HttpGateway, account: Account, invoice_key: str) -> CheckResult:
-        checked = await asked(client, account, invoice_key)
+    async def stands_still(client: InvoiceScript, account: Account, *about: Any) -> CheckResult:
+        checked = await asked(client, account, *about)
         if act is not None:
             await lab.act(payment, act)
         lab.clock.forward(6 * MINUTE)
         monkeypatch.undo()
         return checked
 
-    monkeypatch.setattr(HttpGateway, "check", stands_still)
+    monkeypatch.setattr(InvoiceScript, "check", stands_still)
     back = await lab.call("GET", f"/return/{link_of(payment)}")
     assert not FAILURE.search(back.text)
     assert (await lab.payment(payment["id"]))["status"] == "pending"

@@ -16,8 +16,8 @@ from proxy.api.responses import json_answer, page_answer, read_cursor, reply_ans
 from proxy.api.services import SERVICES, Services
 from proxy.api.v1.objects import timeline_object
 from proxy.api.v1.schemas import RETURN_ORIGINS, CreatePayment, PaymentQuery
-from proxy.gateways.invoice_script.codes import code_of
 from proxy.gateways.port import CheckUnknown
+from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.parsing import plain_number, query_of, read_body, read_object, validated
 from proxy.http.problems import IdempotencyKeyRequired, problem_of
@@ -198,8 +198,8 @@ def qr_svg(text: str) -> bytes:
 def refusal(payment: Payment) -> GatewayRefused:
     """The error of a payment that failed without an invoice."""
     number = payment.failure.gateway_error_code if payment.failure else None
-    code = code_of(number)
-    why, why_fa = ("it gave no invoice", "صورتحسابی نداد") if code is None else code.developer_explanation
+    said = None if number is None else FAMILIES[payment.gateway].developer_explanation(number)
+    why, why_fa = said or ("it gave no invoice", "صورتحسابی نداد")
     return GatewayRefused(
         f"The gateway refused this payment: {why}.", f"درگاه این پرداخت را نپذیرفت: {why_fa}.", payment.id, number
     )

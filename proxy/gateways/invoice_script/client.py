@@ -1,163 +1,65 @@
-"""The gateway's protocol over HTTP: `request` and `check`, each with its deadline, each always with an outcome."""
+"""The script's protocol over HTTP: `request` and `check`, each with its deadline, each always with an outcome."""
 
-import asyncio
-import html
-import json
-import re
-from collections.abc import Awaitable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from yarl import URL
-
-from proxy.gateways.invoice_script.answers import (
-    MAX_ANSWER_BYTES,
-    OK,
-    HttpAnswer,
-    NoAnswer,
-    Unclear,
-    check_outcome,
-    request_outcome,
-    unpacked,
+from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
+from proxy.gateways.port import (
+    NO_EVIDENCE,
+    NO_PURCHASE,
+    Account,
+    CheckResult,
+    Evidence,
+    NothingToConfirm,
+    Purchase,
+    RequestResult,
 )
-from proxy.gateways.port import Account, CheckResult, CheckUnknown, RequestResult, RequestUnknown
-from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
-from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
-from proxy.http.outbound.failures import failure_name, retry_after_seconds
+from proxy.http.outbound.connector import ClientOptions
 
-REQUEST_SECONDS: Final = 10.0
-CHECK_SECONDS: Final = 10.0
-GLANCE_SECONDS: Final = 1.0  # at the body of a status that has said all; it is for people
+API_KEY: Final = "api_key"
 _HEADERS: Final = {
     "Content-Type": "application/x-www-form-urlencoded",
     "Accept": "application/json",
     "User-Agent": "dargah",
 }
-_DEFAULT: Final = ClientOptions()
-_REASONS: Final = {"connect_timeout": "timeout", "refused": "refused_connection", "bad_response": "bad_answer"}
-
-MAX_CHARS: Final = 200
-READ_BYTES: Final = 2048
-_HIDDEN: Final = "…"
-_TAG: Final = re.compile(r"<[^<>]{0,300}>")
-_CUT_WORD: Final = re.compile(r"\S{0,200}\Z")
-# Keys, tokens and session ids; digits of cards and phones, however they are grouped.
-_TOKEN: Final = re.compile(r"(?=[A-Za-z_+=-]{0,200}[0-9])[0-9A-Za-z_+=-]{16,}|[0-9A-Za-z_+=-]{32,}")
-_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
 
 
-class HttpGateway:
-    """Implements port.Gateway. Made inside the running loop; `close` when nothing is under way any more.
+class InvoiceScript(NothingToConfirm):
+    """Implements port.Gateway for hosts of the script. Made inside the running loop; `close` it when nothing is under
+    way any more.
 
     `request` is never resent: a call that died may have made an invoice, so its outcome is unknown. `check` changes
-    nothing at our side of the wire, so a stale idle socket is worth a second one at once. `own_tls` are the contexts of
-    hosts (or host:port) whose certificates others than the system's authorities vouch for.
+    nothing at the gateway, so a stale idle socket is worth a second one at once. It reports money that is captured
+    already: there is nothing to confirm, to settle or to reverse.
     """
 
     def __init__(
         self,
-        options: ClientOptions = _DEFAULT,
+        options: ClientOptions = DEFAULT_OPTIONS,
         *,
         request_seconds: float = REQUEST_SECONDS,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
-        self._options = options
-        self._request_seconds = request_seconds
-        self._check_seconds = check_seconds
-        self._outbound = Outbound(options, _HEADERS)
-        self._origin = lru_cache(maxsize=1024)(self._origin_of)
+        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds)
 
     async def close(self) -> None:
-        await self._outbound.close()
+        await self._calls.close()
 
-    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
-        started = self._options.tick()
-        body = f"{_key_field(account)}&amount={amount_rials}&return_url={_quoted_url(return_url)}"
-        answer = await self._ask(account, "request", body, self._request_seconds, resend=False)
-        outcome = request_outcome(answer)
-        excerpt = _excerpt(answer, account, return_url) if isinstance(outcome, RequestUnknown) else ""
-        return RequestResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, _purchase: Purchase = NO_PURCHASE
+    ) -> RequestResult:
+        api_key = account.credentials[API_KEY]
+        body = f"api_key={_quoted(api_key)}&amount={amount_rials}&return_url={_quoted_url(return_url)}"
+        secrets = (api_key, return_url, return_url.rpartition("/")[2])
+        return await self._calls.request(account.gateway_url, "/invoice/request", body, request_outcome, secrets)
 
-    async def check(self, account: Account, invoice_key: str) -> CheckResult:
-        started = self._options.tick()
-        path = f"check/{quote(invoice_key, safe='')}"
-        answer = await self._ask(account, path, _key_field(account), self._check_seconds, resend=True)
-        outcome = check_outcome(invoice_key, answer)
-        excerpt = _excerpt(answer, account) if isinstance(outcome, CheckUnknown) else ""
-        return CheckResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
-
-    async def _ask(
-        self, account: Account, path: str, body: str, seconds: float, *, resend: bool
-    ) -> HttpAnswer | NoAnswer:
-        dial = Dial()
-        DIAL.set(dial)
-        try:
-            origin = self._origin(account.gateway_url)
-            data = body.encode()
-            start = f"POST {origin.target.partition('?')[0].rstrip('/')}/invoice/{path}".encode()
-            message = b"%s%s%d\r\n\r\n%s" % (start, origin.headers, len(data), data)
-
-            async def once() -> Response:
-                return await exchange(self._outbound.session, origin, message)
-
-            return await _read(seconds, resend_if_stale(once, dial) if resend else once())
-        except RAISED as error:
-            name = failure_name(error, dial)
-            return NoAnswer(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
-
-    def _put_off(self, answer: HttpAnswer | NoAnswer) -> int | None:
-        if isinstance(answer, NoAnswer):
-            return None
-        return retry_after_seconds(answer.status, answer.retry_after, self._options.now())
-
-    def _origin_of(self, gateway_url: str) -> Origin:
-        return origin_of(self._outbound.session, gateway_url, self._options.own_context(URL(gateway_url)))
-
-
-async def _read(seconds: float, asking: Awaitable[Response]) -> HttpAnswer:
-    response = None
-    try:
-        async with asyncio.timeout(seconds) as deadline:
-            response = await asking
-            body = await response.read(MAX_ANSWER_BYTES) if response.status == OK else b""
-        if response.status != OK:
-            body = await response.glance(READ_BYTES * 2, GLANCE_SECONDS, deadline)
-        return HttpAnswer(response.status, body, response.headers.get("Retry-After"))
-    finally:
-        if response is not None:
-            response.release()
-
-
-def excerpt_of(body: bytes, secrets: Iterable[str]) -> str:
-    """The first words of an unclear answer, for people, on one line of at most 200 characters, without its secrets.
-
-    `secrets` are hidden however they are quoted, and so is any text that looks like one.
-    """
-    try:
-        plain = unpacked(body)
-    except Unclear:
-        return ""
-    text = plain[:READ_BYTES].decode("utf-8", "ignore")
-    if len(plain) > READ_BYTES:
-        text = _CUT_WORD.sub("", text)  # half a secret is not recognised
-    text = html.unescape(_TAG.sub(" ", text))
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    for secret in filter(None, secrets):
-        for form in {secret, quote_plus(secret), quote_plus(secret, safe="/:"), json.dumps(secret)[1:-1]}:
-            text = text.replace(form, _HIDDEN)
-    text = _DIGITS.sub(_HIDDEN, _TOKEN.sub(_HIDDEN, text))
-    return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
-
-
-def _excerpt(answer: HttpAnswer | NoAnswer, account: Account, return_url: str = "") -> str:
-    if isinstance(answer, NoAnswer):
-        return ""
-    return excerpt_of(answer.body, (account.api_key, return_url, return_url.rpartition("/")[2]))
-
-
-def _key_field(account: Account) -> str:
-    return f"api_key={_quoted(account.api_key)}"
+    async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
+        api_key = account.credentials[API_KEY]
+        path = f"/invoice/check/{quote(invoice_key, safe='')}"
+        meaning = partial(check_outcome, invoice_key)
+        return await self._calls.check(account.gateway_url, path, f"api_key={_quoted(api_key)}", meaning, (api_key,))
 
 
 def _quoted_url(return_url: str) -> str:

@@ -7,34 +7,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final, Self
 
-from proxy.kernel.frozen import dataclass
-from proxy.locale.persian import persian_digits
-
-Text = tuple[str, str]
-"""English and Persian."""
-
-LOOK: Final = (
-    "See whether the gateway_url is right, with any path before /invoice/, and whether this server can reach it.",
-    "ببینید gateway_url درست است (با مسیر پیش از /invoice/) و این سرور به آن می‌رسد.",
-)
-"""Advice where the table has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """`words` are the script's own errorDescription; `explanation` says the same to people on our side.
-
-    `refuses` codes of `request` are final: it made no invoice. `alerts` codes of `check` tell of our call or the
-    terminal's account, not of the payment. The drop-in passes on those that tell of its shop's side or of the terminal.
-    """
-
-    words: str
-    explanation: Text
-    for_developer: Text | None = None
-    for_operator: Text | None = None
-    refuses: bool = False
-    alerts: bool = False
-    passed_on: bool = False
+from proxy.gateways.family import Meaning
 
 
 class Code(IntEnum):
@@ -174,23 +147,6 @@ class Code(IntEnum):
             passed_on=True,
         ),
     )
-
-    @property
-    def explanation(self) -> Text:
-        """The explanation, with the code's number."""
-        english, persian = self.meaning.explanation
-        return f"{english} ({self:d})", f"{persian} ({persian_digits(str(self.value))})"
-
-    @property
-    def advice(self) -> Text:
-        """Advice for an operator."""
-        return self.meaning.for_operator or LOOK
-
-    @property
-    def developer_explanation(self) -> Text:
-        """The explanation, with advice for a storefront's developer."""
-        (english, persian), advice = self.explanation, self.meaning.for_developer
-        return (english, persian) if advice is None else (f"{english}; {advice[0]}", f"{persian}؛ {advice[1]}")
 
 
 def code_of(number: int | None) -> Code | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateways.invoice_script.codes import LOOK, Code, code_of
+from proxy.gateways.family import LOOK
+from proxy.gateways.invoice_script import FAMILY
+from proxy.gateways.invoice_script.codes import Code, code_of
 from proxy.gateways.port import CheckResult, CheckUnknown, reason_of
 from proxy.kernel.clock import SECOND
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope, Token
@@ -45,12 +47,13 @@ def _code_finding(subject: str, number: int) -> Finding:
     code = code_of(number)
     if code is Code.UNKNOWN_INVOICE:
         return fine("terminal_key", subject, "the gateway takes this api_key", "درگاه این api_key را می‌پذیرد")
-    if code is None or code.meaning.for_operator is None:
+    explanation = FAMILY.explanation(number)
+    if code is None or explanation is None or code.meaning.for_operator is None:
         detail = (f"the gateway answered with the code {number}", f"درگاه کد {number} داد")
         return warning("gateway_reachable", subject, detail, LOOK)
     if code is Code.BANK_UNREACHABLE:
-        return warning("gateway_reachable", subject, code.explanation, code.advice)
-    return problem("terminal_key", subject, code.explanation, code.advice)
+        return warning("gateway_reachable", subject, explanation, FAMILY.advice(number))
+    return problem("terminal_key", subject, explanation, FAMILY.advice(number))
 
 
 def seal_finding(subject: str, url: str) -> Finding:
@@ -68,7 +71,7 @@ def seal_finding(subject: str, url: str) -> Finding:
 
 def refused_finding(subject: str, code: Code, payment_id: str) -> Finding:
     """A create that the gateway refused lately because of the terminal's registration."""
-    (detail, detail_fa), advice = code.explanation, code.advice
+    (detail, detail_fa), advice = FAMILY.explanation(code) or code.meaning.explanation, FAMILY.advice(code)
     return problem(
         "recent_refusal",
         subject,
@@ -90,7 +93,7 @@ def return_host_finding(subject: str, host: str, shops: list[str]) -> Finding:
         f"returns go to {host}, which is not under the shop's domain; a gateway that insists on it answers 203",
         f"بازگشت به {host} است که از دامنهٔ فروشگاه نیست؛ درگاهی که بر آن پافشاری کند ۲۰۳ می‌دهد",
     )
-    return warning("return_host", subject, detail, Code.WRONG_DOMAIN.advice)
+    return warning("return_host", subject, detail, FAMILY.advice(Code.WRONG_DOMAIN))
 
 
 def referrer_finding(subject: str, origin: str, return_host: str) -> Finding:

@@ -244,7 +244,7 @@ MONEY: Final = (
     ),
     bug(
         "what a gateway says twice is believed",
-        Edit("gateways/invoice_script/answers.py", "    if len(fields) != len(pairs):\n", "    if False:\n"),
+        Edit("gateways/answers.py", "    if len(fields) != len(pairs):\n", "    if False:\n"),
         by=_WORDS,
     ),
     bug(
@@ -254,7 +254,7 @@ MONEY: Final = (
     ),
     bug(
         "a bank_code of zeros or null is taken for one",
-        Edit(_ANSWERS, "    return text if _names(text) else None\n", "    return text\n"),
+        Edit("gateways/answers.py", "    return text if _names(text) else None\n", "    return text\n"),
         by=_WORDS,
     ),
     bug(

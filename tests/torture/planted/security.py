@@ -38,7 +38,7 @@ SECURITY: Final = (
     bug(
         "a gateway that echoes the api_key has it kept",
         Edit(
-            "gateways/invoice_script/client.py",
+            "gateways/http_calls.py",
             "            text = text.replace(form, _HIDDEN)\n",
             "            pass\n",
         ),

@@ -11,8 +11,20 @@ from typing import Final, Protocol
 
 import orjson
 
-from proxy.gateways.invoice_script.answers import MAX_ANSWER_BYTES, HttpAnswer, NoAnswer, check_outcome, request_outcome
-from proxy.gateways.port import Account, Canceled, CheckResult, NotPaid, RequestResult
+from proxy.gateways.answers import MAX_ANSWER_BYTES, HttpAnswer, NoAnswer
+from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
+from proxy.gateways.port import (
+    NO_EVIDENCE,
+    NO_PURCHASE,
+    Account,
+    Canceled,
+    CheckResult,
+    Evidence,
+    NothingToConfirm,
+    NotPaid,
+    Purchase,
+    RequestResult,
+)
 from proxy.kernel.clock import MINUTE, SECOND
 from proxy.payments.check_schedule import FROM_LINK
 from proxy.simulator.faults import FaultKind as Fault
@@ -48,7 +60,7 @@ _FAULTS: Final[dict[str, str]] = {
 }
 
 
-class NetGateway:
+class NetGateway(NothingToConfirm):
     """`gateways.port.Gateway` over the simulator's pure layer; answers are read by the real adapter's own parser.
 
     `down` holds the api_keys whose gateway cannot be reached at all.
@@ -61,21 +73,23 @@ class NetGateway:
         self._turns = turns
         self._down = down
 
-    async def request(self, account: Account, amount_rials: int, return_url: str) -> RequestResult:
-        fields = {"api_key": account.api_key, "amount": str(amount_rials), "return_url": return_url}
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, _purchase: Purchase = NO_PURCHASE
+    ) -> RequestResult:
+        fields = {"api_key": account.credentials["api_key"], "amount": str(amount_rials), "return_url": return_url}
         started = self._clock()
         about = About("created")
 
         def ask() -> WireReply:
             reply = self._bank.request(fields, DARGAH_IP)
-            self._meets.history.refused(account.api_key, amount_rials, reply)
+            self._meets.history.refused(account.credentials["api_key"], amount_rials, reply)
             return reply
 
         answer = await self._call("request", account, about, ask)
         return RequestResult(request_outcome(answer), self._clock() - started)
 
-    async def check(self, account: Account, invoice_key: str) -> CheckResult:
-        fields = {"api_key": account.api_key}
+    async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
+        fields = {"api_key": account.credentials["api_key"]}
         started = self._clock()
         about = About(self._meets.state_of_invoice(invoice_key))
 
@@ -112,7 +126,7 @@ class NetGateway:
     ) -> HttpAnswer | NoAnswer:
         started = self._clock()
         await self._turns.wait(f"{name}: sent")
-        if account.api_key in self._down:
+        if account.credentials["api_key"] in self._down:
             self._meets.met(met.NO_ANSWER, about)
             return NoAnswer("refused_connection")
         reply = self._faulty(about, ask)

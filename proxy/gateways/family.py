@@ -1,0 +1,140 @@
+"""A family of gateways as data: its credentials, its rules about amounts and time, and what its calls can do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from proxy.gateways.port import Evidence
+from proxy.kernel.clock import MINUTE
+from proxy.locale.persian import persian_digits
+
+Text = tuple[str, str]
+"""English and Persian."""
+
+LOOK: Final = (
+    "See whether the gateway_url is right, and whether this server can reach it.",
+    "ببینید gateway_url درست است و این سرور به آن می‌رسد.",
+)
+"""Advice where a family's table has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A row of a family's one table of codes: what the code says to people on our side, and what to do about it.
+
+    `words` are the gateway's own. `refuses` codes of `request` are final: no invoice was made. `alerts` codes tell of
+    our call or the terminal's account, not of the payment. `passed_on` codes a drop-in tells its shops.
+    """
+
+    words: str
+    explanation: Text
+    for_developer: Text | None = None
+    for_operator: Text | None = None
+    refuses: bool = False
+    alerts: bool = False
+    passed_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential of a terminal, by the name that API and command line use. `pattern` is what the whole must match."""
+
+    name: str
+    title: Text
+    pattern: str = r"[\x21-\x7e]{1,200}"
+    hint: Text = ("printable ASCII without spaces", "نویسه‌های ASCII بدون فاصله")
+
+
+class Claim(StrEnum):
+    """What a return says. It decides whether it is worth asking, and nothing else."""
+
+    NOTHING = "nothing"
+    PAID = "paid"
+    UNPAID = "unpaid"
+    FOREIGN = "foreign"
+    """It names another invoice than the payment's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WayThere:
+    """The customer's way to the gateway: a GET of `url`, or with `fields` a form that is posted to it."""
+
+    url: str
+    fields: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a family can do and wants. Times are milliseconds.
+
+    `checks`: it can be asked without capturing. `confirms`, `settles`, `reverses`: it has those calls. `needs_return`:
+    the calls about an invoice need evidence of the customer's return. `confirms_unasked`: without `checks`, `confirm`
+    may be called though no return says that the customer paid.
+    """
+
+    min_rials: int = 1_000
+    max_rials: int = 10**12
+    step_rials: int = 1
+    """10 where the family counts in toman."""
+    link_lasts: int = 20 * MINUTE
+    """How long a customer can still pay after `request`."""
+    checks: bool = True
+    confirms: bool = False
+    settles: bool = False
+    reverses: bool = False
+    needs_return: bool = False
+    confirms_unasked: bool = False
+    gives_back_after: int | None = None
+    """When unconfirmed money goes back by itself, counted from the payment; None where the gateway keeps it."""
+    reverse_within: int | None = None
+    evidence: tuple[str, ...] = ()
+    """The parameters of a return that are kept, by their names there."""
+    tells_card: bool = False
+    """Whether it tells the masked number of the customer's card."""
+    locks_ip: bool = False
+    locks_domain: bool = False
+    sandbox: bool = False
+    needs_clock: bool = False
+    """Whether a signature or field has the time in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A family: its folder's `__init__` makes one, and `proxy.gateways.registry` lists it.
+
+    `make` gives its client for the options of outbound calls; `way_there` the customer's way from gateway_url and
+    invoice_key; `claim` what a return says of an invoice. `codes` explains the numbers of its refusals; where two calls
+    use one number, the more useful meaning stands.
+    """
+
+    name: str
+    title: Text
+    gateway_url: str
+    sandbox_url: str | None = None
+    credentials: tuple[Credential, ...]
+    traits: Traits
+    codes: Mapping[int, Meaning]
+    make: Callable[..., Any] = field(repr=False)
+    way_there: Callable[[str, str], WayThere] = field(repr=False)
+    claim: Callable[[str, Evidence], Claim] = field(repr=False, default=lambda _invoice_key, _evidence: Claim.NOTHING)
+
+    def explanation(self, code: int) -> Text | None:
+        """What a code says, with its number; None for one that the table does not have."""
+        meaning = self.codes.get(code)
+        if meaning is None:
+            return None
+        english, persian = meaning.explanation
+        return f"{english} ({code:d})", f"{persian} ({persian_digits(str(int(code)))})"
+
+    def developer_explanation(self, code: int) -> Text | None:
+        """The same, with advice for a storefront's developer."""
+        said = self.explanation(code)
+        if said is None or (advice := self.codes[code].for_developer) is None:
+            return said
+        return f"{said[0]}; {advice[0]}", f"{said[1]}؛ {advice[1]}"
+
+    def advice(self, code: int | None) -> Text:
+        """Advice for an operator."""
+        meaning = None if code is None else self.codes.get(code)
+        return LOOK if meaning is None or meaning.for_operator is None else meaning.for_operator

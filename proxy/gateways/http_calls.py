@@ -1,0 +1,146 @@
+"""POSTs to gateways over HTTP, each with its deadline, each always with an answer or the reason why there is none."""
+
+import asyncio
+import html
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote_plus
+
+from yarl import URL
+
+from proxy.gateways.answers import MAX_ANSWER_BYTES, OK, Answer, HttpAnswer, NoAnswer, Unclear, unpacked
+from proxy.gateways.port import (
+    CheckOutcome,
+    CheckResult,
+    CheckUnknown,
+    RequestOutcome,
+    RequestResult,
+    RequestUnknown,
+)
+from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
+from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
+from proxy.http.outbound.failures import failure_name, retry_after_seconds
+
+REQUEST_SECONDS: Final = 10.0
+CHECK_SECONDS: Final = 10.0
+GLANCE_SECONDS: Final = 1.0  # at the body of a status that has said all; it is for people
+DEFAULT_OPTIONS: Final = ClientOptions()
+_REASONS: Final = {"connect_timeout": "timeout", "refused": "refused_connection", "bad_response": "bad_answer"}
+
+MAX_CHARS: Final = 200
+READ_BYTES: Final = 2048
+_HIDDEN: Final = "…"
+_TAG: Final = re.compile(r"<[^<>]{0,300}>")
+_CUT_WORD: Final = re.compile(r"\S{0,200}\Z")
+# Keys, tokens and session ids; digits of cards and phones, however they are grouped.
+_TOKEN: Final = re.compile(r"(?=[A-Za-z_+=-]{0,200}[0-9])[0-9A-Za-z_+=-]{16,}|[0-9A-Za-z_+=-]{32,}")
+_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
+
+
+class HttpCalls:
+    """The calls of one family, with its `headers` on each. Made inside the running loop; `close` it when nothing is
+    under way any more. The TLS contexts and the egress proxy are those of `options`.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        headers: Mapping[str, str],
+        request_seconds: float = REQUEST_SECONDS,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        self._options = options
+        self._request_seconds = request_seconds
+        self._check_seconds = check_seconds
+        self._outbound = Outbound(options, headers)
+        self._origin = lru_cache(maxsize=1024)(self._origin_of)
+
+    async def close(self) -> None:
+        await self._outbound.close()
+
+    async def request(
+        self, base: str, path: str, body: str, meaning: Callable[[Answer], RequestOutcome], secrets: Iterable[str]
+    ) -> RequestResult:
+        """POSTs once, and gives what `meaning` makes of the answer. `secrets` are kept out of the excerpt."""
+        started = self._options.tick()
+        answer = await self._post(base, path, body, self._request_seconds, resend=False)
+        outcome = meaning(answer)
+        excerpt = _excerpt(answer, secrets) if isinstance(outcome, RequestUnknown) else ""
+        return RequestResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
+
+    async def check(
+        self, base: str, path: str, body: str, meaning: Callable[[Answer], CheckOutcome], secrets: Iterable[str]
+    ) -> CheckResult:
+        """The same for a call that may be made twice: on a stale idle connection it is made again at once."""
+        started = self._options.tick()
+        answer = await self._post(base, path, body, self._check_seconds, resend=True)
+        outcome = meaning(answer)
+        excerpt = _excerpt(answer, secrets) if isinstance(outcome, CheckUnknown) else ""
+        return CheckResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
+
+    async def _post(self, base: str, path: str, body: str, seconds: float, *, resend: bool) -> Answer:
+        dial = Dial()
+        DIAL.set(dial)
+        try:
+            origin = self._origin(base)
+            data = body.encode()
+            start = f"POST {origin.target.partition('?')[0].rstrip('/')}{path}".encode()
+            message = b"%s%s%d\r\n\r\n%s" % (start, origin.headers, len(data), data)
+
+            async def once() -> Response:
+                return await exchange(self._outbound.session, origin, message)
+
+            return await _read(seconds, resend_if_stale(once, dial) if resend else once())
+        except RAISED as error:
+            name = failure_name(error, dial)
+            return NoAnswer(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
+
+    def _put_off(self, answer: Answer) -> int | None:
+        if isinstance(answer, NoAnswer):
+            return None
+        return retry_after_seconds(answer.status, answer.retry_after, self._options.now())
+
+    def _origin_of(self, base: str) -> Origin:
+        return origin_of(self._outbound.session, base, self._options.own_context(URL(base)))
+
+
+async def _read(seconds: float, asking: Awaitable[Response]) -> HttpAnswer:
+    response = None
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            response = await asking
+            body = await response.read(MAX_ANSWER_BYTES) if response.status == OK else b""
+        if response.status != OK:
+            body = await response.glance(READ_BYTES * 2, GLANCE_SECONDS, deadline)
+        return HttpAnswer(response.status, body, response.headers.get("Retry-After"))
+    finally:
+        if response is not None:
+            response.release()
+
+
+def excerpt_of(body: bytes, secrets: Iterable[str]) -> str:
+    """The first words of an unclear answer, for people, on one line of at most 200 characters, without its secrets.
+
+    `secrets` are hidden however they are quoted, and so is any text that looks like one.
+    """
+    try:
+        plain = unpacked(body)
+    except Unclear:
+        return ""
+    text = plain[:READ_BYTES].decode("utf-8", "ignore")
+    if len(plain) > READ_BYTES:
+        text = _CUT_WORD.sub("", text)  # half a secret is not recognised
+    text = html.unescape(_TAG.sub(" ", text))
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    for secret in filter(None, secrets):
+        for form in {secret, quote_plus(secret), quote_plus(secret, safe="/:"), json.dumps(secret)[1:-1]}:
+            text = text.replace(form, _HIDDEN)
+    text = _DIGITS.sub(_HIDDEN, _TOKEN.sub(_HIDDEN, text))
+    return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
+
+
+def _excerpt(answer: Answer, secrets: Iterable[str]) -> str:
+    return "" if isinstance(answer, NoAnswer) else excerpt_of(answer.body, secrets)
