@@ -24,6 +24,7 @@ ROUTES: Final[Routes] = (
     ("GET", "/v1/payments", payments.list_payments),
     ("GET", "/v1/payments/{payment_id}", payments.get_payment),
     ("POST", "/v1/payments/{payment_id}/check", payments.check_payment),
+    ("POST", "/v1/payments/{payment_id}/cancel", payments.cancel_payment),
     ("GET", "/v1/payments/{payment_id}/timeline", payments.get_timeline),
     ("GET", "/v1/payments/{payment_id}/qr.svg", payments.get_qr),
     ("POST", "/v1/webhook-endpoints", webhooks.create_endpoint),

@@ -19,7 +19,7 @@ _SHOWN = (
     *("bank_code", "invoice_key", "late", "failure", "review", "created_at", "expires_at", "paid_at", "version"),
 )
 _LOST_COLUMNS = ("made_at", "asked_by", "times", "last_asked_at", "storefront", "invoice_key", "reference")
-_STATUSES = ("created", "pending", "paid", "failed", "canceled", "expired", "needs_review")
+_STATUSES = ("created", "pending", "paid", "failed", "canceled", "expired", "given_back", "needs_review")
 
 
 @click.group()
@@ -89,7 +89,7 @@ def entry_line(entry: Mapping[str, Any]) -> str:
     """One line of the timeline in words."""
     data = dict(entry["data"])
     match entry["kind"]:
-        case "gateway.request" | "gateway.check" as kind:
+        case str(kind) if kind.startswith("gateway."):
             return _line(kind.replace(".", " "), data.pop("outcome", None), data)
         case "return":
             known = "its own invoice" if data.pop("own_invoice_key") else "another or no invoice"

@@ -12,7 +12,7 @@ from proxy.kernel.clock import HOUR, SECOND, Now
 from proxy.locale.persian import tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
 from proxy.observability.statistics import DueStatistics
-from proxy.payments.payment import Status
+from proxy.payments.payment import OPEN, Status
 from proxy.payments.search import id_at, place_at
 from proxy.stores.store import Store
 
@@ -26,7 +26,7 @@ ROWS_AT_ONCE: Final = 500
 MERCHANTS_AT_ONCE: Final = 20
 MAX_ROWS: Final = 50_000
 MAX_MERCHANTS: Final = 2000
-ENDED: Final = (Status.PAID, Status.FAILED, Status.CANCELED, Status.EXPIRED, Status.NEEDS_REVIEW)
+ENDED: Final = tuple(status for status in Status if status not in OPEN)
 
 
 @dataclass(slots=True)

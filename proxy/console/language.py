@@ -11,7 +11,7 @@ from proxy.locale.persian import english_time, jalali_time, latin_toman, persian
 from proxy.merchants.merchant import Language, Mode
 from proxy.operators.records import Role
 from proxy.payments.change import Entry
-from proxy.payments.payment import Status
+from proxy.payments.payment import OPEN, Status
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.retry_policy import DeliveryStatus
 
@@ -27,13 +27,11 @@ STATUSES: Final[Mapping[str, tuple[str, str, str]]] = {
     Status.FAILED: ("آغاز نشد", "Failed", "bad"),
     Status.CANCELED: ("لغو شد", "Canceled", "off"),
     Status.EXPIRED: ("مهلت گذشت", "Expired", "off"),
+    Status.GIVEN_BACK: ("برگشت داده شد", "Given back", "off"),
     Status.NEEDS_REVIEW: ("نیازمند بررسی", "Needs review", "bad"),
 }
 EVENTS: Final[Mapping[str, tuple[str, str, str]]] = {
-    **{
-        f"payment.{status}": STATUSES[status]
-        for status in (Status.PAID, Status.FAILED, Status.CANCELED, Status.EXPIRED, Status.NEEDS_REVIEW)
-    },
+    **{f"payment.{status}": STATUSES[status] for status in Status if status not in OPEN},
     "payment.review_resolved": ("بررسی شد", "Review resolved", "ok"),
 }
 DELIVERIES: Final[Mapping[str, tuple[str, str, str]]] = {

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from proxy.gateways.port import Evidence
 from proxy.kernel.clock import MINUTE
+from proxy.kernel.errors import invalid
 from proxy.locale.persian import persian_digits
 
 Text = tuple[str, str]
@@ -138,3 +139,22 @@ class Family:
         """Advice for an operator."""
         meaning = None if code is None else self.codes.get(code)
         return LOOK if meaning is None or meaning.for_operator is None else meaning.for_operator
+
+
+def check_amount(family: Family, amount_rials: int) -> None:
+    """Raises InvalidInput about `amount` for one that the family does not take."""
+    traits = family.traits
+    if not traits.min_rials <= amount_rials <= traits.max_rials:
+        raise invalid(
+            "amount",
+            "amount_out_of_range",
+            f"{family.title[0]} takes {traits.min_rials} to {traits.max_rials} rials",
+            f"{family.title[1]} از {traits.min_rials} تا {traits.max_rials} ریال می‌پذیرد",
+        )
+    if amount_rials % traits.step_rials:
+        raise invalid(
+            "amount",
+            "amount_not_divisible",
+            f"{family.title[0]} takes multiples of {traits.step_rials} rials only",
+            f"{family.title[1]} تنها مضرب {traits.step_rials} ریال را می‌پذیرد",
+        )

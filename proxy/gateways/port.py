@@ -60,13 +60,15 @@ class PaidUnconfirmed:
     `amount_rials` is there where the gateway tells it, and `confirmed_before` when the gateway says that somebody
     confirmed this invoice already: asking again captures nothing more, and gives its numbers. `goes_back_at` is when
     the gateway gives unconfirmed money back by itself, None where it keeps it; `order_paid_by` and `order_busy` are the
-    store's finding that another payment of the order is paid, or is being confirmed.
+    store's finding that another payment of the order is paid, or is being confirmed. `presumed` is of a family that can
+    only be asked by `confirm`: nobody says that the customer paid.
     """
 
     invoice_key: str
     amount_rials: int | None = None
     confirmed_before: bool = False
     goes_back_at: int | None = None
+    presumed: bool = False
     order_paid_by: str | None = None
     order_busy: bool = False
 

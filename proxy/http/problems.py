@@ -9,7 +9,15 @@ from aiohttp import web
 
 from proxy.http.headers import SECURITY_HEADERS, rate_limit_headers
 from proxy.kernel import errors
-from proxy.kernel.errors import DargahError, GatewayError, InvalidInput, NoOpenReview, OrderAlreadyPaid, PaymentClosed
+from proxy.kernel.errors import (
+    DargahError,
+    GatewayError,
+    InvalidInput,
+    NoOpenReview,
+    NotWithdrawn,
+    OrderAlreadyPaid,
+    PaymentClosed,
+)
 
 PROBLEM_TYPE: Final = "application/problem+json"
 MAX_FIELD_CHARS: Final = 100
@@ -170,6 +178,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "order_already_paid": "The order is already paid",
     "request_in_progress": "The first request with this key is still running",
     "payment_closed": "The payment ended before an invoice could be had",
+    "payment_not_withdrawn": "The payment cannot be withdrawn now",
     "event_not_for_endpoint": "The event is not for this endpoint",
     "no_open_review": "The payment has no open review",
     "gateway_refused": "The gateway refused the invoice",
@@ -269,7 +278,7 @@ def _members(error: DargahError) -> dict[str, Any]:
             return {"errors": [_field_error(each) for each in error.errors]}
         case GatewayError():
             return {"payment_id": error.payment_id, "gateway_error_code": error.error_code}
-        case OrderAlreadyPaid() | PaymentClosed() | NoOpenReview():
+        case OrderAlreadyPaid() | PaymentClosed() | NotWithdrawn() | NoOpenReview():
             return {} if error.payment_id is None else {"payment_id": error.payment_id}
         case _:
             return {}

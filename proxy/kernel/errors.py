@@ -12,6 +12,7 @@ DargahError
 │   ├── OrderAlreadyPaid
 │   ├── RequestInProgress   retry after `retry_after_seconds`
 │   ├── PaymentClosed
+│   ├── NotWithdrawn
 │   ├── EventNotForEndpoint
 │   └── NoOpenReview
 ├── GatewayError
@@ -168,6 +169,19 @@ class PaymentClosed(Conflict):
         super().__init__(
             f"Payment {payment_id} ended before an invoice could be had. Create it anew with a new Idempotency-Key.",
             f"پرداخت {payment_id} پیش از دریافت شناسهٔ درگاه پایان یافت. با Idempotency-Key تازه دوباره بسازید.",
+        )
+        self.payment_id = payment_id
+
+
+class NotWithdrawn(Conflict):
+    """A payment that is paid, is being confirmed, or has ended otherwise, cannot be withdrawn."""
+
+    code = "payment_not_withdrawn"
+
+    def __init__(self, payment_id: str, status: str) -> None:
+        super().__init__(
+            f"Payment {payment_id} is {status} and cannot be withdrawn now. Read it again for its outcome.",
+            f"پرداخت {payment_id} در وضعیت {status} است و اکنون نمی‌توان آن را پس گرفت. نتیجه را دوباره بخوانید.",
         )
         self.payment_id = payment_id
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.kernel.errors import Forbidden, InvalidInput, TerminalBound, invalid
 from proxy.kernel.urls import return_origin_of
 
@@ -102,6 +103,7 @@ class Terminal:
     enabled: bool
     created_at: int
     updated_at: int
+    gateway: str = INVOICE_SCRIPT
 
 
 @dataclass(frozen=True, slots=True)

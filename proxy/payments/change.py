@@ -95,6 +95,10 @@ class OrderPaidByAnother(_PaymentConflict):
     """Another payment of this order is paid."""
 
 
+class OrderBeingConfirmed(_PaymentConflict):
+    """Another payment of this order is being confirmed."""
+
+
 Decide = Callable[[Payment, CheckSchedule | None], Change | None]
 """What is to be written of a payment and its schedule, if anything. It may be asked twice, and has no effects."""
 
@@ -116,7 +120,7 @@ INVARIANTS: Final = (
     PAID_UNTOLD,
     PENDING_UNWATCHED,
 )
-_CHECK: Final = "gateway.check"
+_ASKED: Final = frozenset({"gateway.check", "gateway.confirm", "gateway.settle"})
 
 
 def violations(change: Change) -> Iterator[str]:
@@ -128,5 +132,5 @@ def violations(change: Change) -> Iterator[str]:
     elif after.status is Status.PAID:
         if after.captured_rials != after.amount_rials:
             yield PAID_AMOUNT
-        if not any(entry.kind == _CHECK for entry in change.entries):
+        if not any(entry.kind in _ASKED for entry in change.entries):
             yield PAID_UNCHECKED

@@ -9,7 +9,15 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from proxy.gateways.port import Canceled, InvoiceIssued, NotPaid
+from proxy.gateways.port import (
+    AmountDiffers,
+    Canceled,
+    InvoiceIssued,
+    NotPaid,
+    PaidUnconfirmed,
+    Reversed,
+    TooLate,
+)
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.kernel.frozen import dataclass
 from proxy.payments.payment import Fact, Payment, Status
@@ -115,7 +123,7 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
     # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.
     if isinstance(fact, InvoiceIssued) and _is_expected(schedule, linked_at):
         return schedule
-    clear, reached = isinstance(fact, NotPaid | Canceled), schedule.due_at <= now
+    clear, reached = _is_clear(fact, payment), schedule.due_at <= now
     soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(schedule.soon, clear=clear)
     point = _inferred_point(schedule, linked_at) if schedule.point is None else schedule.point
     if clear and reached and point < len(FROM_LINK):
@@ -132,6 +140,13 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
     # At its expiry the merchant is owed an answer.
     expiring = payment.status is Status.PENDING and now < payment.expires_at
     return _due(schedule, min(due_at, payment.expires_at) if expiring else due_at, soon, point)
+
+
+def _is_clear(fact: Fact, payment: Payment) -> bool:
+    """Whether it is an answer that leaves nothing to do now; money that is not kept is one, once that is decided."""
+    if isinstance(fact, PaidUnconfirmed):
+        return payment.intent is None and not fact.order_busy
+    return isinstance(fact, NotPaid | Canceled | TooLate | Reversed | AmountDiffers)
 
 
 def _is_expected(schedule: CheckSchedule, linked_at: int) -> bool:

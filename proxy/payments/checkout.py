@@ -1,20 +1,23 @@
 """The checkout, from the pay link to the gateway and back: opened links, returns, and checks."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, cast
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
-from proxy.gateways.invoice_script.wire import pay_url
+from proxy.gateways.family import Family, WayThere
 from proxy.gateways.port import CheckOutcome, CheckUnknown
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import SECOND, Now
-from proxy.kernel.errors import RateLimited
+from proxy.kernel.errors import NotWithdrawn, RateLimited
 from proxy.kernel.frozen import dataclass
 from proxy.kernel.rate_limits import RateLimit
 from proxy.merchants.cache import GuardedGateway
 from proxy.payments import check_schedule, history
 from proxy.payments.change import Change, Entry
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
-from proxy.payments.payment import Payment, Status
+from proxy.payments.confirmation import Confirmation
+from proxy.payments.payment import OPEN, Payment, ReturnEvidence, Status, Withdrawn
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
 
@@ -47,6 +50,8 @@ class PayLinkOpenings:
         return (opened_before or now >= payment.created_at + FRESH) and self._breaker.is_closed(payment.terminal_id)
 
 
+MAX_EVIDENCE_CHARS: Final = 200
+_CARD: Final = re.compile(r"[2-9][0-9]{15}")
 # Longer than a return's `check` may take: if that one dies, the poller takes over then.
 RETURN_LEASE: Final = 20 * SECOND
 
@@ -74,6 +79,7 @@ class Checkout:
         self._settlement = settlement
         self._now = now
         self._openings = PayLinkOpenings(gateway.breaker, now)
+        self._confirmation = Confirmation(gateway, settlement, now)
 
     async def check(self, payment: Payment, schedule: CheckSchedule | None = None) -> Checkup:
         """Checks every invoice without a known capture at the gateway, and settles its answer.
@@ -87,6 +93,10 @@ class Checkout:
         schedule = schedule or check_schedule.resume(payment, self._now())
         terminal = await self._gateway.accounts.terminal(payment.merchant_id, payment.terminal_id)
         account = await self._gateway.accounts.account(terminal)
+        family = FAMILIES[account.gateway]
+        if family.traits.confirms:
+            done = await self._confirmation.check(payment, terminal, account, family, schedule)
+            return Checkup(done.payment, cast("CheckOutcome | None", done.fact))
         calls: list[tuple[CheckOutcome, int, Entry]] = []
         for key in keys:
             async with self._gateway.limiter.slot(terminal.merchant_id, terminal.id):
@@ -123,14 +133,39 @@ class Checkout:
         payment, schedule = await self._payments.note(merchant_id, link, noted)
         if schedule is None:
             return Checkup(payment, None)
+        evidence = evidence_of(FAMILIES[payment.gateway], params)
+        if evidence:
+            payment = (await self._settlement.settle(payment, ReturnEvidence(evidence))).after
         return await self.check(payment, schedule)
+
+    async def withdraw(self, payment: Payment) -> Payment:
+        """The payment, withdrawn by its shop after the gateway was asked once more.
+
+        Raises NotWithdrawn when it is paid, being confirmed, or ended otherwise. A repeated withdrawal is none.
+        """
+        if payment.status in OPEN:
+            payment = (await self.check(payment)).payment
+        if payment.withdrawn_at is None:
+            payment = (await self._settlement.settle(payment, Withdrawn())).after
+        if payment.withdrawn_at is None:
+            raise NotWithdrawn(payment.id, payment.status)
+        return payment
 
     def gateway_is_down(self, payment: Payment) -> bool:
         """Whether the payment's gateway has not been answering lately, and is being spared."""
         return self._gateway.breaker.is_open(payment.terminal_id)
 
-    async def gateway_pay_url(self, payment: Payment) -> str:
-        """The gateway's URL where the customer pays, only at an origin to which the terminal's api_key may go."""
+    async def way_there(self, payment: Payment) -> WayThere:
+        """The customer's way to the gateway, only at an origin to which the terminal's credentials may go."""
         terminal = await self._gateway.accounts.terminal(payment.merchant_id, payment.terminal_id)
         account = await self._gateway.accounts.account(terminal)
-        return pay_url(account.gateway_url, payment.invoice_key or "")
+        return FAMILIES[account.gateway].way_there(account.gateway_url, payment.invoice_key or "")
+
+
+def evidence_of(family: Family, params: Mapping[str, str]) -> dict[str, str]:
+    """Those parameters of a return that the family allows, cut short, and without a whole card number."""
+    return {name: _masked(params[name][:MAX_EVIDENCE_CHARS]) for name in family.traits.evidence if params.get(name)}
+
+
+def _masked(value: str) -> str:
+    return f"{value[:6]}******{value[-4:]}" if _CARD.fullmatch(value) else value

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from proxy.gateways.port import RequestUnknown, reason_of
+from proxy.gateways.family import check_amount
+from proxy.gateways.port import Purchase, RequestUnknown, reason_of
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel import ids
 from proxy.kernel.clock import SECOND, Jitter, Now
 from proxy.kernel.errors import (
@@ -89,6 +91,7 @@ class PaymentCreation:
         RequestInProgress, PaymentClosed, GatewayUnclear, GatewayTimeout, and Unavailable before anything is stored.
         """
         terminal = await self._gateway.accounts.pick_terminal(token, request.terminal_id)
+        check_amount(FAMILIES[terminal.gateway], request.order.amount_rials)
         try:
             self._gateway.breaker.refuse_when_open(terminal.id)
             # Before anything is stored: a terminal whose api_key does not open makes no payment.
@@ -146,7 +149,9 @@ class PaymentCreation:
         account = await self._gateway.accounts.account(terminal)
         base = (terminal.return_base_url or self._public_url).rstrip("/")
         started = self._now()
-        requested = await self._gateway.port.request(account, payment.amount_rials, f"{base}/return/{payment.link}")
+        purchase = Purchase(self._ids.number(started), payment.description or payment.order_id)
+        return_url = f"{base}/return/{payment.link}"
+        requested = await self._gateway.port.request(account, payment.amount_rials, return_url, purchase)
         self._gateway.breaker.record(terminal.merchant_id, terminal.id, requested)
         entry = history.call("gateway.request", started, requested)
         change = await self._settlement.settle(payment, requested.outcome, (entry,), schedule, request.answered)
@@ -171,6 +176,7 @@ class PaymentCreation:
             expires_at=now + request.expires_in,
             created_at=now,
             updated_at=now,
+            gateway=terminal.gateway,
             **fields_of(request.order),
         )
 

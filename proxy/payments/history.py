@@ -5,17 +5,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from proxy.gateways.family import Claim
 from proxy.gateways.port import (
+    INVOICE_SCRIPT,
+    AmountDiffers,
     Canceled,
     Captured,
     CheckResult,
     CheckUnknown,
+    Confirmed,
     InvoiceIssued,
     NotPaid,
+    PaidUnconfirmed,
     RequestRefused,
     RequestResult,
     RequestUnknown,
+    Reversed,
+    TooLate,
 )
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import rfc3339
 from proxy.payments.change import Entry
 from proxy.payments.payment import Payment
@@ -136,6 +144,11 @@ OUTCOMES: Final = {
     RequestRefused: "refused",
     RequestUnknown: "unknown",
     Captured: "captured",
+    PaidUnconfirmed: "paid_unconfirmed",
+    Confirmed: "confirmed",
+    TooLate: "too_late",
+    Reversed: "reversed",
+    AmountDiffers: "amount_differs",
     NotPaid: "not_paid",
     Canceled: "canceled",
     CheckUnknown: "unknown",
@@ -158,8 +171,13 @@ def call(kind: str, started: int, made: RequestResult | CheckResult) -> Entry:
 
 def customer_return(payment: Payment, now: int, params: Mapping[str, str]) -> Entry:
     """The entry of a return: whether it named this payment's invoice, and its claims (none of them believed)."""
-    claimed = {name: params[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in params}
-    ours = params.get("invoice_key") in payment.invoice_keys()
+    if payment.gateway == INVOICE_SCRIPT:
+        claimed = {name: params[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in params}
+        ours = params.get("invoice_key") in payment.invoice_keys()
+    else:
+        claims = {FAMILIES[payment.gateway].claim(key, params) for key in payment.invoice_keys()}
+        known = claims & {Claim.PAID, Claim.UNPAID}
+        ours, claimed = bool(known), {"status": min(known).value} if known else {}
     home = {} if payment.drop_in is None else {"drop_in": payment.drop_in.value}
     return Entry(now, "return", None, {"own_invoice_key": ours, "claimed": claimed, **home})
 

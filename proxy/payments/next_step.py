@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from proxy.gateways.family import WayThere
 from proxy.gateways.invoice_script.drop_in import return_params, shop_url
 from proxy.gateways.port import NotPaid
 from proxy.kernel.clock import Now
 from proxy.kernel.urls import ascii_url
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.checkout import Checkout, Checkup
-from proxy.payments.payment import Payment, Status
+from proxy.payments.payment import OPEN, Payment, Status
 from proxy.payments.return_url import signed_return_url
 from proxy.payments.serializers import shop_invoice
 from proxy.payments.storage.repository import PaymentRepository
 
-OPEN: Final = (Status.CREATED, Status.PENDING)
 MONEY_MOVED: Final = (Status.PAID, Status.NEEDS_REVIEW)
 
 
@@ -29,10 +29,10 @@ class SignedReturn:
 
 @dataclass(frozen=True, slots=True)
 class GatewayRedirect:
-    """The payment can be paid at `url`."""
+    """The payment can be paid by this way."""
 
     payment: Payment
-    url: str
+    way: WayThere
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class NextSteps:
             return await self._order_paid(payment, paid)
         if not insists and self._checkout.gateway_is_down(payment):
             return GatewayDown(payment, await self._signed_return(payment))
-        return GatewayRedirect(payment, await self._checkout.gateway_pay_url(payment))
+        return GatewayRedirect(payment, await self._checkout.way_there(payment))
 
     async def of_return(self, checkup: Checkup) -> NextStep:
         """The step after a customer came back from the gateway."""

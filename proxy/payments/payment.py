@@ -1,14 +1,19 @@
 """A payment's life: `apply(payment, fact, now)` decides every transition; nothing else does.
 
     created ──InvoiceIssued──▶ pending ──Captured──▶ paid
-       │                          ├──Canceled──▶ canceled ─┐
-       └─RequestRefused,          ├──NotPaid, time up──▶ expired ─┼─Captured──▶ paid, late
-         TimeUp──▶ failed         └──Captured, but not as asked──▶ needs_review
+       │                          ├──Canceled, Withdrawn──▶ canceled ─┐
+       └─RequestRefused,          ├──NotPaid, time up──▶ expired ─────┼─Captured──▶ paid, late
+         TimeUp──▶ failed         ├──TooLate, Reversed, not wanted──▶ given_back
+                                  └──Captured, but not as asked──▶ needs_review
 
-A fact is the gateway's answer to `request` or `check`, the end of the payment's time, or the operator's decision. A
-customer's return is not a fact. An unclear answer changes nothing; a capture changes something in every state;
-nothing overturns a stored success. Money without a bank_code is unclear until the expiry,
+A fact is a gateway's answer, what a return brought, the end of the payment's time, the shop's withdrawal, or the
+operator's decision. A customer's return says nothing of success. An unclear answer changes nothing; a capture changes
+something in every state; nothing overturns a stored success. Money without a bank_code is unclear until the expiry,
 because the number may still come, and reviewed from then on.
+
+Where a family captures by a call of ours (confirm, settle) or gives back by one (reverse), the payment holds the call
+as an intent before it is made, until an answer ends it. Money that must not be kept is not confirmed: where the gateway
+gives it back by itself the payment ends as given back, and where the gateway keeps it, it needs review.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,15 +23,22 @@ from typing import Any, Final
 
 from proxy.gateways.port import (
     INVOICE_SCRIPT,
+    NO_EVIDENCE,
+    AmountDiffers,
     Canceled,
     Captured,
     CheckOutcome,
     CheckUnknown,
+    Confirmed,
+    Evidence,
     InvoiceIssued,
     NotPaid,
+    PaidUnconfirmed,
     RequestOutcome,
     RequestRefused,
     RequestUnknown,
+    Reversed,
+    TooLate,
 )
 from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import Currency
@@ -56,8 +68,20 @@ class OperatorDecision:
     by: str
 
 
-Fact = RequestOutcome | CheckOutcome | TimeUp | OperatorDecision
-"""The gateway's outcome, the end of the payment's time, or the operator's decision."""
+@dataclass(frozen=True, slots=True)
+class ReturnEvidence:
+    """What a customer's return brought that the family's calls need. It is kept, and not believed."""
+
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The shop withdrew the order: nobody may pay it any more, and money that comes all the same is not kept."""
+
+
+Fact = RequestOutcome | CheckOutcome | ReturnEvidence | TimeUp | Withdrawn | OperatorDecision
+"""The gateway's outcome, what a return brought, the end of the payment's time, or a decision of shop or operator."""
 
 
 class Status(StrEnum):
@@ -67,10 +91,12 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     EXPIRED = "expired"
+    GIVEN_BACK = "given_back"
     NEEDS_REVIEW = "needs_review"
 
 
-UNPAID: Final = frozenset({EventType.FAILED, EventType.CANCELED, EventType.EXPIRED})
+OPEN: Final = (Status.CREATED, Status.PENDING)
+UNPAID: Final = frozenset({EventType.FAILED, EventType.CANCELED, EventType.EXPIRED, EventType.GIVEN_BACK})
 """Events of an attempt that ended unpaid, whose order another may have paid."""
 
 
@@ -84,7 +110,27 @@ class ReviewReason(StrEnum):
     BANK_CODE_MISSING = "bank_code_missing"
     BANK_CODE_REUSED = "bank_code_reused"
     ORDER_PAID_TWICE = "order_paid_twice"
+    ORDER_WITHDRAWN = "order_withdrawn"
     PAID_TWICE = "paid_twice"
+
+
+class GivenBackReason(StrEnum):
+    AMOUNT_DIFFERS = "amount_differs"
+    ORDER_PAID_TWICE = "order_paid_twice"
+    ORDER_WITHDRAWN = "order_withdrawn"
+    PAID_TWICE = "paid_twice"
+    REVERSED = "reversed"
+    """By the gateway, unasked."""
+    TOO_LATE = "too_late"
+    """It was not confirmed in time."""
+
+
+class GatewayStep(StrEnum):
+    """A call that moves money."""
+
+    CONFIRM = "confirm"
+    SETTLE = "settle"
+    REVERSE = "reverse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +157,43 @@ class Review:
 
     reason: ReviewReason
     expected_rials: int
-    captured_rials: int
+    captured_rials: int | None
     bank_code: str | None
     invoice_key: str
     other_payment_id: str | None = None
     resolution: Resolution | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallIntent:
+    """A call that is about to be made, or was, without an answer so far; `at` is when it was decided."""
+
+    step: GatewayStep
+    invoice_key: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the gateway told of a capture beside its number: the masked card, the bank's trace number, its own fee."""
+
+    card_mask: str | None = None
+    trace_number: str | None = None
+    fee_rials: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """Money of an invoice that is not kept. `by` is until when the gateway gives it back by itself, `at` when it said
+    that it has; `amount_rials` is None where nobody told it.
+    """
+
+    reason: GivenBackReason
+    invoice_key: str
+    amount_rials: int | None = None
+    by: int | None = None
+    at: int | None = None
+    other_payment_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,14 +238,25 @@ class Payment(Order):
     late: bool = False
     failure: Failure | None = None
     review: Review | None = None
+    evidence: Evidence = field(default_factory=lambda: NO_EVIDENCE)
+    intent: CallIntent | None = None
+    withdrawn_at: int | None = None
+    receipt: Receipt | None = None
+    given_back: GivenBack | None = None
 
     def invoice_keys(self) -> tuple[str, ...]:
         """Every invoice ever had for this payment: the one in the customer's hands first, then the spare ones."""
         return self.spare_invoice_keys if self.invoice_key is None else (self.invoice_key, *self.spare_invoice_keys)
 
     def open_invoice_keys(self) -> tuple[str, ...]:
-        """The invoices without a known capture, which are worth a `check`."""
-        return tuple(key for key in self.invoice_keys() if key not in self.captured_invoice_keys)
+        """The invoices that may still be captured as far as is known, which are worth a `check`."""
+        returned = self.given_back.invoice_key if self.given_back and self.given_back.at is not None else None
+        return tuple(key for key in self.invoice_keys() if key not in self.captured_invoice_keys and key != returned)
+
+    def intends(self, step: GatewayStep, invoice_key: str) -> bool:
+        """Whether this call about this invoice is decided and without an answer."""
+        intent = self.intent
+        return intent is not None and intent.step is step and intent.invoice_key == invoice_key
 
 
 Applied = tuple[Payment, tuple[EventType, ...]]
@@ -230,14 +319,32 @@ def _failed(payment: Payment, failure: Failure, now: int) -> Applied:
 
 def _captured(payment: Payment, fact: Captured, now: int) -> Applied:
     _own(payment, fact.invoice_key)
-    if fact.invoice_key not in payment.open_invoice_keys():
+    if fact.invoice_key not in payment.open_invoice_keys() or payment.intends(GatewayStep.REVERSE, fact.invoice_key):
         return payment, ()
     reason = _review_reason(payment, fact)
-    capture = _capture_changes(payment, fact)
     if reason is None:
-        late = payment.status is not Status.PENDING
+        late, capture = payment.status is not Status.PENDING, _capture_changes(payment, fact)
         paid = _changed(payment, now, status=Status.PAID, paid_at=now, late=late, failure=None, **capture)
         return paid, (EventType.PAID,)
+    other = fact.bank_code_of or fact.order_paid_by
+    if reason in _UNWANTED and fact.reversible_until is not None and now < fact.reversible_until:
+        given_back = GivenBack(_UNWANTED[reason], fact.invoice_key, fact.amount_rials, other_payment_id=other)
+        intent = CallIntent(GatewayStep.REVERSE, fact.invoice_key, now)
+        return _changed(payment, now, intent=intent, given_back=given_back), ()
+    return _reviewed(payment, reason, fact, now)
+
+
+_UNWANTED: Final = {
+    ReviewReason.AMOUNT_DIFFERS: GivenBackReason.AMOUNT_DIFFERS,
+    ReviewReason.ORDER_PAID_TWICE: GivenBackReason.ORDER_PAID_TWICE,
+    ReviewReason.ORDER_WITHDRAWN: GivenBackReason.ORDER_WITHDRAWN,
+    ReviewReason.PAID_TWICE: GivenBackReason.PAID_TWICE,
+}
+"""Why money that did move is not to be kept. A bank_code of another payment is not among it: that money is wanted."""
+_REVIEWS: Final = {given_back: review for review, given_back in _UNWANTED.items()}
+
+
+def _reviewed(payment: Payment, reason: ReviewReason, fact: Captured, now: int) -> Applied:
     review = Review(
         reason,
         expected_rials=payment.amount_rials,
@@ -248,43 +355,181 @@ def _captured(payment: Payment, fact: Captured, now: int) -> Applied:
     )
     # Paid is final: a second capture of the same payment is reported and reviewed beside it.
     status = payment.status if payment.status is Status.PAID else Status.NEEDS_REVIEW
-    return _changed(payment, now, status=status, review=review, **capture), (EventType.NEEDS_REVIEW,)
+    changed = _changed(payment, now, status=status, review=review, **_capture_changes(payment, fact))
+    return changed, (EventType.NEEDS_REVIEW,)
 
 
 def _review_reason(payment: Payment, fact: Captured) -> ReviewReason | None:
-    if payment.captured_rials is not None:
-        return ReviewReason.PAID_TWICE
-    if fact.amount_rials != payment.amount_rials:
-        return ReviewReason.AMOUNT_DIFFERS
-    if fact.bank_code is None:
-        return ReviewReason.BANK_CODE_MISSING
-    if fact.bank_code_of is not None:
-        return ReviewReason.BANK_CODE_REUSED
-    if fact.order_paid_by is not None:
-        return ReviewReason.ORDER_PAID_TWICE
-    return None
+    found = (
+        (ReviewReason.PAID_TWICE, payment.captured_rials is not None),
+        (ReviewReason.AMOUNT_DIFFERS, fact.amount_rials != payment.amount_rials),
+        (ReviewReason.BANK_CODE_MISSING, fact.bank_code is None),
+        (ReviewReason.BANK_CODE_REUSED, fact.bank_code_of is not None),
+        (ReviewReason.ORDER_PAID_TWICE, fact.order_paid_by is not None),
+        (ReviewReason.ORDER_WITHDRAWN, payment.withdrawn_at is not None),
+    )
+    return next((reason for reason, holds in found if holds), None)
 
 
 def _capture_changes(payment: Payment, fact: Captured) -> dict[str, Any]:
-    changes: dict[str, Any] = {"captured_invoice_keys": (*payment.captured_invoice_keys, fact.invoice_key)}
+    changes: dict[str, Any] = {
+        "captured_invoice_keys": (*payment.captured_invoice_keys, fact.invoice_key),
+        "intent": _other_intent(payment, fact.invoice_key),
+    }
     if payment.captured_rials is None:
         changes |= {"captured_rials": fact.amount_rials, "bank_code": fact.bank_code}
+        receipt = Receipt(fact.card_mask, fact.trace_number, fact.fee_rials)
+        if receipt != _NO_RECEIPT:
+            changes["receipt"] = receipt
     return changes
+
+
+_NO_RECEIPT: Final = Receipt()
+
+
+def _other_intent(payment: Payment, invoice_key: str) -> CallIntent | None:
+    """The payment's intent after an answer about this invoice, which ends it when it was about that."""
+    intent = payment.intent
+    return None if intent is None or intent.invoice_key == invoice_key else intent
+
+
+def _paid_unconfirmed(payment: Payment, fact: PaidUnconfirmed, now: int) -> Applied:
+    _own(payment, fact.invoice_key)
+    if fact.invoice_key not in payment.open_invoice_keys() or payment.intent is not None or fact.order_busy:
+        return payment, ()
+    if _is_decided(payment, fact):
+        return payment, ()
+    reason = _unwanted_reason(payment, fact)
+    if reason is None:
+        return _changed(payment, now, intent=CallIntent(GatewayStep.CONFIRM, fact.invoice_key, now)), ()
+    if fact.presumed:
+        return payment, ()
+    goes_back_at = None if fact.confirmed_before else fact.goes_back_at
+    return _not_kept(payment, GivenBack(reason, fact.invoice_key, fact.amount_rials, goes_back_at), fact, now)
+
+
+def _is_decided(payment: Payment, fact: PaidUnconfirmed) -> bool:
+    """Whether this money was found not to be kept before: nothing makes it wanted again but an operator."""
+    given, review = payment.given_back, payment.review
+    lapses = given is not None and given.invoice_key == fact.invoice_key and not fact.confirmed_before
+    return lapses or (review is not None and review.invoice_key == fact.invoice_key)
+
+
+def _unwanted_reason(payment: Payment, fact: PaidUnconfirmed) -> GivenBackReason | None:
+    if payment.captured_rials is not None:
+        return GivenBackReason.PAID_TWICE
+    if fact.amount_rials not in {None, payment.amount_rials}:
+        return GivenBackReason.AMOUNT_DIFFERS
+    if fact.order_paid_by is not None:
+        return GivenBackReason.ORDER_PAID_TWICE
+    return None if payment.withdrawn_at is None else GivenBackReason.ORDER_WITHDRAWN
+
+
+def _not_kept(payment: Payment, given: GivenBack, fact: PaidUnconfirmed | AmountDiffers, now: int) -> Applied:
+    """Money that is not confirmed: given back where the gateway does so by itself, else reviewed, once for each."""
+    other = fact.order_paid_by if isinstance(fact, PaidUnconfirmed) else None
+    intent = _other_intent(payment, fact.invoice_key)
+    if given.by is not None:
+        return _given_back(payment, replace(given, other_payment_id=other), now)
+    if payment.review is not None and payment.review.invoice_key == fact.invoice_key:
+        return payment, ()
+    review = Review(
+        _REVIEWS[given.reason],
+        payment.amount_rials,
+        given.amount_rials,
+        None,
+        given.invoice_key,
+        other_payment_id=other,
+    )
+    status = payment.status if payment.status is Status.PAID else Status.NEEDS_REVIEW
+    return _changed(payment, now, status=status, review=review, intent=intent), (EventType.NEEDS_REVIEW,)
+
+
+def _given_back(payment: Payment, given: GivenBack, now: int) -> Applied:
+    """The end as given back, told once for an invoice. What is paid or reviewed stays so, and has it beside."""
+    before, intent = payment.given_back, _other_intent(payment, given.invoice_key)
+    # While the call that gives it back is decided and not made, nobody was told.
+    told = before is not None and before.invoice_key == given.invoice_key and (before.by or before.at) is not None
+    if told and before is not None:
+        if given.at is None or before.at is not None:
+            return payment, ()
+        return _changed(payment, now, given_back=replace(before, at=given.at), intent=intent), ()
+    status = payment.status if payment.status in _MONEY_KEPT else Status.GIVEN_BACK
+    return _changed(payment, now, status=status, given_back=given, intent=intent), (EventType.GIVEN_BACK,)
+
+
+_MONEY_KEPT: Final = frozenset({Status.PAID, Status.NEEDS_REVIEW})
+
+
+def _confirmed(payment: Payment, fact: Confirmed, now: int) -> Applied:
+    _own(payment, fact.invoice_key)
+    if not payment.intends(GatewayStep.CONFIRM, fact.invoice_key):
+        return payment, ()
+    return _changed(payment, now, intent=CallIntent(GatewayStep.SETTLE, fact.invoice_key, now)), ()
+
+
+def _reversed(payment: Payment, fact: Reversed, now: int) -> Applied:
+    _own(payment, fact.invoice_key)
+    if fact.invoice_key not in payment.open_invoice_keys():
+        return payment, ()
+    if payment.intends(GatewayStep.REVERSE, fact.invoice_key) and payment.given_back is not None:
+        return _given_back(payment, replace(payment.given_back, at=now), now)
+    return _given_back(payment, GivenBack(GivenBackReason.REVERSED, fact.invoice_key, at=now), now)
+
+
+def _too_late(payment: Payment, fact: TooLate, now: int) -> Applied:
+    _own(payment, fact.invoice_key)
+    if fact.invoice_key not in payment.open_invoice_keys():
+        return payment, ()
+    given = payment.given_back
+    if payment.intends(GatewayStep.REVERSE, fact.invoice_key) and given is not None:
+        captured = Captured(fact.invoice_key, given.amount_rials or 0, None, order_paid_by=given.other_payment_id)
+        return _reviewed(payment, _REVIEWS[given.reason], captured, now)
+    return _given_back(payment, GivenBack(GivenBackReason.TOO_LATE, fact.invoice_key, at=now), now)
+
+
+def _amount_differs(payment: Payment, fact: AmountDiffers, now: int) -> Applied:
+    _own(payment, fact.invoice_key)
+    if fact.invoice_key not in payment.open_invoice_keys():
+        return payment, ()
+    reason = GivenBackReason.AMOUNT_DIFFERS
+    return _not_kept(payment, GivenBack(reason, fact.invoice_key, fact.amount_rials, fact.goes_back_at), fact, now)
 
 
 def _not_paid(payment: Payment, fact: NotPaid, now: int) -> Applied:
     _own(payment, fact.invoice_key)
     handed = fact.invoice_key == payment.invoice_key
     if payment.status is not Status.PENDING or not handed or now < payment.expires_at:
-        return payment, ()
-    return _changed(payment, now, status=Status.EXPIRED), (EventType.EXPIRED,)
+        return _answered(payment, fact.invoice_key, now)
+    intent = _other_intent(payment, fact.invoice_key)
+    return _changed(payment, now, status=Status.EXPIRED, intent=intent), (EventType.EXPIRED,)
 
 
 def _canceled(payment: Payment, fact: Canceled, now: int) -> Applied:
     _own(payment, fact.invoice_key)
     if payment.status is not Status.PENDING or fact.invoice_key != payment.invoice_key:
+        return _answered(payment, fact.invoice_key, now)
+    intent = _other_intent(payment, fact.invoice_key)
+    return _changed(payment, now, status=Status.CANCELED, intent=intent), (EventType.CANCELED,)
+
+
+def _answered(payment: Payment, invoice_key: str, now: int) -> Applied:
+    """The payment without the intent that this answer ends; the very same one where it has none."""
+    intent = _other_intent(payment, invoice_key)
+    return (payment, ()) if intent is payment.intent else (_changed(payment, now, intent=intent), ())
+
+
+def _withdrawn(payment: Payment, _fact: Withdrawn, now: int) -> Applied:
+    if payment.status not in OPEN or payment.intent is not None:
         return payment, ()
-    return _changed(payment, now, status=Status.CANCELED), (EventType.CANCELED,)
+    return _changed(payment, now, status=Status.CANCELED, withdrawn_at=now), (EventType.CANCELED,)
+
+
+def _return_evidence(payment: Payment, fact: ReturnEvidence, now: int) -> Applied:
+    # A call that is under way is about what was brought before it.
+    if payment.intent is not None or payment.status is Status.PAID or fact.evidence == payment.evidence:
+        return payment, ()
+    return _changed(payment, now, evidence=fact.evidence), ()
 
 
 def _check_unknown(payment: Payment, fact: CheckUnknown, now: int) -> Applied:
@@ -317,9 +562,16 @@ _APPLY: Final[dict[type, Callable[[Payment, Any, int], Applied]]] = {
     RequestRefused: _request_refused,
     RequestUnknown: _request_unknown,
     Captured: _captured,
+    PaidUnconfirmed: _paid_unconfirmed,
+    Confirmed: _confirmed,
+    TooLate: _too_late,
+    Reversed: _reversed,
+    AmountDiffers: _amount_differs,
     NotPaid: _not_paid,
     Canceled: _canceled,
     CheckUnknown: _check_unknown,
+    ReturnEvidence: _return_evidence,
     TimeUp: _time_up,
+    Withdrawn: _withdrawn,
     OperatorDecision: _resolved,
 }

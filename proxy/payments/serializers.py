@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from proxy.gateways.invoice_script.codes import Code
 from proxy.gateways.invoice_script.drop_in import InvoiceState, ShopInvoice
-from proxy.gateways.port import Canceled, Captured, InvoiceIssued, NotPaid, RequestRefused
+from proxy.gateways.port import Canceled, Captured, InvoiceIssued, NotPaid, RequestRefused, Reversed
 from proxy.kernel.clock import rfc3339
 from proxy.kernel.ids import ENDPOINT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import RIALS_PER_TOMAN, Currency, to_toman
@@ -15,8 +15,10 @@ from proxy.payments.payment import (
     Decision,
     Fact,
     Failure,
+    GivenBack,
     OperatorDecision,
     Payment,
+    Receipt,
     Resolution,
     Review,
     Status,
@@ -32,6 +34,7 @@ _DROP_IN_STATES: Final = {
     Status.PAID: InvoiceState.PAID,
     Status.CANCELED: InvoiceState.CANCELED,
     Status.EXPIRED: InvoiceState.EXPIRED,
+    Status.GIVEN_BACK: InvoiceState.CANCELED,
     Status.NEEDS_REVIEW: InvoiceState.UNDER_REVIEW,
 }
 
@@ -41,6 +44,7 @@ def payment_data(payment: Payment) -> dict[str, Any]:
 
     The pay link and the return_url are left out: they are the storefront's own and no business of a webhook's receiver.
     """
+    receipt = payment.receipt or _NO_RECEIPT
     return {
         "id": payment.id,
         "status": payment.status.value,
@@ -48,6 +52,7 @@ def payment_data(payment: Payment) -> dict[str, Any]:
         "test": payment.mode is Mode.TEST,
         "storefront": payment.storefront,
         "terminal_id": payment.terminal_id,
+        "gateway": payment.gateway,
         "order_id": payment.order_id,
         "amount_rials": payment.amount_rials,
         "amount_toman": to_toman(payment.amount_rials),
@@ -56,15 +61,27 @@ def payment_data(payment: Payment) -> dict[str, Any]:
         "metadata": dict(payment.metadata),
         "invoice_key": payment.invoice_key,
         "bank_code": payment.bank_code,
+        "card_mask": receipt.card_mask,
+        "trace_number": receipt.trace_number,
+        "fee_rials": receipt.fee_rials,
         "late": payment.late,
         "failure": _failure(payment.failure),
         "review": _review(payment.review),
+        "given_back": _given_back(payment.given_back),
+        "withdrawn_at": _time(payment.withdrawn_at),
         "version": payment.version,
         "created_at": rfc3339(payment.created_at),
         "updated_at": rfc3339(payment.updated_at),
         "expires_at": rfc3339(payment.expires_at),
-        "paid_at": None if payment.paid_at is None else rfc3339(payment.paid_at),
+        "paid_at": _time(payment.paid_at),
     }
+
+
+_NO_RECEIPT: Final = Receipt()
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def shop_invoice(payment: Payment) -> ShopInvoice:
@@ -97,6 +114,20 @@ def _review(review: Review | None) -> dict[str, Any] | None:
     }
 
 
+def _given_back(given: GivenBack | None) -> dict[str, Any] | None:
+    """None also while the call that gives it back is still to come."""
+    if given is None or (given.by or given.at) is None:
+        return None
+    return {
+        "reason": given.reason.value,
+        "amount_rials": given.amount_rials,
+        "by": _time(given.by),
+        "at": _time(given.at),
+        "invoice_key": given.invoice_key,
+        "other_payment_id": given.other_payment_id,
+    }
+
+
 def _resolution(resolution: Resolution | None) -> dict[str, Any] | None:
     if resolution is None:
         return None
@@ -123,6 +154,7 @@ _STORIES: Final[Mapping[EventType, tuple[Fact, ...]]] = {
     EventType.FAILED: (RequestRefused(Code.WRONG_AMOUNT),),
     EventType.CANCELED: (_ISSUED, Canceled(INVOICE_KEY)),
     EventType.EXPIRED: (_ISSUED, NotPaid(INVOICE_KEY)),
+    EventType.GIVEN_BACK: (_ISSUED, Reversed(INVOICE_KEY)),
     EventType.NEEDS_REVIEW: (_ISSUED, _LESS),
     EventType.REVIEW_RESOLVED: (_ISSUED, _LESS, OperatorDecision(Decision.REFUNDED, "refunded by card", "operator")),
 }

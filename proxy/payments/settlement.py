@@ -9,13 +9,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from proxy.audit.log import AuditEntry
-from proxy.gateways.port import Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestUnknown
+from proxy.gateways.port import Captured, CheckUnknown, InvoiceIssued, NotPaid, PaidUnconfirmed, RequestUnknown
 from proxy.kernel import ids
 from proxy.kernel.clock import Jitter, Now
 from proxy.kernel.errors import NoOpenReview, NotFound, StaleVersion, StoreUnavailable
 from proxy.kernel.ids import AUDIT, Ids, merchant_of_id
 from proxy.payments import check_schedule
-from proxy.payments.change import BankCodeTaken, Change, Entry, InvoiceKeyTaken, OrderPaidByAnother
+from proxy.payments.change import (
+    BankCodeTaken,
+    Change,
+    Entry,
+    InvoiceKeyTaken,
+    OrderBeingConfirmed,
+    OrderPaidByAnother,
+)
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
 from proxy.payments.payment import Decision, Fact, IllegalFact, OperatorDecision, Payment, Status, apply
 from proxy.payments.serializers import payment_data
@@ -86,7 +93,7 @@ class Settlement:
                 )
             except StaleVersion:
                 payment = await self._payments.payment(payment.merchant_id, payment.id)
-            except (BankCodeTaken, OrderPaidByAnother, InvoiceKeyTaken) as conflict:
+            except (BankCodeTaken, OrderPaidByAnother, OrderBeingConfirmed, InvoiceKeyTaken) as conflict:
                 fact = _with_conflict(fact, conflict)
             else:
                 self._notify(change, claims)
@@ -145,8 +152,14 @@ def _as_of(asked_at: int, fact: Fact, payment: Payment, now: int) -> Fact:
             return fact
 
 
-def _with_conflict(fact: Fact, conflict: BankCodeTaken | OrderPaidByAnother | InvoiceKeyTaken) -> Fact:
+def _with_conflict(
+    fact: Fact, conflict: BankCodeTaken | OrderPaidByAnother | OrderBeingConfirmed | InvoiceKeyTaken
+) -> Fact:
     match fact, conflict:
+        case PaidUnconfirmed(), OrderBeingConfirmed():
+            return replace(fact, order_busy=True)
+        case PaidUnconfirmed(), OrderPaidByAnother():
+            return replace(fact, order_paid_by=conflict.payment_id)
         case Captured(), BankCodeTaken():
             return replace(fact, bank_code_of=conflict.payment_id)
         case Captured(), OrderPaidByAnother():

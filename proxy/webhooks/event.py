@@ -19,6 +19,7 @@ class EventType(StrEnum):
     FAILED = "payment.failed"
     CANCELED = "payment.canceled"
     EXPIRED = "payment.expired"
+    GIVEN_BACK = "payment.given_back"
     NEEDS_REVIEW = "payment.needs_review"
     REVIEW_RESOLVED = "payment.review_resolved"
     PING = "ping"

@@ -20,6 +20,7 @@ from support.eventually import eventually
 from support.receiver import Receiver, receiver
 from web.lab import Lab, lab_in, link_of
 
+from proxy.gateways.family import WayThere
 from proxy.kernel.clock import MINUTE, parse_rfc3339
 from proxy.kernel.errors import Overloaded
 from proxy.webhooks.retry_policy import DeliveryStatus
@@ -153,12 +154,12 @@ async def _order_paid(stage: Stage) -> str:
 async def _onward(stage: Stage) -> str:
     """A page that would go on at once, kept by an address that is its own."""
     payment = await ordered(stage)
-    stage.services.checkout.gateway_pay_url = _nowhere
+    stage.services.checkout.way_there = _nowhere
     return str(payment["pay_url"])
 
 
-async def _nowhere(_payment: Any) -> str:
-    return "#gateway"
+async def _nowhere(_payment: Any) -> WayThere:
+    return WayThere("#gateway")
 
 
 async def _nothing_here(stage: Stage) -> str:

@@ -5,7 +5,20 @@ from typing import Final
 
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode
-from proxy.payments.payment import Decision, Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
+from proxy.payments.payment import (
+    CallIntent,
+    Decision,
+    Failure,
+    FailureReason,
+    GatewayStep,
+    GivenBack,
+    GivenBackReason,
+    Payment,
+    Resolution,
+    Review,
+    ReviewReason,
+    Status,
+)
 
 CREATED_AT: Final = 1_800_000_000_000
 EXPIRES_AT: Final = CREATED_AT + 30 * 60_000
@@ -69,4 +82,25 @@ REVIEWED: Final = replace(
         "inv_1",
         resolution=Resolution(Decision.REFUNDED, "returned by card", "sara", CREATED_AT + 2),
     ),
+)
+CONFIRMING: Final = replace(PENDING, version=3, intent=CallIntent(GatewayStep.CONFIRM, "inv_1", CREATED_AT + 5))
+SETTLING: Final = replace(CONFIRMING, version=4, intent=CallIntent(GatewayStep.SETTLE, "inv_1", CREATED_AT + 6))
+REVERSING: Final = replace(
+    CONFIRMING,
+    version=4,
+    intent=CallIntent(GatewayStep.REVERSE, "inv_1", CREATED_AT + 6),
+    given_back=GivenBack(GivenBackReason.AMOUNT_DIFFERS, "inv_1", 15_000),
+)
+WITHDRAWN: Final = replace(CANCELED, withdrawn_at=CREATED_AT + 3)
+LAPSING: Final = replace(
+    PENDING,
+    version=3,
+    status=Status.GIVEN_BACK,
+    given_back=GivenBack(GivenBackReason.AMOUNT_DIFFERS, "inv_1", 15_000, by=EXPIRES_AT + 1),
+)
+RETURNED: Final = replace(
+    PENDING,
+    version=3,
+    status=Status.GIVEN_BACK,
+    given_back=GivenBack(GivenBackReason.REVERSED, "inv_1", at=CREATED_AT + 9),
 )

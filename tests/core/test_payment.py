@@ -22,7 +22,21 @@ from core.payments import (
     REVIEW,
     REVIEWED,
 )
-from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestRefused, RequestUnknown
+from core.test_confirmed_payment import FACTS as CONFIRMING_FACTS
+from proxy.gateways.port import (
+    AmountDiffers,
+    Canceled,
+    Captured,
+    CheckUnknown,
+    Confirmed,
+    InvoiceIssued,
+    NotPaid,
+    PaidUnconfirmed,
+    RequestRefused,
+    RequestUnknown,
+    Reversed,
+    TooLate,
+)
 from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode
 from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, Change, Entry, violations
@@ -37,10 +51,12 @@ from proxy.payments.payment import (
     OperatorDecision,
     Payment,
     Resolution,
+    ReturnEvidence,
     Review,
     ReviewReason,
     Status,
     TimeUp,
+    Withdrawn,
     apply,
 )
 from proxy.webhooks.delivery import Attempt, Delivery
@@ -240,13 +256,15 @@ def test_the_table(fact: str, state: str, cell: str) -> None:
 
 def test_the_table_has_every_status_and_every_kind_of_fact() -> None:
     rows = _rows()
-    assert {STATES[state].status for _, state, _ in rows} == set(Status)
-    assert {type(FACTS[fact.removesuffix(" early")]) for fact, _, _ in rows} == set(_APPLY)
+    assert {STATES[state].status for _, state, _ in rows} | {Status.GIVEN_BACK} == set(Status)
+    kinds = {type(FACTS[fact.removesuffix(" early")]) for fact, _, _ in rows}
+    assert kinds | {type(fact) for fact in CONFIRMING_FACTS.values()} == set(_APPLY)
     assert len({(fact, state) for fact, state, _ in rows}) == len(rows)
     assert {fact.removesuffix(" early") for fact, _, _ in rows} == set(FACTS)
     assert {cell for _, _, cell in rows} - {"!", "."} == set(CELLS)
 
 
+BY: Final = EXPIRES_AT + 900_000
 KEYS = st.sampled_from(["inv_1", "inv_2", "inv_3"])
 ANY_FACT: st.SearchStrategy[Fact] = st.one_of(
     st.builds(InvoiceIssued, KEYS),
@@ -263,6 +281,11 @@ ANY_FACT: st.SearchStrategy[Fact] = st.one_of(
     st.builds(NotPaid, KEYS),
     st.builds(Canceled, KEYS),
     st.builds(CheckUnknown, KEYS, st.just("timeout")),
+    st.builds(PaidUnconfirmed, KEYS, st.sampled_from([None, ASKED, 1]), st.booleans(), st.sampled_from([None, BY])),
+    *(st.builds(kind, KEYS) for kind in (Confirmed, TooLate, Reversed)),
+    st.builds(AmountDiffers, KEYS, st.just(1), st.sampled_from([None, BY])),
+    st.builds(ReturnEvidence, st.sampled_from([{"RefNum": "1"}, {"RefNum": "2"}])),
+    st.just(Withdrawn()),
     st.just(TimeUp()),
     st.builds(OperatorDecision, st.sampled_from(Decision), st.just("note"), st.just("sara")),
 )
@@ -282,7 +305,7 @@ def steps(life: list[tuple[Fact, int]]) -> list[Step]:
             continue
         taken.append((payment, fact, after, events))
         payment = after
-        if not isinstance(fact, OperatorDecision):
+        if not isinstance(fact, OperatorDecision | PaidUnconfirmed):
             assert apply(payment, fact, now) == (payment, ())
     return taken
 
@@ -316,11 +339,13 @@ def test_every_new_capture_changes_something_and_is_told(life: list[tuple[Fact, 
 
 
 @given(LIVES)
-def test_open_invoices_only_become_fewer_by_a_capture_and_more_by_an_invoice(life: list[tuple[Fact, int]]) -> None:
+def test_open_invoices_only_become_fewer_by_a_capture_or_return_and_more_by_an_invoice(
+    life: list[tuple[Fact, int]],
+) -> None:
     for before, fact, after, _ in steps(life):
         gone = set(before.open_invoice_keys()) - set(after.open_invoice_keys())
         come = set(after.open_invoice_keys()) - set(before.open_invoice_keys())
-        assert gone <= ({fact.invoice_key} if isinstance(fact, Captured) else set())
+        assert gone <= ({fact.invoice_key} if isinstance(fact, Captured | Reversed | TooLate) else set())
         assert come <= ({fact.invoice_key} if isinstance(fact, InvoiceIssued) else set())
 
 

@@ -203,6 +203,8 @@ _LOOK: Final = (
 
 _ACT: Final = (
     call(_ASK, f"POST {_PAYMENT}/check", 200, 200, 404, 404, 404, 404, body={}),
+    # It is paid.
+    call(_ASK, f"POST {_PAYMENT}/cancel", 409, 409, 404, 404, 404, 404, body={}),
     call(_HOOKS, f"POST {_DELIVERY}/retry", 404, 403, 403, 404, 404, 404, at=f"{_OWNERS_DELIVERY}/retry"),
     call(_HOOKS, f"POST {_DELIVERY}/retry", 200, 403, 403, 404, 404, 404),
     call(_HOOKS, f"POST {_HOOK}/recover", 404, 403, 403, 404, 404, 404, at=f"{_OWNERS}/recover", body=_SINCE),

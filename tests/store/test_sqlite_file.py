@@ -353,6 +353,7 @@ async def test_the_planner_knows_what_each_index_is_worth(sqlite_store: SqliteSt
 # Tables that have few rows, and are read by their key.
 FEW = {
     "audit_heads",
+    "confirming_orders",
     "event_sequences",
     "lost_payments",
     "operators",

@@ -229,6 +229,7 @@ SAMPLES: dict[int, list[DargahError]] = {
         errors.OrderAlreadyPaid(PAYMENT_ID),
         errors.RequestInProgress(2),
         errors.PaymentClosed(PAYMENT_ID),
+        errors.NotWithdrawn(PAYMENT_ID, "paid"),
         errors.NoOpenReview(PAYMENT_ID),
         errors.EventNotForEndpoint(),
     ],

@@ -20,6 +20,7 @@ from proxy.payments.payment import Payment
 
 # How long a customer looks at an empty browser while the gateway is asked: with the page's own way, three seconds.
 PATIENCE_SECONDS: Final = 2.5
+MAX_KEY_CHARS: Final = 100  # of an invoice that a return names, of a payment that is lost
 
 
 async def pay(request: web.Request) -> web.StreamResponse:
@@ -96,7 +97,7 @@ async def _raise_if_lost(services: Services, visit: Visit) -> None:
     if not await services.lost.covers(visit.made_at):
         return
     merchant = await services.merchant_cache.merchant(visit.merchant_id)
-    key = visit.parameters.get("invoice_key")
+    key = visit.parameters.get("invoice_key", "")[:MAX_KEY_CHARS] or None
     asking = services.lost.asked(visit.merchant_id, visit.link, visit.made_at, Asker.CUSTOMER, invoice_key=key)
     await services.tasks.run(asking, visit.merchant_id)
     raise PaymentLost(merchant) from None
@@ -109,8 +110,8 @@ async def _answer(services: Services, visit: Visit, step: NextStep) -> web.Respo
     Dargah, in whose name the invoice was requested, so the customer must come from a page of ours.
     """
     match step:
-        case GatewayRedirect() if not visit.from_elsewhere:
-            return _see_other(step.url, ORIGIN_REFERRER)
+        case GatewayRedirect() if not visit.from_elsewhere and step.way.fields is None:
+            return _see_other(step.way.url, ORIGIN_REFERRER)
         case ShopRedirect() if step.signed_return.fields is None:
             return _see_other(step.signed_return.url)
     merchant = await services.merchant_cache.merchant(step.payment.merchant_id)

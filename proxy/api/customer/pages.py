@@ -3,6 +3,7 @@
 They never say "failed" of a payment that may be paid: an unknown outcome is being confirmed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -13,13 +14,13 @@ from markupsafe import Markup
 from proxy.api.customer.page_assets import PAGE_HEADERS, brand_style, logo_path, policy, style, template
 from proxy.api.customer.visit import CHOICE, SPEECHES, Reader
 from proxy.api.customer.words import PageText, Speech
+from proxy.gateways.family import WayThere
 from proxy.http.headers import OPENER_POLICY, ORIGIN_REFERRER
 from proxy.http.problems import RouteNotFound, problem_of
 from proxy.http.static_assets import ICON_NAME, PREVIEW_NAME
 from proxy.kernel.errors import DargahError, NotFound, RateLimited, Unavailable
 from proxy.merchants.merchant import Language, Merchant, Mode
 from proxy.payments.next_step import (
-    OPEN,
     GatewayDown,
     GatewayRedirect,
     Invitation,
@@ -29,7 +30,7 @@ from proxy.payments.next_step import (
     SignedReturn,
     StatusPage,
 )
-from proxy.payments.payment import Payment, Status
+from proxy.payments.payment import OPEN, Payment, Status
 
 # Seconds between one look and the next: soon at first, and rare for a page that was left open.
 POLL_SECONDS: Final = (3, 3, 3, 3, 5, 5, 10, 10, 20, 30)
@@ -85,11 +86,20 @@ class Frame:
         return "" if self.merchant is None else self.merchant.called(self.speech.language)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of a page: where its fields are posted to, and its button's label."""
+
+    url: str
+    fields: Mapping[str, str]
+    label: str
+
+
 def step_page(frame: Frame, step: NextStep, *, polls: int, now: int) -> web.Response:
     """The page of a customer's next step. `polls` is how often this page was polled before."""
     match step:
         case GatewayRedirect():
-            return onward_page(frame, step.payment, step.url)
+            return onward_page(frame, step.payment, step.way)
         case ShopRedirect():
             return return_form_page(frame, step.signed_return)
         case GatewayDown():
@@ -127,9 +137,10 @@ def order_paid_page(frame: Frame, paid: Payment, signed_return: SignedReturn | N
     return _page(frame, frame.speech.order_paid, "order_paid", payment=paid, signed_return=signed_return)
 
 
-def onward_page(frame: Frame, payment: Payment, url: str) -> web.Response:
-    """Redirects to the gateway by itself. It keeps the shop's window as its opener, as a redirect does."""
-    page = _page(frame, frame.speech.onward, "onward", payment=payment, pay=url, go=True, other=None)
+def onward_page(frame: Frame, payment: Payment, way: WayThere) -> web.Response:
+    """Goes on to the gateway by itself. It keeps the shop's window as its opener, as a redirect does."""
+    there = {"pay": way.url} if way.fields is None else {"form": Form(way.url, way.fields, frame.speech.labels.pay)}
+    page = _page(frame, frame.speech.onward, "onward", payment=payment, go=True, other=None, **there)
     del page.headers[OPENER_POLICY[0]]
     return page
 
@@ -186,10 +197,13 @@ def _page(
     signed_return: SignedReturn | None = None,
     refresh: Refresh | None = None,
     pay: str | None = None,
+    form: Form | None = None,
     go: bool = False,
     other: str | None = "?",
 ) -> web.Response:
     merchant, speech = frame.merchant, frame.speech
+    if signed_return is not None and signed_return.fields is not None:
+        form = Form(signed_return.url, signed_return.fields, speech.labels.back)
     styles = [style(frame.base)]
     if merchant is not None and merchant.branding.colour is not None:
         styles.append(brand_style(merchant.branding.colour))
@@ -209,17 +223,18 @@ def _page(
         signed_return=signed_return,
         refresh=refresh,
         pay=pay,
+        form=form,
         go=go,
         other=None if other is None else _other_language(speech, other),
         style=Markup(styles[0]),  # noqa: S704  a file of ours
         brand=Markup("".join(styles[1:])),  # noqa: S704  made of six hexadecimal digits
-        **_summary(frame, words, payment, invited=pay is not None),
+        **_summary(frame, words, payment, invited=pay is not None or state == "onward"),
         contact=None if merchant is None else merchant.branding.contact,
     )
     page = web.Response(body=text.encode(), headers=PAGE_HEADERS)
     page.enable_compression()
     page.headers.add(*OPENER_POLICY)
-    posts = signed_return is not None and signed_return.fields is not None
+    posts = form is not None
     # Without a referrer a browser also says `Origin: null`, which shops' frameworks refuse in a POST.
     if pay is not None or state in LEADING or posts:
         page.headers.update(ORIGIN_REFERRER)
@@ -230,6 +245,11 @@ def _page(
 
 def _times(payment: Payment, speech: Speech, state: str) -> list[tuple[str, int]]:
     labels = speech.labels
+    if payment.status is Status.GIVEN_BACK and payment.given_back is not None:
+        given = payment.given_back
+        if given.at is not None:
+            return [(labels.given_back, given.at)]
+        return [] if given.by is None else [(labels.given_back_by, given.by)]
     if payment.paid_at is not None:
         return [(labels.paid, payment.paid_at)]
     until = [(labels.expires, payment.expires_at)] if state in {"invitation", "gateway_down"} else []

@@ -63,9 +63,7 @@ def _language_of(text: str) -> Language | None:
     return next((language for language in Language if language == text), None)
 
 
-# All that a return may leave behind; a host that also sends card_number must not make us keep it.
-RETURN_PARAMETERS: Final = ("invoice_key", "status", "bank_code")
-MAX_PARAMETER_CHARS: Final = 100
+MAX_PARAMETER_CHARS: Final = 200
 MAX_FORM_FIELDS: Final = 100
 _AS_SENT: Final = "backslashreplace"  # what is not UTF-8 is kept as it came, for whoever compares it
 # What messengers and crawlers call themselves. A phone's maker is named Cubot.
@@ -134,9 +132,9 @@ def read_opening(request: web.Request) -> Visit:
 
 
 async def read_return(request: web.Request) -> Visit:
-    """A visit with the known parameters of a return, from its path, query and form, cut short; none of a reload.
+    """A visit with the parameters of a return, from its path, query and form, cut short; none of a reload.
 
-    Nothing in them is believed.
+    Nothing in them is believed, and nothing is kept but what the payment's family allows.
     """
     glance = request.method == hdrs.METH_GET and is_ahead(request)
     return Visit.of(request, glance=glance, parameters={} if "again" in request.query else await _parameters(request))
@@ -147,7 +145,7 @@ async def _parameters(request: web.Request) -> dict[str, str]:
     # Gateways that add `?` or `&` to an address by rule put theirs behind the link, and some encode it.
     sources = (request[PAY_LINK].tail.lstrip("/&?;"), request.rel_url.raw_query_string, form)
     given = {name: value for source in sources for name, value in _pairs(source).items()}
-    return {name: given[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in given}
+    return {name: value[:MAX_PARAMETER_CHARS] for name, value in given.items()}
 
 
 async def _form(request: web.Request) -> str:

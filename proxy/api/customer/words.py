@@ -36,6 +36,8 @@ class Labels:
     created: str
     paid: str
     expires: str
+    given_back: str
+    given_back_by: str
     tehran: str
     test: str
     pay: str
@@ -102,6 +104,12 @@ ENGLISH: Final = Speech(
         Status.EXPIRED: PageText(
             "off", "The time to pay is over", "No payment was recorded for this order.", _LATE_MONEY
         ),
+        Status.GIVEN_BACK: PageText(
+            "off",
+            "The payment was not kept",
+            "The shop did not take this payment. If money has left your account, the bank gives it back by itself.",
+            "You need not do anything. If it is not there after 72 hours, ask your bank.",
+        ),
         Status.NEEDS_REVIEW: PageText(
             "wait",
             "Your payment is being reviewed",
@@ -160,6 +168,8 @@ ENGLISH: Final = Speech(
         created="Ordered",
         paid="Paid",
         expires="Pay before",
+        given_back="Given back",
+        given_back_by="Given back by",
         tehran="Tehran time",
         test="Test payment: no money moves.",
         pay="Go to the payment gateway",
@@ -203,6 +213,12 @@ PERSIAN: Final = Speech(
         ),
         Status.CANCELED: PageText("off", "پرداخت لغو شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA),
         Status.EXPIRED: PageText("off", "مهلت پرداخت تمام شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA),
+        Status.GIVEN_BACK: PageText(
+            "off",
+            "این پرداخت نگه داشته نشد",
+            "فروشگاه این پرداخت را نپذیرفت. اگر پولی از حساب شما کم شده باشد، بانک آن را خودبه‌خود برمی‌گرداند.",
+            "لازم نیست کاری بکنید. اگر تا ۷۲ ساعت برنگشت، از بانک خود بپرسید.",
+        ),
         Status.NEEDS_REVIEW: PageText(
             "wait",
             "پرداخت شما در دست بررسی است",
@@ -259,6 +275,8 @@ PERSIAN: Final = Speech(
         created="زمان سفارش",
         paid="زمان پرداخت",
         expires="مهلت پرداخت",
+        given_back="برگشت داده شد",
+        given_back_by="برگشت تا",
         tehran="",
         test="پرداخت آزمایشی: پولی جابه‌جا نمی‌شود.",
         pay="رفتن به درگاه پرداخت",

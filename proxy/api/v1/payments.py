@@ -99,6 +99,16 @@ async def check_payment(request: web.Request) -> web.Response:
     return json_answer(payment_object(services, checkup.payment) | {"check": _check_object(checkup)})
 
 
+async def cancel_payment(request: web.Request) -> web.Response:
+    """Withdraws the payment: nobody can pay it any more, and money that comes all the same is not kept."""
+    token = await authorize(request, Scope.PAYMENTS_WRITE)
+    services = request.app[SERVICES]
+    await read_body(request)
+    payment = await own_payment(request, token)
+    withdrawn = await services.tasks.run(services.checkout.withdraw(payment), token.merchant_id)
+    return json_answer(payment_object(services, withdrawn))
+
+
 async def get_timeline(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_READ)
     payment = await own_payment(request, token)

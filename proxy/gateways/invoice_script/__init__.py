@@ -7,13 +7,14 @@ from proxy.gateways.invoice_script.client import API_KEY, InvoiceScript
 from proxy.gateways.invoice_script.codes import Code
 from proxy.gateways.invoice_script.wire import pay_url
 from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.kernel.money import MAX_RIALS, MIN_RIALS
 
 FAMILY: Final = Family(
     name=INVOICE_SCRIPT,
     title=("Invoice script", "اسکریپت صورتحساب"),
     gateway_url="",
     credentials=(Credential(API_KEY, ("API key", "کلید API")),),
-    traits=Traits(locks_ip=True, locks_domain=True),
+    traits=Traits(min_rials=MIN_RIALS, max_rials=MAX_RIALS, locks_ip=True, locks_domain=True),
     codes={code.value: code.meaning for code in Code},
     make=InvoiceScript,
     way_there=lambda gateway_url, invoice_key: WayThere(pay_url(gateway_url, invoice_key)),

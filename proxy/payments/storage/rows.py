@@ -10,11 +10,26 @@ import orjson
 
 from proxy.database.repository import json_text
 from proxy.database.transaction import Row, load_columns
+from proxy.gateways.port import NO_EVIDENCE, Evidence
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.change import Change, Entry, Intent, Reply, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule
-from proxy.payments.payment import Decision, Failure, FailureReason, Payment, Resolution, Review, ReviewReason, Status
+from proxy.payments.payment import (
+    CallIntent,
+    Decision,
+    Failure,
+    FailureReason,
+    GatewayStep,
+    GivenBack,
+    GivenBackReason,
+    Payment,
+    Receipt,
+    Resolution,
+    Review,
+    ReviewReason,
+    Status,
+)
 
 
 def _failure_text(failure: Failure) -> str:
@@ -26,11 +41,6 @@ def _failure_of(text: str) -> Failure:
     return Failure(FailureReason(fields["reason"]), fields["gateway_error_code"])
 
 
-def _review_text(review: Review) -> str:
-    # orjson writes a dataclass field by field, and a StrEnum as its value.
-    return orjson.dumps(review).decode()
-
-
 def _review_of(text: str) -> Review:
     fields = orjson.loads(text)
     resolution = fields.pop("resolution")
@@ -40,6 +50,21 @@ def _review_of(text: str) -> Review:
 
 def _resolution_of(fields: Mapping[str, Any]) -> Resolution:
     return Resolution(Decision(fields["decision"]), fields["note"], fields["by"], fields["at"])
+
+
+def _record_text(record: object) -> str:
+    # orjson writes a dataclass field by field, and a StrEnum as its value.
+    return orjson.dumps(record).decode()
+
+
+def _intent_of(text: str) -> CallIntent:
+    fields = orjson.loads(text)
+    return CallIntent(GatewayStep(fields.pop("step")), **fields)
+
+
+def _given_back_of(text: str) -> GivenBack:
+    fields = orjson.loads(text)
+    return GivenBack(GivenBackReason(fields.pop("reason")), **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +98,15 @@ CODECS: Final[Mapping[object, Codec]] = {
     tuple[str, ...]: Codec(
         lambda keys: json_text(keys) if keys else None, lambda text: () if text is None else tuple(orjson.loads(text))
     ),
+    Evidence: Codec(
+        lambda evidence: json_text(dict(evidence)) if evidence else None,
+        lambda text: NO_EVIDENCE if text is None else orjson.loads(text),
+    ),
     Failure | None: _optional(Codec(_failure_text, _failure_of)),
-    Review | None: _optional(Codec(_review_text, _review_of)),
+    Review | None: _optional(Codec(_record_text, _review_of)),
+    CallIntent | None: _optional(Codec(_record_text, _intent_of)),
+    Receipt | None: _optional(Codec(_record_text, lambda text: Receipt(**orjson.loads(text)))),
+    GivenBack | None: _optional(Codec(_record_text, _given_back_of)),
 }
 """By a field's type, for those that a column does not hold as they are."""
 

@@ -21,11 +21,12 @@ from proxy.payments.change import (
     Decide,
     Intent,
     InvoiceKeyTaken,
+    OrderBeingConfirmed,
     OrderPaidByAnother,
     StoredCreation,
 )
 from proxy.payments.check_schedule import CheckSchedule, DueChecks
-from proxy.payments.payment import UNPAID, Payment, Status
+from proxy.payments.payment import UNPAID, GatewayStep, Payment, Status
 from proxy.payments.storage.rows import (
     changed_payment_row,
     columns_behind,
@@ -81,6 +82,8 @@ async def _update_payment(transaction: Transaction, change: Change) -> None:
     for invoice_key in after.invoice_keys():
         if invoice_key not in known:
             await _claim_invoice_key(transaction, after, invoice_key)
+    if after.intent is not before.intent:
+        await _claim_confirm(transaction, before, after)
     if after.status is Status.PAID and before.status is not Status.PAID:
         await _claim_money(transaction, after)
     elif after.review is not None and after.review != before.review and after.review.bank_code is not None:
@@ -95,6 +98,21 @@ async def _claim_invoice_key(transaction: Transaction, payment: Payment, invoice
     [(owner,)] = await transaction.rows("invoice_key_owner", key)
     if owner != payment.id:
         raise InvoiceKeyTaken
+
+
+async def _claim_confirm(transaction: Transaction, before: Payment, after: Payment) -> None:
+    """One payment of an order is confirmed at a time, and none of a paid one."""
+    order = _order(after)
+    if after.intent is None:
+        await transaction.run("release_confirm", (*order, after.id))
+    elif before.intent is None and after.intent.step is GatewayStep.CONFIRM:
+        if await transaction.run("claim_confirm", (*order, after.id)) == 0:
+            [(owner,)] = await transaction.rows("confirm_owner", order)
+            if owner != after.id:
+                raise OrderBeingConfirmed(owner)
+        paid = await transaction.rows("order_owner", order)
+        if paid and paid[0][0] != after.id:
+            raise OrderPaidByAnother(paid[0][0])
 
 
 async def _claim_money(transaction: Transaction, payment: Payment) -> None:

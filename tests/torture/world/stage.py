@@ -254,7 +254,7 @@ class Stage:
         self._world.history.page(payment, "pay")
         if payment.status is not Status.PENDING or self._world.process.now() >= payment.expires_at:
             return
-        key = (await checkout.gateway_pay_url(payment)).rsplit("/", 1)[-1]
+        key = (await checkout.way_there(payment)).url.rsplit("/", 1)[-1]
         if key not in cart.handed:
             cart.handed.append(key)
         if len(cart.handed) > 1:

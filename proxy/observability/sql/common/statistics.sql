@@ -44,7 +44,8 @@ SELECT
     coalesce(sum(CASE WHEN paid.captured_rials = paid.amount_rials THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN EXISTS (
         SELECT 1 FROM timeline AS t
-        WHERE t.merchant_id = paid.merchant_id AND t.payment_id = paid.id AND t.kind = 'gateway.check'
+        WHERE t.merchant_id = paid.merchant_id AND t.payment_id = paid.id 
+            AND t.kind IN ('gateway.check', 'gateway.confirm', 'gateway.settle')
     ) THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN EXISTS (
         SELECT 1 FROM events AS e

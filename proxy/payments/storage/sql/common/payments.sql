@@ -1,12 +1,12 @@
 -- columns: payment
 -- The columns of a payment, by the names of its fields.
 merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency, description, metadata, return_url,
-    drop_in, link, expires_at, created_at, {payment_progress};
+    drop_in, link, expires_at, created_at, gateway, {payment_progress};
 
 -- columns: payment_progress
 -- Those of them that a transition may change.
 updated_at, status, version, invoice_key, linked_at, spare_invoice_keys, captured_invoice_keys, bank_code,
-    captured_rials, paid_at, late, failure, review;
+    captured_rials, paid_at, late, failure, review, evidence, intent, withdrawn_at, receipt, given_back;
 
 -- name: insert_payment
 -- A new payment with its intent, unless its idempotency key is known or its order is paid.
@@ -119,6 +119,11 @@ WHERE merchant_id = $1 AND id IN (
         WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'needs_review' AND id < $2
         ORDER BY id DESC LIMIT $3
     ) AS needs_review
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments
+        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'given_back' AND id < $2
+        ORDER BY id DESC LIMIT $3
+    ) AS given_back
 )
 ORDER BY id DESC LIMIT $3;
 
@@ -159,6 +164,20 @@ ON CONFLICT (merchant_id, storefront, mode, order_id) DO NOTHING;
 -- By which payment an order is paid.
 SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4;
 
+-- name: claim_confirm
+-- Makes this payment the one of its order that is being confirmed; no row when another is.
+INSERT INTO confirming_orders (merchant_id, storefront, mode, order_id, payment_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (merchant_id, storefront, mode, order_id) DO NOTHING;
+
+-- name: confirm_owner
+-- Which payment of an order is being confirmed.
+SELECT payment_id FROM confirming_orders WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4;
+
+-- name: release_confirm
+-- The payment is not being confirmed any more.
+DELETE FROM confirming_orders
+WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4 AND payment_id = $5;
+
 -- name: add_entry
 -- The next line of a payment's timeline.
 INSERT INTO timeline (merchant_id, payment_id, number, at, kind, duration_ms, data)
@@ -187,6 +206,9 @@ WHERE merchant_id = $1 AND id IN (
     UNION ALL SELECT id FROM (
         SELECT id FROM payments WHERE merchant_id = $1 AND status = 'failed' AND id > $2 ORDER BY id LIMIT $3
     ) AS failed
+    UNION ALL SELECT id FROM (
+        SELECT id FROM payments WHERE merchant_id = $1 AND status = 'given_back' AND id > $2 ORDER BY id LIMIT $3
+    ) AS given_back
 )
 ORDER BY id LIMIT $3;
 
