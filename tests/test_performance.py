@@ -46,7 +46,7 @@ TURNS: Final = 40
 GATHERED: Final = "pg_notify"
 OURS: Final = ("proxy.", "asyncio.", "_asyncio.", "aiohttp.", "builtins.coroutine", "builtins.generator")
 # asyncio keeps cancelled timers until their time, or until they are many.
-OTHERS: Final = ("proxy.simulator.", "asyncio.events.TimerHandle")
+OTHERS: Final = ("proxy.simulator.", "proxy.gateways.simulation.", "asyncio.events.TimerHandle")
 JOURNAL: Final = "ledger"  # the simulator's thread
 
 

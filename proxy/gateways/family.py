@@ -106,7 +106,8 @@ class Family:
 
     `make` gives its client for the options of outbound calls; `way_there` the customer's way from gateway_url and
     invoice_key; `claim` what a return says of an invoice. `codes` explains the numbers of its refusals; where two calls
-    use one number, the more useful meaning stands.
+    use one number, the more useful meaning stands. `simulator` is the Dialect of its simulator, as `module:Class`:
+    only those who simulate load it.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Family:
     make: Callable[..., Any] = field(repr=False)
     way_there: Callable[[str, str], WayThere] = field(repr=False)
     claim: Callable[[str, Evidence], Claim] = field(repr=False, default=lambda _invoice_key, _evidence: Claim.NOTHING)
+    simulator: str | None = None
 
     def explanation(self, code: int) -> Text | None:
         """What a code says, with its number; None for one that the table does not have."""

@@ -31,6 +31,11 @@ _PLAIN: Final = re.compile(r"https?://[a-z0-9.:\[\]-]+(?:[/?#][!-~]*)?", re.IGNO
 _VISIBLE_ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 _FRAMING: Final = re.compile(r"https?://[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?")
 
+# urllib's parser costs ten times this, on a path that benchmarks run through.
+_HEAD: Final = re.compile(
+    r"https?://(?:[^@/?#]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\[\]]+)(?::[0-9]*)?(?=[/?#]|$)", re.IGNORECASE
+)
+
 _APP: Final = re.compile(r"([a-z][a-z0-9+.-]{2,39})://", re.IGNORECASE | re.ASCII)
 # What a browser or a phone does more with than open an app, and what looks like the web and is not.
 _NO_APP: Final = re.compile(
@@ -109,6 +114,18 @@ def ascii_url(url: str) -> str:
     host, port = _split_authority(head[2])
     authority = host if port is None else f"{host}:{port}"
     return f"{head[1]}://{authority}{quote(url[head.end() :], safe=_VISIBLE_ASCII)}"
+
+
+def host_of(url: str) -> str:
+    """The host of an http or https URL, in lower case; empty when it is no such URL."""
+    found = _HEAD.match(url)
+    return found[1].lower() if found else ""
+
+
+def head_of(url: str) -> str:
+    """The scheme and authority of an http or https URL, as written; empty when it is no such URL."""
+    found = _HEAD.match(url)
+    return found[0] if found else ""
 
 
 def with_params(url: str, params: Mapping[str, str]) -> str:

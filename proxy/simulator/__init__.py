@@ -1,1 +1,1 @@
-"""A gateway that speaks the protocol, with a ledger of its own. It knows nothing of the rest of the package."""
+"""The simulator as a process: its command, and the control API of its bank and faults."""

@@ -4,7 +4,7 @@ It has no authentication, so the listener belongs on loopback.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from functools import wraps
 from itertools import islice
@@ -14,24 +14,34 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from proxy.gateways.invoice_script.codes import Code
-from proxy.gateways.invoice_script.wire import head_of
-from proxy.simulator.bank import AlreadyCapturedError, UnknownInvoiceError
-from proxy.simulator.chaos import Chaos
-from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
-from proxy.simulator.gateway import Act, ActResult, SimulatedGateway
-from proxy.simulator.ledger import (
+from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.gateways.simulation.chaos import Chaos
+from proxy.gateways.simulation.dialect import Dialect
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
+from proxy.gateways.simulation.gateway import Act, ActResult, SimulatedGateway
+from proxy.gateways.simulation.ledger import (
     KEY_CHARS,
     HostReturnMethod,
     Invoice,
     Journal,
-    ReturnExtra,
     SimulatedTerminal,
     State,
     statement,
 )
+from proxy.gateways.simulation.terms import (
+    AlreadyCapturedError,
+    LinkExpiredError,
+    NothingPaidError,
+    UnknownInvoiceError,
+)
+from proxy.kernel.urls import head_of
 
 MAX_PAGE = 10_000
+_CONFLICTS: Mapping[type[Exception], str] = {
+    AlreadyCapturedError: "the invoice is captured",
+    LinkExpiredError: "the time to pay is over",
+    NothingPaidError: "nothing was paid",
+}
 _Rate = Annotated[float, Field(ge=0, le=1)]
 _Seconds = Annotated[float, Field(ge=0, le=7 * 24 * 3600)]
 
@@ -54,9 +64,11 @@ class TerminalOrder(_Order):
     registered_domain: str | None = None
     registered_ip: str | None = None
     return_method: HostReturnMethod = HostReturnMethod.GET
-    return_extras: tuple[ReturnExtra, ...] = ()
+    return_extras: tuple[str, ...] = ()
     referrer_origin: Annotated[str, AfterValidator(_origin)] | None = None
     key_chars: Annotated[int, Field(ge=8, le=64)] = KEY_CHARS
+    family: str = INVOICE_SCRIPT
+    credentials: dict[str, str] = Field(default_factory=dict)
 
 
 class ListOrder(_Order):
@@ -78,7 +90,7 @@ class RuleOrder(_Order):
     probability: _Rate = 1.0
     seed: int = 0
     seconds: _Seconds = 0.0
-    code: int = Code.BANK_UNREACHABLE
+    code: int | None = None
     processed: bool | None = None
     amount_rials: int | None = None
     params: dict[str, str] = Field(default_factory=dict)
@@ -106,9 +118,10 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class Control:
     """Reads and changes the gateway on behalf of a test or a person. Errors are `{"error": …}` with 400, 404 or 409."""
 
-    def __init__(self, gateway: SimulatedGateway, journal: Journal) -> None:
+    def __init__(self, gateway: SimulatedGateway, journal: Journal, dialects: Mapping[str, Dialect]) -> None:
         self._gateway = gateway
         self._journal = journal
+        self._dialects = dialects
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         invoice = "/control/invoices/{invoice_key}"
@@ -118,6 +131,7 @@ class Control:
             ("GET", "/control/invoices", self.invoices),
             ("GET", invoice, self.invoice),
             ("POST", f"{invoice}/{{act:pay|cancel|fail|back}}", self.act),
+            ("POST", f"{invoice}/reverse", self.reverse),
             ("GET", "/control/faults", self.faults),
             ("POST", "/control/faults", self.add_fault),
             ("DELETE", "/control/faults", self.clear_faults),
@@ -135,6 +149,7 @@ class Control:
         order = TerminalOrder.model_validate_json(await request.read())
         terminal = self._gateway.bank.terminals.get(order.api_key) or SimulatedTerminal(order.api_key)
         terminal = replace(terminal, **order.model_dump(exclude_unset=True))
+        _check_terminal(terminal, self._dialects)
         self._gateway.bank.put_terminal(terminal)
         return await self._json(asdict(terminal))
 
@@ -156,6 +171,10 @@ class Control:
         """
         act = Act(request.match_info["act"])
         return await self._json(_visit(self._gateway.act(request.match_info["invoice_key"], act)))
+
+    async def reverse(self, request: web.Request) -> web.Response:
+        """The bank itself gives the money back, whatever the family's rules say."""
+        return await self._json(asdict(self._gateway.bank.give_back(request.match_info["invoice_key"])))
 
     async def faults(self, _: web.Request) -> web.Response:
         faults = self._gateway.faults
@@ -182,7 +201,7 @@ class Control:
         captured_rials = 0
         for invoice in invoices:
             by_state[invoice.state.value] += 1
-            captured_rials += invoice.amount_rials if invoice.state is State.CAPTURED else 0
+            captured_rials += invoice.money_rials if invoice.state is State.CAPTURED else 0
         answered, struck = dict(self._gateway.answered), dict(self._gateway.faults.struck)
         return await self._json(
             {"invoices": by_state, "captured_rials": captured_rials, "answered": answered, "faults": struck}
@@ -198,6 +217,15 @@ class Control:
         return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
+def _check_terminal(terminal: SimulatedTerminal, dialects: Mapping[str, Dialect]) -> None:
+    """Raises ValueError for a family that is not simulated, and for return_extras that it does not have."""
+    dialect = dialects.get(terminal.family)
+    if dialect is None:
+        raise ValueError(f"family: one of {', '.join(dialects)}")
+    if unknown := set(terminal.return_extras) - dialect.return_extras:
+        raise ValueError(f"return_extras: {terminal.family} has no {', '.join(sorted(unknown))}")
+
+
 def _guarded(handler: Handler) -> Handler:
     @wraps(handler)
     async def guarded(request: web.Request) -> web.Response:
@@ -209,8 +237,8 @@ def _guarded(handler: Handler) -> Handler:
             )
         except UnknownInvoiceError:
             return _error(404, "no such invoice")
-        except AlreadyCapturedError:
-            return _error(409, "the invoice is captured")
+        except tuple(_CONFLICTS) as error:
+            return _error(409, _CONFLICTS[type(error)])
         except ValueError as error:
             return _error(400, str(error))
 

@@ -20,11 +20,11 @@ from proxy.gateways.port import (
     RequestRefused,
     RequestUnknown,
 )
+from proxy.gateways.simulation.faults import KINDS, Fault, FaultKind, GatewayOperation, Rule
+from proxy.gateways.simulation.gateway import Act
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.http.outbound.connector import BoundedResolver, ClientOptions
 from proxy.simulator.command import GATEWAY, create_app
-from proxy.simulator.faults import KINDS, Fault, FaultKind, GatewayOperation, Rule
-from proxy.simulator.gateway import Act
-from proxy.simulator.ledger import SimulatedTerminal
 
 RETURN_URL = "https://shop.example.ir/بازگشت?order=17&_token=a%20b+c"
 API_KEY = "key-that-nobody-may-see"

@@ -18,9 +18,9 @@ from deploy import tools
 from deploy.tools import REPOSITORY
 from proxy.config.settings import Settings, load
 from proxy.config.values import parse_admin_tokens
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.merchants.vault import KeyRing
 from proxy.simulator.command import create_app
-from proxy.simulator.ledger import SimulatedTerminal
 
 COMPOSE_FILE = REPOSITORY / "deploy" / "compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))

@@ -28,8 +28,8 @@ from support.process import Process
 from support.shop import RETURN_ORIGIN
 
 from proxy.config.settings import Settings
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.simulator.command import create_app
-from proxy.simulator.ledger import SimulatedTerminal
 
 TAIL = 16
 """How many characters of a secret's end are looked for: half a secret is too much of it."""

@@ -19,10 +19,10 @@ from support.eventually import eventually
 from support.shop import RETURN_ORIGIN, Shop, playground
 
 from proxy.app import Dargah, Outside
+from proxy.gateways.simulation.ledger import HostReturnMethod
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, parse_rfc3339
 from proxy.merchants.merchant import Mode
 from proxy.payments.return_url import verify
-from proxy.simulator.ledger import HostReturnMethod
 
 THANKS = f"{RETURN_ORIGIN}/thanks?order=17"
 

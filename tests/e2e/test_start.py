@@ -245,6 +245,7 @@ NEEDED_BY_SOME = {
     "opentelemetry": "the same",
     "proxy.demo": "dargah demo",
     "proxy.simulator": "dargah simulator",
+    "proxy.gateways.simulation": "the same",
 }
 
 

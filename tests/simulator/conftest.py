@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from support.clock import ManualClock
 
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.simulator.command import create_app
-from proxy.simulator.ledger import SimulatedTerminal
 
 RETURN_URL = "https://shop.example.ir/cb?order=17&_token=a%20b"
 Client = TestClient[Request, Application]

@@ -5,6 +5,7 @@ And the control API: terminals and the ledger's pages.
 
 import asyncio
 import signal
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -19,9 +20,17 @@ import pytest
 from click.testing import CliRunner
 from support.eventually import eventually
 
+from proxy.gateways.invoice_script.simulator import ReturnExtra
+from proxy.gateways.simulation.ledger import (
+    HostReturnMethod,
+    Invoice,
+    Journal,
+    LedgerInUseError,
+    SimulatedTerminal,
+    State,
+)
 from proxy.kernel.urls import with_params
 from proxy.simulator.command import simulator
-from proxy.simulator.ledger import HostReturnMethod, Invoice, Journal, LedgerInUseError, ReturnExtra, SimulatedTerminal
 from simulator.conftest import RETURN_URL, Shop, StartShop
 
 
@@ -250,7 +259,8 @@ async def test_the_control_api_acts_as_the_customer(shop: Shop, act: str, state:
 async def test_a_terminal_is_made_and_then_changed_field_by_field(shop: Shop) -> None:
     body = {"api_key": "new", "return_method": "post", "return_extras": ["status"], "registered_ip": "127.0.0.1"}
     made = await shop.control("POST", "terminals", body)
-    assert made == {**body, "enabled": True, "registered_domain": None, "referrer_origin": None, "key_chars": 32}
+    named = {"family": "invoice_script", "credentials": {}, "key_chars": 32}
+    assert made == {**body, **named, "enabled": True, "registered_domain": None, "referrer_origin": None}
     changed = await shop.control("POST", "terminals", {"api_key": "new", "enabled": False})
     assert changed == {**made, "enabled": False}
     listed = (await shop.control("GET", "terminals"))["terminals"]
@@ -265,6 +275,8 @@ async def test_a_terminal_is_made_and_then_changed_field_by_field(shop: Shop) ->
         ({"api_key": ""}, "api_key"),
         ({"api_key": "a", "return_method": "put"}, "return_method"),
         ({"api_key": "a", "colour": 1}, "colour"),
+        ({"api_key": "a", "family": "nobody"}, "family"),
+        ({"api_key": "a", "return_extras": ["colour"]}, "return_extras"),
         ("text", "an object"),
     ],
 )
@@ -459,6 +471,39 @@ async def test_a_commit_that_fails_is_told_to_every_waiter_and_made_good(tmp_pat
     await again.close()
 
 
-@pytest.mark.parametrize("options", [["--terminal", "k:put"], ["--port", "70000"], ["--chaos-rate", "2"]])
-def test_wrong_options_are_refused(options: list[str]) -> None:
-    assert CliRunner().invoke(simulator, options).exit_code == 2
+async def test_a_ledger_of_before_the_families_opens(tmp_path: Path) -> None:
+    path = str(tmp_path / "l.db")
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE terminals (api_key TEXT PRIMARY KEY, enabled INTEGER NOT NULL, registered_domain TEXT, "
+            "registered_ip TEXT, return_method TEXT NOT NULL, return_extras TEXT NOT NULL) STRICT"
+        )
+        old.execute(
+            "CREATE TABLE invoices (invoice_key TEXT PRIMARY KEY, api_key TEXT NOT NULL, amount_rials INTEGER NOT NULL,"
+            " return_url TEXT NOT NULL, created_at INTEGER NOT NULL, state TEXT NOT NULL, bank_code TEXT UNIQUE,"
+            " captured_at INTEGER, capture_due_at INTEGER, checks INTEGER NOT NULL) STRICT"
+        )
+        old.execute("INSERT INTO terminals VALUES ('k', 1, NULL, NULL, 'post', 'status')")
+        old.execute("INSERT INTO invoices VALUES ('a', 'k', 1000, 'https://s.ir', 5, 'captured', '7', 6, NULL, 2)")
+    old.close()
+    journal = Journal(path)
+    terminal = SimulatedTerminal("k", return_method=HostReturnMethod.POST, return_extras=(ReturnExtra.STATUS,))
+    invoice = Invoice("a", "k", 1000, "https://s.ir", 5, State.CAPTURED, bank_code="7", captured_at=6, checks=2)
+    assert journal.load() == ([terminal], [invoice])
+    await journal.close()
+
+
+async def test_families_and_their_credentials_come_from_the_command_line(tmp_path: Path) -> None:
+    options = ("--family", "invoice_script", "--terminal", "k:post,family=invoice_script,key_chars=40")
+    async with (
+        aiohttp.ClientSession() as http,
+        _running(tmp_path / "l.db", *options) as (_, base),
+        http.get(f"{base}/control/terminals") as response,
+    ):
+        [terminal] = (await response.json())["terminals"]
+    assert (terminal["family"], terminal["credentials"], terminal["key_chars"]) == ("invoice_script", {}, 40)
+
+
+@pytest.mark.parametrize("options", ["--family x", "--terminal k,family=x", "--terminal k:put", "--port 70000"])
+def test_wrong_options_are_refused(options: str) -> None:
+    assert CliRunner().invoke(simulator, options.split()).exit_code == 2

@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from proxy.app import Dargah, Outside, running
 from proxy.config.settings import Settings
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.kernel.clock import Now, system_now
 from proxy.simulator.command import create_app
-from proxy.simulator.ledger import SimulatedTerminal
 
 API_KEY: Final = "canary-api-key-7f3a91"
 OPERATOR_TOKEN: Final = "operator-token-of-the-tests"

@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 
 from proxy.app import Dargah, Outside, running
+from proxy.gateways.simulation.ledger import HostReturnMethod, SimulatedTerminal
 from proxy.merchants.merchant import Mode
-from proxy.simulator.ledger import HostReturnMethod, SimulatedTerminal
 from support.dargah import API_KEY, gateway, settings
 from support.eventually import eventually
 from support.receiver import Receiver, receiver

@@ -19,8 +19,8 @@ import click
 
 from proxy.database.sqlite.store import _VERSIONS
 from proxy.database.transaction import load_migrations
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
-from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
 
 from . import scratch
 from .world import Violation, World, complaints_heard

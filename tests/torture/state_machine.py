@@ -18,13 +18,13 @@ from hypothesis.stateful import Bundle, initialize, multiple, rule, run_state_ma
 from support.dargah import OPERATOR_TOKEN
 from support.shop import RETURN_ORIGIN
 
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
+from proxy.gateways.simulation.gateway import Act
+from proxy.gateways.simulation.terms import AlreadyCapturedError
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.merchants.merchant import Mode
 from proxy.observability import logs
 from proxy.payments.return_url import verify
-from proxy.simulator.bank import AlreadyCapturedError
-from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
-from proxy.simulator.gateway import Act
 
 from . import scratch, seed_option
 from .properties import profile

@@ -25,10 +25,10 @@ from web.openapi_check import check_answer
 from yarl import URL
 
 from proxy.app import Dargah, Outside, running
+from proxy.gateways.simulation.gateway import SimulatedGateway
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.kernel.background import Repeater
 from proxy.simulator.command import GATEWAY, create_app
-from proxy.simulator.gateway import SimulatedGateway
-from proxy.simulator.ledger import SimulatedTerminal
 
 T = TypeVar("T")
 EPOCH: Final = 1_800_000_000_000

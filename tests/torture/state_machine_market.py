@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from support.dargah import OPERATOR_TOKEN
 
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
+from proxy.gateways.simulation.ledger import State
 from proxy.kernel.clock import HOUR, MINUTE
 from proxy.payments.check_schedule import FROM_LINK, GAPS, SOON
-from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
-from proxy.simulator.ledger import State
 
 from .state_machine_ground import Ground, Said
 

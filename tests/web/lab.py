@@ -19,9 +19,9 @@ from support.receiver import Receiver
 from yarl import URL
 
 from proxy.app import Dargah
+from proxy.gateways.simulation.ledger import SimulatedTerminal
 from proxy.merchants.merchant import Mode, Scope
 from proxy.payments.payment import Payment
-from proxy.simulator.ledger import SimulatedTerminal
 from web.openapi_check import check_answer
 
 API_KEY = "canary-api-key-52c1e0"

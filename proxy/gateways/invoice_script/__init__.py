@@ -18,4 +18,5 @@ FAMILY: Final = Family(
     codes={code.value: code.meaning for code in Code},
     make=InvoiceScript,
     way_there=lambda gateway_url, invoice_key: WayThere(pay_url(gateway_url, invoice_key)),
+    simulator="proxy.gateways.invoice_script.simulator:InvoiceScriptSimulator",
 )

@@ -11,12 +11,12 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from proxy.gateways.invoice_script.codes import Code, code_of
-from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, head_of, refusal, return_url_of
+from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, refusal, return_url_of
 from proxy.gateways.port import CheckOutcome, CheckUnknown
 from proxy.kernel.errors import DargahError, Forbidden, InvalidInput, OrderAlreadyPaid, Unauthenticated
 from proxy.kernel.money import Currency, to_rials
 from proxy.kernel.text import is_blank, refused_in
-from proxy.kernel.urls import ascii_url, origin_of, with_params
+from proxy.kernel.urls import ascii_url, head_of, origin_of, with_params
 
 MAX_RETURN_URL_CHARS: Final = 4096
 MAX_ORDER_ID_CHARS: Final = 100

@@ -19,6 +19,7 @@ import orjson
 from proxy.gateways.invoice_script.codes import code_of
 from proxy.http.forms import MULTIPART, charset_of, media_type, read_parts
 from proxy.kernel.text import refused_in
+from proxy.kernel.urls import host_of
 
 MAX_FIELDS: Final = 100
 MAX_ENCODINGS: Final = 2
@@ -27,10 +28,6 @@ MAX_ENCODINGS: Final = 2
 RETURN_URLS: Final = ("return_url", "callback_url")
 _RAW_URL: Final = re.compile(rf"(?:^|&)({'|'.join(RETURN_URLS)})=(?=https?://)", re.IGNORECASE)
 _OTHER_FIELDS: Final = ("api_key", "amount")
-# urllib's parser costs ten times this, on a path that benchmarks run through.
-_HEAD: Final = re.compile(
-    r"https?://(?:[^@/?#]*@)?(\[[0-9a-f:.]+\]|[^:/?#@\[\]]+)(?::[0-9]*)?(?=[/?#]|$)", re.IGNORECASE
-)
 _SPACE: Final = " \t\r\n"  # another space at the end of a URL may be its own
 
 
@@ -98,18 +95,6 @@ def plain_url(value: object) -> str | None:
 def pay_url(gateway_url: str, invoice_key: str) -> str:
     """The address at the gateway where the customer pays an invoice."""
     return f"{gateway_url.rstrip('/')}/invoice/pay/{quote(invoice_key, safe='')}"
-
-
-def host_of(url: str) -> str:
-    """The host of an http or https URL, in lower case; empty when it is no such URL."""
-    found = _HEAD.match(url)
-    return found[1].lower() if found else ""
-
-
-def head_of(url: str) -> str:
-    """The scheme and authority of a URL that `plain_url` gave, which decide where a browser goes."""
-    found = _HEAD.match(url)
-    return found[0] if found else ""
 
 
 def _parse_multipart(body: bytes, content_type: str, stated: str) -> dict[str, Any]:

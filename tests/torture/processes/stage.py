@@ -25,8 +25,8 @@ from support.process import START_SECONDS, Process
 from support.shop import RETURN_ORIGIN
 
 from proxy.app import running
+from proxy.gateways.simulation.ledger import HostReturnMethod
 from proxy.merchants.merchant import Mode
-from proxy.simulator.ledger import HostReturnMethod
 
 from ..history_lines import Recorder
 

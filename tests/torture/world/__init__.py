@@ -13,16 +13,17 @@ from typing import Any, Final
 
 import structlog
 
+from proxy.gateways.invoice_script.simulator import InvoiceScriptSimulator, ReturnExtra
+from proxy.gateways.simulation.bank import Bank
+from proxy.gateways.simulation.chaos import Chaos
+from proxy.gateways.simulation.faults import Fault, FaultKind, Faults, GatewayOperation, Rule
+from proxy.gateways.simulation.gateway import Return, SimulatedGateway
+from proxy.gateways.simulation.ledger import HostReturnMethod, SimulatedTerminal
 from proxy.kernel.clock import WallClock
 from proxy.kernel.errors import DargahError
 from proxy.kernel.money import Currency
 from proxy.payments.change import Reply
 from proxy.payments.payment import Order
-from proxy.simulator.bank import Bank
-from proxy.simulator.chaos import Chaos
-from proxy.simulator.faults import Fault, FaultKind, Faults, GatewayOperation, Rule
-from proxy.simulator.gateway import Return, SimulatedGateway
-from proxy.simulator.ledger import HostReturnMethod, ReturnExtra, SimulatedTerminal
 from proxy.webhooks.request import WebhookRequest
 
 from .. import MEMORY, met
@@ -91,6 +92,7 @@ class World:
         self.trace = Trace(self.clock, keep=keep_trace)
         self.bank = Bank(clock=self.clock, randomness=BankRandom(self.dice))
         self.gateway = SimulatedGateway(self.bank, _faults(seed, chaos_rate, odd_money=odd_money))
+        self.script = InvoiceScriptSimulator(self.gateway)
         self.terminals_down: set[str] = set()
         self.receivers = {hook.url: Receiver(hook.url, (hook.secret,)) for hook in self.cast.hooks}
         self.carts: dict[int, Cart] = {}
@@ -242,7 +244,7 @@ class World:
             self.dice,
             Turns(self.clock, self.trace),
             self.ring_text,
-            lambda turns: NetGateway(self.gateway, self.clock, turns, self.terminals_down, self),
+            lambda turns: NetGateway(self.script, self.clock, turns, self.terminals_down, self),
             lambda turns: NetSender(self.receivers, self.clock, turns, self.dice, self.arrived, self),
         )
 

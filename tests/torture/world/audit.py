@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.gateways.simulation.ledger import Invoice, State
+from proxy.gateways.simulation.terms import UnknownInvoiceError
 from proxy.kernel.clock import HOUR, MINUTE
-from proxy.simulator.bank import UnknownInvoiceError
-from proxy.simulator.ledger import Invoice, State
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE
 
 from . import World

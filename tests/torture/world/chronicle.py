@@ -10,12 +10,12 @@ from typing import Any, Final
 import orjson
 
 from proxy.api.v1.objects import attempt_object, delivery_object, event_object
+from proxy.gateways.simulation.replies import WireReply
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Payment
 from proxy.payments.search import PaymentFilter
 from proxy.payments.serializers import payment_data
-from proxy.simulator.faults import WireReply
 from proxy.webhooks.delivery import DeliveryFilter
 from proxy.webhooks.event import EventFilter
 

@@ -13,6 +13,7 @@ import orjson
 
 from proxy.gateways.answers import MAX_ANSWER_BYTES, HttpAnswer, NoAnswer
 from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
+from proxy.gateways.invoice_script.simulator import InvoiceScriptSimulator
 from proxy.gateways.port import (
     NO_EVIDENCE,
     NO_PURCHASE,
@@ -25,12 +26,11 @@ from proxy.gateways.port import (
     Purchase,
     RequestResult,
 )
+from proxy.gateways.simulation.faults import FaultKind as Fault
+from proxy.gateways.simulation.ledger import State
+from proxy.gateways.simulation.replies import WireReply
 from proxy.kernel.clock import MINUTE, SECOND
 from proxy.payments.check_schedule import FROM_LINK
-from proxy.simulator.faults import FaultKind as Fault
-from proxy.simulator.faults import WireReply
-from proxy.simulator.gateway import SimulatedGateway
-from proxy.simulator.ledger import State
 from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 from .. import met
@@ -66,9 +66,11 @@ class NetGateway(NothingToConfirm):
     `down` holds the api_keys whose gateway cannot be reached at all.
     """
 
-    def __init__(self, bank: SimulatedGateway, clock: Clock, turns: Turns, down: set[str], meets: Meets) -> None:
+    def __init__(
+        self, script: InvoiceScriptSimulator, clock: Clock, turns: Turns, down: set[str], meets: Meets
+    ) -> None:
         self._meets = meets
-        self._bank = bank
+        self._script = script
         self._clock = clock
         self._turns = turns
         self._down = down
@@ -81,7 +83,7 @@ class NetGateway(NothingToConfirm):
         about = About("created")
 
         def ask() -> WireReply:
-            reply = self._bank.request(fields, DARGAH_IP)
+            reply = self._script.request(fields, DARGAH_IP)
             self._meets.history.refused(account.credentials["api_key"], amount_rials, reply)
             return reply
 
@@ -94,7 +96,7 @@ class NetGateway(NothingToConfirm):
         about = About(self._meets.state_of_invoice(invoice_key))
 
         def ask() -> WireReply:
-            reply = self._bank.check(invoice_key, fields, DARGAH_IP)
+            reply = self._script.check(invoice_key, fields, DARGAH_IP)
             self._meets.history.said(invoice_key, reply, started)
             return reply
 
@@ -109,7 +111,7 @@ class NetGateway(NothingToConfirm):
 
         Until then chaos may lie so as often as it likes; this one lie no proxy could see through.
         """
-        invoice = self._bank.bank.invoice(invoice_key)
+        invoice = self._script.bank.invoice(invoice_key)
         return invoice.state is State.CAPTURED and self._clock() >= invoice.created_at + FROM_LINK[-1]
 
     async def _call(
@@ -140,9 +142,9 @@ class NetGateway(NothingToConfirm):
 
     def _faulty(self, about: About, ask: Callable[[], WireReply]) -> WireReply:
         """The reply; a fault that struck it is counted."""
-        before = Counter(self._bank.faults.struck)
+        before = Counter(self._script.gateway.faults.struck)
         reply = ask()
-        for struck in self._bank.faults.struck - before:
+        for struck in self._script.gateway.faults.struck - before:
             self._meets.met(_FAULTS.get(struck.partition(":")[2], met.OTHER_ANSWER), about)
         return reply
 

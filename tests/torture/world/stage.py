@@ -10,6 +10,9 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
+from proxy.gateways.simulation.gateway import Act
+from proxy.gateways.simulation.terms import AlreadyCapturedError
 from proxy.kernel.clock import AGAIN_AFTER, DAY, HOUR, MINUTE
 from proxy.kernel.errors import DargahError
 from proxy.merchants.setup import MerchantSetup
@@ -19,9 +22,6 @@ from proxy.payments.check_schedule import FROM_LINK
 from proxy.payments.creation import CreateRequest
 from proxy.payments.payment import Decision, Payment, Status
 from proxy.payments.serializers import payment_data
-from proxy.simulator.bank import AlreadyCapturedError
-from proxy.simulator.faults import Fault, FaultKind, GatewayOperation, Rule
-from proxy.simulator.gateway import Act
 
 from . import ALL, Cart, World, new_order, terminal_of
 from .audit import Audit

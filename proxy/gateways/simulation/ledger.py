@@ -1,32 +1,41 @@
-"""The ledger of the simulated gateway: its terminals and invoices, and the bank's statement of the captures."""
+"""The ledger of the simulated gateways: their terminals and invoices, and the bank's statement of the captures."""
 
 import asyncio
 import csv
 import io
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
 
+import orjson
+
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.locale.persian import jalali_time
 
-MIN_AMOUNT_RIALS = 1000
 # A larger amount does not fit the ledger's 64-bit column.
 MAX_AMOUNT_RIALS = 10**18
 KEY_CHARS = 32
 STATEMENT_HEADINGS = ("شماره مرجع", "مبلغ (ریال)", "تاریخ", "ساعت")
 
-Answer = dict[str, Any]
-"""One JSON answer of the script, before it meets the wire."""
-
 
 class State(StrEnum):
     OPEN = "open"
+    PAID = "paid"
+    """The customer paid; nobody confirmed it yet."""
+    CONFIRMED = "confirmed"
+    """Confirmed, in a family that pays out only what is settled."""
     CAPTURED = "captured"
+    """The merchant keeps the money."""
     CANCELED = "canceled"
     FAILED = "failed"
+    REVERSED = "reversed"
+    """The money was given back."""
+
+
+PAID_STATES = frozenset({State.PAID, State.CONFIRMED, State.CAPTURED, State.REVERSED})
+"""Where the customer can do nothing any more."""
 
 
 class HostReturnMethod(StrEnum):
@@ -34,20 +43,14 @@ class HostReturnMethod(StrEnum):
     POST = "post"
 
 
-class ReturnExtra(StrEnum):
-    """The parameters that some hosts add to the return beside invoice_key."""
-
-    STATUS = "status"
-    BANK_CODE = "bank_code"
-    CARD_NUMBER = "card_number"
-
-
 @dataclass(frozen=True, slots=True)
 class SimulatedTerminal:
-    """An account at the gateway. A registered domain also covers its subdomains.
+    """An account at a gateway. A registered domain also covers its subdomains.
 
-    With a `referrer_origin`, such as `https://pay.example.ir`, customers are let in only from pages of that origin.
-    `key_chars` is how long its invoices' keys are.
+    `api_key` is the terminal's main id, whatever its family calls it, and `credentials` has the rest. With a
+    `referrer_origin`, such as `https://pay.example.ir`, customers are let in only from pages of that origin.
+    `return_extras` are what this host adds to a return, and `key_chars` is how long its invoices' keys are, in families
+    where hosts differ.
     """
 
     api_key: str
@@ -55,14 +58,21 @@ class SimulatedTerminal:
     registered_domain: str | None = None
     registered_ip: str | None = None
     return_method: HostReturnMethod = HostReturnMethod.GET
-    return_extras: tuple[ReturnExtra, ...] = ()
+    return_extras: tuple[str, ...] = ()
     referrer_origin: str | None = None
     key_chars: int = KEY_CHARS
+    family: str = INVOICE_SCRIPT
+    credentials: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One invoice. Times are milliseconds since the epoch; `capture_due_at` is a payment that the bank lands later."""
+    """One invoice. Times are milliseconds since the epoch; `capture_due_at` is a payment that the bank lands later.
+
+    `our_number` is the shop's number for it; `receipt` the bank's reference, made at the payment; `bank_code` the same
+    in the bank's statement, since the capture. `paid_rials` is there when the customer paid another amount than asked,
+    and `return_method` when the shop chose one for this invoice.
+    """
 
     invoice_key: str
     api_key: str
@@ -74,6 +84,23 @@ class Invoice:
     captured_at: int | None = None
     capture_due_at: int | None = None
     checks: int = 0
+    our_number: str = ""
+    description: str = ""
+    return_method: HostReturnMethod | None = None
+    receipt: str | None = None
+    trace_number: str | None = None
+    card_mask: str | None = None
+    paid_rials: int | None = None
+    paid_at: int | None = None
+    confirmed_at: int | None = None
+    settled_at: int | None = None
+    reversed_at: int | None = None
+    confirms: int = 0
+
+    @property
+    def money_rials(self) -> int:
+        """What the customer paid, or is to pay."""
+        return self.amount_rials if self.paid_rials is None else self.paid_rials
 
 
 def statement(invoices: Iterable[Invoice]) -> str:
@@ -88,15 +115,14 @@ def statement(invoices: Iterable[Invoice]) -> str:
     for invoice in invoices:
         if invoice.state is State.CAPTURED and invoice.captured_at is not None:
             day, clock = jalali_time(invoice.captured_at).split(" ")
-            writer.writerow([invoice.bank_code, invoice.amount_rials, day, clock])
+            writer.writerow([invoice.bank_code, invoice.money_rials, day, clock])
     return text.getvalue()
 
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS terminals (
     api_key TEXT PRIMARY KEY, enabled INTEGER NOT NULL, registered_domain TEXT, registered_ip TEXT,
-    return_method TEXT NOT NULL, return_extras TEXT NOT NULL,
-    referrer_origin TEXT, key_chars INTEGER NOT NULL DEFAULT 32
+    return_method TEXT NOT NULL, return_extras TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS invoices (
     invoice_key TEXT PRIMARY KEY, api_key TEXT NOT NULL, amount_rials INTEGER NOT NULL, return_url TEXT NOT NULL,
@@ -104,15 +130,32 @@ CREATE TABLE IF NOT EXISTS invoices (
     capture_due_at INTEGER, checks INTEGER NOT NULL
 ) STRICT;
 """
-# Of a ledger that an older simulator made.
-_ADDED = (("referrer_origin", "TEXT"), ("key_chars", "INTEGER NOT NULL DEFAULT 32"))
-_PUT_TERMINAL = "INSERT OR REPLACE INTO terminals VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_INVOICE = """
-INSERT INTO invoices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (invoice_key) DO UPDATE SET state = excluded.state, bank_code = excluded.bank_code,
-    captured_at = excluded.captured_at, capture_due_at = excluded.capture_due_at, checks = excluded.checks
-"""
+# The columns that came later, in their order: an older ledger gets them when it is opened.
+_ADDED = {
+    "terminals": (
+        ("referrer_origin", "TEXT"),
+        ("key_chars", "INTEGER NOT NULL DEFAULT 32"),
+        ("family", f"TEXT NOT NULL DEFAULT '{INVOICE_SCRIPT}'"),
+        ("credentials", "TEXT NOT NULL DEFAULT '{}'"),
+    ),
+    "invoices": (
+        ("our_number", "TEXT NOT NULL DEFAULT ''"),
+        ("description", "TEXT NOT NULL DEFAULT ''"),
+        *((name, "TEXT") for name in ("return_method", "receipt", "trace_number", "card_mask")),
+        *((name, "INTEGER") for name in ("paid_rials", "paid_at", "confirmed_at", "settled_at", "reversed_at")),
+        ("confirms", "INTEGER NOT NULL DEFAULT 0"),
+    ),
+}
+_UNIQUE_RECEIPTS = "CREATE UNIQUE INDEX IF NOT EXISTS invoices_receipt ON invoices (receipt)"
 _INVOICE_FIELDS = tuple(field.name for field in fields(Invoice))
+_TERMINAL_FIELDS = tuple(field.name for field in fields(SimulatedTerminal))
+_FIXED = frozenset({"invoice_key", "api_key", "amount_rials", "return_url", "created_at", "our_number", "description"})
+_CHANGED = ", ".join(f"{name} = excluded.{name}" for name in _INVOICE_FIELDS if name not in _FIXED)
+_PUT_TERMINAL = f"INSERT OR REPLACE INTO terminals VALUES ({', '.join('?' * len(_TERMINAL_FIELDS))})"  # noqa: S608  # constants
+_PUT_INVOICE = f"""
+INSERT INTO invoices VALUES ({", ".join("?" * len(_INVOICE_FIELDS))})
+ON CONFLICT (invoice_key) DO UPDATE SET {_CHANGED}
+"""  # noqa: S608  # constants
 
 
 class LedgerInUseError(Exception):
@@ -185,10 +228,12 @@ class Journal:
             self._connection.close()
 
     def _add_columns(self) -> None:
-        there = {row[1] for row in self._connection.execute("PRAGMA table_info(terminals)")}
-        for name, kind in _ADDED:
-            if name not in there:
-                self._connection.execute(f"ALTER TABLE terminals ADD COLUMN {name} {kind}")
+        for table, added in _ADDED.items():
+            there = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+            for name, kind in added:
+                if name not in there:
+                    self._connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        self._connection.execute(_UNIQUE_RECEIPTS)
 
     def _write(self, batch: list[SimulatedTerminal | Invoice]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -205,29 +250,24 @@ class Journal:
 
 
 def _terminal_row(terminal: SimulatedTerminal) -> tuple[str | int | None, ...]:
-    return (
-        terminal.api_key,
-        int(terminal.enabled),
-        terminal.registered_domain,
-        terminal.registered_ip,
-        terminal.return_method.value,
-        " ".join(terminal.return_extras),
-        terminal.referrer_origin,
-        terminal.key_chars,
-    )
+    stored: dict[str, str | int] = {
+        "enabled": int(terminal.enabled),
+        "return_extras": " ".join(terminal.return_extras),
+        "credentials": orjson.dumps(terminal.credentials).decode(),
+    }
+    return tuple(stored[name] if name in stored else getattr(terminal, name) for name in _TERMINAL_FIELDS)
 
 
-def _terminal(row: tuple[str, int, str | None, str | None, str, str, str | None, int]) -> SimulatedTerminal:
-    api_key, enabled, domain, address, method, extras, referrer, key_chars = row
+def _terminal(row: sqlite3.Row) -> SimulatedTerminal:
+    values = dict(zip(_TERMINAL_FIELDS, row, strict=True))
     return SimulatedTerminal(
-        api_key,
-        bool(enabled),
-        domain,
-        address,
-        HostReturnMethod(method),
-        tuple(map(ReturnExtra, extras.split())),
-        referrer,
-        key_chars,
+        **values
+        | {
+            "enabled": bool(values["enabled"]),
+            "return_method": HostReturnMethod(values["return_method"]),
+            "return_extras": tuple(values["return_extras"].split()),
+            "credentials": orjson.loads(values["credentials"]),
+        }
     )
 
 
@@ -235,6 +275,10 @@ def _invoice_row(invoice: Invoice) -> tuple[str | int | None, ...]:
     return tuple(getattr(invoice, name) for name in _INVOICE_FIELDS)
 
 
-def _invoice(row: tuple[str, str, int, str, int, str, str | None, int | None, int | None, int]) -> Invoice:
-    key, api_key, amount, url, created_at, state, *rest = row
-    return Invoice(key, api_key, amount, url, created_at, State(state), *rest)  # type: ignore[arg-type]  # a star loses each column's type
+def _invoice(row: sqlite3.Row) -> Invoice:
+    values = dict(zip(_INVOICE_FIELDS, row, strict=True))
+    method = values["return_method"]
+    return Invoice(
+        **values
+        | {"state": State(values["state"]), "return_method": None if method is None else HostReturnMethod(method)}
+    )

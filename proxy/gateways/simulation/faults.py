@@ -2,15 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from typing import Protocol
-
-import orjson
-
-from proxy.gateways.invoice_script.codes import Code
-from proxy.simulator.ledger import Answer
 
 MAX_RULES = 1000
 
@@ -20,6 +15,10 @@ class GatewayOperation(StrEnum):
     PAY = "pay"
     RETURN = "return"
     CHECK = "check"
+    """A look, which captures nothing."""
+    CONFIRM = "confirm"
+    SETTLE = "settle"
+    REVERSE = "reverse"
 
 
 class FaultKind(StrEnum):
@@ -34,16 +33,16 @@ class FaultKind(StrEnum):
     HTML = "html"
     """An HTML page with status 200."""
     ERROR = "error"
-    """The script's own error answer, with any `code`."""
+    """The family's own error answer, with any `code`."""
     TRUNCATED = "truncated"
     WRONG_TYPE = "wrong_type"
-    """The right JSON as text/html."""
+    """The right answer as text/html."""
     FOREIGN = "foreign"
     """JSON of something else."""
     STRINGS = "strings"
-    """Every number as a string: a legal answer."""
+    """Every number of a JSON answer as a string."""
     HUGE = "huge"
-    """The right JSON behind 10 MB of white space."""
+    """The right answer behind 10 MB of white space."""
     DRIP = "drip"
     """One byte each `seconds`."""
     WRONG_AMOUNT = "wrong_amount"
@@ -52,10 +51,14 @@ class FaultKind(StrEnum):
     """The tracking number of another captured invoice."""
     LATE_CAPTURE = "late_capture"
     """The customer is sent back at once; the money is taken `seconds` later (an early return, or paid after expiry)."""
+    PAID_AMOUNT = "paid_amount"
+    """The customer pays `amount_rials`, by default a tenth of what was asked."""
     MISSING_RETURN = "missing_return"
     DUPLICATE_RETURN = "duplicate_return"
     FORGED_RETURN = "forged_return"
-    """`params` instead of the true ones; by default another invoice's key, status 0 and a made-up bank_code."""
+    """`params` instead of the true ones; by default another invoice's key, a success, and a made-up bank_code."""
+    SWAPPED_RETURN = "swapped_return"
+    """The true return of another invoice, at this one's return_url."""
 
 
 _WIRE = frozenset({FaultKind.LOST, FaultKind.RESET, FaultKind.DELAY, FaultKind.HTTP_500, FaultKind.HTTP_502})
@@ -75,9 +78,18 @@ _MONEY = frozenset({FaultKind.WRONG_AMOUNT, FaultKind.WRONG_BANK_CODE, FaultKind
 KINDS: Mapping[GatewayOperation, frozenset[FaultKind]] = {
     GatewayOperation.REQUEST: _WIRE | _BODY,
     GatewayOperation.CHECK: _WIRE | _BODY | _MONEY,
-    GatewayOperation.PAY: _WIRE | {FaultKind.LATE_CAPTURE},
+    GatewayOperation.CONFIRM: _WIRE | _BODY | _MONEY,
+    GatewayOperation.SETTLE: _WIRE | _BODY,
+    GatewayOperation.REVERSE: _WIRE | _BODY,
+    GatewayOperation.PAY: _WIRE | {FaultKind.LATE_CAPTURE, FaultKind.PAID_AMOUNT},
     GatewayOperation.RETURN: frozenset(
-        {FaultKind.MISSING_RETURN, FaultKind.DUPLICATE_RETURN, FaultKind.FORGED_RETURN, FaultKind.DELAY}
+        {
+            FaultKind.MISSING_RETURN,
+            FaultKind.DUPLICATE_RETURN,
+            FaultKind.FORGED_RETURN,
+            FaultKind.SWAPPED_RETURN,
+            FaultKind.DELAY,
+        }
     ),
 }
 _WORK_SKIPPED = frozenset({FaultKind.RESET, FaultKind.HTTP_500, FaultKind.HTTP_502, FaultKind.HTML, FaultKind.ERROR})
@@ -85,11 +97,14 @@ _WORK_SKIPPED = frozenset({FaultKind.RESET, FaultKind.HTTP_500, FaultKind.HTTP_5
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong. `processed` says whether the work is done all the same; None is the kind's habit."""
+    """One thing that goes wrong. `processed` says whether the work is done all the same; None is the kind's habit.
+
+    Without a `code` an error has the one by which its family says that it is out of order.
+    """
 
     kind: FaultKind
     seconds: float = 0.0
-    code: int = Code.BANK_UNREACHABLE
+    code: int | None = None
     processed: bool | None = None
     amount_rials: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
@@ -101,11 +116,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class GatewayCall:
-    """One call that a fault may strike. `subject` distinguishes calls before an invoice exists."""
+    """One call that a fault may strike.
+
+    `subject` distinguishes calls before an invoice exists, and `codes` are those of errors that may strike at random.
+    """
 
     operation: GatewayOperation
     subject: str
     api_key: str = ""
+    codes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,68 +225,3 @@ def dice(seed: int, call: GatewayCall, nth: int) -> Random:
 
 def _falls(rule: Rule, call: GatewayCall, nth: int) -> bool:
     return rule.probability >= 1 or dice(rule.seed, call, nth).random() < rule.probability
-
-
-JSON = "application/json"
-HTML = "text/html"
-HUGE_BYTES = 10_000_000
-_ERROR_PAGE = "<!DOCTYPE html><html><head><title>خطا</title></head><body><h1>{title}</h1></body></html>"
-
-
-@dataclass(frozen=True, slots=True)
-class WireReply:
-    """One answer on the wire.
-
-    `reset` closes the connection with no answer; `delay_seconds` passes before the first byte, `drip_seconds`
-    before each further one.
-    """
-
-    body: bytes = b""
-    status: int = 200
-    content_type: str = JSON
-    delay_seconds: float = 0.0
-    drip_seconds: float = 0.0
-    reset: bool = False
-
-
-def plain(answer: Answer) -> WireReply:
-    """The answer as the protocol says."""
-    return WireReply(orjson.dumps(answer))
-
-
-def spoiled(answer: Answer, fault: Fault) -> WireReply:
-    """The answer as the fault leaves it. Faults about money change the answer itself and are not known here."""
-    if fault.kind in _FIXED:
-        return _FIXED[fault.kind]
-    reply = plain(answer)
-    match fault.kind:
-        case FaultKind.DELAY:
-            return replace(reply, delay_seconds=fault.seconds)
-        case FaultKind.DRIP:
-            return replace(reply, drip_seconds=fault.seconds)
-        case FaultKind.WRONG_TYPE:
-            return replace(reply, content_type=HTML)
-        case FaultKind.STRINGS:
-            return plain({name: str(value) for name, value in answer.items()})
-        case _:
-            return replace(reply, body=_mangle(reply.body, fault.kind))
-
-
-def _mangle(body: bytes, kind: FaultKind) -> bytes:
-    if kind is FaultKind.TRUNCATED:
-        return body[: len(body) // 2]
-    return b" " * HUGE_BYTES + body if kind is FaultKind.HUGE else body
-
-
-def _page(title: str, status: int) -> WireReply:
-    return WireReply(_ERROR_PAGE.format(title=title).encode(), status, HTML)
-
-
-_FIXED = {
-    FaultKind.LOST: WireReply(reset=True),
-    FaultKind.RESET: WireReply(reset=True),
-    FaultKind.HTTP_500: _page("Internal Server Error", 500),
-    FaultKind.HTTP_502: _page("Bad Gateway", 502),
-    FaultKind.HTML: _page("در حال به‌روزرسانی هستیم", 200),
-    FaultKind.FOREIGN: WireReply(b'{"ok":true,"result":{"message":"pong"}}'),
-}

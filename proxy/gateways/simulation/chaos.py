@@ -3,22 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from proxy.gateways.invoice_script.codes import Code
-from proxy.simulator.faults import Fault, FaultKind, GatewayCall, GatewayOperation, dice
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayCall, GatewayOperation, dice
 
-_UNKNOWN = 999
-_COMMON = (
-    Code.WRONG_DOMAIN,
-    Code.WRONG_IP,
-    Code.BANK_UNREACHABLE,
-    Code.BANK_UNREACHABLE,
-    Code.TERMINAL_DISABLED,
-    _UNKNOWN,
-)
-_ERRORS = {
-    GatewayOperation.REQUEST: (Code.WRONG_KEY, *_COMMON),
-    GatewayOperation.CHECK: (Code.WRONG_KEY, Code.UNKNOWN_INVOICE, Code.NOT_PAID, Code.CANCELED, *_COMMON),
-}
 _ANSWERS = (
     FaultKind.LOST,
     FaultKind.LOST,
@@ -40,11 +26,23 @@ _ANSWERS = (
 _MIX = {
     GatewayOperation.REQUEST: _ANSWERS,
     GatewayOperation.CHECK: _ANSWERS,
+    GatewayOperation.CONFIRM: _ANSWERS,
+    GatewayOperation.SETTLE: _ANSWERS,
+    GatewayOperation.REVERSE: _ANSWERS,
     GatewayOperation.PAY: (FaultKind.LOST, FaultKind.RESET, FaultKind.LATE_CAPTURE, FaultKind.LATE_CAPTURE),
-    GatewayOperation.RETURN: (FaultKind.MISSING_RETURN, FaultKind.DUPLICATE_RETURN, FaultKind.FORGED_RETURN),
+    GatewayOperation.RETURN: (
+        FaultKind.MISSING_RETURN,
+        FaultKind.DUPLICATE_RETURN,
+        FaultKind.FORGED_RETURN,
+        FaultKind.SWAPPED_RETURN,
+    ),
 }
 # A wrong bank_code cannot be told from a right one, so an oracle could not either: only a script asks for it.
-_ODD_MONEY = (FaultKind.WRONG_AMOUNT, FaultKind.REUSED_BANK_CODE)
+_ODD_MONEY = {
+    GatewayOperation.CHECK: (FaultKind.WRONG_AMOUNT, FaultKind.REUSED_BANK_CODE),
+    GatewayOperation.CONFIRM: (FaultKind.WRONG_AMOUNT, FaultKind.REUSED_BANK_CODE),
+    GatewayOperation.PAY: (FaultKind.PAID_AMOUNT,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,8 @@ class Chaos:
     """Faults on a share `rate` of all calls.
 
     `delay_seconds` should outlast the caller's time-out; `late_seconds` is the longest that money lands after the
-    customer acted. `odd_money` also lets `check` lie about amounts and bank codes.
+    customer acted. `odd_money` also lets `check` and `confirm` lie about amounts and bank codes, and customers pay
+    other amounts.
     """
 
     seed: int
@@ -67,13 +66,13 @@ class Chaos:
         if random.random() >= self.rate:
             return None
         kinds = _MIX[call.operation]
-        if self.odd_money and call.operation is GatewayOperation.CHECK:
-            kinds += _ODD_MONEY
-        return self._fault(random.choice(kinds), call.operation, random)
+        if self.odd_money:
+            kinds += _ODD_MONEY.get(call.operation, ())
+        return self._fault(random.choice(kinds), call.codes, random)
 
-    def _fault(self, kind: FaultKind, operation: GatewayOperation, random: Random) -> Fault:
+    def _fault(self, kind: FaultKind, codes: tuple[int, ...], random: Random) -> Fault:
         if kind is FaultKind.ERROR:
-            return Fault(kind, code=random.choice(_ERRORS[operation]))
+            return Fault(kind, code=random.choice(codes) if codes else None)
         if kind is FaultKind.DELAY:
             return Fault(kind, seconds=self.delay_seconds)
         if kind is FaultKind.DRIP:
