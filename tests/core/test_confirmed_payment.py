@@ -48,9 +48,9 @@ from proxy.payments.payment import (
 from proxy.webhooks.event import EventType
 
 # All of inv_1, learnt 1 ms before the expiry. States: confirming, settling and reversing have that call decided,
-# lapsing is told as given back by a time, returned has been given back, held is reviewed and not confirmed. Cells: `.` nothing
-# changes, `confirm` `settle` `reverse` that call is decided, `back-…` it is given back, with the reason, `r-…` it is
-# reviewed, `gone` the gateway says that it is back, `no` the call is over and nothing else.
+# lapsing is told as given back by a time, returned has been given back, held is reviewed and not confirmed. Cells: `.`
+# nothing changes, `confirm` `settle` `reverse` that call is decided, `back-…` it is given back, with the reason, `r-…`
+# it is reviewed, `gone` the gateway says that it is back, `no` the call is over and nothing else.
 TABLE: Final = """
 fact                    pending   confirming settling reversing withdrawn expired   lapsing  returned paid held
 paid                    confirm   .          .        .         back-shop confirm   .        .        .    .

@@ -201,12 +201,9 @@ def _page(
     go: bool = False,
     other: str | None = "?",
 ) -> web.Response:
-    merchant, speech = frame.merchant, frame.speech
+    merchant, speech, styles = frame.merchant, frame.speech, _styles(frame)
     if signed_return is not None and signed_return.fields is not None:
         form = Form(signed_return.url, signed_return.fields, speech.labels.back)
-    styles = [style(frame.base)]
-    if merchant is not None and merchant.branding.colour is not None:
-        styles.append(brand_style(merchant.branding.colour))
     logo = None if merchant is None else logo_path(merchant)
     text = template().render(
         speech=speech,
@@ -234,13 +231,18 @@ def _page(
     page = web.Response(body=text.encode(), headers=PAGE_HEADERS)
     page.enable_compression()
     page.headers.add(*OPENER_POLICY)
-    posts = form is not None
     # Without a referrer a browser also says `Origin: null`, which shops' frameworks refuse in a POST.
-    if pay is not None or state in LEADING or posts:
+    if pay is not None or state in LEADING or form is not None:
         page.headers.update(ORIGIN_REFERRER)
     page.headers["Content-Language"] = speech.language
-    page.headers["Content-Security-Policy"] = policy(*styles, form=posts)
+    page.headers["Content-Security-Policy"] = policy(*styles, form=form is not None)
     return page
+
+
+def _styles(frame: Frame) -> list[str]:
+    """The style of every page, and that of the merchant's colour."""
+    colour = None if frame.merchant is None else frame.merchant.branding.colour
+    return [style(frame.base), *([] if colour is None else [brand_style(colour)])]
 
 
 def _times(payment: Payment, speech: Speech, state: str) -> list[tuple[str, int]]:

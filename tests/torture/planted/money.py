@@ -46,7 +46,7 @@ MONEY: Final = (
     ),
     bug(
         "the amount is not compared",
-        Edit(_PAYMENT, "    if fact.amount_rials != payment.amount_rials:\n", "    if False:\n"),
+        Edit(_PAYMENT, "AMOUNT_DIFFERS, fact.amount_rials != payment.amount_rials),", "AMOUNT_DIFFERS, False),"),
     ),
     bug(
         "the returned key is checked instead of the stored one",
@@ -135,8 +135,8 @@ MONEY: Final = (
         "money that comes late is ignored",
         Edit(
             _PAYMENT,
-            "    if fact.invoice_key not in payment.open_invoice_keys():\n",
-            "    if fact.invoice_key not in payment.open_invoice_keys() or payment.status in _CLOSED:\n",
+            "payment.open_invoice_keys() or payment.intends(GatewayStep.REVERSE, fact.invoice_key):\n",
+            "payment.open_invoice_keys() or payment.status in _CLOSED:\n",
         ),
         Edit(_PAYMENT, "def _review_reason(", "_CLOSED = (Status.CANCELED, Status.EXPIRED)\n\n\ndef _review_reason("),
     ),
@@ -294,12 +294,12 @@ MONEY: Final = (
     ),
     bug(
         "the way to a gateway tells it no referrer",
-        Edit(_CUSTOMER, "_see_other(step.url, ORIGIN_REFERRER)", "_see_other(step.url)"),
+        Edit(_CUSTOMER, "_see_other(step.way.url, ORIGIN_REFERRER)", "_see_other(step.way.url)"),
         by=_WAYS_IN,
     ),
     bug(
         "a browser from a shop's page is redirected, and tells the gateway of the shop",
-        Edit(_CUSTOMER, "case GatewayRedirect() if not visit.from_elsewhere:", "case GatewayRedirect():"),
+        Edit(_CUSTOMER, "if not visit.from_elsewhere and step.way.fields is None:", "if step.way.fields is None:"),
         by=_WAYS_IN,
     ),
     bug(
