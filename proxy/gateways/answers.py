@@ -17,6 +17,8 @@ MAX_KEY_CHARS: Final = 200
 _MAX_AMOUNT: Final = 2**63 - 1
 _EXACT_FLOAT: Final = 2**53  # beyond it a host's own floats do not say which number they were
 OK: Final = 200
+CLIENT_ERRORS: Final = range(400, 500)
+_MAX_SHOWN_DIGITS: Final = 10  # of a card: the first six and the last four, as PCI DSS 3.4 allows
 
 _DIGITS: Final = re.compile(r"([0-9]{1,19})(?:\.0{1,9})?", re.ASCII)
 _INVISIBLE: Final = (
@@ -31,6 +33,7 @@ _ZEROS: Final = "0\u0660\u06f0"
 _LINE: Final = "\u0640"  # Persian keyboards draw lines with it
 _NEGATIVE: Final = re.compile(r"[-\u2212][0-9]+(?:\.[0-9]+)?")
 _KEY: Final = re.compile(r"[^\s/\\?#%]+")
+_MASKED: Final = re.compile(r"(?=.*[*xX])[0-9*xX -]{4,30}", re.ASCII)
 
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
@@ -78,6 +81,25 @@ def integer(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if 0 <= value <= _MAX_AMOUNT else None
+
+
+def signed(value: object) -> int | None:
+    """The same for a number that may be below zero, as the codes of some families are."""
+    if isinstance(value, str) and re.fullmatch(r"-[0-9].*", text := bare(value)):
+        number = integer(text[1:])
+    elif isinstance(value, int | Decimal) and value < 0:
+        number = integer(-value)
+    else:
+        return integer(value)
+    return None if number is None else -number
+
+
+def card_mask(value: object) -> str | None:
+    """The masked number of a card, such as 502229******5995; None for anything else, a whole number above all."""
+    text = bare(value) if isinstance(value, str) else ""
+    if _MASKED.fullmatch(text) is None or sum(map(str.isdigit, text)) > _MAX_SHOWN_DIGITS:
+        return None
+    return text
 
 
 def identifier(value: object) -> str | None:
@@ -139,6 +161,19 @@ def object_of(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unclear("bad_answer")
     return value
+
+
+def fields_of(answer: Answer, *, reads_errors: bool = False) -> dict[str, Any] | NoAnswer:
+    """The object of an answer whose status is 200, or with `reads_errors` 4xx, too; else why there is none."""
+    if isinstance(answer, NoAnswer):
+        return answer
+    error = reads_errors and answer.status in CLIENT_ERRORS
+    if answer.status != OK and not error:
+        return NoAnswer("http_status", http_status=answer.status)
+    try:
+        return object_of(answer.body)
+    except Unclear as unclear:
+        return NoAnswer("http_status", http_status=answer.status) if error else NoAnswer(unclear.reason)
 
 
 def _behind_notices(text: str) -> str:

@@ -4,14 +4,23 @@ import asyncio
 import html
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote_plus
 
 from yarl import URL
 
-from proxy.gateways.answers import MAX_ANSWER_BYTES, OK, Answer, HttpAnswer, NoAnswer, Unclear, unpacked
+from proxy.gateways.answers import (
+    CLIENT_ERRORS,
+    MAX_ANSWER_BYTES,
+    OK,
+    Answer,
+    HttpAnswer,
+    NoAnswer,
+    Unclear,
+    unpacked,
+)
 from proxy.gateways.port import (
     CheckOutcome,
     CheckResult,
@@ -42,7 +51,8 @@ _DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
 
 class HttpCalls:
     """The calls of one family, with its `headers` on each. Made inside the running loop; `close` it when nothing is
-    under way any more. The TLS contexts and the egress proxy are those of `options`.
+    under way any more. The TLS contexts and the egress proxy are those of `options`. With `reads_errors` the body of a
+    4xx status is read as that of a 200 is, because the family answers its error codes with one.
     """
 
     def __init__(
@@ -51,10 +61,13 @@ class HttpCalls:
         headers: Mapping[str, str],
         request_seconds: float = REQUEST_SECONDS,
         check_seconds: float = CHECK_SECONDS,
+        *,
+        reads_errors: bool = False,
     ) -> None:
         self._options = options
         self._request_seconds = request_seconds
         self._check_seconds = check_seconds
+        self._statuses_read = {OK, *CLIENT_ERRORS} if reads_errors else {OK}
         self._outbound = Outbound(options, headers)
         self._origin = lru_cache(maxsize=1024)(self._origin_of)
 
@@ -93,7 +106,8 @@ class HttpCalls:
             async def once() -> Response:
                 return await exchange(self._outbound.session, origin, message)
 
-            return await _read(seconds, resend_if_stale(once, dial) if resend else once())
+            asking = resend_if_stale(once, dial) if resend else once()
+            return await _read(seconds, asking, self._statuses_read)
         except RAISED as error:
             name = failure_name(error, dial)
             return NoAnswer(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
@@ -107,13 +121,13 @@ class HttpCalls:
         return origin_of(self._outbound.session, base, self._options.own_context(URL(base)))
 
 
-async def _read(seconds: float, asking: Awaitable[Response]) -> HttpAnswer:
+async def _read(seconds: float, asking: Awaitable[Response], statuses_read: Container[int]) -> HttpAnswer:
     response = None
     try:
         async with asyncio.timeout(seconds) as deadline:
             response = await asking
-            body = await response.read(MAX_ANSWER_BYTES) if response.status == OK else b""
-        if response.status != OK:
+            body = await response.read(MAX_ANSWER_BYTES) if response.status in statuses_read else b""
+        if response.status not in statuses_read:
             body = await response.glance(READ_BYTES * 2, GLANCE_SECONDS, deadline)
         return HttpAnswer(response.status, body, response.headers.get("Retry-After"))
     finally:

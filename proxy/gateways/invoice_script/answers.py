@@ -6,7 +6,7 @@ The protocol's source is the gateway script's own page.
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.gateways.answers import OK, Answer, NoAnswer, Unclear, identifier, integer, is_key, object_of
+from proxy.gateways.answers import Answer, NoAnswer, fields_of, identifier, integer, is_key
 from proxy.gateways.invoice_script.codes import Code, code_of
 from proxy.gateways.port import (
     Canceled,
@@ -88,14 +88,8 @@ def _unclear_code(code: int) -> str:
 
 
 def _meaning(answer: Answer) -> _Success | _Refusal | NoAnswer:
-    if isinstance(answer, NoAnswer):
-        return answer
-    if answer.status != OK:
-        return NoAnswer("http_status", http_status=answer.status)
-    try:
-        return _classify(object_of(answer.body))
-    except Unclear as unclear:
-        return NoAnswer(unclear.reason)
+    fields = fields_of(answer)
+    return fields if isinstance(fields, NoAnswer) else _classify(fields)
 
 
 def _classify(fields: Mapping[str, Any]) -> _Success | _Refusal | NoAnswer:
