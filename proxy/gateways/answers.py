@@ -131,6 +131,27 @@ def is_key(text: str) -> bool:
     return text not in {".", ".."} and _KEY.fullmatch(text) is not None
 
 
+def names_another(value: object, ours: str) -> bool:
+    """Whether a field of an answer names something that is not ours. An empty one and zeros name nothing, and a list
+    or an object is not ours.
+    """
+    named = identifier(value)
+    return isinstance(value, list | dict) if named is None else named != ours
+
+
+def joined_key(number: int, token: str | None) -> str | None:
+    """The invoice_key `number:token` of a family whose later calls want both; None where the token cannot be in one."""
+    key = f"{number}:{token}"
+    fits = token is not None and len(key) <= MAX_KEY_CHARS and key.isascii() and key.isprintable() and is_key(key)
+    return key if fits else None
+
+
+def parts_of(invoice_key: str) -> tuple[str, str]:
+    """Both parts of a `joined_key`, as texts."""
+    number, _, token = invoice_key.partition(":")
+    return number, token
+
+
 def unpacked(body: bytes) -> bytes:
     """`body` without unsolicited gzip, at most one byte longer than an answer may be. Raises Unclear."""
     if not body.startswith(_GZIP):

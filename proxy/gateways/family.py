@@ -95,6 +95,8 @@ class Traits:
     """Whether it tells the masked number of the customer's card."""
     locks_ip: bool = False
     locks_domain: bool = False
+    wants_referrer: bool = False
+    """Whether its page turns a customer away that comes without a Referer of the registered domain."""
     sandbox: bool = False
     needs_clock: bool = False
     """Whether a signature or field has the time in it."""
