@@ -6,7 +6,7 @@ A new family is its folder, and a line here.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proxy.gateways import invoice_script, sep
+from proxy.gateways import invoice_script, sadad, sep
 from proxy.gateways.family import Family
 from proxy.gateways.port import (
     NO_EVIDENCE,
@@ -20,7 +20,9 @@ from proxy.gateways.port import (
     RequestResult,
 )
 
-FAMILIES: Final[Mapping[str, Family]] = {family.name: family for family in (invoice_script.FAMILY, sep.FAMILY)}
+FAMILIES: Final[Mapping[str, Family]] = {
+    family.name: family for family in (invoice_script.FAMILY, sep.FAMILY, sadad.FAMILY)
+}
 """Every family by its name, in the order in which people are shown them."""
 
 
