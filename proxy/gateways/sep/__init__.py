@@ -39,4 +39,5 @@ FAMILY: Final = Family(
     make=SepClient,
     way_there=way_there,
     claim=claim,
+    simulator="proxy.gateways.sep.simulator:SepSimulator",
 )

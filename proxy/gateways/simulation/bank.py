@@ -52,6 +52,9 @@ class Bank:
         self._random = randomness
         self._on_change = on_change
 
+    def now(self) -> int:
+        return self._clock()
+
     def restore(self, terminals: Iterable[SimulatedTerminal], invoices: Iterable[Invoice]) -> None:
         """Restores the state that an earlier run stored. The families' terms come first."""
         self.terminals.update((terminal.api_key, terminal) for terminal in terminals)

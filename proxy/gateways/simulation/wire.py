@@ -25,6 +25,11 @@ async def json_fields(request: web.Request) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
+async def named_fields(request: web.Request) -> dict[str, Any]:
+    """The same with the names in lower case, for families whose hosts read them in any."""
+    return {name.lower(): value for name, value in (await json_fields(request)).items()}
+
+
 async def play(request: web.Request, reply: WireReply) -> web.StreamResponse:
     """Put a reply on the wire, with its delay, drip or reset."""
     if reply.delay_seconds:
