@@ -50,4 +50,5 @@ FAMILY: Final = Family(
     make=SadadClient,
     way_there=way_there,
     claim=claim,
+    simulator="proxy.gateways.sadad.simulator:SadadSimulator",
 )
