@@ -184,6 +184,9 @@ CASES = {
     "DargahClockJumped": Case({"dargah_clock_jumps_total": (0, 1)}, grows=True),
     "DargahClockSkew": Case({"dargah_clock_skew_seconds": (1, -6)}),
     "DargahAmountsJumped": Case({"dargah_amount_jumps_total": (0, 1)}, grows=True),
+    "DargahConfirmWindowMissed": Case(
+        {'dargah_payments_given_back_total{reason="too_late"}': (0, 1)}, True, {"reason": "too_late"}
+    ),
 }
 
 

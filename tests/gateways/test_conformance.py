@@ -12,7 +12,9 @@ from web.lab import link_of
 from gateways.conftest import Counter
 from proxy.kernel.clock import MINUTE, SECOND
 
-LOSSES = [(kind, processed) for kind in ("lost", "reset", "http_500", "truncated", "html") for processed in (True, False)]
+LOSSES = [
+    (kind, processed) for kind in ("lost", "reset", "http_500", "truncated", "html") for processed in (True, False)
+]
 
 
 async def assert_paid(counter: Counter, payment: dict[str, Any]) -> None:

@@ -23,9 +23,10 @@ from proxy.gateways.port import CheckOutcome, RequestOutcome
 from proxy.kernel.clock import SECOND
 from proxy.payments.change import EVENT_UNNUMBERED, INVARIANTS, Change, violations
 from proxy.payments.history import OUTCOMES
-from proxy.payments.payment import Payment, Status
+from proxy.payments.payment import GivenBackReason, Payment, Status
 from proxy.webhooks.delivery import Claim
 from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.event import EventType
 from proxy.webhooks.request import WebhookResult
 
 PERIOD_SECONDS: Final = 0.5
@@ -88,7 +89,13 @@ Labelled = TypeVar("Labelled", Counter, Histogram)
 
 OPERATIONS: Final = {
     "request": ("issued", "refused", "unknown"),
-    "check": ("captured", "not_paid", "canceled", "unknown"),
+    "check": ("captured", "paid_unconfirmed", "not_paid", "canceled", "reversed", "unknown"),
+    "confirm": (
+        *("captured", "confirmed", "not_paid", "canceled"),
+        *("too_late", "reversed", "amount_differs", "unknown"),
+    ),
+    "settle": ("captured", "reversed", "too_late", "not_paid", "unknown"),
+    "reverse": ("reversed", "too_late", "not_paid", "unknown"),
 }
 ATTEMPTS: Final = (
     *("delivered", "status_1xx", "status_3xx", "status_4xx", "status_5xx"),
@@ -142,6 +149,9 @@ class Metrics:
         self._reviews = _children(
             Counter("dargah_reviews_total", about, ["act"], registry=registry), [("opened",), ("resolved",)]
         )
+        about = "Payments whose money is not kept, by why."
+        self._given_back = Counter("dargah_payments_given_back_total", about, ["reason"], registry=registry)
+        _children(self._given_back, [(reason.value,) for reason in GivenBackReason])
         about = "Calls of gateways, by what they came to."
         self._calls = _children(
             Histogram(
@@ -203,6 +213,8 @@ class Metrics:
             return
         if after.status is not before.status:
             self._payments[(after.status,)].inc()
+        if EventType.GIVEN_BACK in {event.type for event in change.events} and after.given_back is not None:
+            self._given_back.labels(after.given_back.reason.value).inc()
         if after.review is not before.review and after.review is not None:
             self._reviews[("opened" if after.review.resolution is None else "resolved",)].inc()
         if before.status is Status.PAID or after.status is Status.PAID:
@@ -215,7 +227,10 @@ class Metrics:
 
     def called(self, operation: str, outcome: RequestOutcome | CheckOutcome, duration_ms: int) -> None:
         """A gateway was asked."""
-        self._calls[operation, OUTCOMES[type(outcome)]].observe(duration_ms / SECOND)
+        label = OUTCOMES[type(outcome)]
+        # What a family never answers to an operation is no clear answer.
+        called = self._calls.get((operation, label)) or self._calls[operation, "unknown"]
+        called.observe(duration_ms / SECOND)
 
     def attempted(self, claim: Claim, started: int, answer: WebhookResult) -> None:
         """A delivery was attempted, from `started` (milliseconds since the epoch)."""
