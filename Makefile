@@ -78,6 +78,7 @@ sbom: $(READY)  ## dist/dargah.cdx.json, what a release is made of (CycloneDX)
 docs: $(READY)  ## write the generated parts of docs/ again
 	$(BIN)/python -m tests.deploy.settings_table
 	cd tests && ../$(BIN)/python -m reference.story
+	cd tests && ../$(BIN)/python -m gateways.family_table
 
 format: $(READY)  ## put the code in its format
 	$(BIN)/ruff format .

@@ -1,0 +1,57 @@
+"""`python -m gateways.family_table` from tests/: the table of families in docs/gateways.md, as their traits say it."""
+
+import re
+from pathlib import Path
+
+from proxy.gateways.family import Family, Traits
+from proxy.gateways.registry import FAMILIES
+from proxy.kernel.clock import MINUTE
+
+PAGE = Path(__file__).parents[2] / "docs" / "gateways.md"
+TABLE = re.compile(r"(?<=<!-- table of families -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+HEAD = (
+    "| family | name | money is taken by | rescue without a return | unconfirmed money goes back after "
+    "| can be reversed within | tells the card | locks | amounts in rials | sandbox |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+)
+
+
+def minutes(milliseconds: int | None, without: str) -> str:
+    return without if milliseconds is None else f"{milliseconds // MINUTE} min"
+
+
+def taken_by(traits: Traits) -> str:
+    if not traits.confirms:
+        return "the customer's payment"
+    return "confirm, then settle" if traits.settles else "confirm"
+
+
+def goes_back(traits: Traits) -> str:
+    return minutes(traits.gives_back_after, "never" if traits.confirms else "–")
+
+
+def row(family: Family) -> str:
+    traits = family.traits
+    locks = [name for name, holds in (("IP", traits.locks_ip), ("domain", traits.locks_domain)) if holds]
+    step = "" if traits.step_rials == 1 else f", by {traits.step_rials}"
+    cells = (
+        f"[{family.title[0]}](gateways/{family.name}.md)",
+        f"`{family.name}`",
+        taken_by(traits),
+        "no" if traits.needs_return else "yes",
+        goes_back(traits),
+        minutes(traits.reverse_within, "–" if not traits.reverses else "?"),
+        "yes" if traits.tells_card else "no",
+        ", ".join(locks) or "–",
+        f"{traits.min_rials:,} to {traits.max_rials:,}{step}",
+        "yes" if family.sandbox_url or traits.sandbox else "no",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def table() -> str:
+    return HEAD + "\n".join(map(row, FAMILIES.values()))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text("utf-8")), "utf-8")
