@@ -1,22 +1,13 @@
-"""The measures find what they are for, interfaces are what they were, and CONTRIBUTING.md names what is there.
+"""The measures find what they are for, and CONTRIBUTING.md names what is there."""
 
-A change of an interface that is meant renews the copies: `python -m tests.house.outside --write`. Its diff shows it.
-"""
-
-import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
-import aiohttp
 import pytest
-from databases.places import Databases, database_in, served
-from support.eventually import eventually
-from support.shop import playground
 
-from house import outside
 from house.measures import MEASURES, Measure, Measured, report
 from house.sources import Sources
 
@@ -159,58 +150,6 @@ def test_only_a_measure_over_its_ceiling_fails_the_check(tree: Tree, ceiling: in
     assert worse is (ceiling < 2)
     assert lines[1].endswith(remark)
     assert lines[2:] == (["    one", "    two"] if worse else [])
-
-
-def assert_as_copied(name: str, text: str) -> None:
-    copy = outside.COPIES / name
-    if outside.WRITE in os.environ:
-        copy.parent.mkdir(exist_ok=True)
-        copy.write_text(text, "utf-8")
-    assert text.splitlines() == copy.read_text("utf-8").splitlines()
-
-
-def test_openapi_is_byte_for_byte_what_it_was() -> None:
-    assert_as_copied("openapi.sha256", outside.openapi())
-
-
-def test_settings_and_their_defaults_are_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("DARGAH_") and name != outside.WRITE]:
-        monkeypatch.delenv(name)
-    assert_as_copied("settings.txt", outside.settings())
-
-
-def test_commands_and_their_options_are_what_they_were() -> None:
-    assert_as_copied("commands.txt", outside.commands())
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def fresh_folder(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Path]:
-    """A folder for a Dargah, with a database that no other test has changed."""
-    if request.param == "sqlite":
-        yield tmp_path
-        return
-    lent: Databases = request.getfixturevalue("databases")
-    own = Databases(lent.server, f"{lent.run}_outside")
-    async with own.lent() as url:
-        with served(tmp_path, url):
-            yield tmp_path
-    await own.drop()
-
-
-async def test_metrics_and_the_schema_are_what_they_were(fresh_folder: Path) -> None:
-    """On both databases, after the start of a Dargah has made the schema."""
-    database = database_in(fresh_folder)
-    async with playground(fresh_folder) as (_, dargah), aiohttp.ClientSession() as session:
-
-        async def scrape() -> str | None:
-            async with session.get(f"{dargah.admin_url}/metrics") as answer:
-                text = await answer.text()
-            # The store's figures are read in the background, and a slow first reading misses the first scrape.
-            return text if answer.status == 200 and "\ndargah_figures_age_seconds " in text else None
-
-        assert_as_copied("metrics.txt", outside.metrics(await eventually(scrape)))
-    kind = "sqlite" if isinstance(database, Path) else "postgresql"
-    assert_as_copied(f"schema-{kind}.txt", await outside.schema(database))
 
 
 ROOT = Path(__file__).parents[2]
