@@ -8,10 +8,12 @@ from proxy.api.responses import first_page
 from proxy.console.jobs import Ended, Job, JobPage
 from proxy.console.language import LANGUAGES
 from proxy.console.page_context import PageContext, Secret, secrets_page
+from proxy.console.terminal_form import GATEWAY, chosen_family, chosen_gateway, credentials_of, options_of
+from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.kernel.errors import InvalidInput, NotFound, invalid
 from proxy.kernel.ids import merchant_of_id
-from proxy.merchants.merchant import AmountUnit, Language, Merchant, Mode, ReturnMethod, Scope
+from proxy.merchants.merchant import AmountUnit, Language, Merchant, Mode, ReturnMethod, Scope, Terminal
 from proxy.merchants.setup import BrandingChanges, TerminalChanges
 from proxy.operations.doctor.base import Level
 from proxy.webhooks.endpoint import EndpointState
@@ -49,6 +51,8 @@ async def merchant_page(context: PageContext, merchant: Merchant, error: Invalid
         event_types=sorted(EVENT_TYPES),
         scopes=sorted(Scope),
         languages=LANGUAGES,
+        family=chosen_family(context),
+        adding=GATEWAY in context.request.query,
         errors=() if error is None else error.errors,
         form=context.form,
         now=context.services.now(),
@@ -81,10 +85,13 @@ async def add_terminal(context: PageContext) -> web.StreamResponse:
         await context.services.setup.add_terminal(
             merchant.id,
             form.get("name", ""),
-            form.get("gateway_url", ""),
-            form.get("api_key", ""),
+            form.get("gateway_url", "").strip() or None,
+            None,
             _mode(form.get("mode", "")),
             form.get("return_base_url", "") or None,
+            gateway=chosen_gateway(context),
+            credentials=credentials_of(form, chosen_family(context)),
+            options=options_of(form, chosen_family(context)),
             actor=context.viewer.name,
         )
     except InvalidInput as error:
@@ -93,25 +100,36 @@ async def add_terminal(context: PageContext) -> web.StreamResponse:
 
 
 async def change_terminal(context: PageContext) -> web.StreamResponse:
-    """Switches it on or off, or gives it another api_key, and another address with it."""
+    """Switches it on or off, or gives it other credentials, options and another address."""
     merchant_id, terminal_id = _ids_of_path(context, "terminal")
-    setup, form = context.services.setup, context.form
-    if form.get("api_key"):
-        changes = TerminalChanges(api_key=form["api_key"])
-        if form.get("gateway_url"):
-            changes["gateway_url"] = form["gateway_url"].strip()
+    store = context.services.store.merchants
+    changes = _terminal_changes(context, await store.terminal(merchant_id, terminal_id))
+    if changes:
         try:
-            await setup.change_terminal(merchant_id, terminal_id, actor=context.viewer.name, **changes)
+            await context.services.setup.change_terminal(merchant_id, terminal_id, actor=context.viewer.name, **changes)
         except InvalidInput as error:
-            return await merchant_page(context, await context.services.store.merchants.merchant(merchant_id), error)
-    elif form.get("enabled") in {"0", "1"}:
-        enabled = form["enabled"] == "1"
-        await setup.change_terminal(merchant_id, terminal_id, enabled=enabled, actor=context.viewer.name)
+            return await merchant_page(context, await store.merchant(merchant_id), error)
     return context.go(f"/merchants/{merchant_id}?said=saved")
 
 
+def _terminal_changes(context: PageContext, terminal: Terminal) -> TerminalChanges:
+    """What the form would change; an empty field leaves what is there. An address is taken with credentials only."""
+    form, changes = context.form, TerminalChanges()
+    if form.get("enabled") in {"0", "1"}:
+        changes["enabled"] = form["enabled"] == "1"
+    if family := FAMILIES.get(terminal.gateway):
+        options = options_of(form, family)
+        if options.items() - terminal.options.items():
+            changes["options"] = options
+        if credentials := credentials_of(form, family):
+            changes["credentials"] = credentials
+            if url := form.get("gateway_url", "").strip():
+                changes["gateway_url"] = url
+    return changes
+
+
 async def test_terminal(context: PageContext) -> web.StreamResponse:
-    """Whether the gateway takes its key, by asking for an invoice that cannot be."""
+    """Whether the gateway takes its credentials, by asking for an invoice that cannot be."""
     merchant_id, terminal_id = _ids_of_path(context, "terminal")
     terminal = await context.services.store.merchants.terminal(merchant_id, terminal_id)
 

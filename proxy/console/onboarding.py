@@ -6,10 +6,23 @@ from aiohttp import web
 
 from proxy.console.jobs import Ended, Job, JobRedirect
 from proxy.console.page_context import PageContext, Secret, secrets_page
+from proxy.console.terminal_form import (
+    chosen_family,
+    chosen_gateway,
+    credentials_of,
+    options_of,
+    without_secrets,
+)
 from proxy.kernel.errors import InvalidInput, NotFound
 from proxy.kernel.ids import digest, merchant_of_id
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import DEFAULT_STOREFRONT, Mode, Token
+from proxy.merchants.setup.families import (
+    family_of,
+    inspect_credentials,
+    inspect_gateway_url,
+    inspect_options,
+)
 from proxy.merchants.setup.fields import MAX_NAME_CHARS, Inspection
 from proxy.payments.change import Reply
 from proxy.payments.creation import CreateRequest
@@ -55,7 +68,15 @@ async def _make_shop(context: PageContext) -> web.Response:
     mode = Mode(form["mode"])
     terminal_name = form.get("terminal_name", "").strip() or "main"
     await setup.add_terminal(
-        merchant.id, terminal_name, form["gateway_url"].strip(), form["api_key"].strip(), mode, actor=actor
+        merchant.id,
+        terminal_name,
+        _gateway_url(context),
+        None,
+        mode,
+        gateway=chosen_gateway(context),
+        credentials=credentials_of(form, chosen_family(context)),
+        options=options_of(form, chosen_family(context)),
+        actor=actor,
     )
     token, text = await setup.issue_token(merchant.id, DEFAULT_STOREFRONT, mode, actor=actor)
     secrets = [Secret(("توکن API", "API token"), text)]
@@ -76,21 +97,28 @@ def _look(context: PageContext) -> None:
     look.origins("return_origins", _origins(context))
     if not _origins(context):
         look.refuse("return_origins", "missing", "name the shop's address", "نشانی فروشگاه را بنویسید")
-    look.base_url("gateway_url", form.get("gateway_url", "").strip())
-    look.secret("api_key", form.get("api_key", "").strip())
-    look.text("terminal_name", form.get("terminal_name", "").strip() or "main", MAX_NAME_CHARS)
-    if form.get("mode") not in set(Mode):
+    family = family_of(chosen_gateway(context))
+    if form.get("mode") in set(Mode):
+        inspect_gateway_url(look, family, Mode(form["mode"]), _gateway_url(context))
+    else:
         look.refuse("mode", "not_a_choice", "choose one", "یکی را برگزینید")
+    inspect_credentials(look, family, credentials_of(form, family), whole=True)
+    inspect_options(look, family, options_of(form, family))
+    look.text("terminal_name", form.get("terminal_name", "").strip() or "main", MAX_NAME_CHARS)
     if url := form.get("endpoint_url", "").strip():
         look.url("endpoint_url", url)
     look.raise_for_errors()
 
 
 def _guide(context: PageContext, error: InvalidInput | None) -> web.Response:
-    # The api_key is asked for again: a secret is not written into a page.
-    form = {name: value for name, value in context.form.items() if name != "api_key"}
+    family = chosen_family(context)
+    form = without_secrets(context.form, family)
     errors = {} if error is None else {each.field: each for each in reversed(error.errors)}
-    return context.page("guide.html", status=200 if error is None else 422, form=form, errors=errors)
+    return context.page("guide.html", status=200 if error is None else 422, form=form, errors=errors, family=family)
+
+
+def _gateway_url(context: PageContext) -> str | None:
+    return context.form.get("gateway_url", "").strip() or None
 
 
 def _name(context: PageContext) -> str:

@@ -15,11 +15,13 @@ from proxy.api.auth import delivery_of_path, endpoint_of_path, payment_of_path
 from proxy.console.jobs import Ended, Job, JobRedirect, Work
 from proxy.console.language import DELIVERIES, ENDPOINTS, EVENTS, MODES, OUTCOMES, ROLES, STATUSES, Pair, Words
 from proxy.console.services import ConsoleServices
+from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import PAGE_SECURITY_HEADERS
 from proxy.http.static_assets import ASSETS, FONT_NAME, Asset, environment
 from proxy.kernel.ids import digest
 from proxy.kernel.urls import framing_source
 from proxy.merchants.merchant import Merchant, Scope, Token
+from proxy.merchants.setup.families import credential_field
 from proxy.operators.records import Operator, Role
 from proxy.operators.sessions import form_token
 from proxy.payments.access import Access
@@ -87,6 +89,8 @@ def _environment() -> Environment:
         MODES=MODES,
         EVENTS=EVENTS,
         ROLES=ROLES,
+        FAMILIES=FAMILIES,
+        credential_field=credential_field,
     )
     return pages
 

@@ -47,6 +47,16 @@ class Credential:
     hint: Text = ("printable ASCII without spaces", "نویسه‌های ASCII بدون فاصله")
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting of a terminal that is no secret: one of `choices`, and `default` where none was given."""
+
+    name: str
+    title: Text
+    choices: tuple[str, ...]
+    default: str
+
+
 class Claim(StrEnum):
     """What a return says. It decides whether it is worth asking, and nothing else."""
 
@@ -117,6 +127,7 @@ class Family:
     gateway_url: str
     sandbox_url: str | None = None
     credentials: tuple[Credential, ...]
+    options: tuple[Option, ...] = ()
     traits: Traits
     codes: Mapping[int, Meaning]
     make: Callable[..., Any] = field(repr=False)

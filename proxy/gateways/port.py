@@ -166,6 +166,7 @@ class Account:
     gateway_url: str
     credentials: Mapping[str, str] = field(repr=False)
     gateway: str = INVOICE_SCRIPT
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

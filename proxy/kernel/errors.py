@@ -22,7 +22,7 @@ DargahError
 ├── Unavailable             retry after `retry_after_seconds`
 │   ├── Overloaded          a queue is full
 │   ├── CircuitOpen         this terminal's gateway has been failing
-│   ├── CredentialUnusable  a sealed api_key or header does not open for the URL that it would go to
+│   ├── CredentialUnusable  a sealed credential or header does not open for the URL that it would go to
 │   └── StoreUnavailable    the disk or the database
 ├── VaultError              never shown: a secret cannot be opened
 └── StoreConflict           never shown: the caller decides again

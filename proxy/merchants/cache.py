@@ -4,17 +4,23 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter
+from proxy.gateways.family import Family
 from proxy.gateways.port import Account, Gateway
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import Now
-from proxy.kernel.errors import InvalidInput, NotFound, Unauthenticated, VaultError, invalid
+from proxy.kernel.errors import CredentialUnusable, InvalidInput, NotFound, Unauthenticated, VaultError, invalid
 from proxy.kernel.ids import digest, merchant_of_api_token
 from proxy.kernel.rate_limits import RecentKeys
 from proxy.kernel.read_through_cache import ReadThroughCache
 from proxy.merchants.merchant import RETURN_SECRETS, Merchant, Mode, Terminal, Token
 from proxy.merchants.storage.repository import MerchantRepository
-from proxy.merchants.vault import API_KEY, Vault
+from proxy.merchants.vault import Vault, credential_secret
+
+log = structlog.get_logger()
 
 BeforeLookUp = Callable[[], None]
 """Called before the store is asked about a secret that was not right lately. Where it raises, nothing is asked."""
@@ -80,9 +86,10 @@ class MerchantCache:
         )
 
     async def account(self, terminal: Terminal) -> Account:
-        """The terminal with its api_key, for a call to its gateway. The opened key is kept as long as the row is.
+        """The terminal with its credentials, for a call to its gateway. They are kept opened as long as the row is.
 
-        Raises CredentialUnusable unless the api_key was sealed for the gateway_url.
+        Raises CredentialUnusable unless each was sealed for the gateway_url, and for a family that is not known here:
+        a newer Dargah at the same database may have more.
         """
         key = ("account", terminal.id)
         account: Account | None = self._cache.fresh(key)
@@ -92,15 +99,18 @@ class MerchantCache:
 
     async def _open_account(self, terminal: Terminal) -> Account:
         owner = (terminal.merchant_id, terminal.id)
+        family = _family_of(terminal)
+        names = {credential.name: credential_secret(credential.name) for credential in family.credentials}
         try:
-            api_key = await self._secret(*owner, API_KEY, terminal.gateway_url)
+            opened = {key: await self._secret(*owner, name, terminal.gateway_url) for key, name in names.items()}
         except (VaultError, NotFound):
-            # Another process may have changed both, and what is kept be a moment old.
+            # Another process may have changed them and the URL, and what is kept be a moment old.
             self._cache.drop(("secrets", terminal.id))
             terminal = await self._merchants.terminal(*owner)
-            secrets = await self._merchants.secrets(*owner)
-            api_key = self._vault.open_destined(owner, secrets, API_KEY, terminal.gateway_url)
-        return Account(terminal.id, terminal.gateway_url, {API_KEY: api_key})
+            sealed, url = await self._merchants.secrets(*owner), terminal.gateway_url
+            opened = {key: self._vault.open_destined(owner, sealed, name, url) for key, name in names.items()}
+        options = {option.name: option.default for option in family.options} | dict(terminal.options)
+        return Account(terminal.id, terminal.gateway_url, opened, family.name, options)
 
     async def return_secret(self, merchant_id: str, mode: Mode) -> str:
         """The secret that signs the return URLs of a mode to this merchant. Cached opened, like its row.
@@ -125,7 +135,8 @@ class MerchantCache:
     async def pick_terminal(self, token: Token, terminal_id: str | None) -> Terminal:
         """The terminal of a create with this token: the requested one, else the token's, else the only one.
 
-        Raises InvalidInput about `terminal_id` when there is none, several, or one that this token may not use.
+        Raises InvalidInput about `terminal_id` when there is none, several, or one that this token may not use, and
+        CredentialUnusable for a family that is not known here.
         """
         wanted = terminal_id or token.terminal_id
         terminal = await self._only(token) if wanted is None else await self._named_terminal(token.merchant_id, wanted)
@@ -135,6 +146,7 @@ class MerchantCache:
             raise _bad_terminal(f"a {token.mode} token needs a {token.mode} terminal", "نوع توکن و ترمینال یکی نیست")
         if not terminal.enabled:
             raise _bad_terminal("this terminal is switched off", "این ترمینال خاموش است")
+        _family_of(terminal)
         return terminal
 
     async def _named_terminal(self, merchant_id: str, terminal_id: str) -> Terminal:
@@ -169,6 +181,15 @@ class GuardedGateway:
     accounts: MerchantCache
     limiter: ConcurrencyLimiter
     breaker: CircuitBreaker
+
+
+def _family_of(terminal: Terminal) -> Family:
+    family = FAMILIES.get(terminal.gateway)
+    if family is None:
+        error = f"no family {terminal.gateway} is known here"
+        log.error("credential_unusable", terminal_id=terminal.id, kind="gateway", error=error)
+        raise CredentialUnusable(terminal.id, "gateway")
+    return family
 
 
 def _bad_terminal(detail: str, detail_fa: str) -> InvalidInput:

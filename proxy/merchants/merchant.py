@@ -1,7 +1,8 @@
 """Merchants, with their terminals and API tokens."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from proxy.gateways.port import INVOICE_SCRIPT
@@ -90,8 +91,10 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """An account at a gateway; its api_key is sealed elsewhere. `return_base_url` is a public base of the
-    shop's own domain that points here, for gateways that insist on the registered one (codes 203 and 204).
+    """An account at a gateway of the family `gateway`, which stays; its credentials are sealed elsewhere.
+
+    `options` are the family's settings that are no secret. `return_base_url` is a public base of the shop's own domain
+    that points here, for gateways that insist on the registered one.
     """
 
     id: str
@@ -104,6 +107,7 @@ class Terminal:
     created_at: int
     updated_at: int
     gateway: str = INVOICE_SCRIPT
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

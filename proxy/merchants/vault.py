@@ -11,8 +11,8 @@ The blob, 89 bytes and the secret:
 Both layers bind version, merchant, owner (whose prefix tells the table) and name, so that a ciphertext moved to
 another row does not open. Rotation wraps the data key anew and leaves the secret's own ciphertext as it is.
 
-Version 2 is of secrets that leave for a destination (`DESTINED`): the secret's own layer also binds the origin that it
-may go to, so that under another URL it does not open. All others are of version 1, which a destined secret was once
+Version 2 is of secrets that leave for a destination (`is_destined`): the secret's own layer also binds the origin that
+it may go to, so that under another URL it does not open. All others are of version 1, which a destined secret was once
 too: `bind` alone still opens those.
 """
 
@@ -46,8 +46,22 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.]{1,40}")
 
 API_KEY: Final = "api_key"
 HEADERS: Final = "headers"
-# Secrets that leave for a destination: its origin is part of the seal. Signing keys leave for nowhere.
-DESTINED: Final = frozenset({API_KEY, HEADERS})
+_CREDENTIAL: Final = "credential."
+
+
+def credential_secret(credential: str) -> str:
+    """The name of the secret that keeps this credential of a terminal. An api_key is from before there were others."""
+    return credential if credential == API_KEY else f"{_CREDENTIAL}{credential}"
+
+
+def credential_of(secret: str) -> str:
+    """The credential that a terminal's secret of this name keeps."""
+    return secret.removeprefix(_CREDENTIAL)
+
+
+def is_destined(secret: str) -> bool:
+    """Whether a secret of this name leaves for a destination, whose origin is part of its seal. Signing keys do not."""
+    return secret in {API_KEY, HEADERS} or secret.startswith(_CREDENTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +211,7 @@ def _origin(sealed: SealedSecret, url: str) -> str:
 
 
 def _version_of(name: str) -> bytes:
-    return _WITH_ORIGIN if name in DESTINED else _PLAIN
+    return _WITH_ORIGIN if is_destined(name) else _PLAIN
 
 
 def _row(version: bytes, merchant_id: str, owner_id: str, name: str) -> bytes:
@@ -207,7 +221,7 @@ def _row(version: bytes, merchant_id: str, owner_id: str, name: str) -> bytes:
 
 def _bound_data(row: bytes, name: str, origin: str | None) -> bytes:
     """The bound data of a secret's own layer. Raises VaultError where an origin is missing, or none is wanted."""
-    if (origin is not None) is not (name in DESTINED):
+    if (origin is not None) is not is_destined(name):
         raise VaultError(f"the secret {name} is sealed with an origin, or without one, and this is the other way")
     return row if origin is None else b"\0".join((row, origin.encode()))
 

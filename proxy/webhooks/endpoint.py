@@ -14,7 +14,7 @@ from proxy.kernel.read_through_cache import ReadThroughCache
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup.fields import Inspection
 from proxy.merchants.storage.repository import MerchantRepository
-from proxy.merchants.vault import DESTINED, HEADERS, Vault
+from proxy.merchants.vault import HEADERS, Vault, is_destined
 from proxy.webhooks.event import EVENT_TYPES
 
 V1, V1A = "v1", "v1a"
@@ -226,7 +226,7 @@ class EndpointSecrets:
         sealed = await self._merchants.secrets(endpoint.merchant_id, endpoint.id)
         if not sealed:
             raise NotFound("webhook endpoint")
-        return {secret.name: self._vault.open(secret) for secret in sealed if secret.name not in DESTINED}
+        return {secret.name: self._vault.open(secret) for secret in sealed if not is_destined(secret.name)}
 
     async def _read_headers(self, endpoint: Endpoint) -> Mapping[str, str]:
         owner = (endpoint.merchant_id, endpoint.id)

@@ -133,8 +133,9 @@ class EndpointSetup(Destinations):
             values = look.headers(HEADERS, changes["headers"]) if "headers" in changes else {}
             if "paused" in changes:
                 changed = _set_paused(changed, now, paused=changes["paused"])
-            where = Destination(HEADERS, "url", endpoint.url, changed.url)
-            await self._check_destination(look, (merchant_id, endpoint_id), where, changes)
+            where = Destination("url", endpoint.url, changed.url if "url" in changes else None)
+            given = {HEADERS} & changes.keys()
+            await self._check_destination(look, (merchant_id, endpoint_id), where, given)
             look.raise_for_errors()
             return changed, self._sealed_headers(changed, values)
 

@@ -172,7 +172,7 @@ async def test_an_owner_adds_a_merchant_with_everything_and_tries_a_payment_with
         await page.fill("text=Merchant's name", "Tea House")
         await page.fill("text=The shop's address", stage.shop_url)
         await page.fill("text=Gateway's address", lab.gateway_url)
-        await page.fill("text=Gateway's api_key", TEST_API_KEY)
+        await page.fill("#f-api_key", TEST_API_KEY)
         await page.fill("text=Webhook URL", f"{stage.shop_url}/hook")
         await page.click("text=Add it all")
         token = await page.input_value("text=API token")

@@ -104,7 +104,13 @@ HARMLESS = {
     "operators/operators.py: hashed not in self._right": "the same",
     "operators/sessions.py: hashed not in self._right": "the same",
     "operators/operators.py: token_kind(text) != 'op'": "of what stands in front of a token",
-    "merchants/setup/terminals.py: name == API_KEY": "of a field's name",
+    "console/terminal_form.py: name not in secrets": "of fields' names, as are the next six",
+    "merchants/setup/binding.py: secret not in given": "the same",
+    "merchants/setup/families.py: API_KEY in given": "the same",
+    "merchants/setup/families.py: credential == secret": "the same",
+    "merchants/setup/terminals.py: name not in _SECRET": "the same",
+    "merchants/vault.py: credential == API_KEY": "the same",
+    "merchants/vault.py: secret in {API_KEY, HEADERS}": "the same",
     "api/v1/objects.py: V1A in endpoint.signatures": "of a scheme's name",
 }
 

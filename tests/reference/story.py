@@ -261,6 +261,7 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("getMerchant", merchant)
     await ask("changeMerchant", merchant, body={"name_fa": "فروشگاه من", "colour": "#0f766e"})
     await ask("rotateReturnSecret", merchant, body={})
+    await ask("listGateways")
     terminal = await ask(
         "createTerminal", merchant, body={"name": "main", "gateway_url": lab.gateway_url, "api_key": API_KEY}
     )

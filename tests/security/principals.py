@@ -305,6 +305,7 @@ class Act:
 ACTS: Final = (
     Act(None, "GET /metrics", 200),
     Act(_READ, "GET /admin/v1/me", 200),
+    Act(_READ, "GET /admin/v1/gateways", 200),
     Act(_READ, "GET /admin/v1/operators", 200),
     Act(_READ, f"GET {_OPERATOR}", 200),
     Act(_READ, "GET /admin/v1/merchants", 200),

@@ -60,7 +60,7 @@ async def test_rows_from_before_match_and_go_out_in_ascii(lab: Lab) -> None:
     terminal = replace(
         await store.merchants.terminal(lab.merchant_id, lab.terminal_id), return_base_url="https://پرداخت.example/پایه"
     )
-    await store.merchants.save_terminal(terminal, None, replace(audit, id=f"aud_{lab.merchant_id[4:]}{'1' * 18}"))
+    await store.merchants.save_terminal(terminal, [], replace(audit, id=f"aud_{lab.merchant_id[4:]}{'1' * 18}"))
     lab.clock.forward(3000)
     base = "https://xn--mgbglcj57b.example/%D9%BE%D8%A7%DB%8C%D9%87/return/"
     for origin in (UNICODE, ASCII):

@@ -21,6 +21,7 @@ from aiohttp import web
 from databases.places import database_in
 from support.command import Cli
 from support.dargah import API_KEY, KEY_RING, OPERATOR_TOKEN, gateway, server, settings
+from support.families import CREDENTIALS, add_bank
 from support.process import Process
 from support.receiver import receiver
 from support.shop import Shop, open_shop, playground
@@ -30,7 +31,7 @@ from web.lab import Lab
 from proxy.app import Dargah, running
 from proxy.config.settings import SettingsError, load
 from proxy.kernel.clock import system_now
-from proxy.kernel.errors import VaultError
+from proxy.kernel.errors import CredentialUnusable, InvalidInput, VaultError
 from proxy.merchants.merchant import Mode
 from proxy.merchants.vault import KeyRing
 from proxy.stores.sqlite import open_store
@@ -141,6 +142,26 @@ async def test_a_new_api_key_is_not_sealed_for_a_url_that_somebody_else_wrote(fo
         assert (await operator(shop, dargah, "PATCH", path, both))[0] == 200
         await shop.created()
         assert other.got == []
+
+
+async def test_no_credential_of_a_family_opens_for_a_url_that_somebody_else_wrote(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_bank(monkeypatch)
+    async with playground(folder) as (shop, dargah):
+        setup, accounts = dargah.services.setup, dargah.services.merchant_cache
+        terminal = await setup.add_terminal(
+            *(shop.merchant_id, "bank", None, None, Mode.LIVE), gateway="bank", credentials=CREDENTIALS, actor="test"
+        )
+        assert (await accounts.account(terminal)).credentials == CREDENTIALS
+        sql(folder, "UPDATE terminals SET gateway_url = $1 WHERE id = $2", "https://evil.example", terminal.id)
+        accounts.forget()
+        with pytest.raises(CredentialUnusable):
+            await accounts.account(await accounts.terminal(shop.merchant_id, terminal.id))
+        changes: Any = {"credentials": {"password": "another"}}
+        with pytest.raises(InvalidInput) as caught:
+            await setup.change_terminal(shop.merchant_id, terminal.id, **changes, actor="test")
+        assert [error.code for error in caught.value.errors] == ["url_required"]
 
 
 @pytest.fixture

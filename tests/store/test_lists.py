@@ -347,7 +347,9 @@ async def found(store: Store, number: Number, text: str, merchants: int = 2) -> 
 
 async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: Store) -> None:
     terminal = new_terminal(MERCHANTS[3])
-    await shops.merchants.add_terminal(terminal, sealed(terminal.id, "api_key", MERCHANTS[3]), new_audit(MERCHANTS[3]))
+    await shops.merchants.add_terminal(
+        terminal, [sealed(terminal.id, "api_key", MERCHANTS[3])], new_audit(MERCHANTS[3])
+    )
     before = await pending(shops, "order-17", merchant_id=MERCHANTS[3], terminal_id=terminal.id, invoice_key="inv-17")
     one = await step(shops, before, Captured("inv-17", before.amount_rials, "bank-17"))
     other = await paid(shops, "order-17", "bank-18", merchant_id=MERCHANTS[1])

@@ -71,13 +71,13 @@ async def test_a_terminal_is_added_with_its_secret_changed_and_listed(store: Sto
     terminals = [new_terminal() for _ in range(3)]
     secrets = [sealed(terminal.id, "api_key") for terminal in terminals]
     for terminal, secret in zip(terminals, secrets, strict=True):
-        await store.merchants.add_terminal(terminal, secret, new_audit())
+        await store.merchants.add_terminal(terminal, [secret], new_audit())
     changed = replace(terminals[0], name="n", return_base_url="https://shop.example", enabled=False, updated_at=NOW + 1)
-    await store.merchants.save_terminal(changed, None, new_audit())
+    await store.merchants.save_terminal(changed, [], new_audit())
     assert await store.merchants.terminal(MERCHANT_ID, changed.id) == changed
     assert await store.merchants.secrets(MERCHANT_ID, changed.id) == [secrets[0]]
     rekeyed = sealed(changed.id, "api_key")
-    await store.merchants.save_terminal(changed, rekeyed, new_audit())
+    await store.merchants.save_terminal(changed, [rekeyed], new_audit())
     assert await store.merchants.secrets(MERCHANT_ID, changed.id) == [rekeyed]
     assert await store.merchants.list_terminals(MERCHANT_ID) == sorted(
         [changed, *terminals[1:]], key=lambda one: one.id
@@ -86,7 +86,39 @@ async def test_a_terminal_is_added_with_its_secret_changed_and_listed(store: Sto
     with pytest.raises(NotFound):
         await store.merchants.terminal(OTHER, changed.id)
     with pytest.raises(NotFound):
-        await store.merchants.save_terminal(new_terminal(), None, new_audit())
+        await store.merchants.save_terminal(new_terminal(), [], new_audit())
+
+
+async def test_a_terminal_keeps_its_family_its_options_and_a_secret_of_each_name(store: Store) -> None:
+    await add_merchant(store)
+    terminal = replace(new_terminal(), gateway="bank", options={"body": "json"})
+    secrets = [sealed(terminal.id, f"credential.{name}") for name in ("password", "terminal_id")]
+    await store.merchants.add_terminal(terminal, secrets, new_audit())
+    assert await store.merchants.terminal(MERCHANT_ID, terminal.id) == terminal
+    assert await store.merchants.secrets(MERCHANT_ID, terminal.id) == secrets
+    rekeyed = sealed(terminal.id, "credential.password")
+    changed = replace(terminal, options={"body": "form"})
+    await store.merchants.save_terminal(changed, [rekeyed], new_audit())
+    assert await store.merchants.list_terminals(MERCHANT_ID) == [changed]
+    assert await store.merchants.secrets(MERCHANT_ID, terminal.id) == [rekeyed, secrets[1]]
+    assert await store.merchants.credential_names(MERCHANT_ID) == {terminal.id: ["password", "terminal_id"]}
+    assert await store.merchants.credential_names(OTHER) == {}
+
+
+async def test_the_secrets_of_all_terminals_are_walked_in_the_order_of_their_key(store: Store) -> None:
+    await add_merchant(store)
+    walked = []
+    for names in (("api_key",), ("credential.a", "credential.b", "credential.c")):
+        terminal = new_terminal()
+        secrets = [sealed(terminal.id, name) for name in names]
+        await store.merchants.add_terminal(terminal, secrets, new_audit())
+        walked += [(secret, terminal.gateway_url) for secret in secrets]
+    walked.sort(key=lambda each: (each[0].owner_id, each[0].name))
+    found, after = [], ("", "", "")
+    while batch := await store.merchants.terminal_secrets(after, 3):
+        found += batch
+        after = batch[-1][0].merchant_id, batch[-1][0].owner_id, batch[-1][0].name
+    assert found == walked
 
 
 async def test_a_token_is_found_by_digest_and_changed(store: Store) -> None:
@@ -142,7 +174,7 @@ async def test_an_endpoint_is_added_with_its_secrets_changed_and_listed(store: S
 async def test_nothing_is_added_to_a_merchant_that_does_not_exist(store: Store) -> None:
     endpoint, terminal, token = new_endpoint(OTHER), new_terminal(OTHER), new_token(OTHER)
     with pytest.raises(NotFound):
-        await store.merchants.add_terminal(terminal, sealed(terminal.id, "api_key", OTHER), new_audit(OTHER))
+        await store.merchants.add_terminal(terminal, [sealed(terminal.id, "api_key", OTHER)], new_audit(OTHER))
     with pytest.raises(NotFound):
         await store.merchants.add_token(token, new_audit(OTHER))
     with pytest.raises(NotFound):
@@ -155,7 +187,7 @@ async def test_a_refused_change_leaves_no_audit_entry(store: Store) -> None:
     await add_merchant(store)
     before = await store.audit.list_audit(None, None, 10)
     with pytest.raises(NotFound):
-        await store.merchants.save_terminal(new_terminal(), sealed("trm_1", "api_key"), new_audit())
+        await store.merchants.save_terminal(new_terminal(), [sealed("trm_1", "api_key")], new_audit())
     with pytest.raises(NotFound):
         await store.webhooks.delete_endpoint(MERCHANT_ID, "ep_1", new_audit())
     assert await store.audit.list_audit(None, None, 10) == before
@@ -184,8 +216,8 @@ async def test_every_write_of_the_operators_leaves_its_audit_entry(store: Store)
     terminal, token, endpoint = new_terminal(), new_token(), new_endpoint()
     written = [new_audit(at=NOW + number) for number in range(1, 10)]
     await store.merchants.save_merchant(new_merchant(), written[0])
-    await store.merchants.add_terminal(terminal, sealed(terminal.id), written[1])
-    await store.merchants.save_terminal(terminal, None, written[2])
+    await store.merchants.add_terminal(terminal, [sealed(terminal.id)], written[1])
+    await store.merchants.save_terminal(terminal, [], written[2])
     await store.merchants.add_token(token, written[3])
     await store.merchants.save_token(token, written[4])
     await store.webhooks.add_endpoint(endpoint, [], written[5])

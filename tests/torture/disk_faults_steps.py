@@ -148,14 +148,14 @@ async def _save_merchant(store: SqliteStore) -> Act:
 async def _add_terminal(store: SqliteStore) -> Act:
     terminal, audit = new_terminal(), new_audit()
     secret = sealed(terminal.id)
-    return lambda: store.merchants.add_terminal(terminal, secret, audit)
+    return lambda: store.merchants.add_terminal(terminal, [secret], audit)
 
 
 async def _save_terminal(store: SqliteStore) -> Act:
     terminal, audit = new_terminal(), new_audit()
-    await store.merchants.add_terminal(terminal, sealed(terminal.id), new_audit())
+    await store.merchants.add_terminal(terminal, [sealed(terminal.id)], new_audit())
     secret = sealed(terminal.id)
-    return lambda: store.merchants.save_terminal(replace(terminal, name="another"), secret, audit)
+    return lambda: store.merchants.save_terminal(replace(terminal, name="another"), [secret], audit)
 
 
 async def _add_token(store: SqliteStore) -> Act:

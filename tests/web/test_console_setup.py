@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from browser.stage import logo
+from support.families import BANK, CREDENTIALS, add_bank
 
 from proxy.kernel.clock import DAY
 from proxy.locale.persian import jalali_time
@@ -255,3 +256,55 @@ async def test_what_cannot_be_read_comes_back_with_the_reason_and_the_rows(lab: 
 async def test_an_unknown_merchant_is_not_found(lab: Lab) -> None:
     browser = await operator(lab)
     assert (await browser.get("/console/merchants/mer_00000000/reconcile")).status == 404
+
+
+async def test_a_terminal_of_a_family_is_added_with_the_fields_that_the_family_names(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_bank(monkeypatch)
+    browser = await operator(lab)
+    path = f"/console/merchants/{lab.merchant_id}"
+    assert f"{path}?gateway=bank" in (await browser.get(f"{path}?lang=en")).text
+    shown = await browser.get(f"{path}?gateway=bank")
+    for name in ("credentials.terminal_id", "credentials.password", "options.body"):
+        assert f'name="{name}"' in shown.text
+    form = {"name": "second", "gateway": "bank", "mode": "live", "gateway_url": "", "options.body": "json"}
+    refused = await browser.post(f"{path}/terminals", form | {"credentials.password": "canary"})
+    assert refused.status == 422
+    assert "Terminal number (1 to 8 digits)" in words(refused)
+    assert "canary" not in refused.text
+    credentials = {f"credentials.{name}": value for name, value in CREDENTIALS.items()}
+    assert (await browser.post(f"{path}/terminals", form | credentials)).status == 303
+    store = lab.dargah.services.store.merchants
+    [terminal] = [each for each in await store.list_terminals(lab.merchant_id) if each.name == "second"]
+    assert (terminal.gateway, terminal.gateway_url, terminal.options) == ("bank", BANK.gateway_url, {"body": "json"})
+    assert "Test bank" in words(await browser.get(path))
+
+    before = await store.secrets(lab.merchant_id, terminal.id)
+    changed = {"credentials.password": "another", "credentials.terminal_id": "", "options.body": "form"}
+    assert (await browser.post(f"/console/terminals/{terminal.id}", changed)).status == 303
+    after = await store.secrets(lab.merchant_id, terminal.id)
+    assert [new.name for old, new in zip(before, after, strict=True) if new != old] == ["credential.password"]
+    assert (await store.terminal(lab.merchant_id, terminal.id)).options == {"body": "form"}
+
+
+async def test_the_guide_makes_a_terminal_of_the_family_that_was_chosen(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_bank(monkeypatch)
+    browser = await operator(lab)
+    shown = await browser.get("/console/merchants/new?gateway=bank&lang=en")
+    assert 'name="credentials.terminal_id"' in shown.text
+    assert 'name="api_key"' not in shown.text
+    form = {"name": "Books", "return_origins": "https://books.example.ir", "mode": "test", "gateway": "bank"}
+    refused = await browser.post("/console/merchants/new", form | {"credentials.password": "canary"})
+    assert 'id="e-credentials.terminal_id"' in refused.text
+    assert "canary" not in refused.text
+    unknown = await browser.post("/console/merchants/new", form | {"gateway": "paypal"})
+    assert unknown.status == 422
+    credentials = {f"credentials.{name}": value for name, value in CREDENTIALS.items()}
+    assert (await browser.post("/console/merchants/new", form | credentials)).status == 200
+    store = lab.dargah.services.store.merchants
+    [merchant] = [each for each in await store.list_merchants(None, 100) if each.name == "Books"]
+    [terminal] = await store.list_terminals(merchant.id)
+    assert (terminal.gateway, terminal.gateway_url) == ("bank", "https://sandbox.example.ir")

@@ -129,6 +129,7 @@ _ONE: Final = "/merchants/{merchant_id}"
 # looks, tries again or shuts a door is not.
 ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("GET", "/me", READ, Admin.who_am_i),
+    ("GET", "/gateways", READ, Admin.list_gateways),
     ("POST", "/operators", OWNER, Admin.add_operator),
     ("GET", "/operators", READ, Admin.list_operators),
     ("GET", "/operators/{operator_id}", READ, Admin.get_operator),

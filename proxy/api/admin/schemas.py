@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from proxy.api.fields import Cursor, Input, ModeName, PageQuery, Time, Url, digits, free_text
 from proxy.api.v1.schemas import PaymentQuery
 from proxy.audit.log import INSTALLATION
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.http.parsing import refuse
 from proxy.kernel.clock import parse_rfc3339
 from proxy.kernel.ids import merchant_of_id
@@ -26,6 +27,7 @@ from proxy.operators.records import Role
 from proxy.payments.payment import Decision
 
 MAX_ORIGINS: Final = 50
+MAX_CREDENTIALS: Final = 10
 _LOOKS: Final = ("name_fa", "colour", "language", "logo", "contact")
 
 
@@ -60,6 +62,9 @@ def _from_base64(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 Secret = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=29, pattern="^[a-z][a-z0-9_]*$")]
+Credentials = Annotated[dict[Name, Secret], Field(max_length=MAX_CREDENTIALS)]
+Options = Annotated[dict[Name, Text], Field(max_length=MAX_CREDENTIALS)]
 Origins = Annotated[list[Url], Field(max_length=MAX_ORIGINS)]
 ScopeName = Annotated[Scope, Field(strict=False)]
 LanguageName = Annotated[Language, Field(strict=False)]
@@ -117,8 +122,11 @@ class RotateReturnSecret(Input):
 
 class NewTerminal(Input):
     name: Text
-    gateway_url: Url
-    api_key: Secret = Field(repr=False)
+    gateway: Name = INVOICE_SCRIPT
+    gateway_url: Url = ""
+    api_key: Secret = Field("", repr=False)
+    credentials: Credentials = Field(default_factory=dict, repr=False)
+    options: Options = Field(default_factory=dict)
     mode: ModeName = Mode.LIVE
     return_base_url: Url | None = None
 
@@ -127,6 +135,8 @@ class ChangedTerminal(Changes):
     name: Text = ""
     gateway_url: Url = ""
     api_key: Secret = Field("", repr=False)
+    credentials: Credentials = Field(default_factory=dict, repr=False)
+    options: Options = Field(default_factory=dict)
     return_base_url: Url | None = None
     enabled: bool = True
 

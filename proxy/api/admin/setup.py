@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from aiohttp import web
 
 from proxy.api.admin.schemas import (
     ChangedMerchant,
-    ChangedTerminal,
     NewMerchant,
-    NewTerminal,
     NewToken,
     RevokeQuery,
     RotateReturnSecret,
     RotateToken,
 )
+from proxy.api.admin.terminals import CREATED, AdminTerminals, ids_of_path, merchant_id_of_path
 from proxy.api.customer.page_assets import logo_path
 from proxy.api.fields import PageQuery
 from proxy.api.middleware import MERCHANT_ID
@@ -27,10 +26,8 @@ from proxy.audit.log import INSTALLATION, AuditEntry
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.parsing import query_of, read_object, read_optional_object, validated
 from proxy.kernel.clock import rfc3339
-from proxy.kernel.errors import NotFound
-from proxy.kernel.ids import merchant_of_id
-from proxy.merchants.merchant import Merchant, Terminal, Token
-from proxy.merchants.setup import BrandingChanges, MerchantChanges, RotationBatch, TerminalChanges
+from proxy.merchants.merchant import Merchant, Token
+from proxy.merchants.setup import BrandingChanges, MerchantChanges, RotationBatch
 from proxy.operations.doctor.base import Finding, Level
 from proxy.operators.operators import Caller
 from proxy.webhooks.endpoint_setup import EndpointChanges
@@ -48,20 +45,6 @@ def merchant_object(merchant: Merchant) -> dict[str, Any]:
         "return_origins": list(merchant.return_origins),
         "created_at": rfc3339(merchant.created_at),
         "updated_at": rfc3339(merchant.updated_at),
-    }
-
-
-def terminal_object(terminal: Terminal) -> dict[str, Any]:
-    return {
-        "id": terminal.id,
-        "merchant_id": terminal.merchant_id,
-        "name": terminal.name,
-        "mode": terminal.mode.value,
-        "gateway_url": terminal.gateway_url,
-        "return_base_url": terminal.return_base_url,
-        "enabled": terminal.enabled,
-        "created_at": rfc3339(terminal.created_at),
-        "updated_at": rfc3339(terminal.updated_at),
     }
 
 
@@ -83,6 +66,10 @@ def token_object(token: Token) -> dict[str, Any]:
         "any_https_return": token.any_https_return,
         "last_used_at": optional_time(token.last_used_at),
     }
+
+
+def optional_time(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def audit_object(entry: AuditEntry) -> dict[str, Any]:
@@ -112,19 +99,11 @@ def rotated_object(rotated: RotationBatch) -> dict[str, Any]:
     }
 
 
-def optional_time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
-
-
-CREATED: Final = 201
-
-
-class AdminSetup:
+class AdminSetup(AdminTerminals):
     """The handlers of the set-up. Each gets the authenticated operator as its caller."""
 
     def __init__(self, services: AdminServices) -> None:
-        self._store = services.store
-        self._setup = services.setup
+        super().__init__(services)
         self._endpoints = services.endpoints
 
     async def create_merchant(self, request: web.Request, caller: Caller) -> web.Response:
@@ -145,44 +124,23 @@ class AdminSetup:
         return page_answer(request, [merchant_object(merchant) for merchant in page], write_cursor(last, scope))
 
     async def get_merchant(self, request: web.Request, _caller: Caller) -> web.Response:
-        return json_answer(merchant_object(await self._store.merchants.merchant(_merchant_id(request))))
+        return json_answer(merchant_object(await self._store.merchants.merchant(merchant_id_of_path(request))))
 
     async def change_merchant(self, request: web.Request, caller: Caller) -> web.Response:
-        merchant_id = _merchant_id(request)
+        merchant_id = merchant_id_of_path(request)
         changes = cast("MerchantChanges", validated(ChangedMerchant, await read_object(request)).given())
         return json_answer(
             merchant_object(await self._setup.change_merchant(merchant_id, actor=caller.name, **changes))
         )
 
     async def rotate_return_secret(self, request: web.Request, caller: Caller) -> web.Response:
-        merchant_id = _merchant_id(request)
+        merchant_id = merchant_id_of_path(request)
         mode = validated(RotateReturnSecret, await read_optional_object(request)).mode
         secret = await self._setup.rotate_return_secret(merchant_id, mode, actor=caller.name)
         return json_answer({"return_secret": secret, "mode": mode.value})
 
-    async def create_terminal(self, request: web.Request, caller: Caller) -> web.Response:
-        merchant_id = _merchant_id(request)
-        body = validated(NewTerminal, await read_object(request))
-        terminal = await self._setup.add_terminal(
-            merchant_id, body.name, body.gateway_url, body.api_key, body.mode, body.return_base_url, actor=caller.name
-        )
-        return json_answer(terminal_object(terminal), CREATED)
-
-    async def list_terminals(self, request: web.Request, _caller: Caller) -> web.Response:
-        merchant = await self._store.merchants.merchant(_merchant_id(request))
-        rows = [terminal_object(terminal) for terminal in await self._store.merchants.list_terminals(merchant.id)]
-        return page_answer(request, rows, None)
-
-    async def get_terminal(self, request: web.Request, _caller: Caller) -> web.Response:
-        return json_answer(terminal_object(await self._store.merchants.terminal(*_ids_of_path(request, "terminal"))))
-
-    async def change_terminal(self, request: web.Request, caller: Caller) -> web.Response:
-        ids = _ids_of_path(request, "terminal")
-        changes = cast("TerminalChanges", validated(ChangedTerminal, await read_object(request)).given())
-        return json_answer(terminal_object(await self._setup.change_terminal(*ids, actor=caller.name, **changes)))
-
     async def create_token(self, request: web.Request, caller: Caller) -> web.Response:
-        merchant_id = _merchant_id(request)
+        merchant_id = merchant_id_of_path(request)
         body = validated(NewToken, await read_object(request))
         token, text = await self._setup.issue_token(
             merchant_id,
@@ -199,67 +157,53 @@ class AdminSetup:
         return json_answer(token_object(token) | {"token": text}, CREATED)
 
     async def list_tokens(self, request: web.Request, _caller: Caller) -> web.Response:
-        merchant = await self._store.merchants.merchant(_merchant_id(request))
+        merchant = await self._store.merchants.merchant(merchant_id_of_path(request))
         return page_answer(
             request, [token_object(token) for token in await self._store.merchants.list_tokens(merchant.id)], None
         )
 
     async def get_token(self, request: web.Request, _caller: Caller) -> web.Response:
-        return json_answer(token_object(await self._store.merchants.token(*_ids_of_path(request, "token"))))
+        return json_answer(token_object(await self._store.merchants.token(*ids_of_path(request, "token"))))
 
     async def rotate_token(self, request: web.Request, caller: Caller) -> web.Response:
-        ids = _ids_of_path(request, "token")
+        ids = ids_of_path(request, "token")
         body = validated(RotateToken, await read_optional_object(request))
         token, text = await self._setup.rotate_token(*ids, body.overlap_seconds, actor=caller.name)
         return json_answer(token_object(token) | {"token": text}, CREATED)
 
     async def revoke_token(self, request: web.Request, caller: Caller) -> web.Response:
-        ids = _ids_of_path(request, "token")
+        ids = ids_of_path(request, "token")
         query = validated(RevokeQuery, query_of(request))
         return json_answer(token_object(await self._setup.revoke_token(*ids, query.after_seconds, actor=caller.name)))
 
     async def create_endpoint(self, request: web.Request, caller: Caller) -> web.Response:
-        merchant_id = _merchant_id(request)
+        merchant_id = merchant_id_of_path(request)
         body = validated(CreateEndpoint, await read_object(request))
         endpoint, secret = await self._endpoints.add_endpoint(merchant_id, actor=caller.name, **body.model_dump())
         return json_answer(await endpoint_object(self._endpoints, endpoint) | {"secret": secret}, CREATED)
 
     async def list_endpoints(self, request: web.Request, _caller: Caller) -> web.Response:
-        merchant = await self._store.merchants.merchant(_merchant_id(request))
+        merchant = await self._store.merchants.merchant(merchant_id_of_path(request))
         rows = await endpoint_objects(self._endpoints, await self._store.webhooks.list_endpoints(merchant.id))
         return page_answer(request, rows, None)
 
     async def get_endpoint(self, request: web.Request, _caller: Caller) -> web.Response:
-        endpoint = await self._store.webhooks.endpoint(*_ids_of_path(request, "endpoint"))
+        endpoint = await self._store.webhooks.endpoint(*ids_of_path(request, "endpoint"))
         return json_answer(await endpoint_object(self._endpoints, endpoint))
 
     async def change_endpoint(self, request: web.Request, caller: Caller) -> web.Response:
-        ids = _ids_of_path(request, "endpoint")
+        ids = ids_of_path(request, "endpoint")
         body = validated(ChangeEndpoint, await read_object(request))
         changes = cast("EndpointChanges", {name: getattr(body, name) for name in body.model_fields_set})
         endpoint = await self._endpoints.change_endpoint(*ids, actor=caller.name, **changes)
         return json_answer(await endpoint_object(self._endpoints, endpoint))
 
     async def rotate_endpoint_secret(self, request: web.Request, caller: Caller) -> web.Response:
-        ids = _ids_of_path(request, "endpoint")
+        ids = ids_of_path(request, "endpoint")
         body = validated(RotateSecret, await read_optional_object(request))
         endpoint, secret = await self._endpoints.rotate_secret(*ids, body.overlap_seconds, actor=caller.name)
         return json_answer(await endpoint_object(self._endpoints, endpoint) | {"secret": secret})
 
     async def delete_endpoint(self, request: web.Request, caller: Caller) -> web.Response:
-        await self._endpoints.delete_endpoint(*_ids_of_path(request, "endpoint"), actor=caller.name)
+        await self._endpoints.delete_endpoint(*ids_of_path(request, "endpoint"), actor=caller.name)
         return web.Response(status=204, headers=SECURITY_HEADERS)
-
-
-def _merchant_id(request: web.Request) -> str:
-    merchant_id = request.match_info["merchant_id"]
-    request[MERCHANT_ID] = merchant_id
-    return merchant_id
-
-
-def _ids_of_path(request: web.Request, kind: str) -> tuple[str, str]:
-    """The merchant's id and the record's of the path. Raises NotFound when they do not belong together."""
-    merchant_id, record_id = _merchant_id(request), request.match_info[f"{kind}_id"]
-    if merchant_of_id(record_id) != merchant_id:
-        raise NotFound(kind)
-    return merchant_id, record_id

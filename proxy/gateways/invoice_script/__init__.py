@@ -13,7 +13,18 @@ FAMILY: Final = Family(
     name=INVOICE_SCRIPT,
     title=("Invoice script", "اسکریپت صورتحساب"),
     gateway_url="",
-    credentials=(Credential(API_KEY, ("API key", "کلید API")),),
+    # As its keys were always taken.
+    credentials=(
+        Credential(
+            API_KEY,
+            ("API key", "کلید API"),
+            ".{1,1000}",
+            (
+                "1 to 1000 visible characters without white space around them",
+                "۱ تا ۱۰۰۰ نویسهٔ دیدنی و بی‌فاصله در دو سو",
+            ),
+        ),
+    ),
     traits=Traits(min_rials=MIN_RIALS, max_rials=MAX_RIALS, locks_ip=True, locks_domain=True),
     codes={code.value: code.meaning for code in Code},
     make=InvoiceScript,

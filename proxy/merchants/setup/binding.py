@@ -6,7 +6,7 @@ is replaced only if it is unchanged since it was read, so that processes may run
 half-way is no harm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +15,10 @@ import structlog
 
 from proxy.kernel.errors import VaultError
 from proxy.kernel.urls import origin_of
+from proxy.merchants.setup.families import secret_field
 from proxy.merchants.setup.fields import Inspection, SetupBase
 from proxy.merchants.storage.rows import PlainHeaders
-from proxy.merchants.vault import HEADERS, SealedSecret
+from proxy.merchants.vault import HEADERS, SealedSecret, is_destined
 
 log = structlog.get_logger()
 
@@ -30,20 +31,21 @@ class Binding(SetupBase):
         """Does the rest of the upgrade. After it, a secret that was sealed for no origin is never accepted again."""
         if await self._merchants.secrets_bound_at() is not None:
             return
-        bound = await self._bind_api_keys() + await self._seal_headers()
+        bound = await self._bind_credentials() + await self._seal_headers()
         await self._merchants.note_secrets_bound(self._now())
         if bound:
             log.warning("secrets_bound", count=bound)
 
-    async def _bind_api_keys(self) -> int:
-        after, bound = ("", ""), 0
+    async def _bind_credentials(self) -> int:
+        after, bound = ("", "", ""), 0
         while batch := await self._merchants.terminal_secrets(after, BATCH):
             for sealed, url in batch:
-                bound += await self._bind_api_key(sealed, url)
-            after = batch[-1][0].merchant_id, batch[-1][0].owner_id
+                bound += await self._bind_credential(sealed, url)
+            last, _ = batch[-1]
+            after = last.merchant_id, last.owner_id, last.name
         return bound
 
-    async def _bind_api_key(self, sealed: SealedSecret, url: str) -> bool:
+    async def _bind_credential(self, sealed: SealedSecret, url: str) -> bool:
         try:
             origin = origin_of(url)
             after = self._vault.bind(sealed, origin)
@@ -80,39 +82,43 @@ class Binding(SetupBase):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The field `url` of a record, before and after, and the name of the secret that goes there and of its field."""
+    """The field `url` of a record, before and after; `after` is None where the change leaves it."""
 
-    name: str
     url: str
     before: str
-    after: str
+    after: str | None
 
 
 class Destinations(SetupBase):
     async def _check_destination(
-        self, look: Inspection, owner: tuple[str, str], where: Destination, changes: Mapping[str, object]
+        self, look: Inspection, owner: tuple[str, str], where: Destination, given: Collection[str]
     ) -> None:
-        """Refuses another origin without the secret, and a secret for an origin that it was not sealed for."""
-        if not {where.name, where.url} & changes.keys():
+        """Refuses another origin without every secret that goes there, and a secret for an origin that those before it
+        were not sealed for. `given` are the names of the secrets that come with the change.
+        """
+        if where.after is None and not given:
             return
-        sealed = next((each for each in await self._merchants.secrets(*owner) if each.name == where.name), None)
-        if sealed is None:
-            return
-        if where.name not in changes:
-            if not self._opens(sealed, where.after):
+        stored = [each for each in await self._merchants.secrets(*owner) if is_destined(each.name)]
+        url = where.before if where.after is None else where.after
+        elsewhere = [each.name for each in stored if not self._opens(each, url)]
+        if where.after is None:
+            for secret in elsewhere[:1]:
                 look.refuse(
-                    where.name,
+                    where.url,
+                    "url_required",
+                    f"is not the one that the present {secret_field(secret)} was sealed for: give it too, after a look "
+                    "at it",
+                    f"آن نیست که {secret_field(secret)} کنونی برایش مهر شده است: نگاهش کنید و آن را هم بفرستید",
+                )
+            return
+        for secret in elsewhere:
+            if secret not in given:
+                look.refuse(
+                    secret_field(secret),
                     "secret_required",
                     f"was sealed for another origin than that of {where.url}: give it again",
                     f"برای مبدأ دیگری جز مبدأ {where.url} مهر شده است: دوباره آن را بفرستید",
                 )
-        elif where.url not in changes and not self._opens(sealed, where.before):
-            look.refuse(
-                where.url,
-                "url_required",
-                f"is not the one that the present {where.name} was sealed for: give it too, after a look at it",
-                f"آن نیست که {where.name} کنونی برایش مهر شده است: نگاهش کنید و آن را هم بفرستید",
-            )
 
     def _opens(self, sealed: SealedSecret, url: str) -> bool:
         try:

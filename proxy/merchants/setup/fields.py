@@ -61,17 +61,6 @@ class Inspection:
             )
         return value
 
-    def secret(self, field: str, value: str) -> str:
-        """A gateway's api_key: kept as it is, never shown in the error."""
-        if not 1 <= len(value) <= MAX_SECRET_CHARS or not value.isprintable() or value != value.strip():
-            self.refuse(
-                field,
-                "secret_invalid",
-                f"must be 1 to {MAX_SECRET_CHARS} visible characters without white space around them",
-                f"باید ۱ تا {MAX_SECRET_CHARS} نویسهٔ دیدنی و بی‌فاصله در دو سو باشد",
-            )
-        return value
-
     def storefront(self, field: str, value: str) -> str:
         if not STOREFRONT.fullmatch(value):
             self.refuse(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.audit.log import AuditEntry, write_audit
-from proxy.database.repository import LIST_LIMIT
+from proxy.database.repository import LIST_LIMIT, json_text
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.errors import NotFound
 from proxy.kernel.ids import merchant_of_id
@@ -83,28 +83,36 @@ class MerchantRepository(SecretStorage):
         """In id order, after the id given."""
         return [merchant_of(row) for row in await self._rows("list_merchants", (after or _BEFORE_ALL_IDS, limit))]
 
-    async def add_terminal(self, terminal: Terminal, secret: SealedSecret, audit: AuditEntry) -> None:
+    async def add_terminal(self, terminal: Terminal, secrets: Sequence[SealedSecret], audit: AuditEntry) -> None:
         """Raises NotFound when the merchant does not exist."""
 
         async def step(transaction: Transaction) -> None:
             await require_merchant(transaction, terminal.merchant_id)
             await transaction.run("insert_terminal", terminal_row(terminal))
-            await transaction.run("put_secret", sealed_row(secret))
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await write_audit(transaction, audit)
 
         await self._write.do(step, terminal.merchant_id)
 
-    async def save_terminal(self, terminal: Terminal, secret: SealedSecret | None, audit: AuditEntry) -> None:
-        merchant_id, terminal_id, name, _, gateway_url, return_base_url, enabled, _, updated_at = terminal_row(terminal)
+    async def save_terminal(self, terminal: Terminal, secrets: Sequence[SealedSecret], audit: AuditEntry) -> None:
+        """Also adds or replaces the secrets given. Raises NotFound."""
+        changes = (
+            terminal.merchant_id,
+            terminal.id,
+            terminal.name,
+            terminal.gateway_url,
+            terminal.return_base_url,
+            int(terminal.enabled),
+            terminal.updated_at,
+            json_text(terminal.options),
+        )
 
         async def step(transaction: Transaction) -> None:
-            changes = (merchant_id, terminal_id, name, gateway_url, return_base_url, enabled, updated_at)
             await _update(transaction, "terminal", changes)
-            if secret is not None:
-                await transaction.run("put_secret", sealed_row(secret))
+            await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await write_audit(transaction, audit)
 
-        await self._write.do(step, merchant_id)
+        await self._write.do(step, terminal.merchant_id)
 
     async def terminal(self, merchant_id: str, terminal_id: str) -> Terminal:
         return terminal_of(await self._one("terminal", (merchant_id, terminal_id)))

@@ -20,7 +20,7 @@ from proxy.merchants.merchant import (
     Terminal,
     Token,
 )
-from proxy.merchants.vault import SealedSecret
+from proxy.merchants.vault import SealedSecret, credential_of
 
 
 def merchant_of(row: Row) -> Merchant:
@@ -55,21 +55,24 @@ def terminal_row(terminal: Terminal) -> Row:
         int(terminal.enabled),
         terminal.created_at,
         terminal.updated_at,
+        terminal.gateway,
+        json_text(terminal.options),
     )
 
 
 def terminal_of(row: Row) -> Terminal:
-    merchant_id, terminal_id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at = row
     return Terminal(
-        terminal_id,
-        merchant_id,
-        name,
-        Mode(mode),
-        ascii_or_same(gateway_url),
-        return_base_url and ascii_or_same(return_base_url),
-        enabled == 1,
-        created_at,
-        updated_at,
+        id=row[1],
+        merchant_id=row[0],
+        name=row[2],
+        mode=Mode(row[3]),
+        gateway_url=ascii_or_same(row[4]),
+        return_base_url=row[5] and ascii_or_same(row[5]),
+        enabled=row[6] == 1,
+        created_at=row[7],
+        updated_at=row[8],
+        gateway=row[9],
+        options=orjson.loads(row[10]),
     )
 
 
@@ -143,6 +146,13 @@ class SecretStorage(Repository):
         """All secrets of one owner (a terminal, an endpoint, a merchant)."""
         return [sealed_of(row) for row in await self._rows("secrets", (merchant_id, owner_id))]
 
+    async def credential_names(self, merchant_id: str) -> dict[str, list[str]]:
+        """The names of the credentials that each terminal of the merchant has, by its id; none for one without."""
+        names: dict[str, list[str]] = {}
+        for terminal_id, name in await self._rows("credential_names", (merchant_id,)):
+            names.setdefault(terminal_id, []).append(credential_of(name))
+        return names
+
     async def sealed_otherwise(self, kek_id: str, limit: int) -> list[SealedSecret]:
         """Secrets that are not sealed under `kek_id`."""
         return [sealed_of(row) for row in await self._rows("sealed_otherwise", (kek_id, limit))]
@@ -171,9 +181,9 @@ class SecretStorage(Repository):
         """Notes the end of the upgrade. The first time is kept."""
         await self._write.do(lambda transaction: transaction.run("note_secrets_bound", (now,)))
 
-    async def terminal_secrets(self, after: tuple[str, str], limit: int) -> list[tuple[SealedSecret, str]]:
-        """The api_keys of all merchants, each with its terminal's gateway_url, behind `after` in the order of
-        (merchant_id, terminal_id).
+    async def terminal_secrets(self, after: tuple[str, str, str], limit: int) -> list[tuple[SealedSecret, str]]:
+        """The credentials of all terminals, each with its terminal's gateway_url, behind `after` in the order of
+        (merchant_id, terminal_id, name).
         """
         rows = await self._rows("terminal_secrets", (*after, limit))
         return [(sealed_of(row[:-1]), row[-1]) for row in rows]

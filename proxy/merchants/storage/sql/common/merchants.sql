@@ -36,22 +36,22 @@ SELECT image FROM logos WHERE merchant_id = $1 AND digest = $2;
 -- name: insert_terminal
 -- A new terminal.
 INSERT INTO terminals (
-    merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+    merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at, gateway, options
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: update_terminal
 -- What may change of a terminal.
-UPDATE terminals SET name = $3, gateway_url = $4, return_base_url = $5, enabled = $6, updated_at = $7
+UPDATE terminals SET name = $3, gateway_url = $4, return_base_url = $5, enabled = $6, updated_at = $7, options = $8
 WHERE merchant_id = $1 AND id = $2;
 
 -- name: terminal
 -- One terminal.
-SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
+SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at, gateway, options
 FROM terminals WHERE merchant_id = $1 AND id = $2;
 
 -- name: list_terminals
 -- A merchant's terminals, in id order.
-SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at
+SELECT merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at, gateway, options
 FROM terminals WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 
 -- name: insert_token

@@ -38,12 +38,18 @@ SELECT secrets_bound_at FROM heartbeat WHERE id = $1;
 -- The upgrade is done; who was first is kept.
 UPDATE heartbeat SET secrets_bound_at = $1 WHERE id = 1 AND secrets_bound_at IS NULL;
 
+-- name: credential_names
+-- The names of the secrets of a merchant's terminals.
+SELECT owner_id, secrets.name FROM secrets
+JOIN terminals ON terminals.merchant_id = secrets.merchant_id AND terminals.id = secrets.owner_id
+WHERE secrets.merchant_id = $1 ORDER BY owner_id, secrets.name;
+
 -- name: terminal_secrets
--- Every terminal's api_key with the URL that it goes to, in the order of its key.
+-- Every terminal's credentials with the URL that they go to, in the order of their key.
 SELECT secrets.merchant_id, owner_id, secrets.name, kek_id, blob, gateway_url FROM secrets
 JOIN terminals ON terminals.merchant_id = secrets.merchant_id AND terminals.id = secrets.owner_id
-WHERE secrets.name = 'api_key' AND (secrets.merchant_id, owner_id) > ($1, $2)
-ORDER BY secrets.merchant_id, owner_id LIMIT $3;
+WHERE (secrets.merchant_id, owner_id, secrets.name) > ($1, $2, $3)
+ORDER BY secrets.merchant_id, owner_id, secrets.name LIMIT $4;
 
 -- name: plain_headers
 -- Endpoints whose headers an older version wrote: an object with the values, where a list of names belongs.
