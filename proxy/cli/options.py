@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,18 +94,32 @@ def payment_path(payment_id: str) -> str:
     return f"/payments/{payment_id}"
 
 
-def read_secret(name: str, *, from_stdin: bool) -> str:
-    """A secret from standard input, or asked for without an echo: an argument would stay in the shell's history."""
-    if not from_stdin:
-        if not sys.stdin.isatty():
-            raise ApiError(
-                f"there is no terminal to ask for the {name} on: pass it to --{name.replace('_', '-')}-stdin"
-            )
-        return str(click.prompt(name, hide_input=True))
+def read_secret(name: str, otherwise: str) -> str:
+    """A secret, asked for without an echo: an argument would stay in the shell's history. `otherwise` is the option
+    that reads it from standard input.
+    """
+    if not sys.stdin.isatty():
+        raise ApiError(f"there is no terminal to ask for the {name} on: pass it to {otherwise}")
+    return str(click.prompt(name, hide_input=True))
+
+
+def read_stdin(name: str) -> str:
+    """A secret from standard input."""
     text = sys.stdin.read(MAX_SECRET_CHARS).strip("\r\n")
     if not text:
         raise ApiError(f"standard input has no {name}")
     return text
+
+
+def read_pairs(texts: Iterable[str], where: str) -> dict[str, str]:
+    """The NAME=VALUE texts as a mapping. An error names where they stand, and none of them: they may be secrets."""
+    pairs: dict[str, str] = {}
+    for text in filter(None, texts):
+        name, mark, value = text.partition("=")
+        if not mark or name in pairs:
+            raise ApiError(f"{where}: write each as NAME=VALUE, and each name once")
+        pairs[name] = value
+    return pairs
 
 
 def given(**options: Any) -> dict[str, Any]:

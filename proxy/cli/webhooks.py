@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, limit_option, own_path, read_secret, shop_command
+from proxy.cli.options import given, limit_option, own_path, read_secret, read_stdin, shop_command
 from proxy.cli.output import Output
 from proxy.webhooks.request import PUBLIC_PREFIX, content_digest, sign, verified_by
 
@@ -62,7 +62,9 @@ def verify(*, request_file: BinaryIO, secret_stdin: bool, tolerance: int, ignore
     if secret_stdin and request_file.name == "<stdin>":
         raise click.UsageError("the request and the secret cannot both come from standard input")
     captured = ReceivedWebhook.parse(request_file.read(MAX_REQUEST_BYTES))
-    secret = os.environ.get(SECRET_VARIABLE) or read_secret("secret", from_stdin=secret_stdin)
+    secret = os.environ.get(SECRET_VARIABLE) or (
+        read_stdin("secret") if secret_stdin else read_secret("secret", "--secret-stdin")
+    )
     now = int(time.time())
     found = finding(captured, secret.strip(), now, None if ignore_age else tolerance)
     Output(as_json=as_json).done(f"{found.code}: {found.detail}", {"result": found.code, "detail": found.detail})
