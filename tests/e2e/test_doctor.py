@@ -15,6 +15,7 @@ from support.eventually import eventually
 from support.shop import Shop, playground
 
 from proxy.app import Dargah
+from proxy.gateways.invoice_script import FAMILY
 from proxy.gateways.port import CheckResult, CheckUnknown, NotPaid
 from proxy.merchants.merchant import Mode, Scope
 from proxy.operations.doctor.base import Level, Prober, ProbeResult
@@ -144,16 +145,17 @@ async def test_doctor_finds_wrong_settings_and_keys_of_its_shell(tmp_path: Path)
 
 def test_doctor_reads_the_gateways_word_on_an_impossible_invoice() -> None:
     def level(code: int | None) -> Level:
-        return key_finding("trm", CheckResult(CheckUnknown("x", "bank_unreachable", error_code=code), 1)).level
+        said = CheckUnknown("x", "bank_unreachable", error_code=code)
+        return key_finding("trm", FAMILY, CheckResult(said, 1)).level
 
     assert [level(code) for code in (200, 101, 203, 204, 302, None)] == ["ok", *["problem"] * 5]
     assert [level(code) for code in (301, 100, 999)] == ["warning"] * 3
-    assert key_finding("trm", CheckResult(NotPaid("x"), 1)).level is Level.WARNING
+    assert key_finding("trm", FAMILY, CheckResult(NotPaid("x"), 1)).level is Level.WARNING
 
 
 def test_an_unclear_gateway_is_told_by_its_status_and_its_words() -> None:
     said = [
-        key_finding("trm", CheckResult(CheckUnknown("x", "http_status", http_status=status), 1, excerpt)).detail
+        key_finding("trm", FAMILY, CheckResult(CheckUnknown("x", "http_status", http_status=status), 1, excerpt)).detail
         for status, excerpt in ((301, ""), (403, "Just a moment..."), (429, ""), (500, "Fatal error"))
     ]
     assert [text.partition("(")[2] for text in said] == [

@@ -1,14 +1,14 @@
 """The finding about a terminal from the gateway's answer to a `check` of an impossible invoice. No invoice is made."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateways.family import LOOK
-from proxy.gateways.invoice_script import FAMILY
-from proxy.gateways.invoice_script.codes import Code, code_of
-from proxy.gateways.port import CheckResult, CheckUnknown, reason_of
+from proxy.gateways.family import LOOK, Family
+from proxy.gateways.invoice_script import FAMILY as SCRIPT
+from proxy.gateways.invoice_script.codes import Code
+from proxy.gateways.port import INVOICE_SCRIPT, CheckResult, CheckUnknown, reason_of
 from proxy.kernel.clock import SECOND
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope, Token
 from proxy.operations.doctor.base import Finding, fine, problem, warning
@@ -18,65 +18,114 @@ from proxy.payments.payment import Status
 from proxy.payments.search import PaymentFilter
 from proxy.payments.storage.repository import PaymentRepository
 
-_SEAL_ANEW: Final = (
-    (
-        "Find out who changed it (`dargah audit list`), or bring the key back; then set both anew: "
-        "`dargah terminal update ID --gateway-url URL --new-api-key`."
-    ),
-    (
-        "ببینید چه کسی آن را عوض کرده (`dargah audit list`) یا کلید را بازگردانید؛ سپس هر دو را از نو بگذارید: "
-        "`dargah terminal update ID --gateway-url URL --new-api-key`."
-    ),
-)
+# Whether a terminal's registration was mended shows no probe, so a refusal because of it is told until it is changed.
+_REGISTRATION: Final = frozenset({Code.WRONG_DOMAIN, Code.WRONG_IP})
 
 
-def key_finding(subject: str, result: CheckResult) -> Finding:
-    """Whether the terminal's key is right, and its gateway reached."""
+def key_finding(subject: str, family: Family, result: CheckResult) -> Finding:
+    """Whether the terminal's credentials are right, and its gateway reached."""
     outcome = result.outcome
     if not isinstance(outcome, CheckUnknown):
         detail = ("the gateway claims to know an invoice that cannot be", "درگاه صورتحسابی ناممکن را می‌شناسد")
         return warning("terminal_key", subject, detail, LOOK)
     if outcome.error_code is not None:
-        return _code_finding(subject, outcome.error_code)
+        return _code_finding(subject, family, outcome.error_code)
     said = reason_of(outcome) + (f": {result.excerpt}" if result.excerpt else "")
     detail = (f"the gateway gives no clear answer ({said})", f"پاسخ روشنی از درگاه نمی‌رسد ({said})")
     return problem("gateway_reachable", subject, detail, LOOK)
 
 
-def _code_finding(subject: str, number: int) -> Finding:
-    code = code_of(number)
-    if code is Code.UNKNOWN_INVOICE:
-        return fine("terminal_key", subject, "the gateway takes this api_key", "درگاه این api_key را می‌پذیرد")
-    explanation = FAMILY.explanation(number)
-    if code is None or explanation is None or code.meaning.for_operator is None:
-        detail = (f"the gateway answered with the code {number}", f"درگاه کد {number} داد")
-        return warning("gateway_reachable", subject, detail, LOOK)
-    if code is Code.BANK_UNREACHABLE:
-        return warning("gateway_reachable", subject, explanation, FAMILY.advice(number))
-    return problem("terminal_key", subject, explanation, FAMILY.advice(number))
+def _code_finding(subject: str, family: Family, code: int) -> Finding:
+    meaning, explanation = family.codes.get(code), family.explanation(code)
+    if meaning is None or explanation is None:
+        return _bare_code(subject, code)
+    if meaning.for_operator is not None:
+        if meaning.alerts:
+            return problem("terminal_key", subject, explanation, meaning.for_operator)
+        return warning("gateway_reachable", subject, explanation, meaning.for_operator)
+    # What is left tells of the invoice, except where it tells of our call.
+    if meaning.alerts and code != _UNKNOWN_INVOICE.get(family.name):
+        return _bare_code(subject, code)
+    names = _names(family)
+    return fine("terminal_key", subject, f"the gateway takes its {names}", f"درگاه {names} آن را می‌پذیرد")
 
 
-def seal_finding(subject: str, url: str) -> Finding:
-    """An api_key that does not open for the URL that it would go to: nothing is sent there."""
+# The script's code alerts, since for an invoice of ours it tells that the terminal is another.
+_UNKNOWN_INVOICE: Final[Mapping[str, int]] = {INVOICE_SCRIPT: Code.UNKNOWN_INVOICE}
+
+
+def _bare_code(subject: str, code: int) -> Finding:
+    detail = (f"the gateway answered with the code {code}", f"درگاه کد {code} داد")
+    return warning("gateway_reachable", subject, detail, LOOK)
+
+
+def untested_finding(subject: str, family: Family) -> Finding:
+    """Of a family that cannot be asked about an invoice that nobody paid."""
+    names = _names(family)
+    return fine(
+        "terminal_key",
+        subject,
+        f"whether its {names} are right, only a payment shows: the gateway has no call that tells",
+        f"درستی {names} آن را تنها یک پرداخت نشان می‌دهد: درگاه راهی برای آزمودن ندارد",
+    )
+
+
+def unknown_gateway_finding(subject: str, gateway: str) -> Finding:
+    """A terminal of a family that this version does not have."""
+    return problem(
+        "terminal_gateway",
+        subject,
+        (
+            f"its gateway is of the family {gateway}, which this version of Dargah does not have",
+            f"درگاه آن از خانوادهٔ {gateway} است که این نسخه ندارد",
+        ),
+        (
+            "Run the version that made it, on every replica; till then it can only be switched off.",
+            "نسخه‌ای را که آن را ساخته روی همهٔ سرورها اجرا کنید؛ تا آن زمان تنها می‌توان خاموشش کرد.",
+        ),
+    )
+
+
+def seal_finding(subject: str, family: Family, url: str) -> Finding:
+    """A credential that does not open for the URL that it would go to: nothing is sent there."""
+    names = _names(family)
     detail = (
-        f"its api_key does not open for {url}: the URL was changed without it, the row was altered, or the key that "
-        "sealed it is not in the ring; the log says which"
+        f"its {names} cannot be opened for {url}: the URL was changed without it, a row was altered or is missing, or "
+        "the key that sealed it is not in the ring; the log says which"
     )
     detail_fa = (
-        f"api_key آن برای {url} باز نمی‌شود: نشانی بی آن عوض شده، سطر دست خورده، یا کلید مهر آن در دسته‌کلید نیست؛ لاگ "
-        "می‌گوید کدام"
+        f"{names} آن برای {url} باز نمی‌شود: نشانی بی آن عوض شده، سطری دست خورده یا گم شده، یا کلید مهر آن در دسته‌کلید "
+        "نیست؛ لاگ می‌گوید کدام"
     )
-    return problem("terminal_seal", subject, (detail, detail_fa), _SEAL_ANEW)
+    asked = " ".join(f"--credential {credential.name}" for credential in family.credentials)
+    command = f"`dargah terminal update ID --gateway-url URL {asked}`"
+    advice = (
+        f"Find out who changed it (`dargah audit list`), or bring the key back; then set all anew: {command}.",
+        f"ببینید چه کسی عوضش کرده (`dargah audit list`) یا کلید را بازگردانید؛ سپس همه را از نو بگذارید: {command}.",
+    )
+    return problem("terminal_seal", subject, (detail, detail_fa), advice)
 
 
-def refused_finding(subject: str, code: Code, payment_id: str) -> Finding:
+def _names(family: Family) -> str:
+    return ", ".join(credential.name for credential in family.credentials)
+
+
+def tells_of_registration(family: Family, code: int) -> bool:
+    """Whether a refusal with this code tells what is registered for the terminal at its gateway."""
+    if family.name == INVOICE_SCRIPT:
+        return code in _REGISTRATION
+    meaning = family.codes.get(code)
+    return meaning is not None and meaning.alerts
+
+
+def refused_finding(subject: str, family: Family, code: int, payment_id: str) -> Finding:
     """A create that the gateway refused lately because of the terminal's registration."""
-    (detail, detail_fa), advice = FAMILY.explanation(code) or code.meaning.explanation, FAMILY.advice(code)
+    detail, detail_fa = family.explanation(code) or (str(code), str(code))
     return problem(
         "recent_refusal",
         subject,
         (f"{payment_id} was refused: {detail}", f"{payment_id} پذیرفته نشد: {detail_fa}"),
-        advice,
+        family.advice(code),
     )
 
 
@@ -90,10 +139,10 @@ def return_host_finding(subject: str, host: str, shops: list[str]) -> Finding:
             f"بازگشت به {host} از دامنهٔ فروشگاه است",
         )
     detail = (
-        f"returns go to {host}, which is not under the shop's domain; a gateway that insists on it answers 203",
-        f"بازگشت به {host} است که از دامنهٔ فروشگاه نیست؛ درگاهی که بر آن پافشاری کند ۲۰۳ می‌دهد",
+        f"returns go to {host}, which is not under the shop's domain; a gateway that insists on it refuses payments",
+        f"بازگشت به {host} است که از دامنهٔ فروشگاه نیست؛ درگاهی که بر آن پافشاری کند پرداخت را نمی‌پذیرد",
     )
-    return warning("return_host", subject, detail, FAMILY.advice(Code.WRONG_DOMAIN))
+    return warning("return_host", subject, detail, SCRIPT.advice(Code.WRONG_DOMAIN))
 
 
 def referrer_finding(subject: str, origin: str, return_host: str) -> Finding:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateways.invoice_script.codes import Code, code_of
-from proxy.gateways.port import CheckResult, CheckUnknown
+from proxy.gateways.family import Family
+from proxy.gateways.port import INVOICE_SCRIPT, CheckResult, CheckUnknown
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import SECOND, rfc3339
 from proxy.kernel.errors import CredentialUnusable, DargahError, VaultError
 from proxy.kernel.urls import is_app, is_loopback, origin_of
@@ -18,6 +19,9 @@ from proxy.operations.doctor.gateway import (
     return_findings,
     return_host_finding,
     seal_finding,
+    tells_of_registration,
+    unknown_gateway_finding,
+    untested_finding,
 )
 from proxy.payments.payment import Payment, Status
 from proxy.payments.search import PaymentFilter
@@ -136,7 +140,6 @@ RECENT_FAILURES: Final = 50
 CLOCK_WARNING: Final = 30 * SECOND
 CLOCK_PROBLEM: Final = 300 * SECOND
 _MODES_FA: Final = {Mode.LIVE: "واقعی", Mode.TEST: "آزمایشی"}
-_REGISTRATION: Final = frozenset({Code.WRONG_DOMAIN, Code.WRONG_IP})
 
 
 class MerchantCheckUp(WebhookCheckUp):
@@ -166,37 +169,42 @@ class MerchantCheckUp(WebhookCheckUp):
         subject = f"{terminal.id} ({terminal.name})"
         if not terminal.enabled:
             return [fine("terminal", subject, "it is switched off", "خاموش است")]
-        found = [await self._key(subject, terminal)]
+        family = FAMILIES.get(terminal.gateway)
+        if family is None:
+            return [unknown_gateway_finding(subject, terminal.gateway)]
+        found = [await self._key(subject, family, terminal)]
         if found[0].check != "terminal_seal":
             found += await self._clock(terminal)
         base = terminal.return_base_url or self._around.public_url
         shops = [urlsplit(origin).hostname or "" for origin in merchant.return_origins if not is_app(origin)]
         host = urlsplit(base).hostname or ""
-        if shops and not is_loopback(host):
+        if shops and family.traits.locks_domain and not is_loopback(host):
             found.append(return_host_finding(subject, host, shops))
         origin = origin_of(self._around.public_url)
         if not is_loopback(urlsplit(origin).hostname or ""):
             found.append(referrer_finding(subject, origin, host))
         if terminal.return_base_url is not None:
             found.append(await self._ours("return_base_url", terminal.return_base_url))
-        refused = _find_refusal(terminal, failures)
-        return found if refused is None else [*found, refused_finding(subject, *refused)]
+        refused = _find_refusal(family, terminal, failures)
+        return found if refused is None else [*found, refused_finding(subject, family, *refused)]
 
-    async def _key(self, subject: str, terminal: Terminal) -> Finding:
+    async def _key(self, subject: str, family: Family, terminal: Terminal) -> Finding:
         try:
             account = await self._merchant_cache.account(terminal)
         except CredentialUnusable:
-            return seal_finding(subject, terminal.gateway_url)
+            return seal_finding(subject, family, terminal.gateway_url)
+        if not family.traits.checks or family.traits.needs_return:
+            return untested_finding(subject, family)
         impossible = f"doctor{self._ids.random(20)}"
         checked = await in_time(
             self._gateway.check(account, impossible), CheckResult(CheckUnknown(impossible, "timeout"), 0)
         )
-        return key_finding(subject, checked)
+        return key_finding(subject, family, checked)
 
     async def _clock(self, terminal: Terminal) -> list[Finding]:
-        result = await self._prober.look(
-            f"{terminal.gateway_url.rstrip('/')}/invoice/request", self._ids.random(16), from_outside=False
-        )
+        path = "/invoice/request" if terminal.gateway == INVOICE_SCRIPT else "/"
+        url = f"{terminal.gateway_url.rstrip('/')}{path}"
+        result = await self._prober.look(url, self._ids.random(16), from_outside=False)
         return (
             [] if result.date is None else [clock_finding(urlsplit(terminal.gateway_url).netloc, result, self._now())]
         )
@@ -252,10 +260,12 @@ def _without_endpoint(merchant: Merchant, mode: Mode) -> Finding:
     )
 
 
-def _find_refusal(terminal: Terminal, failures: Iterable[Payment]) -> tuple[Code, str] | None:
+def _find_refusal(family: Family, terminal: Terminal, failures: Iterable[Payment]) -> tuple[int, str] | None:
     for payment in failures:
-        code = code_of(payment.failure.gateway_error_code) if payment.failure else None
-        if payment.terminal_id == terminal.id and code in _REGISTRATION and payment.created_at >= terminal.updated_at:
+        code = payment.failure.gateway_error_code if payment.failure else None
+        if payment.terminal_id != terminal.id or payment.created_at < terminal.updated_at:
+            continue
+        if code is not None and tells_of_registration(family, code):
             return code, payment.id
     return None
 
