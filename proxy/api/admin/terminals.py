@@ -90,6 +90,7 @@ def _traits_object(traits: Traits) -> dict[str, Any]:
         "tells_card": traits.tells_card,
         "locks_ip": traits.locks_ip,
         "locks_domain": traits.locks_domain,
+        "wants_referrer": traits.wants_referrer,
         "sandbox": traits.sandbox,
     }
 
