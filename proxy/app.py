@@ -193,7 +193,7 @@ def _wire(runtime: Runtime) -> Wiring:
 
 
 def _gateway(runtime: Runtime, egress: Egress | None) -> Gateway:
-    client = gateway_client(runtime.settings, egress)
+    client = gateway_client(runtime.settings, egress, runtime.storage.now)
     runtime.stack.push_async_callback(client.close)
     return runtime.instrumentation.gateway(client)
 

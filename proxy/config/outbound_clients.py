@@ -15,9 +15,10 @@ from proxy.kernel.clock import Now
 from proxy.webhooks.sender import HttpSender
 
 
-def gateway_client(settings: Settings, egress: Egress | None) -> Families:
+def gateway_client(settings: Settings, egress: Egress | None, now: Now) -> Families:
     """The clients of all families. Raises SettingsError."""
-    options = ClientOptions(own_tls=own_tls(("DARGAH_GATEWAY_CA_FILES", settings.gateway_ca_files)), egress=egress)
+    authorities = own_tls(("DARGAH_GATEWAY_CA_FILES", settings.gateway_ca_files))
+    options = ClientOptions(now=now, own_tls=authorities, egress=egress)
 
     def make(family: Family) -> GatewayClient:
         made: GatewayClient = family.make(

@@ -133,8 +133,8 @@ class Checkout:
         payment, schedule = await self._payments.note(merchant_id, link, noted)
         if schedule is None:
             return Checkup(payment, None)
-        evidence = evidence_of(FAMILIES[payment.gateway], params)
-        if evidence:
+        family = FAMILIES.get(payment.gateway)
+        if family is not None and (evidence := evidence_of(family, params)):
             payment = (await self._settlement.settle(payment, ReturnEvidence(evidence))).after
         return await self.check(payment, schedule)
 

@@ -175,7 +175,8 @@ def customer_return(payment: Payment, now: int, params: Mapping[str, str]) -> En
         claimed = {name: params[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in params}
         ours = params.get("invoice_key") in payment.invoice_keys()
     else:
-        claims = {FAMILIES[payment.gateway].claim(key, params) for key in payment.invoice_keys()}
+        family = FAMILIES.get(payment.gateway)
+        claims = {family.claim(key, params) for key in payment.invoice_keys()} if family else set[Claim]()
         known = claims & {Claim.PAID, Claim.UNPAID}
         ours, claimed = bool(known), {"status": min(known).value} if known else {}
     home = {} if payment.drop_in is None else {"drop_in": payment.drop_in.value}

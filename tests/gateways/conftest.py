@@ -76,12 +76,19 @@ class Counter:
         return str((await self.lab.payment(payment["id"]))["status"])
 
     @property
+    def operations(self) -> list[str]:
+        """The calls about an invoice that the family has."""
+        traits = self.family.traits
+        has = {"check": traits.checks, "confirm": traits.confirms, "settle": traits.settles}
+        return [name for name, there in has.items() if there]
+
+    @property
     def past_every_window(self) -> int:
         """Milliseconds after which no unconfirmed money is left."""
         return (self.family.traits.gives_back_after or 30 * MINUTE) + MINUTE
 
 
-@pytest.fixture(params=FAMILIES.values(), ids=FAMILIES)
+@pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
 def family(request: pytest.FixtureRequest) -> Family:
     chosen: Family = request.param
     return chosen
@@ -96,7 +103,7 @@ async def counter(folder: Path, family: Family) -> AsyncIterator[Counter]:
 
 async def counter_at(lab: Lab, family: Family) -> Counter:
     """A terminal of the family, registered on both sides."""
-    credentials = dict(dialect_of(family).sample)
+    credentials = dict(dialect_of(family.name).sample)
     key = next(iter(credentials.values()))
     body = {"api_key": key, "family": family.name, "credentials": credentials}
     await lab.control("POST", "terminals", body)

@@ -1,5 +1,6 @@
 """Terminals of any family: the fields that the family names, what is refused, and what each way in shows of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,8 @@ async def test_the_api_lists_the_families_as_it_is_described(admin: Admin, monke
     monkeypatch.delitem(FAMILIES, "bank")
     status, families = await admin.call("GET", "/gateways")
     assert (status, [row["name"] for row in families["data"]]) == (200, list(FAMILIES))
-    assert document()["components"]["schemas"]["GatewayName"]["enum"] == list(FAMILIES)
+    pattern = re.compile(document()["components"]["schemas"]["GatewayName"]["pattern"])
+    assert all(map(pattern.fullmatch, FAMILIES))
 
 
 async def test_the_command_adds_and_changes_a_terminal_of_any_family(cli: Cli, store: AnyStore, vault: Vault) -> None:

@@ -181,8 +181,8 @@ async def _shops(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("checkPayment", {"payment_id": payment["id"]})
     await ask("getPayment", {"payment_id": payment["id"]})
     await ask("listPayments", query={"status": "paid", "limit": "10"})
-    other = {"payment_id": (await stage.lab.created(order_id="A-1699"))["id"]}
-    await ask("cancelPayment", other)
+    withdrawn = {"payment_id": (await stage.lab.created(order_id="A-1699"))["id"]}
+    await ask("cancelPayment", withdrawn)
 
     async def delivered() -> Any:
         listed = await ask("listDeliveries", hook)

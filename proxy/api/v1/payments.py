@@ -208,7 +208,8 @@ def qr_svg(text: str) -> bytes:
 def refusal(payment: Payment) -> GatewayRefused:
     """The error of a payment that failed without an invoice."""
     number = payment.failure.gateway_error_code if payment.failure else None
-    said = None if number is None else FAMILIES[payment.gateway].developer_explanation(number)
+    family = FAMILIES.get(payment.gateway)
+    said = None if number is None or family is None else family.developer_explanation(number)
     why, why_fa = said or ("it gave no invoice", "صورتحسابی نداد")
     return GatewayRefused(
         f"The gateway refused this payment: {why}.", f"درگاه این پرداخت را نپذیرفت: {why_fa}.", payment.id, number

@@ -43,6 +43,7 @@ class InvoiceScriptSimulator(Dialect):
     """The script's paths; what a customer pays is captured at once, however old the link is."""
 
     family = FAMILY
+    sample: ClassVar[Mapping[str, str]] = {"api_key": "sample-api-key"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
         GatewayOperation.REQUEST: (Code.WRONG_KEY, *_COMMON),
         GatewayOperation.CHECK: (Code.WRONG_KEY, Code.UNKNOWN_INVOICE, Code.NOT_PAID, Code.CANCELED, *_COMMON),

@@ -55,6 +55,11 @@ class SadadSimulator(Dialect):
     """
 
     family = FAMILY
+    sample: ClassVar[Mapping[str, str]] = {
+        "terminal_id": "24001234",
+        "merchant_id": "140212345",
+        "key": "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcY",
+    }
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
         GatewayOperation.REQUEST: (_WRONG_IP, _DISABLED, _WRONG_DOMAIN, _OUT_OF_ORDER, _OUT_OF_ORDER),
         GatewayOperation.CONFIRM: (_WRONG_IP, _BAD_SIGNATURE, _OUT_OF_ORDER, _OUT_OF_ORDER),

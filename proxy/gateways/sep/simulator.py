@@ -54,6 +54,7 @@ class SepSimulator(Dialect):
     """
 
     family = FAMILY
+    sample: ClassVar[Mapping[str, str]] = {"terminal_id": "13402001"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
         GatewayOperation.REQUEST: (_BAD_PARAMETERS, _WRONG_IP, _NO_TERMINAL, _OUT_OF_ORDER),
         GatewayOperation.CONFIRM: _ABOUT_TERMINAL,

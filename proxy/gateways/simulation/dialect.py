@@ -27,6 +27,8 @@ class Dialect:
     """
 
     family: ClassVar[Family]
+    sample: ClassVar[Mapping[str, str]] = {}
+    """Credentials of a terminal to try it with, the main id first."""
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {}
     return_extras: ClassVar[frozenset[str]] = frozenset()
 
