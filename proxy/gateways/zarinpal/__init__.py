@@ -1,0 +1,60 @@
+"""ZarinPal v4: a payment is an authority of 36 characters, and verify.json keeps its money."""
+
+from typing import Final
+from urllib.parse import quote
+
+from proxy.gateways.family import Claim, Credential, Family, Traits, WayThere
+from proxy.gateways.port import Evidence
+from proxy.gateways.zarinpal.client import MERCHANT_ID, ZarinPalClient
+from proxy.gateways.zarinpal.codes import CODES
+from proxy.kernel.clock import MINUTE
+
+_CLAIMS: Final = {"OK": Claim.PAID, "NOK": Claim.UNPAID}
+
+
+def claim(authority: str, evidence: Evidence) -> Claim:
+    """What `?Authority=…&Status=OK` or `NOK` says: nothing without this authority."""
+    named = evidence.get("Authority")
+    if not named:
+        return Claim.NOTHING
+    return _CLAIMS.get(evidence.get("Status", ""), Claim.NOTHING) if named == authority else Claim.FOREIGN
+
+
+def way_there(gateway_url: str, authority: str) -> WayThere:
+    return WayThere(f"{gateway_url.rstrip('/')}/pg/StartPay/{quote(authority, safe='')}")
+
+
+FAMILY: Final = Family(
+    name="zarinpal",
+    title=("ZarinPal", "زرین‌پال"),
+    gateway_url="https://payment.zarinpal.com",
+    sandbox_url="https://sandbox.zarinpal.com",
+    credentials=(
+        Credential(
+            MERCHANT_ID,
+            ("Merchant ID", "کد پذیرنده (merchant_id)"),
+            pattern=r"[0-9A-Za-z-]{36}",
+            hint=(
+                "36 characters, as ZarinPal's panel shows it; any 36 in the sandbox",
+                "۳۶ نویسه، چنان که پنل زرین‌پال نشان می‌دهد؛ در محیط آزمایشی هر ۳۶ نویسه‌ای",
+            ),
+        ),
+    ),
+    traits=Traits(
+        max_rials=1_000_000_000,  # -41 is "100,000,000 tomans"
+        confirms=True,
+        reverses=True,
+        # It keeps unverified money, as its post of 2021-05-09 on zarinpal.com/blog/unverified explains.
+        gives_back_after=None,
+        reverse_within=30 * MINUTE,
+        evidence=("Authority", "Status"),
+        tells_card=True,
+        locks_ip=True,
+        locks_domain=True,
+        sandbox=True,
+    ),
+    codes=CODES,
+    make=ZarinPalClient,
+    way_there=way_there,
+    claim=claim,
+)
