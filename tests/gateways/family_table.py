@@ -1,8 +1,12 @@
-"""`python -m gateways.family_table` from tests/: the table of families in docs/gateways.md, as their traits say it."""
+"""`python -m gateways.family_table` from tests/: the table of families in docs/gateways.md, as their traits say it, and
+the tables of codes in the families' own pages.
+"""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from gateways.bank_answers import code_rows
 from proxy.gateways.family import Family, Traits
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import MINUTE
@@ -14,6 +18,9 @@ HEAD = (
     "| can be reversed within | tells the card | locks | amounts in rials | sandbox |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
+
+CODES = re.compile(r"(?<=<!-- table of codes -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+CODES_HEAD = ("| code | it says | معنا | what to do | چه باید کرد |", "| --- | --- | --- | --- | --- |")
 
 
 def minutes(milliseconds: int | None, without: str) -> str:
@@ -32,7 +39,8 @@ def goes_back(traits: Traits) -> str:
 
 def row(family: Family) -> str:
     traits = family.traits
-    locks = [name for name, holds in (("IP", traits.locks_ip), ("domain", traits.locks_domain)) if holds]
+    all_locks = (("IP", traits.locks_ip), ("domain", traits.locks_domain), ("Referer", traits.wants_referrer))
+    locks = [name for name, holds in all_locks if holds]
     step = "" if traits.step_rials == 1 else f", by {traits.step_rials}"
     cells = (
         f"[{family.title[0]}](gateways/{family.name}.md)",
@@ -53,5 +61,20 @@ def table() -> str:
     return HEAD + "\n".join(map(row, FAMILIES.values()))
 
 
+def pages() -> Iterator[tuple[Family, Path]]:
+    """The families whose page marks where its table of codes stands, and their pages."""
+    for family in FAMILIES.values():
+        path = PAGE.parent / "gateways" / f"{family.name}.md"
+        if path.exists() and CODES.search(path.read_text("utf-8")):
+            yield family, path
+
+
+def page_with_codes(family: Family, text: str) -> str:
+    codes = "\n".join((*CODES_HEAD, *code_rows(family.codes)))
+    return CODES.sub(lambda _: codes, text)
+
+
 if __name__ == "__main__":
     PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text("utf-8")), "utf-8")
+    for each, page in pages():
+        page.write_text(page_with_codes(each, page.read_text("utf-8")), "utf-8")

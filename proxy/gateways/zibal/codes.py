@@ -155,4 +155,4 @@ _STATUSES: Final[Mapping[int, Meaning]] = {
     ),
 }
 
-CODES: Final[Mapping[int, Meaning]] = {**_STATUSES, **_RESULTS}
+CODES: Final[Mapping[int, Meaning]] = {**_RESULTS, **_STATUSES}
