@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 from aiohttp.test_utils import TestServer
@@ -73,11 +74,13 @@ class Simulated:
             return page.status, page.headers.get("Location") or await page.text()
 
     async def act(self, key: str, action: str) -> dict[str, str]:
-        """The customer presses a button of the page: the fields of the form that goes back to return_url."""
+        """The customer presses a button of the page: the parameters that go back to return_url."""
         _, page = await self.open(key)
         way = self.family.way_there(self.account.gateway_url, key)
-        async with self.session.post(way.url, data=form_of(page) | {"action": action}) as answer:
-            return form_of(await answer.text())
+        pressed = form_of(page) | {"action": action}
+        async with self.session.post(way.url, data=pressed, allow_redirects=False) as answer:
+            back = answer.headers.get("Location")
+            return form_of(await answer.text()) if back is None else dict(parse_qsl(urlsplit(back).query))
 
     async def paid(self, key: str) -> Inquiry:
         return self.inquiry(key, await self.act(key, "pay"))
@@ -86,6 +89,9 @@ class Simulated:
         """With what is kept of a return."""
         kept = {name: returned[name] for name in self.family.traits.evidence if returned.get(name)}
         return Inquiry(key, AMOUNT, kept)
+
+    async def check(self, key: str, account: Account | None = None) -> CheckOutcome:
+        return (await self.client.check(account or self.account, key)).outcome
 
     async def confirm(self, inquiry: Inquiry, account: Account | None = None) -> CheckOutcome:
         return (await self.client.confirm(account or self.account, inquiry)).outcome

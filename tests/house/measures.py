@@ -30,7 +30,7 @@ CODE_IN_TEXT: Final = re.compile(rf"(?<![\w.-]){GATEWAY_CODE}(?![\w.-])")
 WRITTEN: Final = re.compile(r"^(?:proxy/.*\.(?:py|sql|html)|openapi\.yaml)$")
 PROSE: Final = re.compile(r"(?:--|\s#|\bdescription: ).*")
 # The addresses that the SSRF guard refuses, and a field of ZarinPal's own.
-OTHER_METADATA: Final = re.compile(r'/(?:32|128)", "metadata"|return {"metadata": told}')
+OTHER_METADATA: Final = re.compile(r'/(?:32|128)", "metadata"|return {"metadata": told}|fields.get\("metadata"\)')
 
 
 @dataclass(frozen=True)

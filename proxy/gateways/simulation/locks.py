@@ -30,12 +30,12 @@ def ip_allowed(terminal: SimulatedTerminal, caller_ip: str) -> bool:
     return terminal.registered_ip in (None, caller_ip)
 
 
-def domain_allowed(terminal: SimulatedTerminal, url: str) -> bool:
-    """Whether the URL is of the terminal's registered domain or below it: any, unless one is registered."""
+def domain_allowed(terminal: SimulatedTerminal, url: str, *, below: bool = True) -> bool:
+    """Whether the URL is of the terminal's registered domain, or `below` it: any, unless one is registered."""
     if terminal.registered_domain is None:
         return True
     host, registered = _one_form(host_of(url)), _one_form(terminal.registered_domain)
-    return host == registered or host.endswith(f".{registered}")
+    return host == registered or (below and host.endswith(f".{registered}"))
 
 
 def _one_form(host: str) -> str:

@@ -57,4 +57,5 @@ FAMILY: Final = Family(
     make=ZarinPalClient,
     way_there=way_there,
     claim=claim,
+    simulator="proxy.gateways.zarinpal.simulator:ZarinPalSimulator",
 )
