@@ -21,8 +21,7 @@ from proxy.gateways.port import (
 )
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    family.name: family
-    for family in (invoice_script.FAMILY, zarinpal.FAMILY, zibal.FAMILY, sep.FAMILY, sadad.FAMILY)
+    family.name: family for family in (invoice_script.FAMILY, zarinpal.FAMILY, zibal.FAMILY, sep.FAMILY, sadad.FAMILY)
 }
 """Every family by its name, in the order in which people are shown them."""
 

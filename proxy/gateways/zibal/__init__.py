@@ -61,4 +61,5 @@ FAMILY: Final = Family(
     make=ZibalClient,
     way_there=way_there,
     claim=claim,
+    simulator="proxy.gateways.zibal.simulator:ZibalSimulator",
 )
