@@ -10,6 +10,9 @@ Codes = Mapping[int, Meaning]
 
 
 def request_unknown(no_answer: NoAnswer) -> RequestUnknown:
+    """The outcome of a `request` that was not answered, or not clearly. Nobody has a link, so it may be requested
+    again.
+    """
     return RequestUnknown(no_answer.reason, timed_out=no_answer.timed_out, http_status=no_answer.http_status)
 
 
@@ -22,6 +25,9 @@ def request_refused(code: int, codes: Codes) -> RequestRefused | RequestUnknown:
 
 
 def check_unknown(invoice_key: str, no_answer: NoAnswer) -> CheckUnknown:
+    """The outcome of a call about an invoice that was not answered, or not clearly. It holds until the next call, and
+    says nothing of the money.
+    """
     return CheckUnknown(invoice_key, no_answer.reason, http_status=no_answer.http_status)
 
 
