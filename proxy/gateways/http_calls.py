@@ -37,6 +37,8 @@ REQUEST_SECONDS: Final = 10.0
 CHECK_SECONDS: Final = 10.0
 GLANCE_SECONDS: Final = 1.0  # at the body of a status that has said all; it is for people
 DEFAULT_OPTIONS: Final = ClientOptions()
+FORM: Final = b"Content-Type: application/x-www-form-urlencoded\r\n"
+JSON: Final = b"Content-Type: application/json\r\n"
 _REASONS: Final = {"connect_timeout": "timeout", "refused": "refused_connection", "bad_response": "bad_answer"}
 
 MAX_CHARS: Final = 200
@@ -75,33 +77,50 @@ class HttpCalls:
         await self._outbound.close()
 
     async def request(
-        self, base: str, path: str, body: str, meaning: Callable[[Answer], RequestOutcome], secrets: Iterable[str]
+        self,
+        base: str,
+        path: str,
+        body: str,
+        meaning: Callable[[Answer], RequestOutcome],
+        secrets: Iterable[str],
+        content_type: bytes = b"",
     ) -> RequestResult:
-        """POSTs once, and gives what `meaning` makes of the answer. `secrets` are kept out of the excerpt."""
+        """POSTs once, and gives what `meaning` makes of the answer. `secrets` are kept out of the excerpt.
+
+        `content_type` is FORM or JSON where the family's `headers` leave it to the call.
+        """
         started = self._options.tick()
-        answer = await self._post(base, path, body, self._request_seconds, resend=False)
+        answer = await self._post(base, path, content_type, body, self._request_seconds, resend=False)
         outcome = meaning(answer)
         excerpt = _excerpt(answer, secrets) if isinstance(outcome, RequestUnknown) else ""
         return RequestResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
 
     async def check(
-        self, base: str, path: str, body: str, meaning: Callable[[Answer], CheckOutcome], secrets: Iterable[str]
+        self,
+        base: str,
+        path: str,
+        body: str,
+        meaning: Callable[[Answer], CheckOutcome],
+        secrets: Iterable[str],
+        content_type: bytes = b"",
     ) -> CheckResult:
         """The same for a call that may be made twice: on a stale idle connection it is made again at once."""
         started = self._options.tick()
-        answer = await self._post(base, path, body, self._check_seconds, resend=True)
+        answer = await self._post(base, path, content_type, body, self._check_seconds, resend=True)
         outcome = meaning(answer)
         excerpt = _excerpt(answer, secrets) if isinstance(outcome, CheckUnknown) else ""
         return CheckResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
 
-    async def _post(self, base: str, path: str, body: str, seconds: float, *, resend: bool) -> Answer:
+    async def _post(
+        self, base: str, path: str, content_type: bytes, body: str, seconds: float, *, resend: bool
+    ) -> Answer:
         dial = Dial()
         DIAL.set(dial)
         try:
             origin = self._origin(base)
             data = body.encode()
             start = f"POST {origin.target.partition('?')[0].rstrip('/')}{path}".encode()
-            message = b"%s%s%d\r\n\r\n%s" % (start, origin.headers, len(data), data)
+            message = b"%s%s%d\r\n%s\r\n%s" % (start, origin.headers, len(data), content_type, data)
 
             async def once() -> Response:
                 return await exchange(self._outbound.session, origin, message)

@@ -1,8 +1,10 @@
 """The gateway client over real HTTP: against the simulator, and against servers that do it wrong."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -193,6 +195,31 @@ async def test_the_request_as_it_leaves(gateway: InvoiceScript) -> None:
     path = server.requests[1].decode().split(" ")[1]
     assert path == "/a/b/invoice/check/inv%201%2F..%2Fx"
     assert unquote(path.rsplit("/", 1)[1]) == "inv 1/../x"
+
+
+@pytest.mark.parametrize("field", ["return_url", "callback_url"])
+async def test_a_host_that_wants_json_or_another_name_of_the_return_address(
+    gateway: InvoiceScript, simulated: Simulated, field: str
+) -> None:
+    options = {"return_field": field, "body": "json"}
+    async with RawServer((ISSUED, UNPAID)) as server:
+        account = Account("trm_1", server.url, {"api_key": API_KEY}, options=options)
+        await gateway.request(account, 150_000, RETURN_URL)
+        await gateway.check(account, "inv_1")
+    (head, request), (_, check) = (each.decode().split("\r\n\r\n") for each in server.requests)
+    assert head.lower().count("content-type: ") == head.count("Content-Type: application/json") == 1
+    assert json.loads(request) == {"api_key": API_KEY, "amount": 150_000, field: RETURN_URL}
+    assert json.loads(check) == {"api_key": API_KEY}
+    key = await issued(gateway, replace(simulated.account, options=options))
+    assert simulated.gateway.bank.invoice(key).return_url == RETURN_URL
+
+
+async def test_a_form_may_have_another_name_of_the_return_address(gateway: InvoiceScript) -> None:
+    async with RawServer((ISSUED,)) as server:
+        account = Account("trm_1", server.url, {"api_key": API_KEY}, options={"return_field": "callback_url"})
+        await gateway.request(account, 150_000, RETURN_URL)
+    _, _, body = server.requests[0].decode().partition("\r\n\r\n")
+    assert parse_qs(body) == {"api_key": [API_KEY], "amount": ["150000"], "callback_url": [RETURN_URL]}
 
 
 async def test_the_registered_bytes_of_its_url_are_requested(gateway: InvoiceScript) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from proxy.gateways.family import Credential, Family, Traits, WayThere
-from proxy.gateways.invoice_script.client import API_KEY, InvoiceScript
+from proxy.gateways.invoice_script.client import API_KEY, BODY, RETURN_FIELD, InvoiceScript
 from proxy.gateways.invoice_script.codes import Code
 from proxy.gateways.invoice_script.wire import pay_url
 from proxy.gateways.port import INVOICE_SCRIPT
@@ -25,6 +25,7 @@ FAMILY: Final = Family(
             ),
         ),
     ),
+    options=(RETURN_FIELD, BODY),
     traits=Traits(min_rials=MIN_RIALS, max_rials=MAX_RIALS, locks_ip=True, locks_domain=True),
     codes={code.value: code.meaning for code in Code},
     make=InvoiceScript,

@@ -1,11 +1,18 @@
-"""The script's protocol over HTTP: `request` and `check`, each with its deadline, each always with an outcome."""
+"""The script's protocol over HTTP: `request` and `check`, each with its deadline, each always with an outcome.
 
+The script is resold, and hosts changed it. poolam.ir takes a form; polam.io, of the same firm, JSON (larapay's
+driver); moneypal.ir calls the return address `callback_url` (public clients). Both are options of a terminal.
+"""
+
+import json
 from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.family import Option
+from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, FORM, JSON, REQUEST_SECONDS, HttpCalls
 from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
+from proxy.gateways.invoice_script.wire import RETURN_URLS
 from proxy.gateways.port import (
     NO_EVIDENCE,
     NO_PURCHASE,
@@ -19,11 +26,14 @@ from proxy.gateways.port import (
 from proxy.http.outbound.connector import ClientOptions
 
 API_KEY: Final = "api_key"
-_HEADERS: Final = {
-    "Content-Type": "application/x-www-form-urlencoded",
-    "Accept": "application/json",
-    "User-Agent": "dargah",
-}
+RETURN_FIELD: Final = Option(
+    "return_field",
+    ("The name of the return address in a request", "نام فیلد نشانی بازگشت در درخواست"),
+    RETURN_URLS,
+    RETURN_URLS[0],
+)
+BODY: Final = Option("body", ("The format of the calls", "قالب درخواست‌ها"), ("form", "json"), "form")
+_HEADERS: Final = {"Accept": "application/json", "User-Agent": "dargah"}
 
 
 class InvoiceScript(NothingToConfirm):
@@ -51,15 +61,29 @@ class InvoiceScript(NothingToConfirm):
         self, account: Account, amount_rials: int, return_url: str, _purchase: Purchase = NO_PURCHASE
     ) -> RequestResult:
         api_key = account.credentials[API_KEY]
-        body = f"api_key={_quoted(api_key)}&amount={amount_rials}&return_url={_quoted_url(return_url)}"
+        field = account.options.get(RETURN_FIELD.name, RETURN_FIELD.default)
+        if _speaks_json(account):
+            content_type = JSON
+            body = json.dumps({"api_key": api_key, "amount": amount_rials, field: return_url})
+        else:
+            content_type = FORM
+            body = f"api_key={_quoted(api_key)}&amount={amount_rials}&{field}={_quoted_url(return_url)}"
         secrets = (api_key, return_url, return_url.rpartition("/")[2])
-        return await self._calls.request(account.gateway_url, "/invoice/request", body, request_outcome, secrets)
+        return await self._calls.request(
+            account.gateway_url, "/invoice/request", body, request_outcome, secrets, content_type
+        )
 
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
         api_key = account.credentials[API_KEY]
         path = f"/invoice/check/{quote(invoice_key, safe='')}"
+        as_json = _speaks_json(account)
+        body = json.dumps({"api_key": api_key}) if as_json else f"api_key={_quoted(api_key)}"
         meaning = partial(check_outcome, invoice_key)
-        return await self._calls.check(account.gateway_url, path, f"api_key={_quoted(api_key)}", meaning, (api_key,))
+        return await self._calls.check(account.gateway_url, path, body, meaning, (api_key,), JSON if as_json else FORM)
+
+
+def _speaks_json(account: Account) -> bool:
+    return account.options.get(BODY.name, BODY.default) == "json"
 
 
 def _quoted_url(return_url: str) -> str:
