@@ -6,7 +6,7 @@ A new family is its folder, and a line here.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proxy.gateways import invoice_script, sadad, sep, zarinpal, zibal
+from proxy.gateways import invoice_script, mellat, sadad, sep, zarinpal, zibal
 from proxy.gateways.family import Family
 from proxy.gateways.port import (
     NO_EVIDENCE,
@@ -21,7 +21,15 @@ from proxy.gateways.port import (
 )
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    family.name: family for family in (invoice_script.FAMILY, zarinpal.FAMILY, zibal.FAMILY, sep.FAMILY, sadad.FAMILY)
+    family.name: family
+    for family in (
+        invoice_script.FAMILY,
+        zarinpal.FAMILY,
+        zibal.FAMILY,
+        sep.FAMILY,
+        sadad.FAMILY,
+        mellat.FAMILY,
+    )
 }
 """Every family by its name, in the order in which people are shown them."""
 
