@@ -6,7 +6,7 @@ A new family is its folder, and a line here.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from proxy.gateways import invoice_script, mellat, sadad, sep, zarinpal, zibal
+from proxy.gateways import invoice_script, mellat, novinpal, sadad, sep, zarinpal, zibal
 from proxy.gateways.family import Family
 from proxy.gateways.port import (
     NO_EVIDENCE,
@@ -29,6 +29,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
         sep.FAMILY,
         sadad.FAMILY,
         mellat.FAMILY,
+        novinpal.FAMILY,
     )
 }
 """Every family by its name, in the order in which people are shown them."""

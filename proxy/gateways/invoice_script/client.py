@@ -62,7 +62,7 @@ class InvoiceScript(NothingToConfirm):
     ) -> RequestResult:
         api_key = account.credentials[API_KEY]
         field = account.options.get(RETURN_FIELD.name, RETURN_FIELD.default)
-        if _speaks_json(account):
+        if speaks_json(account):
             content_type = JSON
             body = json.dumps({"api_key": api_key, "amount": amount_rials, field: return_url})
         else:
@@ -76,13 +76,14 @@ class InvoiceScript(NothingToConfirm):
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
         api_key = account.credentials[API_KEY]
         path = f"/invoice/check/{quote(invoice_key, safe='')}"
-        as_json = _speaks_json(account)
+        as_json = speaks_json(account)
         body = json.dumps({"api_key": api_key}) if as_json else f"api_key={_quoted(api_key)}"
         meaning = partial(check_outcome, invoice_key)
         return await self._calls.check(account.gateway_url, path, body, meaning, (api_key,), JSON if as_json else FORM)
 
 
-def _speaks_json(account: Account) -> bool:
+def speaks_json(account: Account) -> bool:
+    """Whether the terminal's host wants its calls as JSON, by the option `body`."""
     return account.options.get(BODY.name, BODY.default) == "json"
 
 

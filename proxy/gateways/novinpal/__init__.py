@@ -1,0 +1,42 @@
+"""NovinPal's gateway: the invoice script grown up, with a refId in place of the invoice_key, and a verify."""
+
+from typing import Final
+
+from proxy.gateways.family import Credential, Family, Traits, WayThere
+from proxy.gateways.invoice_script.client import API_KEY, BODY
+from proxy.gateways.novinpal.answers import EVIDENCE, claim
+from proxy.gateways.novinpal.client import NovinPalClient, start_url
+from proxy.gateways.novinpal.codes import CODES
+
+FAMILY: Final = Family(
+    name="novinpal",
+    title=("NovinPal", "نوین‌پال"),
+    gateway_url="https://api.novinpal.ir",
+    sandbox_url="https://api.novinpal.ir",
+    credentials=(
+        Credential(
+            API_KEY,
+            ("API key", "کلید API"),
+            hint=(
+                "printable ASCII without spaces; sandbox in test mode",
+                "نویسه‌های ASCII بدون فاصله؛ در حالت آزمایشی sandbox",
+            ),
+        ),
+    ),
+    options=(BODY,),
+    traits=Traits(
+        min_rials=10_000,
+        checks=False,
+        confirms=True,
+        confirms_unasked=True,
+        evidence=EVIDENCE,
+        tells_card=True,
+        locks_ip=True,
+        locks_domain=True,
+        sandbox=True,
+    ),
+    codes=CODES,
+    make=NovinPalClient,
+    way_there=lambda gateway_url, invoice_key: WayThere(start_url(gateway_url, invoice_key)),
+    claim=claim,
+)
