@@ -48,4 +48,5 @@ FAMILY: Final = Family(
     make=MellatClient,
     way_there=_way_there,
     claim=claim,
+    simulator="proxy.gateways.mellat.simulator:MellatSimulator",
 )

@@ -18,19 +18,20 @@ HEADERS: Final = {
     "Accept": "text/xml",
     "User-Agent": "dargah",
 }
-_NAMESPACE: Final = "http://interfaces.core.sw.bps.com/"
+NAMESPACE: Final = "http://interfaces.core.sw.bps.com/"
 _ENVELOPE: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>'
-    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:pgw="{namespace}">'
-    "<soapenv:Body><pgw:{operation}>{fields}</pgw:{operation}></soapenv:Body></soapenv:Envelope>"
+    '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+    "<soapenv:Body>{inside}</soapenv:Body></soapenv:Envelope>"
 )
+_FAULT: Final = "<soapenv:Fault><faultcode>soapenv:Client</faultcode><faultstring>{words}</faultstring></soapenv:Fault>"
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def envelope(operation: str, fields: Mapping[str, str | int]) -> str:
     """The call, its fields in the order of the WSDL. Characters that no XML can hold are left out."""
-    inner = "".join(f"<{name}>{_text(value)}</{name}>" for name, value in fields.items())
-    return _ENVELOPE.format(namespace=_NAMESPACE, operation=operation, fields=inner)
+    inside = "".join(f"<{name}>{_text(value)}</{name}>" for name, value in fields.items())
+    return _ENVELOPE.format(inside=f'<pgw:{operation} xmlns:pgw="{NAMESPACE}">{inside}</pgw:{operation}>')
 
 
 def returned(answer: Answer, operation: str) -> str | NoAnswer:
@@ -46,6 +47,25 @@ def returned(answer: Answer, operation: str) -> str | NoAnswer:
     except Unclear as unclear:
         return NoAnswer(unclear.reason)
     return NoAnswer("bad_answer") if len(value) else (value.text or "").strip()
+
+
+def response(operation: str, text: str) -> str:
+    """The bank's answer to a call."""
+    return envelope(f"{operation}Response", {"return": text})
+
+
+def fault(words: str) -> str:
+    """The answer to a text that is no call."""
+    return _ENVELOPE.format(inside=_FAULT.format(words=_text(words)))
+
+
+def call_of(body: bytes) -> tuple[str, dict[str, str]]:
+    """The operation of a call, and its fields. Raises Unclear."""
+    inside = list(_only(_only([_root(body)], "Envelope"), "Body"))
+    if len(inside) != 1:
+        raise Unclear("bad_answer")
+    [call] = inside
+    return _local_name(call), {_local_name(field): (field.text or "").strip() for field in call}
 
 
 def _text(value: str | int) -> str:
