@@ -142,8 +142,10 @@ class InvoiceScriptSimulator(Dialect):
     async def _request_route(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
             return await play(request, _refused(Code.NOT_POST))
-        reply = self.request(await _fields(request), request.remote or "")
-        return await self.send(request, "request", reply)
+        fields = await _fields(request)
+        terminal = self.bank.terminals.get(str(fields.get("api_key", "")))
+        request_of = self.gateway.invoice_requests.get("" if terminal is None else terminal.family, self.request)
+        return await self.send(request, "request", request_of(fields, request.remote or ""))
 
     async def _check_route(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":

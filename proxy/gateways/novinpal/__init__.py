@@ -39,4 +39,5 @@ FAMILY: Final = Family(
     make=NovinPalClient,
     way_there=lambda gateway_url, invoice_key: WayThere(start_url(gateway_url, invoice_key)),
     claim=claim,
+    simulator="proxy.gateways.novinpal.simulator:NovinPalSimulator",
 )

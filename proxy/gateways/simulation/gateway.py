@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from proxy.gateways.simulation.bank import Bank
 from proxy.gateways.simulation.faults import Fault, FaultKind, Faults, GatewayCall, GatewayOperation
@@ -52,7 +53,8 @@ WayBack = Callable[[Invoice, bool], tuple[HostReturnMethod, Mapping[str, str]]]
 class SimulatedGateway:
     """The bank behind its faults. Answers are counted by operation and code.
 
-    `ways_back` are the families' by their names; each family's Dialect puts its own there.
+    `ways_back` are the families' by their names; each family's Dialect puts its own there. `invoice_requests` are the
+    requests of families other than the invoice script that have its path, `invoice/request`.
     """
 
     def __init__(self, bank: Bank, faults: Faults) -> None:
@@ -60,6 +62,7 @@ class SimulatedGateway:
         self.faults = faults
         self.answered: Counter[str] = Counter()
         self.ways_back: dict[str, WayBack] = {}
+        self.invoice_requests: dict[str, Callable[[Mapping[str, Any], str], WireReply]] = {}
 
     def answer(
         self, call: GatewayCall, work: Callable[[Truth], WireReply], error: Callable[[int | None], WireReply]
