@@ -20,6 +20,10 @@ LOOK: Final = (
 """Advice where a family's table has none."""
 
 
+MAX_EVIDENCE_CHARS: Final = 200
+SHOWN_CARD_DIGITS: Final = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """A row of a family's one table of codes: what the code says to people on our side, and what to do about it.
@@ -101,6 +105,8 @@ class Traits:
     reverse_within: int | None = None
     evidence: tuple[str, ...] = ()
     """The parameters of a return that are kept, by their names there."""
+    card_evidence: str | None = None
+    """The one among them that is a card's number: it is masked before it is kept."""
     tells_card: bool = False
     """Whether it tells the masked number of the customer's card."""
     locks_ip: bool = False
@@ -135,6 +141,13 @@ class Family:
     claim: Callable[[str, Evidence], Claim] = field(repr=False, default=lambda _invoice_key, _evidence: Claim.NOTHING)
     simulator: str | None = None
 
+    def kept_evidence(self, parameters: Mapping[str, str]) -> Evidence:
+        """The parameters of a return that are kept. One of more than 200 characters is none of the gateway's."""
+        names = [name for name in self.traits.evidence if 0 < len(parameters.get(name, "")) <= MAX_EVIDENCE_CHARS]
+        kept = {name: parameters[name] for name in names}
+        card = self.traits.card_evidence
+        return kept if card not in kept else {**kept, card: _masked(kept[card])}
+
     def explanation(self, code: int) -> Text | None:
         """What a code says, with its number; None for one that the table does not have."""
         meaning = self.codes.get(code)
@@ -154,6 +167,12 @@ class Family:
         """Advice for an operator."""
         meaning = None if code is None else self.codes.get(code)
         return LOOK if meaning is None or meaning.for_operator is None else meaning.for_operator
+
+
+def _masked(card: str) -> str:
+    """A card's number with no more than its first six and last four digits, as PCI DSS 3.4 allows."""
+    digits = "".join(str(int(char)) for char in card if char.isdecimal())
+    return card if len(digits) <= SHOWN_CARD_DIGITS else f"{digits[:6]}******{digits[-4:]}"
 
 
 def check_amount(family: Family, amount_rials: int) -> None:

@@ -1,11 +1,10 @@
 """The checkout, from the pay link to the gateway and back: opened links, returns, and checks."""
 
-import re
 from collections.abc import Mapping
 from typing import Final, cast
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
-from proxy.gateways.family import Family, WayThere
+from proxy.gateways.family import WayThere
 from proxy.gateways.port import CheckOutcome, CheckUnknown
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import SECOND, Now
@@ -50,8 +49,6 @@ class PayLinkOpenings:
         return (opened_before or now >= payment.created_at + FRESH) and self._breaker.is_closed(payment.terminal_id)
 
 
-MAX_EVIDENCE_CHARS: Final = 200
-_CARD: Final = re.compile(r"[2-9][0-9]{15}")
 # Longer than a return's `check` may take: if that one dies, the poller takes over then.
 RETURN_LEASE: Final = 20 * SECOND
 
@@ -134,7 +131,7 @@ class Checkout:
         if schedule is None:
             return Checkup(payment, None)
         family = FAMILIES.get(payment.gateway)
-        if family is not None and (evidence := evidence_of(family, params)):
+        if family is not None and (evidence := family.kept_evidence(params)):
             payment = (await self._settlement.settle(payment, ReturnEvidence(evidence))).after
         return await self.check(payment, schedule)
 
@@ -160,12 +157,3 @@ class Checkout:
         terminal = await self._gateway.accounts.terminal(payment.merchant_id, payment.terminal_id)
         account = await self._gateway.accounts.account(terminal)
         return FAMILIES[account.gateway].way_there(account.gateway_url, payment.invoice_key or "")
-
-
-def evidence_of(family: Family, params: Mapping[str, str]) -> dict[str, str]:
-    """Those parameters of a return that the family allows, cut short, and without a whole card number."""
-    return {name: _masked(params[name][:MAX_EVIDENCE_CHARS]) for name in family.traits.evidence if params.get(name)}
-
-
-def _masked(value: str) -> str:
-    return f"{value[:6]}******{value[-4:]}" if _CARD.fullmatch(value) else value

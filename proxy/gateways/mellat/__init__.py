@@ -4,7 +4,7 @@ from typing import Final
 
 from proxy.gateways.answers import parts_of
 from proxy.gateways.family import Credential, Family, Traits, WayThere
-from proxy.gateways.mellat.answers import EVIDENCE, REF_ID, claim
+from proxy.gateways.mellat.answers import CARD, EVIDENCE, REF_ID, claim
 from proxy.gateways.mellat.client import PASSWORD, TERMINAL_ID, USERNAME, MellatClient
 from proxy.gateways.mellat.codes import CODES
 from proxy.kernel.clock import HOUR, MINUTE
@@ -38,6 +38,7 @@ FAMILY: Final = Family(
         gives_back_after=20 * MINUTE,
         reverse_within=3 * HOUR,
         evidence=EVIDENCE,
+        card_evidence=CARD,
         tells_card=True,
         locks_ip=True,
         locks_domain=True,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from proxy.gateways.answers import parts_of
 from proxy.gateways.family import Credential, Family, Traits, WayThere
-from proxy.gateways.sadad.answers import EVIDENCE, claim
+from proxy.gateways.sadad.answers import CARD, EVIDENCE, claim
 from proxy.gateways.sadad.client import KEY, MERCHANT_ID, TERMINAL_ID, SadadClient
 from proxy.gateways.sadad.codes import CODES
 from proxy.kernel.clock import MINUTE
@@ -40,6 +40,7 @@ FAMILY: Final = Family(
         confirms_unasked=True,
         gives_back_after=15 * MINUTE,
         evidence=EVIDENCE,
+        card_evidence=CARD,
         tells_card=True,
         locks_ip=True,
         locks_domain=True,

@@ -40,8 +40,8 @@ from proxy.gateways.port import (
 )
 from proxy.gateways.sadad.codes import CODES, FAILED, REPEATED, REVERSED, TOO_LATE
 
-_CARD: Final = "PrimaryAccNo"
-EVIDENCE: Final = ("OrderId", "Token", "token", "ResCode", "SwitchResCode", _CARD)
+CARD: Final = "PrimaryAccNo"
+EVIDENCE: Final = ("OrderId", "Token", "token", "ResCode", "SwitchResCode", CARD)
 """The guide writes Token, and Sadad's own sample in PHP (github.com/SadadPsp-Lab/PHP) reads `token`. SwitchResCode, the
 bank's own code, is kept for people alone.
 """
@@ -115,6 +115,6 @@ def _captured(inquiry: Inquiry, fields: dict[str, Any], *, repeated: bool) -> Ch
         key,
         amount,
         bank_code,
-        card_mask=card_mask(inquiry.evidence.get(_CARD)),
+        card_mask=card_mask(inquiry.evidence.get(CARD)),
         trace_number=identifier(fields.get("SystemTraceNo")),
     )
