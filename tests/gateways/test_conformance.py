@@ -178,6 +178,10 @@ async def test_money_that_the_bank_gave_back(counter: Counter) -> None:
         return  # its money is captured when the customer pays
     await counter.lab.control("POST", f"invoices/{visit['invoice']['invoice_key']}/reverse")
     await counter.travel(visit["returns"][0])
+    traits = counter.family.traits
+    if traits.gives_back_after is None and not traits.reverses:
+        assert await counter.status(payment) == "pending"  # it has no word for it, and nothing is paid
+        return
     assert await counter.status(payment) == "given_back"
     assert await counter.events(payment) == ["payment.given_back"]
 

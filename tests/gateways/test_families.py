@@ -42,4 +42,3 @@ def test_a_familys_data_agrees_with_itself(family: Family) -> None:
     assert traits.sandbox or family.sandbox_url is None
     assert family.gateway_url.startswith("https://")
     assert family.claim("17", NO_EVIDENCE) is Claim.NOTHING
-    assert not any(meaning.refuses and 100 <= abs(code) <= 101 for code, meaning in family.codes.items())
