@@ -61,7 +61,7 @@ class Option:
     default: str
 
 
-class Claim(StrEnum):
+class ReturnClaim(StrEnum):
     """What a return says. It decides whether it is worth asking, and nothing else."""
 
     NOTHING = "nothing"
@@ -138,7 +138,9 @@ class Family:
     codes: Mapping[int, Meaning]
     make: Callable[..., Any] = field(repr=False)
     way_there: Callable[[str, str], WayThere] = field(repr=False)
-    claim: Callable[[str, Evidence], Claim] = field(repr=False, default=lambda _invoice_key, _evidence: Claim.NOTHING)
+    claim: Callable[[str, Evidence], ReturnClaim] = field(
+        repr=False, default=lambda _invoice_key, _evidence: ReturnClaim.NOTHING
+    )
     simulator: str | None = None
 
     def kept_evidence(self, parameters: Mapping[str, str]) -> Evidence:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from proxy.gateways.family import Claim, Family
+from proxy.gateways.family import Family, ReturnClaim
 from proxy.gateways.port import (
     NO_EVIDENCE,
     Account,
@@ -119,17 +119,17 @@ class _Asking:
     async def ask(self, payment: Payment, step: GatewayStep | None) -> _Said:
         """The outcome of the call that is decided, or else of a look."""
         claim = self.family.claim(self.invoice_key, payment.evidence)
-        evidence = NO_EVIDENCE if claim in {Claim.NOTHING, Claim.FOREIGN} else payment.evidence
+        evidence = NO_EVIDENCE if claim in {ReturnClaim.NOTHING, ReturnClaim.FOREIGN} else payment.evidence
         if step is None:
             return await self._look(claim, evidence)
         call = getattr(self.gateway.port, step.value)
         inquiry = Inquiry(self.invoice_key, payment.amount_rials, evidence)
         said = await self._called(f"gateway.{step.value}", lambda: call(self.account, inquiry))
-        if isinstance(said.outcome, NotPaid) and claim is Claim.UNPAID:
+        if isinstance(said.outcome, NotPaid) and claim is ReturnClaim.UNPAID:
             return replace(said, outcome=Canceled(self.invoice_key))
         return self._with_time(said)
 
-    async def _look(self, claim: Claim, evidence: Evidence) -> _Said:
+    async def _look(self, claim: ReturnClaim, evidence: Evidence) -> _Said:
         traits = self.family.traits
         if traits.needs_return and not evidence:
             return _Said(NotPaid(self.invoice_key), self.now())
@@ -137,9 +137,9 @@ class _Asking:
             check = self.gateway.port.check
             calling = self._called("gateway.check", lambda: check(self.account, self.invoice_key, evidence))
             return self._with_time(await calling)
-        if claim is Claim.UNPAID and not traits.confirms_unasked:
+        if claim is ReturnClaim.UNPAID and not traits.confirms_unasked:
             return _Said(Canceled(self.invoice_key), self.now())
-        presumed = claim is not Claim.PAID
+        presumed = claim is not ReturnClaim.PAID
         return self._with_time(_Said(PaidUnconfirmed(self.invoice_key, presumed=presumed), self.now()))
 
     async def _called(self, kind: str, call: Callable[[], Awaitable[CheckResult]]) -> _Said:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     INVOICE_SCRIPT,
     AmountDiffers,
@@ -176,8 +176,8 @@ def customer_return(payment: Payment, now: int, params: Mapping[str, str]) -> En
         ours = params.get("invoice_key") in payment.invoice_keys()
     else:
         family = FAMILIES.get(payment.gateway)
-        claims = {family.claim(key, params) for key in payment.invoice_keys()} if family else set[Claim]()
-        known = claims & {Claim.PAID, Claim.UNPAID}
+        claims = {family.claim(key, params) for key in payment.invoice_keys()} if family else set[ReturnClaim]()
+        known = claims & {ReturnClaim.PAID, ReturnClaim.UNPAID}
         ours, claimed = bool(known), {"status": min(known).value} if known else {}
     home = {} if payment.drop_in is None else {"drop_in": payment.drop_in.value}
     return Entry(now, "return", None, {"own_invoice_key": ours, "claimed": claimed, **home})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateways.family_table import page_with_codes, pages
-from proxy.gateways.family import Claim, Family
+from proxy.gateways.family import Family, ReturnClaim
 from proxy.gateways.port import NO_EVIDENCE
 from proxy.gateways.registry import FAMILIES
 
@@ -41,4 +41,4 @@ def test_a_familys_data_agrees_with_itself(family: Family) -> None:
     assert traits.reverses == (traits.reverse_within is not None)
     assert traits.sandbox or family.sandbox_url is None
     assert family.gateway_url.startswith("https://")
-    assert family.claim("17", NO_EVIDENCE) is Claim.NOTHING
+    assert family.claim("17", NO_EVIDENCE) is ReturnClaim.NOTHING

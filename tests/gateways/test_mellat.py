@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateways.answers import Answer, HttpAnswer, NoAnswer
-from proxy.gateways.family import Claim, WayThere
+from proxy.gateways.family import ReturnClaim, WayThere
 from proxy.gateways.mellat import FAMILY
 from proxy.gateways.mellat.answers import pay_outcome, reversal_outcome, settle_outcome, verify_outcome
 from proxy.gateways.mellat.client import MellatClient
@@ -300,28 +300,28 @@ def test_no_answer_keeps_its_reason() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, Claim.PAID),
-        ({"SaleReferenceId": ""}, Claim.NOTHING),
-        ({"SaleReferenceId": "12a"}, Claim.NOTHING),
-        ({"ResCode": "17"}, Claim.UNPAID),
-        ({"ResCode": "17", "SaleReferenceId": "0"}, Claim.UNPAID),
-        ({"ResCode": "415"}, Claim.UNPAID),
-        ({"ResCode": ""}, Claim.NOTHING),
-        ({"ResCode": "OK"}, Claim.NOTHING),
-        ({"RefId": "AF82041A2BF6989C7FF9"}, Claim.FOREIGN),
-        ({"RefId": ""}, Claim.NOTHING),
-        ({"SaleOrderId": "10"}, Claim.FOREIGN),
-        ({"SaleOrderId": "09007199254740991"}, Claim.FOREIGN),
-        ({"SaleOrderId": ""}, Claim.NOTHING),
-        ({"ResCode": "17", "RefId": "another"}, Claim.FOREIGN),
+        ({}, ReturnClaim.PAID),
+        ({"SaleReferenceId": ""}, ReturnClaim.NOTHING),
+        ({"SaleReferenceId": "12a"}, ReturnClaim.NOTHING),
+        ({"ResCode": "17"}, ReturnClaim.UNPAID),
+        ({"ResCode": "17", "SaleReferenceId": "0"}, ReturnClaim.UNPAID),
+        ({"ResCode": "415"}, ReturnClaim.UNPAID),
+        ({"ResCode": ""}, ReturnClaim.NOTHING),
+        ({"ResCode": "OK"}, ReturnClaim.NOTHING),
+        ({"RefId": "AF82041A2BF6989C7FF9"}, ReturnClaim.FOREIGN),
+        ({"RefId": ""}, ReturnClaim.NOTHING),
+        ({"SaleOrderId": "10"}, ReturnClaim.FOREIGN),
+        ({"SaleOrderId": "09007199254740991"}, ReturnClaim.FOREIGN),
+        ({"SaleOrderId": ""}, ReturnClaim.NOTHING),
+        ({"ResCode": "17", "RefId": "another"}, ReturnClaim.FOREIGN),
     ],
 )
-def test_what_a_return_claims(changes: dict[str, str], expected: Claim) -> None:
+def test_what_a_return_claims(changes: dict[str, str], expected: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, RETURN | changes) is expected
 
 
 def test_a_return_without_anything_claims_nothing() -> None:
-    assert FAMILY.claim(KEY, {}) is Claim.NOTHING
+    assert FAMILY.claim(KEY, {}) is ReturnClaim.NOTHING
 
 
 @pytest.mark.parametrize("call", CALLS.values())

@@ -8,7 +8,7 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 from gateways.simulated import AMOUNT, RETURN_URL, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.mellat import FAMILY
 from proxy.gateways.mellat.soap import PATH, envelope
 from proxy.gateways.mellat.wsdl import OPERATIONS
@@ -62,7 +62,7 @@ async def soap(mellat: Simulated, operation: str, **changes: Any) -> tuple[int, 
 async def test_a_payment_from_request_to_settle(mellat: Simulated) -> None:
     key = await mellat.issued()
     paid = await mellat.paid(key)
-    assert FAMILY.claim(key, paid.evidence) is Claim.PAID
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.PAID
     mellat.clock.forward(19 * MINUTE)
     assert await mellat.confirm(paid) == Confirmed(key)
     assert mellat.invoice(key).state is State.CONFIRMED
@@ -100,7 +100,7 @@ async def test_a_step_whose_answer_was_lost_is_done_by_the_next(mellat: Simulate
 async def test_a_customer_who_does_not_pay_claims_nothing(mellat: Simulated, action: str) -> None:
     key = await mellat.issued()
     back = mellat.inquiry(key, await mellat.act(key, action))
-    assert FAMILY.claim(key, back.evidence) is Claim.UNPAID
+    assert FAMILY.claim(key, back.evidence) is ReturnClaim.UNPAID
     assert await mellat.confirm(back) == CheckUnknown(key, "no_return")
 
 
@@ -147,7 +147,7 @@ async def test_a_made_up_reference_is_no_payment(mellat: Simulated) -> None:
     key = await mellat.issued()
     fails(mellat, GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
     forged = mellat.inquiry(key, await mellat.act(key, "back"))
-    assert FAMILY.claim(key, forged.evidence) is Claim.PAID
+    assert FAMILY.claim(key, forged.evidence) is ReturnClaim.PAID
     assert await mellat.confirm(forged) == NotPaid(key)
     assert await mellat.confirm(await mellat.paid(key)) == Confirmed(key)
 
@@ -157,7 +157,7 @@ async def test_the_reference_of_another_payment_is_no_payment_of_this_one(mellat
     spent = (await mellat.paid(cheap)).evidence
     named = dict(zip(("SaleOrderId", "RefId"), dear.split(":"), strict=True))
     assert await mellat.confirm(mellat.inquiry(dear, {**spent, **named})) == NotPaid(dear)
-    assert FAMILY.claim(dear, spent) is Claim.FOREIGN
+    assert FAMILY.claim(dear, spent) is ReturnClaim.FOREIGN
     assert await mellat.confirm(Inquiry(dear, AMOUNT, spent)) == CheckUnknown(dear, "no_return")
 
 

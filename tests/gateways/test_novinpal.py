@@ -11,7 +11,7 @@ import pytest
 from adapters.servers import RawServer, Script, answer, hang, reset
 
 from proxy.gateways.answers import HttpAnswer
-from proxy.gateways.family import Claim, WayThere
+from proxy.gateways.family import ReturnClaim, WayThere
 from proxy.gateways.novinpal import FAMILY
 from proxy.gateways.novinpal.answers import request_outcome, verify_outcome
 from proxy.gateways.novinpal.client import NovinPalClient
@@ -223,15 +223,15 @@ def test_a_success_with_another_http_status_is_none(http_status: int) -> None:
 @pytest.mark.parametrize(
     ("evidence", "expected"),
     [
-        ({"success": "1", "refId": KEY}, Claim.PAID),
-        ({"success": "0", "refId": KEY}, Claim.UNPAID),
-        ({"success": "1"}, Claim.PAID),
-        ({"success": "1", "refId": "another"}, Claim.FOREIGN),
-        ({"success": "true", "refId": KEY}, Claim.NOTHING),
-        ({}, Claim.NOTHING),
+        ({"success": "1", "refId": KEY}, ReturnClaim.PAID),
+        ({"success": "0", "refId": KEY}, ReturnClaim.UNPAID),
+        ({"success": "1"}, ReturnClaim.PAID),
+        ({"success": "1", "refId": "another"}, ReturnClaim.FOREIGN),
+        ({"success": "true", "refId": KEY}, ReturnClaim.NOTHING),
+        ({}, ReturnClaim.NOTHING),
     ],
 )
-def test_what_a_return_claims(evidence: dict[str, str], expected: Claim) -> None:
+def test_what_a_return_claims(evidence: dict[str, str], expected: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, evidence) is expected
 
 

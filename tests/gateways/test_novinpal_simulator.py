@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from gateways.simulated import AMOUNT, RETURN_URL, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.novinpal import FAMILY
 from proxy.gateways.novinpal.client import NovinPalClient
@@ -54,7 +54,7 @@ async def test_a_payment_from_request_to_capture(novinpal: Simulated, options: d
     novinpal.account = replace(novinpal.account, options=options)
     key = await novinpal.issued()
     back = await returned(novinpal, key, "pay")
-    assert FAMILY.claim(key, back) is Claim.PAID
+    assert FAMILY.claim(key, back) is ReturnClaim.PAID
     novinpal.clock.forward(HOUR)
     assert novinpal.invoice(key).state is State.PAID
     first = await novinpal.confirm(Inquiry(key, AMOUNT))
@@ -68,7 +68,7 @@ async def test_a_payment_from_request_to_capture(novinpal: Simulated, options: d
 async def test_what_is_not_paid_is_not_paid_so_far(novinpal: Simulated, action: str | None) -> None:
     key = await novinpal.issued()
     if action is not None:
-        assert FAMILY.claim(key, await returned(novinpal, key, action)) is Claim.UNPAID
+        assert FAMILY.claim(key, await returned(novinpal, key, action)) is ReturnClaim.UNPAID
     assert await novinpal.confirm(Inquiry(key, AMOUNT)) == NotPaid(key)
     await returned(novinpal, key, "pay")
     assert isinstance(await novinpal.confirm(Inquiry(key, AMOUNT)), Captured)
@@ -93,7 +93,7 @@ async def test_another_amount_is_told_as_it_was_paid(novinpal: Simulated) -> Non
 async def test_a_forged_return_claims_and_captures_nothing(novinpal: Simulated) -> None:
     key = await novinpal.issued()
     fails(novinpal, GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
-    assert FAMILY.claim(key, await returned(novinpal, key, "back")) is Claim.PAID
+    assert FAMILY.claim(key, await returned(novinpal, key, "back")) is ReturnClaim.PAID
     assert await novinpal.confirm(Inquiry(key, AMOUNT)) == NotPaid(key)
 
 
@@ -101,7 +101,7 @@ async def test_the_return_of_another_invoice_is_foreign(novinpal: Simulated) -> 
     key, other = await novinpal.issued(), await novinpal.issued()
     await returned(novinpal, other, "pay")
     fails(novinpal, GatewayOperation.RETURN, FaultKind.SWAPPED_RETURN)
-    assert FAMILY.claim(key, await returned(novinpal, key, "back")) is Claim.FOREIGN
+    assert FAMILY.claim(key, await returned(novinpal, key, "back")) is ReturnClaim.FOREIGN
 
 
 @pytest.mark.parametrize(

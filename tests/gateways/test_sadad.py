@@ -11,7 +11,7 @@ from adapters.servers import RawServer, answer, reset
 from support.clock import NOW, ManualClock
 
 from gateways.bank_answers import RETURN_URL, UNREADABLE, missing_in_page, said, sent, without
-from proxy.gateways.family import Claim, WayThere
+from proxy.gateways.family import ReturnClaim, WayThere
 from proxy.gateways.port import (
     Account,
     Captured,
@@ -185,23 +185,23 @@ def test_an_unreadable_answer_is_unknown(case: str) -> None:
     assert confirm_outcome(INQUIRY, told) == CheckUnknown(KEY, reason, http_status=status)
 
 
-CLAIMS: list[tuple[dict[str, str], Claim]] = [
-    (PAID, Claim.PAID),
-    (without(PAID, "Token") | {"token": TOKEN}, Claim.PAID),
-    (PAID | {"ResCode": "-1"}, Claim.UNPAID),
-    (PAID | {"ResCode": "paid"}, Claim.UNPAID),
-    ({}, Claim.NOTHING),
-    (without(PAID, "ResCode"), Claim.NOTHING),
-    (without(PAID, "Token"), Claim.NOTHING),
-    (without(PAID, "OrderId"), Claim.NOTHING),
-    (PAID | {"OrderId": "1403"}, Claim.FOREIGN),
-    (PAID | {"Token": "other"}, Claim.FOREIGN),
-    (PAID | {"token": "other"}, Claim.FOREIGN),
+CLAIMS: list[tuple[dict[str, str], ReturnClaim]] = [
+    (PAID, ReturnClaim.PAID),
+    (without(PAID, "Token") | {"token": TOKEN}, ReturnClaim.PAID),
+    (PAID | {"ResCode": "-1"}, ReturnClaim.UNPAID),
+    (PAID | {"ResCode": "paid"}, ReturnClaim.UNPAID),
+    ({}, ReturnClaim.NOTHING),
+    (without(PAID, "ResCode"), ReturnClaim.NOTHING),
+    (without(PAID, "Token"), ReturnClaim.NOTHING),
+    (without(PAID, "OrderId"), ReturnClaim.NOTHING),
+    (PAID | {"OrderId": "1403"}, ReturnClaim.FOREIGN),
+    (PAID | {"Token": "other"}, ReturnClaim.FOREIGN),
+    (PAID | {"token": "other"}, ReturnClaim.FOREIGN),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "said_by_it"), CLAIMS)
-def test_a_return_says_whether_it_is_worth_asking(evidence: dict[str, str], said_by_it: Claim) -> None:
+def test_a_return_says_whether_it_is_worth_asking(evidence: dict[str, str], said_by_it: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, evidence) == said_by_it
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateways.simulated import AMOUNT, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     Captured,
     CheckUnknown,
@@ -42,7 +42,7 @@ async def sadad() -> AsyncIterator[Simulated]:
 async def test_a_payment_from_request_to_capture(sadad: Simulated) -> None:
     key = await sadad.issued()
     paid = await sadad.paid(key)
-    assert FAMILY.claim(key, paid.evidence) is Claim.PAID
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.PAID
     outcome = await sadad.confirm(paid)
     row = sadad.invoice(key)
     mask, trace = "603799******1234", row.trace_number
@@ -67,7 +67,7 @@ async def test_the_paths_without_vpg_are_the_same(sadad: Simulated) -> None:
 async def test_a_customer_who_does_not_pay_is_told_as_unpaid(sadad: Simulated, action: str) -> None:
     key = await sadad.issued()
     back = sadad.inquiry(key, await sadad.act(key, action))
-    assert FAMILY.claim(key, back.evidence) is Claim.UNPAID
+    assert FAMILY.claim(key, back.evidence) is ReturnClaim.UNPAID
     assert await sadad.confirm(back) == NotPaid(key)
     assert isinstance(await sadad.confirm(await sadad.paid(key)), Captured)
 
@@ -123,7 +123,7 @@ async def test_money_that_the_bank_gave_back_is_told(sadad: Simulated) -> None:
 async def test_anothers_return_is_foreign_and_our_own_token_is_asked(sadad: Simulated) -> None:
     key, other = await sadad.issued(), await sadad.issued()
     swapped = replace(await sadad.paid(other), invoice_key=key)
-    assert FAMILY.claim(key, swapped.evidence) is Claim.FOREIGN
+    assert FAMILY.claim(key, swapped.evidence) is ReturnClaim.FOREIGN
     assert await sadad.confirm(swapped) == NotPaid(key)
     assert sadad.invoice(other).state is State.PAID
 
@@ -132,7 +132,7 @@ async def test_a_forged_return_is_worth_asking_and_captures_nothing(sadad: Simul
     key = await sadad.issued()
     sadad.fault(GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
     forged = sadad.inquiry(key, await sadad.act(key, "cancel"))
-    assert FAMILY.claim(key, forged.evidence) is Claim.PAID
+    assert FAMILY.claim(key, forged.evidence) is ReturnClaim.PAID
     assert await sadad.confirm(forged) == NotPaid(key)
 
 

@@ -11,7 +11,7 @@ from support.clock import NOW, ManualClock
 
 from gateways.bank_answers import RETURN_URL, UNREADABLE, missing_in_page, said, sent, without
 from proxy.gateways.answers import HttpAnswer
-from proxy.gateways.family import Claim, WayThere
+from proxy.gateways.family import ReturnClaim, WayThere
 from proxy.gateways.port import (
     Account,
     Captured,
@@ -246,31 +246,31 @@ def test_an_unreadable_answer_is_unknown(case: str) -> None:
     assert confirm_outcome(INQUIRY, RECEIPT, NOW, told) == reverse_outcome(INQUIRY, RECEIPT, told) == unknown
 
 
-CLAIMS: list[tuple[dict[str, str], Claim]] = [
-    (PAID, Claim.PAID),
-    (without(PAID, "Token"), Claim.PAID),
-    (without(PAID, "State"), Claim.PAID),
-    (without(PAID, "Status"), Claim.PAID),
-    (PAID | {"State": "Ok"}, Claim.PAID),
-    (PAID | {"RefNum": ""}, Claim.UNPAID),
-    (PAID | {"RefNum": "0"}, Claim.UNPAID),
-    (PAID | {"RefNum": "null"}, Claim.UNPAID),
-    (PAID | {"RefNum": "رسید"}, Claim.UNPAID),
-    (without(PAID, "RefNum"), Claim.UNPAID),
-    (PAID | {"State": "CanceledByUser", "Status": "1"}, Claim.UNPAID),
-    ({"ResNum": "1402", "Status": "3"}, Claim.UNPAID),
-    ({}, Claim.NOTHING),
-    ({"ResNum": "1402", "RefNum": REF_NUM}, Claim.NOTHING),
-    (without(PAID, "ResNum"), Claim.NOTHING),
-    ({"state": "OK", "refnum": REF_NUM, "resnum": "1402"}, Claim.NOTHING),
-    (PAID | {"ResNum": "1403"}, Claim.FOREIGN),
-    (PAID | {"ResNum": "01402"}, Claim.FOREIGN),
-    (PAID | {"Token": "f" * 32}, Claim.FOREIGN),
+CLAIMS: list[tuple[dict[str, str], ReturnClaim]] = [
+    (PAID, ReturnClaim.PAID),
+    (without(PAID, "Token"), ReturnClaim.PAID),
+    (without(PAID, "State"), ReturnClaim.PAID),
+    (without(PAID, "Status"), ReturnClaim.PAID),
+    (PAID | {"State": "Ok"}, ReturnClaim.PAID),
+    (PAID | {"RefNum": ""}, ReturnClaim.UNPAID),
+    (PAID | {"RefNum": "0"}, ReturnClaim.UNPAID),
+    (PAID | {"RefNum": "null"}, ReturnClaim.UNPAID),
+    (PAID | {"RefNum": "رسید"}, ReturnClaim.UNPAID),
+    (without(PAID, "RefNum"), ReturnClaim.UNPAID),
+    (PAID | {"State": "CanceledByUser", "Status": "1"}, ReturnClaim.UNPAID),
+    ({"ResNum": "1402", "Status": "3"}, ReturnClaim.UNPAID),
+    ({}, ReturnClaim.NOTHING),
+    ({"ResNum": "1402", "RefNum": REF_NUM}, ReturnClaim.NOTHING),
+    (without(PAID, "ResNum"), ReturnClaim.NOTHING),
+    ({"state": "OK", "refnum": REF_NUM, "resnum": "1402"}, ReturnClaim.NOTHING),
+    (PAID | {"ResNum": "1403"}, ReturnClaim.FOREIGN),
+    (PAID | {"ResNum": "01402"}, ReturnClaim.FOREIGN),
+    (PAID | {"Token": "f" * 32}, ReturnClaim.FOREIGN),
 ]
 
 
 @pytest.mark.parametrize(("evidence", "said_by_it"), CLAIMS)
-def test_a_return_says_whether_it_is_worth_asking(evidence: dict[str, str], said_by_it: Claim) -> None:
+def test_a_return_says_whether_it_is_worth_asking(evidence: dict[str, str], said_by_it: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, evidence) == said_by_it
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateways.simulated import AMOUNT, RETURN_URL, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     Captured,
     CheckUnknown,
@@ -35,7 +35,7 @@ async def sep() -> AsyncIterator[Simulated]:
 async def test_a_payment_from_request_to_capture(sep: Simulated) -> None:
     key = await sep.issued()
     paid = await sep.paid(key)
-    assert FAMILY.claim(key, paid.evidence) is Claim.PAID
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.PAID
     sep.clock.forward(5 * MINUTE)
     outcome = await sep.confirm(paid)
     row = sep.invoice(key)
@@ -54,7 +54,7 @@ async def test_a_payment_from_request_to_capture(sep: Simulated) -> None:
 async def test_a_customer_who_does_not_pay_comes_back_without_a_receipt(sep: Simulated, action: str) -> None:
     key = await sep.issued()
     back = sep.inquiry(key, await sep.act(key, action))
-    assert FAMILY.claim(key, back.evidence) is Claim.UNPAID
+    assert FAMILY.claim(key, back.evidence) is ReturnClaim.UNPAID
     assert await sep.confirm(back) == CheckUnknown(key, "no_return")
 
 
@@ -142,10 +142,10 @@ async def test_a_forged_return_with_an_old_receipt_has_the_bank_code_of_the_old_
     key, other = await sep.issued(), await sep.issued()
     paid = await sep.paid(other)
     captured = await sep.confirm(paid)
-    assert FAMILY.claim(key, paid.evidence) is Claim.FOREIGN
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.FOREIGN
     sep.fault(GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
     forged = sep.inquiry(key, await sep.act(key, "cancel"))
-    assert FAMILY.claim(key, forged.evidence) is Claim.PAID
+    assert FAMILY.claim(key, forged.evidence) is ReturnClaim.PAID
     told = await sep.confirm(forged)
     assert isinstance(captured, Captured)
     assert isinstance(told, Captured)

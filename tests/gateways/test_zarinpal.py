@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateways.talk import AMOUNT, RETURN_URL, TOKEN, Talk, plays, told
 from proxy.gateways.answers import HttpAnswer, NoAnswer
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     Account,
     AmountDiffers,
@@ -347,18 +347,18 @@ async def test_no_secret_stands_in_what_an_unclear_answer_leaves(talk: Talk) -> 
 @pytest.mark.parametrize(
     ("evidence", "claim"),
     [
-        ({"Authority": KEY, "Status": "OK"}, Claim.PAID),
-        ({"Authority": KEY, "Status": "NOK"}, Claim.UNPAID),
-        ({"Authority": KEY, "Status": "ok?"}, Claim.NOTHING),
-        ({"Authority": KEY}, Claim.NOTHING),
-        ({"Status": "OK"}, Claim.NOTHING),
-        ({}, Claim.NOTHING),
-        ({"Authority": OTHER, "Status": "OK"}, Claim.FOREIGN),
-        ({"Authority": OTHER}, Claim.FOREIGN),
-        ({"Authority": KEY.lower(), "Status": "NOK"}, Claim.FOREIGN),
+        ({"Authority": KEY, "Status": "OK"}, ReturnClaim.PAID),
+        ({"Authority": KEY, "Status": "NOK"}, ReturnClaim.UNPAID),
+        ({"Authority": KEY, "Status": "ok?"}, ReturnClaim.NOTHING),
+        ({"Authority": KEY}, ReturnClaim.NOTHING),
+        ({"Status": "OK"}, ReturnClaim.NOTHING),
+        ({}, ReturnClaim.NOTHING),
+        ({"Authority": OTHER, "Status": "OK"}, ReturnClaim.FOREIGN),
+        ({"Authority": OTHER}, ReturnClaim.FOREIGN),
+        ({"Authority": KEY.lower(), "Status": "NOK"}, ReturnClaim.FOREIGN),
     ],
 )
-def test_what_a_return_claims(evidence: dict[str, str], claim: Claim) -> None:
+def test_what_a_return_claims(evidence: dict[str, str], claim: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, evidence) is claim
     assert set(evidence) <= set(FAMILY.traits.evidence)
 

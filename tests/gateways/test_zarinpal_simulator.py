@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateways.simulated import AMOUNT, RETURN_URL, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     AmountDiffers,
     Canceled,
@@ -54,7 +54,7 @@ async def test_a_payment_from_request_to_capture(zarinpal: Simulated) -> None:
     assert len(key) == 36
     assert await zarinpal.check(key) == NotPaid(key)
     paid = await zarinpal.paid(key)
-    assert FAMILY.claim(key, paid.evidence) is Claim.PAID
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.PAID
     assert await zarinpal.check(key) == PaidUnconfirmed(key)
     outcome = await zarinpal.confirm(paid)
     row = zarinpal.invoice(key)
@@ -69,7 +69,7 @@ async def test_a_customer_who_does_not_pay(
 ) -> None:
     key = await zarinpal.issued()
     back = zarinpal.inquiry(key, await zarinpal.act(key, action))
-    assert FAMILY.claim(key, back.evidence) is Claim.UNPAID
+    assert FAMILY.claim(key, back.evidence) is ReturnClaim.UNPAID
     assert await zarinpal.check(key) == fact(key)
     assert await zarinpal.confirm(back) == NotPaid(key)
     assert isinstance(await zarinpal.confirm(await zarinpal.paid(key)), Captured)
@@ -173,7 +173,7 @@ async def test_money_that_the_bank_gave_back_is_told(zarinpal: Simulated) -> Non
 async def test_anothers_return_is_foreign_and_our_own_authority_is_asked(zarinpal: Simulated) -> None:
     key, other = await zarinpal.issued(), await zarinpal.issued()
     swapped = replace(await zarinpal.paid(other), invoice_key=key)
-    assert FAMILY.claim(key, swapped.evidence) is Claim.FOREIGN
+    assert FAMILY.claim(key, swapped.evidence) is ReturnClaim.FOREIGN
     assert await zarinpal.confirm(swapped) == NotPaid(key)
     assert zarinpal.invoice(other).state is State.PAID
 
@@ -182,7 +182,7 @@ async def test_a_forged_return_is_worth_asking_and_captures_nothing(zarinpal: Si
     key = await zarinpal.issued()
     zarinpal.fault(GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
     forged = zarinpal.inquiry(key, await zarinpal.act(key, "cancel"))
-    assert FAMILY.claim(key, forged.evidence) is Claim.PAID
+    assert FAMILY.claim(key, forged.evidence) is ReturnClaim.PAID
     assert await zarinpal.confirm(forged) == NotPaid(key)
 
 

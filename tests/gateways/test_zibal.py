@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateways.talk import AMOUNT, RETURN_URL, TOKEN, Talk, plays, told
 from proxy.gateways.answers import HttpAnswer, NoAnswer
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     NO_PURCHASE,
     Account,
@@ -263,18 +263,18 @@ async def test_no_secret_stands_in_what_an_unclear_answer_leaves(talk: Talk) -> 
 @pytest.mark.parametrize(
     ("evidence", "claim"),
     [
-        ({"trackId": KEY, "success": "1", "status": "2"}, Claim.PAID),
-        ({"trackId": KEY, "success": "2"}, Claim.PAID),
-        ({"trackId": KEY, "success": "0", "status": "3"}, Claim.UNPAID),
-        ({"trackId": KEY, "success": "x"}, Claim.NOTHING),
-        ({"trackId": KEY}, Claim.NOTHING),
-        ({"success": "1"}, Claim.NOTHING),
-        ({}, Claim.NOTHING),
-        ({"trackId": "17", "success": "1"}, Claim.FOREIGN),
-        ({"trackId": f"{KEY} ", "success": "0"}, Claim.FOREIGN),
+        ({"trackId": KEY, "success": "1", "status": "2"}, ReturnClaim.PAID),
+        ({"trackId": KEY, "success": "2"}, ReturnClaim.PAID),
+        ({"trackId": KEY, "success": "0", "status": "3"}, ReturnClaim.UNPAID),
+        ({"trackId": KEY, "success": "x"}, ReturnClaim.NOTHING),
+        ({"trackId": KEY}, ReturnClaim.NOTHING),
+        ({"success": "1"}, ReturnClaim.NOTHING),
+        ({}, ReturnClaim.NOTHING),
+        ({"trackId": "17", "success": "1"}, ReturnClaim.FOREIGN),
+        ({"trackId": f"{KEY} ", "success": "0"}, ReturnClaim.FOREIGN),
     ],
 )
-def test_what_a_return_claims(evidence: dict[str, str], claim: Claim) -> None:
+def test_what_a_return_claims(evidence: dict[str, str], claim: ReturnClaim) -> None:
     assert FAMILY.claim(KEY, evidence) is claim
     assert set(evidence) <= set(FAMILY.traits.evidence)
 

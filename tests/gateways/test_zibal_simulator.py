@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateways.simulated import AMOUNT, Simulated, simulated
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.port import (
     Canceled,
     Captured,
@@ -50,7 +50,7 @@ async def test_a_payment_from_request_to_capture(zibal: Simulated) -> None:
     key = await zibal.issued()
     assert await zibal.check(key) == NotPaid(key)
     paid = await zibal.paid(key)
-    assert FAMILY.claim(key, paid.evidence) is Claim.PAID
+    assert FAMILY.claim(key, paid.evidence) is ReturnClaim.PAID
     assert await zibal.check(key) == PaidUnconfirmed(key, AMOUNT)
     outcome = await zibal.confirm(paid)
     row = zibal.invoice(key)
@@ -63,7 +63,7 @@ async def test_a_payment_from_request_to_capture(zibal: Simulated) -> None:
 async def test_a_customer_who_does_not_pay(zibal: Simulated, action: str, fact: Callable[[str], CheckOutcome]) -> None:
     key = await zibal.issued()
     back = zibal.inquiry(key, await zibal.act(key, action))
-    assert FAMILY.claim(key, back.evidence) is Claim.UNPAID
+    assert FAMILY.claim(key, back.evidence) is ReturnClaim.UNPAID
     assert await zibal.check(key) == fact(key)
     assert await zibal.confirm(back) == NotPaid(key)
     assert isinstance(await zibal.confirm(await zibal.paid(key)), Captured)
@@ -131,7 +131,7 @@ async def test_captured_money_that_was_given_back_is_refunded(zibal: Simulated) 
 async def test_anothers_return_is_foreign_and_our_own_track_id_is_asked(zibal: Simulated) -> None:
     key, other = await zibal.issued(), await zibal.issued()
     swapped = replace(await zibal.paid(other), invoice_key=key)
-    assert FAMILY.claim(key, swapped.evidence) is Claim.FOREIGN
+    assert FAMILY.claim(key, swapped.evidence) is ReturnClaim.FOREIGN
     assert await zibal.confirm(swapped) == NotPaid(key)
     assert zibal.invoice(other).state is State.PAID
 
@@ -140,7 +140,7 @@ async def test_a_forged_return_is_worth_asking_and_captures_nothing(zibal: Simul
     key = await zibal.issued()
     zibal.fault(GatewayOperation.RETURN, FaultKind.FORGED_RETURN)
     forged = zibal.inquiry(key, await zibal.act(key, "cancel"))
-    assert FAMILY.claim(key, forged.evidence) is Claim.PAID
+    assert FAMILY.claim(key, forged.evidence) is ReturnClaim.PAID
     assert await zibal.confirm(forged) == NotPaid(key)
 
 

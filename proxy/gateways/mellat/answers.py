@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 from proxy.gateways.answers import Answer, NoAnswer, card_mask, joined_key, parts_of
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.mellat.codes import (
     CODES,
     FAILED,
@@ -57,20 +57,20 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)  # below 10**18, so b
 _NO_SUCH_SALE: Final = frozenset({SALE_NOT_FOUND, NO_REFERENCE, INVALID_SALE})
 
 
-def claim(invoice_key: str, evidence: Evidence) -> Claim:
+def claim(invoice_key: str, evidence: Evidence) -> ReturnClaim:
     """What a return says. The guide makes it a duty to compare RefId and SaleOrderId with our own, so one that brings
     another of either is foreign, and one that misses either claims nothing.
     """
     order_id, ref_id = parts_of(invoice_key)
     told = (evidence.get(SALE_ORDER_ID) or order_id, evidence.get(REF_ID) or ref_id)
     if told != (order_id, ref_id):
-        return Claim.FOREIGN
+        return ReturnClaim.FOREIGN
     code = evidence.get(RES_CODE, "")
     if not _CODE.fullmatch(code):
-        return Claim.NOTHING
+        return ReturnClaim.NOTHING
     if int(code) != SUCCESS:
-        return Claim.UNPAID
-    return Claim.NOTHING if sale_of(invoice_key, evidence) is None else Claim.PAID
+        return ReturnClaim.UNPAID
+    return ReturnClaim.NOTHING if sale_of(invoice_key, evidence) is None else ReturnClaim.PAID
 
 
 def sale_of(invoice_key: str, evidence: Evidence) -> str | None:

@@ -24,7 +24,7 @@ from proxy.gateways.answers import (
     names_another,
     signed,
 )
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.novinpal.codes import CODES
 from proxy.gateways.outcomes import check_refused, check_unknown, request_refused, request_unknown
 from proxy.gateways.port import (
@@ -49,11 +49,11 @@ _Refusal = tuple[int, int | None]
 """`status` and `errorCode` of an answer that is no success."""
 
 
-def claim(invoice_key: str, evidence: Evidence) -> Claim:
+def claim(invoice_key: str, evidence: Evidence) -> ReturnClaim:
     """What a return says: `success=1` or 0, and the refId that it is about."""
     if evidence.get(REF_ID) not in {None, "", invoice_key}:
-        return Claim.FOREIGN
-    return {"1": Claim.PAID, "0": Claim.UNPAID}.get(evidence.get(SUCCESS, ""), Claim.NOTHING)
+        return ReturnClaim.FOREIGN
+    return {"1": ReturnClaim.PAID, "0": ReturnClaim.UNPAID}.get(evidence.get(SUCCESS, ""), ReturnClaim.NOTHING)
 
 
 def request_outcome(answer: Answer) -> RequestOutcome:

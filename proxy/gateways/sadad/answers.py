@@ -23,7 +23,7 @@ from proxy.gateways.answers import (
     parts_of,
     signed,
 )
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.outcomes import check_refused, check_unknown, request_refused, request_unknown
 from proxy.gateways.port import (
     Captured,
@@ -52,16 +52,16 @@ _ENDINGS: Final[Mapping[int, type[NotPaid | TooLate | Reversed]]] = {
 }
 
 
-def claim(invoice_key: str, evidence: Evidence) -> Claim:
+def claim(invoice_key: str, evidence: Evidence) -> ReturnClaim:
     """What a return says: it must name both OrderId and Token."""
     order_id, token = parts_of(invoice_key)
     said = {name: bare(evidence.get(name, "")) for name in EVIDENCE}
     tokens = {said["Token"], said["token"]} - {""}
     if said["OrderId"] not in {"", order_id} or not tokens <= {token}:
-        return Claim.FOREIGN
+        return ReturnClaim.FOREIGN
     if not said["OrderId"] or not tokens or not said["ResCode"]:
-        return Claim.NOTHING
-    return Claim.PAID if signed(said["ResCode"]) == 0 else Claim.UNPAID
+        return ReturnClaim.NOTHING
+    return ReturnClaim.PAID if signed(said["ResCode"]) == 0 else ReturnClaim.UNPAID
 
 
 def request_outcome(order_id: int, answer: Answer) -> RequestOutcome:

@@ -27,7 +27,7 @@ from proxy.gateways.answers import (
     parts_of,
     signed,
 )
-from proxy.gateways.family import Claim
+from proxy.gateways.family import ReturnClaim
 from proxy.gateways.outcomes import check_refused, check_unknown, request_refused, request_unknown
 from proxy.gateways.port import (
     Captured,
@@ -74,21 +74,21 @@ class _SepResult:
     detail: Mapping[str, Any]
 
 
-def claim(invoice_key: str, evidence: Evidence) -> Claim:
+def claim(invoice_key: str, evidence: Evidence) -> ReturnClaim:
     """What a return says. State or Status alone is enough; without a RefNum the customer has failed."""
     res_num, token = parts_of(invoice_key)
     said = {name: bare(evidence.get(name, "")) for name in EVIDENCE}
     if said["ResNum"] not in {"", res_num} or said["Token"] not in {"", token}:
-        return Claim.FOREIGN
+        return ReturnClaim.FOREIGN
     if not said["ResNum"] or not (said["State"] or said["Status"]):
-        return Claim.NOTHING
+        return ReturnClaim.NOTHING
     paid = said["State"].casefold() == _STATE_OK or said["Status"] == _STATUS_OK
-    return Claim.PAID if paid and _ref_num(evidence) is not None else Claim.UNPAID
+    return ReturnClaim.PAID if paid and _ref_num(evidence) is not None else ReturnClaim.UNPAID
 
 
 def ref_num_of(inquiry: Inquiry) -> str | None:
     """The RefNum of a return that says that this invoice is paid; None where there is none."""
-    paid = claim(inquiry.invoice_key, inquiry.evidence) is Claim.PAID
+    paid = claim(inquiry.invoice_key, inquiry.evidence) is ReturnClaim.PAID
     return _ref_num(inquiry.evidence) if paid else None
 
 

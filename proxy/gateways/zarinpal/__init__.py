@@ -3,21 +3,21 @@
 from typing import Final
 from urllib.parse import quote
 
-from proxy.gateways.family import Claim, Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, ReturnClaim, Traits, WayThere
 from proxy.gateways.port import Evidence
 from proxy.gateways.zarinpal.client import MERCHANT_ID, ZarinPalClient
 from proxy.gateways.zarinpal.codes import CODES
 from proxy.kernel.clock import MINUTE
 
-_CLAIMS: Final = {"OK": Claim.PAID, "NOK": Claim.UNPAID}
+_CLAIMS: Final = {"OK": ReturnClaim.PAID, "NOK": ReturnClaim.UNPAID}
 
 
-def claim(authority: str, evidence: Evidence) -> Claim:
+def claim(authority: str, evidence: Evidence) -> ReturnClaim:
     """What `?Authority=…&Status=OK` or `NOK` says: nothing without this authority."""
     named = evidence.get("Authority")
     if not named:
-        return Claim.NOTHING
-    return _CLAIMS.get(evidence.get("Status", ""), Claim.NOTHING) if named == authority else Claim.FOREIGN
+        return ReturnClaim.NOTHING
+    return _CLAIMS.get(evidence.get("Status", ""), ReturnClaim.NOTHING) if named == authority else ReturnClaim.FOREIGN
 
 
 def way_there(gateway_url: str, authority: str) -> WayThere:

@@ -10,22 +10,22 @@ Since 2026-09 its page turns customers away that come without a Referer of the r
 from typing import Final
 from urllib.parse import quote
 
-from proxy.gateways.family import Claim, Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, ReturnClaim, Traits, WayThere
 from proxy.gateways.port import Evidence
 from proxy.gateways.zibal.client import MERCHANT, ZibalClient
 from proxy.gateways.zibal.codes import CODES
 from proxy.kernel.clock import MINUTE
 
 # One public client takes 2 for a success, too.
-_CLAIMS: Final = {"1": Claim.PAID, "2": Claim.PAID, "0": Claim.UNPAID}
+_CLAIMS: Final = {"1": ReturnClaim.PAID, "2": ReturnClaim.PAID, "0": ReturnClaim.UNPAID}
 
 
-def claim(track_id: str, evidence: Evidence) -> Claim:
+def claim(track_id: str, evidence: Evidence) -> ReturnClaim:
     """What `?trackId=…&success=1` or `0` says: nothing without this trackId."""
     named = evidence.get("trackId")
     if not named:
-        return Claim.NOTHING
-    return _CLAIMS.get(evidence.get("success", ""), Claim.NOTHING) if named == track_id else Claim.FOREIGN
+        return ReturnClaim.NOTHING
+    return _CLAIMS.get(evidence.get("success", ""), ReturnClaim.NOTHING) if named == track_id else ReturnClaim.FOREIGN
 
 
 def way_there(gateway_url: str, track_id: str) -> WayThere:
