@@ -60,6 +60,9 @@ class Measured:
     def field_places(self) -> list[str]:
         return list(places(self.sources, lambda node: any(map(FIELD.search, _words(node))), FIELD))
 
+    def lines(self, path: str) -> int:
+        return self.sources.text(path).count("\n")
+
     @cached_property
     def code_places(self) -> list[str]:
         return list(places(self.sources, _is_code, CODE_IN_TEXT))
