@@ -192,7 +192,23 @@ class Authority:
         )
         if host is not None:
             built = built.add_extension(x509.SubjectAlternativeName([names]), critical=False)
+        else:
+            built = built.add_extension(_MAY_SIGN, critical=True)
         return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+# Python 3.13 and later refuse an authority that does not say what its key is for.
+_MAY_SIGN = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _name(text: str) -> x509.Name:
