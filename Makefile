@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEPLOY_READY := $(VENV)/.ready-deploy
+CLIENTS := tests/clients/families
+CLIENTS_READY := $(VENV)/clients/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run quick test torture torture-replicas torture-machines test-clients test-deploy test-image check audit sbom docs format bench bench-postgres demo-svg screenshots preview font lock clean
@@ -19,6 +21,10 @@ $(READY): requirements-dev.txt pyproject.toml
 
 $(DEPLOY_READY): requirements-deploy.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.txt
+	@touch $@
+
+$(CLIENTS_READY): $(wildcard $(CLIENTS)/python*.txt) $(CLIENTS)/package-lock.json .ci/clients $(READY)
+	.ci/clients
 	@touch $@
 
 demo: $(READY)  ## one whole payment, end to end, over real HTTP
@@ -38,11 +44,11 @@ quick: $(READY)  ## the core, the contracts and one of each edge, within a minut
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 $(QUICK)
 
 # Bytecode is kept even where the environment says not to: each `dargah serve` of the tests would compile all of it.
-test: $(READY)  ## every test, on real HTTP and real files
+test: $(READY) $(CLIENTS_READY)  ## every test, on real HTTP and real files
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
 
-test-clients: $(READY)  ## shops and webhook libraries of other languages, none skipped; needs node and npm's registry
-	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_clients.py
+test-clients: $(READY) $(CLIENTS_READY)  ## shops, webhook libraries and gateway clients that others wrote, none skipped; needs node, Python 3.12 and 3.13, npm's registry
+	DARGAH_TEST_CLIENTS=required $(BIN)/python -m pytest tests/e2e/test_clients.py tests/gateways/test_public_clients.py
 
 test-deploy: $(DEPLOY_READY)  ## deploy/ held against the real tools, all of them; needs apt and root for those of Debian
 	.ci/tools
@@ -102,11 +108,19 @@ preview:  ## draw the picture that messengers show beside a pay link, from proxy
 font:  ## make the pages' font anew from npm's Vazirmatn (needs npm and both registries)
 	proxy/http/static/subset.sh
 
-lock:  ## write the hash-locked requirements again (needs uv and the network)
+# The clients name these as if they needed them to run; none imports them.
+NOT_OF_CLIENTS := iniconfig librt mypy mypy-extensions packaging pathspec pluggy pygments pytest requests-mock setuptools types-requests
+
+lock:  ## write the hash-locked requirements again (needs uv, npm and the network)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra dev -o requirements-dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --extra deploy -c requirements-dev.txt -o requirements-deploy.txt
 	echo 'setuptools>=77' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header - -c requirements-dev.txt -o requirements-build.txt
+	for python in 3.11 3.12 3.13; do \
+	  uv pip compile --python-version $$python --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	    $(NOT_OF_CLIENTS:%=--no-emit-package %) $(CLIENTS)/python$$python.in -o $(CLIENTS)/python$$python.txt || exit 1; \
+	done
+	cd $(CLIENTS) && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 clean:  ## remove what the other commands made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

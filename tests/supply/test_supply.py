@@ -20,14 +20,25 @@ from supply.licences import ALLOWED, REPOSITORY, Locked, allowed, locked, object
 from supply.sbom import OURSELVES, bill
 
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "ci.yml"
+CLIENTS = Path("tests/clients/families")
+OWN_LOCKS = [f"requirements{kind}.txt" for kind in ("", "-dev", "-deploy", "-build")]
+CLIENT_LOCKS = [f"{CLIENTS}/python{version}.txt" for version in ("3.11", "3.12", "3.13")]
 
 
-@pytest.mark.parametrize("name", [f"requirements{kind}.txt" for kind in ("", "-dev", "-deploy", "-build")])
+@pytest.mark.parametrize("name", [*OWN_LOCKS, *CLIENT_LOCKS])
 def test_every_requirement_is_locked_by_its_hashes(name: str) -> None:
     entries = list(locked((REPOSITORY / name).read_text("utf-8")))
     assert entries
     assert not [each.name for each in entries if not each.hashes]
     assert len(entries) == len(re.findall(r"^[a-z0-9].*==", (REPOSITORY / name).read_text("utf-8"), re.MULTILINE))
+
+
+def test_every_package_of_npm_is_locked_by_its_hash_and_names_no_registry() -> None:
+    locks = json.loads((REPOSITORY / CLIENTS / "package-lock.json").read_text("utf-8"))["packages"]
+    wanted = json.loads((REPOSITORY / CLIENTS / "package.json").read_text("utf-8"))["dependencies"]
+    assert locks.pop("")["dependencies"] == wanted
+    assert set(wanted.items()) <= {(path.removeprefix("node_modules/"), it["version"]) for path, it in locks.items()}
+    assert not [path for path, it in locks.items() if not it["integrity"].startswith("sha512-") or "resolved" in it]
 
 
 def test_the_locks_agree_with_each_other() -> None:
