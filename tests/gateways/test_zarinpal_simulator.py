@@ -261,6 +261,8 @@ ASKED = {"amount": 15_000, "callback_url": "https://shop.example.ir/back", "desc
     [
         ({}, 100),
         ({"amount": "15000"}, 100),  # ZarinPal's own sample writes a text
+        ({"amount": 15_000.0}, 100),
+        ({"amount": 15_000.5}, -9),
         ({"metadata": [], "currency": "IRR"}, 100),
         ({"amount": 999}, -9),
         ({"amount": 99, "currency": "IRT"}, -9),
