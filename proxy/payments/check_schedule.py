@@ -18,6 +18,7 @@ from proxy.gateways.port import (
     Reversed,
     TooLate,
 )
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 from proxy.kernel.frozen import dataclass
 from proxy.payments.payment import Fact, Payment, Status
@@ -31,6 +32,9 @@ FROM_LINK: Final = (
 )
 # How long each of these points is waited for.
 GAPS: Final = (FROM_LINK[0], *(later - earlier for earlier, later in pairwise(FROM_LINK)))
+LAST_POINT: Final = len(FROM_LINK) - 1
+# How often money that goes back by itself is asked for before it does.
+CHECKS_IN_WINDOW: Final = 3
 JITTER: Final = 0.1
 # Most gateways issue an invoice within it.
 SOON_ISSUED: Final = SECOND
@@ -120,12 +124,15 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
         return _due(schedule, payment.expires_at, None, schedule.point) if waiting else None
     if not payment.open_invoice_keys():
         return None
+    clear = _is_clear(fact, payment)
     # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.
     if isinstance(fact, InvoiceIssued) and _is_expected(schedule, linked_at):
         return schedule
-    clear, reached = _is_clear(fact, payment), schedule.due_at <= now
     soon = None if isinstance(fact, Canceled | InvoiceIssued) else _next_soon(schedule.soon, clear=clear)
     point = _inferred_point(schedule, linked_at) if schedule.point is None else schedule.point
+    most = _most_wait(payment, linked_at, now)
+    between = most is not None and schedule.soon is None and now < linked_at + FROM_LINK[min(point, LAST_POINT)]
+    reached = schedule.due_at <= now and not between
     if clear and reached and point < len(FROM_LINK):
         point = _next_point(point, schedule, payment, now, quick_ended=schedule.soon is not None and soon is None)
     if clear and point == len(FROM_LINK):
@@ -134,19 +141,32 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
         due_at = now + round(SOON[soon] * (1 + JITTER * jitter))
     else:
         due_at = _next_slow(linked_at, point, now, jitter)
-        if clear and not reached and schedule.soon is None:
+        if clear and not reached and not between and schedule.soon is None:
             # A check between two points, however often, neither passes the next one nor delays it.
             due_at = min(due_at, schedule.due_at)
+    due_at = due_at if most is None else min(due_at, now + most)
     # At its expiry the merchant is owed an answer.
     expiring = payment.status is Status.PENDING and now < payment.expires_at
     return _due(schedule, min(due_at, payment.expires_at) if expiring else due_at, soon, point)
 
 
+def _most_wait(payment: Payment, linked_at: int, now: int) -> int | None:
+    """The longest wait for the next check while a customer may pay money that the gateway gives back by itself.
+
+    None where the gateway keeps it, has it at once, or cannot be asked without the customer's return.
+    """
+    family = FAMILIES.get(payment.gateway)
+    window = None if family is None or family.traits.needs_return else family.traits.gives_back_after
+    if family is None or window is None:
+        return None
+    payable = max(payment.expires_at, linked_at + family.traits.link_lasts)
+    return window // CHECKS_IN_WINDOW if now < payable + window else None
+
+
 def _is_clear(fact: Fact, payment: Payment) -> bool:
     """Whether it is an answer that leaves nothing to do now; money that is not kept is one, once that is decided."""
-    if isinstance(fact, PaidUnconfirmed):
-        return payment.intent is None and not fact.order_busy
-    return isinstance(fact, NotPaid | Canceled | TooLate | Reversed | AmountDiffers)
+    clear = isinstance(fact, NotPaid | Canceled | TooLate | Reversed | AmountDiffers)
+    return clear or (isinstance(fact, PaidUnconfirmed) and payment.intent is None)
 
 
 def _is_expected(schedule: CheckSchedule, linked_at: int) -> bool:

@@ -22,6 +22,7 @@ from proxy.gateways.port import (
     Inquiry,
     NotPaid,
     PaidUnconfirmed,
+    TooLate,
 )
 from proxy.kernel.clock import SECOND, Now
 from proxy.merchants.cache import GuardedGateway
@@ -92,17 +93,20 @@ class Confirmation:
                 payment = change.after
                 break
             payment = change.after
-        if _is_nothing(fact, payment):
-            fact = NotPaid(asking.invoice_key)
+        fact = _without_presumption(fact, payment)
         if schedule is not None or fact != said.outcome:
             change = await self._settlement.settle(payment, fact, (), schedule, asked_at=said.asked_at)
             payment, fact = change.after, change.fact or fact
         return payment, fact
 
 
-def _is_nothing(fact: Fact, payment: Payment) -> bool:
-    """Whether it is a presumption on which nothing was decided: nobody said that the customer paid."""
-    return isinstance(fact, PaidUnconfirmed) and fact.presumed and payment.intent is None and not fact.order_busy
+def _without_presumption(fact: Fact, payment: Payment) -> Fact:
+    """What is known where money was not taken up: it waits for another call, or nobody said that the customer paid."""
+    if not isinstance(fact, PaidUnconfirmed):
+        return fact
+    if fact.order_busy or payment.intent is not None:
+        return CheckUnknown(fact.invoice_key, "order_busy" if fact.order_busy else "under_way")
+    return NotPaid(fact.invoice_key) if fact.presumed else fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,9 @@ class _Asking:
         said = await self._called(f"gateway.{step.value}", lambda: call(self.account, inquiry))
         if isinstance(said.outcome, NotPaid) and claim is ReturnClaim.UNPAID:
             return replace(said, outcome=Canceled(self.invoice_key))
+        if isinstance(said.outcome, TooLate) and claim is not ReturnClaim.PAID and not self.family.traits.checks:
+            # Nobody ever said that the customer paid: an old invoice is as late as an unpaid one.
+            return replace(said, outcome=NotPaid(self.invoice_key))
         return self._with_time(said)
 
     async def _look(self, claim: ReturnClaim, evidence: Evidence) -> _Said:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from support.clock import ManualClock
 
 from core.payments import ASKED, CANCELED, CREATED, CREATED_AT, EXPIRED, EXPIRES_AT, FAILED, PAID, PENDING, REVIEW
+from proxy.gateways.family import Family
 from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued, NotPaid, RequestUnknown
+from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import DAY, HOUR, MINUTE, REACH, SECOND
 from proxy.payments.check_schedule import FROM_LINK, GAPS, SOON, CheckSchedule, after, begin, expect, hurry, resume
 from proxy.payments.payment import Fact, Payment, Status, TimeUp, apply
@@ -32,6 +34,24 @@ def checks(payment: Payment, watch: CheckSchedule | None, fact: Fact, times: int
         payment, _ = apply(payment, fact, watch.due_at)
         watch = after(watch, payment, fact, watch.due_at, next(jitter))
     return due
+
+
+GIVING_BACK = [
+    family for family in FAMILIES.values() if family.traits.gives_back_after and not family.traits.needs_return
+]
+
+
+@pytest.mark.parametrize("family", GIVING_BACK, ids=[family.name for family in GIVING_BACK])
+@pytest.mark.parametrize("life", [5 * MINUTE, 30 * MINUTE, 3 * DAY])
+def test_money_that_goes_back_by_itself_is_found_in_time_without_a_return(family: Family, life: int) -> None:
+    window = family.traits.gives_back_after or 0
+    payment = replace(LINKED, gateway=family.name, expires_at=CREATED_AT + life)
+    asked = checks(payment, from_link(payment), NotPaid("inv_1"), 3000, 1.0, -1.0)
+    assert asked[-1] >= 72 * HOUR
+    last = max(life, family.traits.link_lasts)
+    for paid in range(0, last, MINUTE):
+        found = next(at for at in asked if at > paid)
+        assert found <= paid + window // 2 + MINUTE
 
 
 def from_link(payment: Payment) -> CheckSchedule | None:

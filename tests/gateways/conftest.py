@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.clock import ManualClock
+from support.eventually import eventually
 from web.lab import Answer, Lab, lab_in, link_of
 
 from proxy.gateways.family import Family
@@ -59,6 +60,15 @@ class Counter:
         return await self.act_and_return(payment, "pay")
 
     async def check(self, payment: Mapping[str, Any]) -> dict[str, Any]:
+        """The payment after a check, once no other call of the poller's is under way."""
+
+        async def checked() -> dict[str, Any] | None:
+            shown = await self.check_once(payment)
+            return None if shown["check"]["reason"] == "under_way" else shown
+
+        return await eventually(checked)
+
+    async def check_once(self, payment: Mapping[str, Any]) -> dict[str, Any]:
         answer = await self.lab.call("POST", f"/v1/payments/{payment['id']}/check")
         assert answer.status == 200, answer.body
         return dict(answer.json)

@@ -1,0 +1,105 @@
+"""How the calls that move money are made: each stored first, one at a time, and again after an answer that was lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.clock import ManualClock
+from web.lab import Lab, lab_in
+
+from gateways.conftest import Counter, counter_at
+from proxy.gateways.registry import FAMILIES
+from proxy.kernel.clock import MINUTE, SECOND
+from proxy.payments.confirmation import CALL_LEASE
+from proxy.payments.payment import CallIntent, GatewayStep
+
+
+@pytest.fixture
+async def lab(folder: Path) -> AsyncIterator[Lab]:
+    async with lab_in(folder, ManualClock()) as made:
+        yield made
+
+
+async def called(counter: Counter, operation: str) -> int:
+    """How often the gateway got such a call."""
+    answered = (await counter.lab.control("GET", "stats"))["answered"]
+    return sum(count for name, count in answered.items() if name.startswith(f"{operation}:"))
+
+
+async def test_money_is_confirmed_once_however_many_ask_at_once(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["zarinpal"])
+    payment = await counter.order()
+    trip = (await counter.act(payment, "pay"))["returns"][0]
+    await asyncio.gather(*(counter.travel(trip) for _ in range(5)), *(counter.check(payment) for _ in range(5)))
+    assert await counter.status(payment) == "paid"
+    assert await called(counter, "confirm") == 1
+
+
+async def test_a_call_without_an_answer_stands_in_the_payment_and_is_made_again_after_its_lease(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["mellat"])
+    payment = await counter.order()
+    await lab.fault("settle", "http_500", times=1, processed=True)
+    await counter.pay(payment)
+    stored = await lab.stored(payment["id"])
+    assert stored.intent == CallIntent(GatewayStep.SETTLE, stored.invoice_key or "", lab.clock.now)
+    lab.clock.forward(10 * SECOND)
+    assert (await counter.check_once(payment))["check"]["reason"] == "under_way"
+    assert await called(counter, "settle") == 1
+    assert (await counter.later(payment, CALL_LEASE))["status"] == "paid"
+    assert (await called(counter, "settle"), await called(counter, "confirm")) == (2, 1)
+    assert (await lab.stored(payment["id"])).intent is None
+
+
+async def test_a_confirm_that_fails_lets_another_payment_of_the_order_be_confirmed(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["zarinpal"])
+    first, second = [await counter.order(order_id="17") for _ in range(2)]
+    trips = [(await counter.act(payment, "pay"))["returns"][0] for payment in (first, second)]
+    await lab.fault("confirm", "error", code=-51, times=1)
+    await counter.travel(trips[0])
+    assert await counter.status(first) == "pending"
+    await counter.travel(trips[1])
+    assert await counter.status(second) == "paid"
+
+
+async def test_another_payment_of_the_order_waits_while_one_is_being_confirmed(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["zarinpal"])
+    first, second = [await counter.order(order_id="17") for _ in range(2)]
+    trips = [(await counter.act(payment, "pay"))["returns"][0] for payment in (first, second)]
+    await lab.fault("confirm", "http_500", times=1, processed=True)
+    await counter.travel(trips[0])
+    await counter.travel(trips[1])
+    assert [await counter.status(payment) for payment in (first, second)] == ["pending", "pending"]
+    assert await called(counter, "confirm") == 1
+    assert (await counter.later(first, MINUTE))["status"] == "paid"
+    assert (await counter.later(second, MINUTE))["review"]["other_payment_id"] == first["id"]
+
+
+async def test_an_old_invoice_that_nobody_paid_expires_though_its_gateway_says_that_it_is_late(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["sadad"])
+    payment = await counter.order()
+    await lab.fault("confirm", "error", code=101)
+    assert (await counter.later(payment, 31 * MINUTE))["status"] == "expired"
+    assert await counter.events(payment) == ["payment.expired"]
+
+
+async def test_a_return_keeps_no_more_than_its_family_allows_and_no_card_number(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["mellat"])
+    payment = await counter.order()
+    trip = (await counter.act(payment, "pay"))["returns"][0]
+    brought = {**trip["params"], "CardHolderPan": "۶۰۳۷-9912 3456 7890", "Email": "me@example.ir", "ResCode": "0"}
+    await counter.travel({**trip, "params": brought})
+    stored = await lab.stored(payment["id"])
+    assert stored.evidence["CardHolderPan"] == "603799******7890"
+    assert "Email" not in stored.evidence
+    assert "34567890" not in repr(lab.rows())
+    assert (await lab.payment(payment["id"]))["card_mask"] == "603799******7890"
+
+
+async def test_an_amount_that_its_family_does_not_take_is_told_at_the_create(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["zarinpal"])
+    refused = await lab.create(
+        terminal_id=counter.terminal_id, amount=FAMILIES["zarinpal"].traits.max_rials, currency="IRT"
+    )
+    assert refused.status == 422
+    assert refused.field_codes() == {"amount": "amount_out_of_range"}
