@@ -29,7 +29,7 @@ from proxy.merchants.cache import GuardedGateway
 from proxy.merchants.merchant import Terminal
 from proxy.payments import history
 from proxy.payments.change import Entry
-from proxy.payments.check_schedule import CheckSchedule
+from proxy.payments.check_schedule import CHECKS_IN_WINDOW, CheckSchedule
 from proxy.payments.payment import CallIntent, Fact, GatewayStep, Payment
 from proxy.payments.settlement import Settlement
 
@@ -152,7 +152,7 @@ class _Asking:
     async def _called(self, kind: str, call: Callable[[], Awaitable[CheckResult]]) -> _Said:
         async with self.gateway.limiter.slot(self.terminal.merchant_id, self.terminal.id):
             started = self.now()
-            made = await call()
+            made = within_window(self.family, await call())
         self.gateway.breaker.record(self.terminal.merchant_id, self.terminal.id, made)
         return _Said(made.outcome, started, (history.call(kind, started, made),))
 
@@ -162,3 +162,11 @@ class _Asking:
         if after is None or not isinstance(said.outcome, PaidUnconfirmed | AmountDiffers):
             return said
         return replace(said, outcome=replace(said.outcome, goes_back_at=self.now() + after))
+
+
+def within_window(family: Family, made: CheckResult) -> CheckResult:
+    """A gateway's wish to be left alone is granted for a part of the time in which its money must be confirmed."""
+    asked_for, window = made.retry_after_seconds, family.traits.gives_back_after
+    if asked_for is None or window is None:
+        return made
+    return replace(made, retry_after_seconds=min(asked_for, window // SECOND // CHECKS_IN_WINDOW))

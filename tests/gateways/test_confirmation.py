@@ -9,9 +9,10 @@ from support.clock import ManualClock
 from web.lab import Lab, lab_in
 
 from gateways.conftest import Counter, counter_at
+from proxy.gateways.port import CheckResult, CheckUnknown
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import MINUTE, SECOND
-from proxy.payments.confirmation import CALL_LEASE
+from proxy.payments.confirmation import CALL_LEASE, within_window
 from proxy.payments.payment import CallIntent, GatewayStep
 
 
@@ -103,3 +104,9 @@ async def test_an_amount_that_its_family_does_not_take_is_told_at_the_create(lab
     )
     assert refused.status == 422
     assert refused.field_codes() == {"amount": "amount_out_of_range"}
+
+
+async def test_a_gateway_that_wants_to_be_left_alone_for_long_is_asked_within_its_window() -> None:
+    unclear = CheckResult(CheckUnknown("inv_1", "http_status", http_status=503), 1, retry_after_seconds=3600)
+    granted = {name: within_window(family, unclear).retry_after_seconds for name, family in FAMILIES.items()}
+    assert (granted["sadad"], granted["sep"], granted["zarinpal"]) == (300, 600, 3600)
