@@ -39,7 +39,8 @@ SELECT n, printf('%018d', n) AS u, printf('%011x', n * :step) AS spread, n % :sh
 _MERCHANT: Final = (
     """INSERT INTO merchants (id, name, return_origins, looks, created_at, updated_at)
 VALUES ('mer_' || :k, 'shop ' || :m, '[]', '{}', :at, :at)""",
-    """INSERT INTO terminals (merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at, updated_at)
+    """INSERT INTO terminals (merchant_id, id, name, mode, gateway_url, return_base_url, enabled, created_at,
+    updated_at)
 VALUES ('mer_' || :k, 'trm_' || :k || '000000000000000001', 'main', 'live', '', NULL, 1, :at, :at)""",
     """INSERT INTO endpoints (merchant_id, id, url, event_types, description, headers, state, state_since, signatures,
     key_number, created_at, updated_at)

@@ -109,7 +109,7 @@ HARMLESS = {
     "merchants/setup/families.py: API_KEY in given": "the same",
     "merchants/setup/families.py: credential == secret": "the same",
     "merchants/setup/terminals.py: name not in _SECRET": "the same",
-    "gateways/sep/answers.py: said['Token'] not in {'', token}": "of a gateway's name for a payment, which opens nothing",
+    "gateways/sep/answers.py: said['Token'] not in {'', token}": "of a payment's name at a gateway",
     "merchants/vault.py: credential == API_KEY": "the same",
     "merchants/vault.py: secret in {API_KEY, HEADERS}": "the same",
     "api/v1/objects.py: V1A in endpoint.signatures": "of a scheme's name",
