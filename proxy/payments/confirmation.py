@@ -122,8 +122,10 @@ class _Asking:
 
     async def ask(self, payment: Payment, step: GatewayStep | None) -> _Said:
         """The outcome of the call that is decided, or else of a look."""
-        claim = self.family.claim(self.invoice_key, payment.evidence)
-        evidence = NO_EVIDENCE if claim in {ReturnClaim.NOTHING, ReturnClaim.FOREIGN} else payment.evidence
+        evidence = payment.evidence or NO_EVIDENCE
+        claim = self.family.claim(self.invoice_key, evidence)
+        if claim in {ReturnClaim.NOTHING, ReturnClaim.FOREIGN}:
+            evidence = NO_EVIDENCE
         if step is None:
             return await self._look(claim, evidence)
         call = getattr(self.gateway.port, step.value)

@@ -23,7 +23,6 @@ from typing import Any, Final
 
 from proxy.gateways.port import (
     INVOICE_SCRIPT,
-    NO_EVIDENCE,
     AmountDiffers,
     Canceled,
     Captured,
@@ -238,7 +237,7 @@ class Payment(Order):
     late: bool = False
     failure: Failure | None = None
     review: Review | None = None
-    evidence: Evidence = field(default_factory=lambda: NO_EVIDENCE)
+    evidence: Evidence | None = None
     intent: CallIntent | None = None
     withdrawn_at: int | None = None
     receipt: Receipt | None = None

@@ -10,7 +10,7 @@ import orjson
 
 from proxy.database.repository import json_text
 from proxy.database.transaction import Row, load_columns
-from proxy.gateways.port import NO_EVIDENCE, Evidence
+from proxy.gateways.port import Evidence
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.change import Change, Entry, Intent, Reply, StoredCreation
@@ -69,22 +69,16 @@ def _given_back_of(text: str) -> GivenBack:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """The conversion of a type's values to a column and back."""
+    """The conversion of a type's values to a column and back. None is NULL, and NULL is `absent`."""
 
     encode: Callable[[Any], object]
     decode: Callable[[Any], object]
+    absent: object = None
 
 
 def _enum(kind: type[StrEnum]) -> Codec:
     # A look-up in a dict: calling an Enum costs three times as much, and a payment is read with every step.
     return Codec(attrgetter("value"), {each.value: each for each in kind}.__getitem__)
-
-
-def _optional(codec: Codec) -> Codec:
-    return Codec(
-        lambda value: None if value is None else codec.encode(value),
-        lambda stored: None if stored is None else codec.decode(stored),
-    )
 
 
 PLAIN: Final = (str, int, str | None, int | None)
@@ -93,20 +87,17 @@ CODECS: Final[Mapping[object, Codec]] = {
     Mode: _enum(Mode),
     Currency: _enum(Currency),
     Status: _enum(Status),
-    ReturnMethod | None: _optional(_enum(ReturnMethod)),
+    ReturnMethod | None: _enum(ReturnMethod),
     Mapping[str, Any]: Codec(lambda value: json_text(value) if value else "{}", orjson.loads),
     tuple[str, ...]: Codec(
-        lambda keys: json_text(keys) if keys else None, lambda text: () if text is None else tuple(orjson.loads(text))
+        lambda keys: json_text(keys) if keys else None, lambda text: tuple(orjson.loads(text)), absent=()
     ),
-    Evidence: Codec(
-        lambda evidence: json_text(dict(evidence)) if evidence else None,
-        lambda text: NO_EVIDENCE if text is None else orjson.loads(text),
-    ),
-    Failure | None: _optional(Codec(_failure_text, _failure_of)),
-    Review | None: _optional(Codec(_record_text, _review_of)),
-    CallIntent | None: _optional(Codec(_record_text, _intent_of)),
-    Receipt | None: _optional(Codec(_record_text, lambda text: Receipt(**orjson.loads(text)))),
-    GivenBack | None: _optional(Codec(_record_text, _given_back_of)),
+    Evidence | None: Codec(lambda evidence: json_text(dict(evidence)), orjson.loads),
+    Failure | None: Codec(_failure_text, _failure_of),
+    Review | None: Codec(_record_text, _review_of),
+    CallIntent | None: Codec(_record_text, _intent_of),
+    Receipt | None: Codec(_record_text, lambda text: Receipt(**orjson.loads(text))),
+    GivenBack | None: Codec(_record_text, _given_back_of),
 }
 """By a field's type, for those that a column does not hold as they are."""
 
@@ -120,20 +111,24 @@ class _Columns:
         self.names = load_columns()[name]
         self._values = attrgetter(*self.names)
         self._encoders = [(place, _CODED[each].encode) for place, each in enumerate(self.names) if each in _CODED]
-        self._decoders = [(each, _CODED[each].decode) for each in self.names if each in _CODED]
+        coded = [(each, _CODED[each]) for each in self.names if each in _CODED]
+        self._decoders = [(name, codec.decode, codec.absent) for name, codec in coded]
 
     def row_of(self, payment: Payment) -> Sequence[object]:
         row = list(self._values(payment))
+        # Most of what is coded is absent from most payments.
         for place, encode in self._encoders:
-            row[place] = encode(row[place])
+            if (value := row[place]) is not None:
+                row[place] = encode(value)
         return row
 
     def fields_of(self, row: Row) -> dict[str, Any]:
         """The payment's fields by their names, of the first columns of a row."""
         # A row may have columns of other tables behind these.
         values = dict(zip(self.names, row, strict=False))
-        for name, decode in self._decoders:
-            values[name] = decode(values[name])
+        for name, decode, absent in self._decoders:
+            value = values[name]
+            values[name] = absent if value is None else decode(value)
         return values
 
 
