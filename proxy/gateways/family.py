@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from proxy.gateways.port import Evidence
+from proxy.gateways.port import Account, Evidence, Inquiry
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import invalid
+from proxy.kernel.urls import host_of
 from proxy.locale.persian import persian_digits
 
 Text = tuple[str, str]
@@ -43,12 +44,15 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential of a terminal, by the name that API and command line use. `pattern` is what the whole must match."""
+    """A credential of a terminal, by the name that API and command line use. `pattern` is what the whole must match,
+    and `sandbox` the value that means the family's sandbox, where one does.
+    """
 
     name: str
     title: Text
     pattern: str = r"[\x21-\x7e]{1,200}"
     hint: Text = ("printable ASCII without spaces", "نویسه‌های ASCII بدون فاصله")
+    sandbox: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,29 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """How the doctor asks a family's host about an invoice that cannot be: by `check` where the family has it, else by
+    `confirm`, which finds nothing to keep.
+
+    `inquiry` makes the question from a text of 20 random letters and digits. That the gateway took the credentials and
+    knows no such invoice it says by one of `unknown_codes`, or with `unknown_is_unpaid` by what reads as NotPaid.
+    Without `tells_credentials` it says the same to wrong ones.
+    """
+
+    inquiry: Callable[[str], Inquiry]
+    unknown_codes: frozenset[int] = frozenset()
+    unknown_is_unpaid: bool = False
+    tells_credentials: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A family: its folder's `__init__` makes one, and `proxy.gateways.registry` lists it.
 
     `make` gives its client for the options of outbound calls; `way_there` the customer's way from gateway_url and
     invoice_key; `claim` what a return says of an invoice. `codes` explains the numbers of its refusals; where two calls
-    use one number, the more useful meaning stands. `simulator` is the Dialect of its simulator, as `module:Class`:
-    only those who simulate load it.
+    use one number, the more useful meaning stands. `probe` is the doctor's question, None where every question moves
+    money. `simulator` is the Dialect of its simulator, as `module:Class`: only those who simulate load it.
     """
 
     name: str
@@ -141,6 +161,7 @@ class Family:
     claim: Callable[[str, Evidence], ReturnClaim] = field(
         repr=False, default=lambda _invoice_key, _evidence: ReturnClaim.NOTHING
     )
+    probe: Probe | None = field(repr=False, default=None)
     simulator: str | None = None
 
     def kept_evidence(self, parameters: Mapping[str, str]) -> Evidence:
@@ -149,6 +170,13 @@ class Family:
         kept = {name: parameters[name] for name in names}
         card = self.traits.card_evidence
         return kept if card not in kept else {**kept, card: _masked(kept[card])}
+
+    def is_sandbox(self, account: Account) -> bool:
+        """Whether no money moves at this account's gateway: by a credential that means so, else by its host."""
+        meant = [each for each in self.credentials if each.sandbox is not None]
+        if meant:
+            return any(account.credentials.get(each.name) == each.sandbox for each in meant)
+        return self.sandbox_url is not None and host_of(account.gateway_url) == host_of(self.sandbox_url)
 
     def explanation(self, code: int) -> Text | None:
         """What a code says, with its number; None for one that the table does not have."""

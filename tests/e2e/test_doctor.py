@@ -20,9 +20,12 @@ from proxy.gateways.port import CheckResult, CheckUnknown, NotPaid
 from proxy.merchants.merchant import Mode, Scope
 from proxy.operations.doctor.base import Level, Prober, ProbeResult
 from proxy.operations.doctor.gateway import key_finding, referrer_finding, return_host_finding
-from proxy.operations.doctor.merchant import CLOCK_PROBLEM, CLOCK_WARNING, TLS, clock_finding
+from proxy.operations.doctor.merchant import TLS
+from proxy.operations.doctor.terminal import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
 
 NOW = 1_800_000_000_000
+assert FAMILY.probe is not None
+PROBE = FAMILY.probe
 
 
 async def said(cli: Cli, *options: str, code: int) -> list[dict[str, Any]]:
@@ -146,16 +149,18 @@ async def test_doctor_finds_wrong_settings_and_keys_of_its_shell(tmp_path: Path)
 def test_doctor_reads_the_gateways_word_on_an_impossible_invoice() -> None:
     def level(code: int | None) -> Level:
         said = CheckUnknown("x", "bank_unreachable", error_code=code)
-        return key_finding("trm", FAMILY, CheckResult(said, 1)).level
+        return key_finding("trm", FAMILY, PROBE, CheckResult(said, 1)).level
 
     assert [level(code) for code in (200, 101, 203, 204, 302, None)] == ["ok", *["problem"] * 5]
     assert [level(code) for code in (301, 100, 999)] == ["warning"] * 3
-    assert key_finding("trm", FAMILY, CheckResult(NotPaid("x"), 1)).level is Level.WARNING
+    assert key_finding("trm", FAMILY, PROBE, CheckResult(NotPaid("x"), 1)).level is Level.WARNING
 
 
 def test_an_unclear_gateway_is_told_by_its_status_and_its_words() -> None:
     said = [
-        key_finding("trm", FAMILY, CheckResult(CheckUnknown("x", "http_status", http_status=status), 1, excerpt)).detail
+        key_finding(
+            "trm", FAMILY, PROBE, CheckResult(CheckUnknown("x", "http_status", http_status=status), 1, excerpt)
+        ).detail
         for status, excerpt in ((301, ""), (403, "Just a moment..."), (429, ""), (500, "Fatal error"))
     ]
     assert [text.partition("(")[2] for text in said] == [

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from proxy.gateways.family import Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
 from proxy.gateways.invoice_script.client import API_KEY, BODY, RETURN_FIELD, InvoiceScript
 from proxy.gateways.invoice_script.codes import Code
 from proxy.gateways.invoice_script.wire import pay_url
-from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.gateways.port import INVOICE_SCRIPT, Inquiry
 from proxy.kernel.money import MAX_RIALS, MIN_RIALS
 
 FAMILY: Final = Family(
@@ -30,5 +30,8 @@ FAMILY: Final = Family(
     codes={code.value: code.meaning for code in Code},
     make=InvoiceScript,
     way_there=lambda gateway_url, invoice_key: WayThere(pay_url(gateway_url, invoice_key)),
+    probe=Probe(
+        inquiry=lambda text: Inquiry(f"doctor{text}", MIN_RIALS), unknown_codes=frozenset({Code.UNKNOWN_INVOICE})
+    ),
     simulator="proxy.gateways.invoice_script.simulator:InvoiceScriptSimulator",
 )

@@ -3,16 +3,27 @@
 from typing import Final
 
 from proxy.gateways.answers import parts_of
-from proxy.gateways.family import Credential, Family, Traits, WayThere
-from proxy.gateways.mellat.answers import CARD, EVIDENCE, REF_ID, claim
+from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
+from proxy.gateways.mellat.answers import CARD, EVIDENCE, REF_ID, SALE_ORDER_ID, SALE_REFERENCE_ID, claim
 from proxy.gateways.mellat.client import PASSWORD, TERMINAL_ID, USERNAME, MellatClient
 from proxy.gateways.mellat.codes import CODES
+from proxy.gateways.port import Inquiry
 from proxy.kernel.clock import HOUR, MINUTE
 
 
 def _way_there(gateway_url: str, invoice_key: str) -> WayThere:
     _, ref_id = parts_of(invoice_key)
     return WayThere(f"{gateway_url.rstrip('/')}/pgwchannel/startpay.mellat", {REF_ID: ref_id})
+
+
+_NOBODYS: Final = "9" * 18
+"""The number of an order that nobody makes: Dargah's are below 2**53."""
+
+
+def _impossible(_text: str) -> Inquiry:
+    """A sale that cannot be, for bpVerifyRequest, with a return that names it."""
+    told = {SALE_ORDER_ID: _NOBODYS, REF_ID: "doctor", SALE_REFERENCE_ID: _NOBODYS}
+    return Inquiry(f"{_NOBODYS}:doctor", 1_000, told)
 
 
 FAMILY: Final = Family(
@@ -49,5 +60,6 @@ FAMILY: Final = Family(
     make=MellatClient,
     way_there=_way_there,
     claim=claim,
+    probe=Probe(inquiry=_impossible, unknown_is_unpaid=True),
     simulator="proxy.gateways.mellat.simulator:MellatSimulator",
 )

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from proxy.gateways.family import Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
 from proxy.gateways.invoice_script.client import API_KEY, BODY
 from proxy.gateways.novinpal.answers import EVIDENCE, claim
 from proxy.gateways.novinpal.client import NovinPalClient, start_url
 from proxy.gateways.novinpal.codes import CODES
+from proxy.gateways.port import Inquiry
 
 FAMILY: Final = Family(
     name="novinpal",
@@ -21,6 +22,7 @@ FAMILY: Final = Family(
                 "printable ASCII without spaces; sandbox in test mode",
                 "نویسه‌های ASCII بدون فاصله؛ در حالت آزمایشی sandbox",
             ),
+            sandbox="sandbox",
         ),
     ),
     options=(BODY,),
@@ -39,5 +41,6 @@ FAMILY: Final = Family(
     make=NovinPalClient,
     way_there=lambda gateway_url, invoice_key: WayThere(start_url(gateway_url, invoice_key)),
     claim=claim,
+    probe=Probe(inquiry=lambda text: Inquiry(f"doctor{text}", 10_000), unknown_is_unpaid=True),
     simulator="proxy.gateways.novinpal.simulator:NovinPalSimulator",
 )

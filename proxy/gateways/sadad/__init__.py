@@ -9,7 +9,8 @@ from typing import Final
 from urllib.parse import quote
 
 from proxy.gateways.answers import parts_of
-from proxy.gateways.family import Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
+from proxy.gateways.port import Inquiry
 from proxy.gateways.sadad.answers import CARD, EVIDENCE, claim
 from proxy.gateways.sadad.client import KEY, MERCHANT_ID, TERMINAL_ID, SadadClient
 from proxy.gateways.sadad.codes import CODES
@@ -51,5 +52,9 @@ FAMILY: Final = Family(
     make=SadadClient,
     way_there=way_there,
     claim=claim,
+    # The guide has one code for a wrong signature and for a token that is none.
+    probe=Probe(
+        inquiry=lambda text: Inquiry(f"1:doctor{text}", 1_000), unknown_is_unpaid=True, tells_credentials=False
+    ),
     simulator="proxy.gateways.sadad.simulator:SadadSimulator",
 )

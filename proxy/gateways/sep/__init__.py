@@ -3,7 +3,8 @@
 from typing import Final
 
 from proxy.gateways.answers import parts_of
-from proxy.gateways.family import Credential, Family, Traits, WayThere
+from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
+from proxy.gateways.port import Inquiry
 from proxy.gateways.sep.answers import CONFIRM_WITHIN, EVIDENCE, REVERSE_WITHIN, claim
 from proxy.gateways.sep.client import LINK_LASTS, TERMINAL_ID, SepClient
 from proxy.gateways.sep.codes import CODES
@@ -14,6 +15,11 @@ def way_there(gateway_url: str, invoice_key: str) -> WayThere:
     return WayThere(
         f"{gateway_url.rstrip('/')}/OnlinePG/OnlinePG", {"Token": parts_of(invoice_key)[1], "GetMethod": ""}
     )
+
+
+def impossible(text: str) -> Inquiry:
+    """A receipt that SEP never gave, for VerifyTransaction, with a return that names it."""
+    return Inquiry("1:doctor", 1_000, {"ResNum": "1", "State": "OK", "RefNum": f"doctor{text}"})
 
 
 FAMILY: Final = Family(
@@ -39,5 +45,6 @@ FAMILY: Final = Family(
     make=SepClient,
     way_there=way_there,
     claim=claim,
+    probe=Probe(inquiry=impossible, unknown_is_unpaid=True),
     simulator="proxy.gateways.sep.simulator:SepSimulator",
 )

@@ -3,10 +3,10 @@
 from typing import Final
 from urllib.parse import quote
 
-from proxy.gateways.family import Credential, Family, ReturnClaim, Traits, WayThere
-from proxy.gateways.port import Evidence
+from proxy.gateways.family import Credential, Family, Probe, ReturnClaim, Traits, WayThere
+from proxy.gateways.port import Evidence, Inquiry
 from proxy.gateways.zarinpal.client import MERCHANT_ID, ZarinPalClient
-from proxy.gateways.zarinpal.codes import CODES
+from proxy.gateways.zarinpal.codes import CODES, UNKNOWN_AUTHORITY
 from proxy.kernel.clock import MINUTE
 
 _CLAIMS: Final = {"OK": ReturnClaim.PAID, "NOK": ReturnClaim.UNPAID}
@@ -57,5 +57,9 @@ FAMILY: Final = Family(
     make=ZarinPalClient,
     way_there=way_there,
     claim=claim,
+    # An authority is 36 characters that begin with A, or S in the sandbox.
+    probe=Probe(
+        inquiry=lambda text: Inquiry(f"doctor{text:0>30}", 1_000), unknown_codes=frozenset({UNKNOWN_AUTHORITY})
+    ),
     simulator="proxy.gateways.zarinpal.simulator:ZarinPalSimulator",
 )

@@ -10,6 +10,7 @@ from proxy.gateways.family import Meaning, Text
 
 AMOUNT_DIFFERS: Final = -50
 NOT_PAID: Final = -51
+UNKNOWN_AUTHORITY: Final = -54
 NOT_REVERSIBLE: Final = -61
 REVERSAL_TOO_LATE: Final = -63
 
@@ -155,7 +156,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         ),
         alerts=True,
     ),
-    -54: Meaning(
+    UNKNOWN_AUTHORITY: Meaning(
         "Invalid authority",
         ("it does not know the payment", "پرداخت را نمی‌شناسد"),
         for_operator=(

@@ -10,10 +10,10 @@ Since 2026-09 its page turns customers away that come without a Referer of the r
 from typing import Final
 from urllib.parse import quote
 
-from proxy.gateways.family import Credential, Family, ReturnClaim, Traits, WayThere
-from proxy.gateways.port import Evidence
+from proxy.gateways.family import Credential, Family, Probe, ReturnClaim, Traits, WayThere
+from proxy.gateways.port import Evidence, Inquiry
 from proxy.gateways.zibal.client import MERCHANT, ZibalClient
-from proxy.gateways.zibal.codes import CODES
+from proxy.gateways.zibal.codes import CODES, UNKNOWN_TRACK_ID
 from proxy.kernel.clock import MINUTE
 
 # One public client takes 2 for a success, too.
@@ -45,6 +45,7 @@ FAMILY: Final = Family(
                 "as Zibal's panel shows it; `zibal` is the one for tests",
                 "چنان که پنل زیبال نشان می‌دهد؛ `zibal` برای آزمایش است",
             ),
+            sandbox="zibal",
         ),
     ),
     traits=Traits(
@@ -61,5 +62,7 @@ FAMILY: Final = Family(
     make=ZibalClient,
     way_there=way_there,
     claim=claim,
+    # Zibal counts its payments, and is far beyond the first.
+    probe=Probe(inquiry=lambda _: Inquiry("1", 1_000), unknown_codes=frozenset({UNKNOWN_TRACK_ID})),
     simulator="proxy.gateways.zibal.simulator:ZibalSimulator",
 )

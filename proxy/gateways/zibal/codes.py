@@ -11,6 +11,7 @@ from proxy.gateways.family import Meaning, Text
 
 VERIFIED_BEFORE: Final = 201
 NOT_PAID: Final = 202
+UNKNOWN_TRACK_ID: Final = 203
 
 _OUR_FAULT: Final[Text] = ("this is a fault of Dargah's", "این خطای ماست")
 _RIGHT_MERCHANT: Final[Text] = (
@@ -112,7 +113,7 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
         "سفارش پرداخت نشده یا ناموفق بوده است",
         ("it is not paid, or failed", "پرداخت نشده یا ناموفق بوده است"),
     ),
-    203: Meaning(
+    UNKNOWN_TRACK_ID: Meaning(
         "trackId نامعتبر می‌باشد",
         ("it does not know the payment", "پرداخت را نمی‌شناسد"),
         for_operator=(

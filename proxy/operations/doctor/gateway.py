@@ -1,73 +1,111 @@
-"""The finding about a terminal from the gateway's answer to a `check` of an impossible invoice. No invoice is made."""
+"""The findings about a terminal and its gateway: credentials, host, domain and referrer. No I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateways.family import LOOK, Family
-from proxy.gateways.invoice_script import FAMILY as SCRIPT
-from proxy.gateways.invoice_script.codes import Code
-from proxy.gateways.port import INVOICE_SCRIPT, CheckResult, CheckUnknown, reason_of
-from proxy.kernel.clock import SECOND
-from proxy.merchants.merchant import Mode, ReturnMethod, Scope, Token
+from proxy.gateways.family import LOOK, Family, Probe, Text
+from proxy.gateways.port import Account, CheckResult, CheckUnknown, NotPaid, reason_of
+from proxy.kernel.urls import host_of, is_loopback
+from proxy.merchants.merchant import Mode
 from proxy.operations.doctor.base import Finding, fine, problem, warning
-from proxy.payments.change import Entry
-from proxy.payments.drop_in import SOON
-from proxy.payments.payment import Status
-from proxy.payments.search import PaymentFilter
-from proxy.payments.storage.repository import PaymentRepository
-
-# Whether a terminal's registration was mended shows no probe, so a refusal because of it is told until it is changed.
-_REGISTRATION: Final = frozenset({Code.WRONG_DOMAIN, Code.WRONG_IP})
 
 
-def key_finding(subject: str, family: Family, result: CheckResult) -> Finding:
-    """Whether the terminal's credentials are right, and its gateway reached."""
+def key_finding(subject: str, family: Family, probe: Probe, result: CheckResult) -> Finding:
+    """Whether the terminal's credentials are right, and its gateway reached, by its answer to the probe."""
     outcome = result.outcome
+    if isinstance(outcome, NotPaid) and probe.unknown_is_unpaid:
+        return _taken(subject, family, probe)
     if not isinstance(outcome, CheckUnknown):
         detail = ("the gateway claims to know an invoice that cannot be", "درگاه صورتحسابی ناممکن را می‌شناسد")
         return warning("terminal_key", subject, detail, LOOK)
     if outcome.error_code is not None:
+        if outcome.error_code in probe.unknown_codes:
+            return _taken(subject, family, probe)
         return _code_finding(subject, family, outcome.error_code)
     said = reason_of(outcome) + (f": {result.excerpt}" if result.excerpt else "")
     detail = (f"the gateway gives no clear answer ({said})", f"پاسخ روشنی از درگاه نمی‌رسد ({said})")
     return problem("gateway_reachable", subject, detail, LOOK)
 
 
-def _code_finding(subject: str, family: Family, code: int) -> Finding:
-    meaning, explanation = family.codes.get(code), family.explanation(code)
-    if meaning is None or explanation is None:
-        return _bare_code(subject, code)
-    if meaning.for_operator is not None:
-        if meaning.alerts:
-            return problem("terminal_key", subject, explanation, meaning.for_operator)
-        return warning("gateway_reachable", subject, explanation, meaning.for_operator)
-    # What is left tells of the invoice, except where it tells of our call.
-    if meaning.alerts and code != _UNKNOWN_INVOICE.get(family.name):
-        return _bare_code(subject, code)
+def _taken(subject: str, family: Family, probe: Probe) -> Finding:
+    if not probe.tells_credentials:
+        return untested_finding(subject, family)
     names = _names(family)
     return fine("terminal_key", subject, f"the gateway takes its {names}", f"درگاه {names} آن را می‌پذیرد")
 
 
-# The script's code alerts, since for an invoice of ours it tells that the terminal is another.
-_UNKNOWN_INVOICE: Final[Mapping[str, int]] = {INVOICE_SCRIPT: Code.UNKNOWN_INVOICE}
-
-
-def _bare_code(subject: str, code: int) -> Finding:
-    detail = (f"the gateway answered with the code {code}", f"درگاه کد {code} داد")
-    return warning("gateway_reachable", subject, detail, LOOK)
+def _code_finding(subject: str, family: Family, code: int) -> Finding:
+    meaning, explanation = family.codes.get(code), family.explanation(code)
+    if meaning is None or explanation is None or meaning.for_operator is None:
+        bare = (f"the gateway answered with the code {code}", f"درگاه کد {code} داد")
+        return warning("gateway_reachable", subject, explanation or bare, LOOK)
+    if meaning.alerts:
+        return problem("terminal_key", subject, explanation, meaning.for_operator)
+    return warning("gateway_reachable", subject, explanation, meaning.for_operator)
 
 
 def untested_finding(subject: str, family: Family) -> Finding:
-    """Of a family that cannot be asked about an invoice that nobody paid."""
-    names = _names(family)
+    """Of a family whose gateway answers wrong credentials as it does right ones, or that has no harmless call."""
+    names, traits = _names(family), family.traits
+    locks = [lock for lock, holds in ((_IP, traits.locks_ip), (_DOMAIN, traits.locks_domain)) if holds]
+    english = "".join(f", and {lock[0]}" for lock in locks)
+    persian = "".join(f" و {lock[1]}" for lock in locks)
     return fine(
         "terminal_key",
         subject,
-        f"whether its {names} are right, only a payment shows: the gateway has no call that tells",
-        f"درستی {names} آن را تنها یک پرداخت نشان می‌دهد: درگاه راهی برای آزمودن ندارد",
+        f"whether its {names} are right{english}, only a payment shows: the gateway has no harmless call that tells",
+        f"درستی {names}{persian} را تنها یک پرداخت نشان می‌دهد: درگاه پرسش بی‌ضرری ندارد که آن را بگوید",
     )
+
+
+_IP: Final = ("this server's address registered", "ثبت نشانی این سرور")
+_DOMAIN: Final = ("the domain of the returns", "ثبت دامنهٔ بازگشت")
+
+
+def host_finding(subject: str, family: Family, account: Account, mode: Mode, *, development: bool) -> Finding | None:
+    """Whether customers pay real money at the terminal's host, beside its mode; None where no host of the family's is
+    known.
+    """
+    host, live = host_of(account.gateway_url), mode is Mode.LIVE
+    if is_loopback(urlsplit(account.gateway_url).hostname or ""):
+        said = (f"{host} is this machine: a simulator, or a tunnel", f"{host} همین ماشین است: شبیه‌ساز یا تونل")
+        return (
+            warning("gateway_host", subject, said, _NO_SIMULATOR) if live and not development else _good(subject, said)
+        )
+    if family.is_sandbox(account):
+        said = (f"it is in the sandbox of {family.title[0]}", f"در محیط آزمایشی {family.title[1]} است")
+        detail = (f"{said[0]}, and its mode is live: nobody pays money there", f"{said[1]} ولی حالت آن واقعی است")
+        return problem("gateway_host", subject, detail, _LIVE_HOST) if live else _good(subject, said)
+    known = host_of(family.gateway_url)
+    if not known:
+        return None
+    if host != known:
+        said = (
+            f"{host} is not {known}, by which Dargah knows {family.title[0]}: see that it is theirs",
+            f"{host} همان {known} نیست که {family.title[1]} را به آن می‌شناسیم؛ ببینید از خود آنان است",
+        )
+        return _good(subject, said)
+    said = (f"{host} is the live host of {family.title[0]}", f"{host} میزبان واقعی {family.title[1]} است")
+    detail = (f"{said[0]}: its test payments move real money", f"{said[1]}: پرداخت آزمایشی آن پول واقعی جابه‌جا می‌کند")
+    return _good(subject, said) if live else warning("gateway_host", subject, detail, _TEST_HOST)
+
+
+def _good(subject: str, said: Text) -> Finding:
+    return fine("gateway_host", subject, *said)
+
+
+_NO_SIMULATOR: Final = (
+    "Behind a simulator no money moves: see that it is none.",
+    "در شبیه‌ساز پولی جابه‌جا نمی‌شود؛ ببینید شبیه‌ساز نباشد.",
+)
+_LIVE_HOST: Final = (
+    "Set the live gateway_url and credentials, or make a terminal of mode test.",
+    "gateway_url و اطلاعات واقعی را بگذارید یا ترمینالی آزمایشی بسازید.",
+)
+_TEST_HOST: Final = (
+    "Use the family's sandbox or `dargah simulator` for tests.",
+    "برای آزمایش از محیط آزمایشی درگاه یا `dargah simulator` بهره ببرید.",
+)
 
 
 def unknown_gateway_finding(subject: str, gateway: str) -> Finding:
@@ -110,14 +148,6 @@ def _names(family: Family) -> str:
     return ", ".join(credential.name for credential in family.credentials)
 
 
-def tells_of_registration(family: Family, code: int) -> bool:
-    """Whether a refusal with this code tells what is registered for the terminal at its gateway."""
-    if family.name == INVOICE_SCRIPT:
-        return code in _REGISTRATION
-    meaning = family.codes.get(code)
-    return meaning is not None and meaning.alerts
-
-
 def refused_finding(subject: str, family: Family, code: int, payment_id: str) -> Finding:
     """A create that the gateway refused lately because of the terminal's registration."""
     detail, detail_fa = family.explanation(code) or (str(code), str(code))
@@ -142,7 +172,19 @@ def return_host_finding(subject: str, host: str, shops: list[str]) -> Finding:
         f"returns go to {host}, which is not under the shop's domain; a gateway that insists on it refuses payments",
         f"بازگشت به {host} است که از دامنهٔ فروشگاه نیست؛ درگاهی که بر آن پافشاری کند پرداخت را نمی‌پذیرد",
     )
-    return warning("return_host", subject, detail, SCRIPT.advice(Code.WRONG_DOMAIN))
+    return warning("return_host", subject, detail, _RETURN_BASE)
+
+
+_RETURN_BASE: Final = (
+    (
+        "Give the terminal a base URL for returns under the shop's own domain, a CNAME of it that points at Dargah "
+        "(`dargah terminal update ID --return-base-url URL`), or register Dargah's domain at the gateway."
+    ),
+    (
+        "برای ترمینال نشانی بازگشتی از دامنهٔ خود فروشگاه بگذارید که با CNAME به درگاه برسد "
+        "(`dargah terminal update ID --return-base-url URL`)، یا دامنهٔ درگاه را نزد درگاه پرداخت ثبت کنید."
+    ),
+)
 
 
 def referrer_finding(subject: str, origin: str, return_host: str) -> Finding:
@@ -173,80 +215,3 @@ def referrer_finding(subject: str, origin: str, return_host: str) -> Finding:
 def _same_site(host: str, shop: str) -> bool:
     base = shop.removeprefix("www.")
     return host == base or host.endswith(f".{base}")
-
-
-RECENT: Final = 50
-FEWEST: Final = 3
-# A customer who is sent on waits for no longer than this; later it was found out without them.
-SENT_ON_WITHIN: Final = 30 * SECOND
-_MAX_ENTRIES: Final = 100
-_FA: Final = {ReturnMethod.GET: "GET", ReturnMethod.POST: "POST", ReturnMethod.BOTH: "هر دو"}
-
-
-@dataclass(frozen=True, slots=True)
-class ReturnRoute:
-    """How a shop's customers go back to it."""
-
-    storefront: str
-    mode: Mode
-    method: ReturnMethod
-
-
-async def return_findings(
-    payments: PaymentRepository, merchant_id: str, tokens: Sequence[Token], now: int
-) -> list[Finding]:
-    """A finding for each way of the tokens in use by which some customers went back lately."""
-    ways = {
-        ReturnRoute(t.storefront, t.mode, t.return_method) for t in tokens if Scope.FACADE in t.scopes and t.alive(now)
-    }
-    if not ways:
-        return []
-    followed: dict[ReturnRoute, list[bool]] = {}
-    recent = await payments.list_payments(merchant_id, PaymentFilter(status=Status.PAID, limit=RECENT))
-    for payment in recent.payments:
-        if payment.drop_in is None or payment.paid_at is None or now - payment.paid_at <= SOON:
-            continue
-        way = ReturnRoute(payment.storefront, payment.mode, payment.drop_in)
-        entries = await payments.timeline(merchant_id, payment.id, _MAX_ENTRIES) if way in ways else []
-        if _went_back(payment.paid_at, entries):
-            followed.setdefault(way, []).append(any(entry.kind == "drop_in.check" for entry in entries))
-    return [return_finding(way, asked) for way, asked in followed.items() if len(asked) >= FEWEST]
-
-
-def return_finding(way: ReturnRoute, asked: Sequence[bool]) -> Finding:
-    """The finding for a shop that did, or did not, check after each of its customers' returns."""
-    count, method = sum(asked), way.method
-    subject = f"{way.storefront} ({way.mode})"
-    observed = (
-        f"of {len(asked)} customers who paid and went back by {method}, {count} were followed by a check of the shop's"
-    )
-    observed_fa = (
-        f"از {len(asked)} مشتری که پرداختند و با {_FA[method]} بازگشتند، فروشگاه در پی {count} نفر check فرستاد"
-    )
-    if count:
-        return fine("drop_in_return", subject, observed, observed_fa)
-    if method is ReturnMethod.BOTH:
-        return warning("drop_in_return", subject, (observed, observed_fa), _LOOK_THERE)
-    options = f"--storefront {way.storefront} --mode {way.mode} --scope facade --return-method both"
-    command = f"`dargah token create --merchant ID {options}`"
-    advice = (
-        f"It may read the return another way; give it a token whose returns go both ways: {command}. {_WEBHOOK[0]}",
-        f"شاید بازگشت را جور دیگری می‌خواند؛ توکنی بدهید که بازگشتش به هر دو راه باشد: {command}. {_WEBHOOK[1]}",
-    )
-    return warning("drop_in_return", subject, (observed, observed_fa), advice)
-
-
-_WEBHOOK: Final = (
-    "A shop that credits from the webhook alone needs nothing.",
-    "فروشگاهی که تنها با وب‌هوک اعتبار می‌دهد چیزی لازم ندارد.",
-)
-_LOOK_THERE: Final = (
-    f"It is sent both ways already: see the shop's log at its return_url. {_WEBHOOK[0]}",
-    f"بازگشت به هر دو راه می‌رود: لاگ فروشگاه را در return_url ببینید. {_WEBHOOK[1]}",
-)
-
-
-def _went_back(paid_at: int, entries: Iterable[Entry]) -> bool:
-    """Whether the customer came from the gateway and was sent on. `drop_in` is in returns since checks are noted."""
-    returns = (entry for entry in entries if entry.kind == "return" and "drop_in" in entry.data)
-    return any(0 <= paid_at - entry.at <= SENT_ON_WITHIN for entry in returns)

@@ -4,27 +4,12 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateways.family import Family
-from proxy.gateways.port import INVOICE_SCRIPT, CheckResult, CheckUnknown
-from proxy.gateways.registry import FAMILIES
-from proxy.kernel.clock import SECOND, rfc3339
-from proxy.kernel.errors import CredentialUnusable, DargahError, VaultError
-from proxy.kernel.urls import is_app, is_loopback, origin_of
+from proxy.kernel.clock import rfc3339
+from proxy.kernel.errors import DargahError, VaultError
 from proxy.merchants.merchant import Merchant, Mode, Scope, Terminal, Token
-from proxy.operations.doctor.base import Checks, Finding, ProbeResult, each, fine, in_time, problem, warning
-from proxy.operations.doctor.gateway import (
-    key_finding,
-    referrer_finding,
-    refused_finding,
-    return_findings,
-    return_host_finding,
-    seal_finding,
-    tells_of_registration,
-    unknown_gateway_finding,
-    untested_finding,
-)
-from proxy.payments.payment import Payment, Status
-from proxy.payments.search import PaymentFilter
+from proxy.operations.doctor.base import Checks, Finding, each, fine, in_time, problem, warning
+from proxy.operations.doctor.returns import return_findings
+from proxy.operations.doctor.terminal import TerminalCheckUp
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 
 Words = tuple[str, str]
@@ -135,79 +120,22 @@ def _stored_finding(subject: str, error: str, at: str) -> Finding:
     return warning("webhook_tls", subject, detail, advice)
 
 
-RECENT_FAILURES: Final = 50
-# Receivers of webhooks refuse a timestamp that is five minutes off, and the Date header is whole seconds.
-CLOCK_WARNING: Final = 30 * SECOND
-CLOCK_PROBLEM: Final = 300 * SECOND
 _MODES_FA: Final = {Mode.LIVE: "واقعی", Mode.TEST: "آزمایشی"}
 
 
-class MerchantCheckUp(WebhookCheckUp):
+class MerchantCheckUp(WebhookCheckUp, TerminalCheckUp):
     async def merchant(self, merchant_id: str) -> list[Finding]:
         """A merchant's terminals, ways back and webhooks. Raises NotFound."""
         merchant = await self._store.merchants.merchant(merchant_id)
         terminals = await self._store.merchants.list_terminals(merchant_id)
         endpoints = await self._store.webhooks.list_endpoints(merchant_id)
-        failed = PaymentFilter(status=Status.FAILED, limit=RECENT_FAILURES)
-        failures = (await self._store.payments.list_payments(merchant_id, failed)).payments
+        recent = await self._recent_payments(merchant_id)
         tokens = await self._store.merchants.list_tokens(merchant_id)
         found = [*self._origins(merchant, tokens), *_missing(merchant, terminals, endpoints)]
         found += await return_findings(self._store.payments, merchant_id, tokens, self._now())
-        found += await each(terminals, lambda terminal: self._terminal(merchant, terminal, failures))
+        found += await each(terminals, lambda terminal: self._terminal(merchant, terminal, recent))
         found += await each(endpoints, self.endpoint)
         return found
-
-    async def terminal(self, merchant_id: str, terminal_id: str) -> list[Finding]:
-        """One terminal's key, clock and way back. Raises NotFound."""
-        merchant = await self._store.merchants.merchant(merchant_id)
-        terminal = await self._store.merchants.terminal(merchant_id, terminal_id)
-        failed = PaymentFilter(status=Status.FAILED, limit=RECENT_FAILURES)
-        failures = (await self._store.payments.list_payments(merchant_id, failed)).payments
-        return await self._terminal(merchant, terminal, failures)
-
-    async def _terminal(self, merchant: Merchant, terminal: Terminal, failures: Iterable[Payment]) -> list[Finding]:
-        subject = f"{terminal.id} ({terminal.name})"
-        if not terminal.enabled:
-            return [fine("terminal", subject, "it is switched off", "خاموش است")]
-        family = FAMILIES.get(terminal.gateway)
-        if family is None:
-            return [unknown_gateway_finding(subject, terminal.gateway)]
-        found = [await self._key(subject, family, terminal)]
-        if found[0].check != "terminal_seal":
-            found += await self._clock(terminal)
-        base = terminal.return_base_url or self._around.public_url
-        shops = [urlsplit(origin).hostname or "" for origin in merchant.return_origins if not is_app(origin)]
-        host = urlsplit(base).hostname or ""
-        if shops and family.traits.locks_domain and not is_loopback(host):
-            found.append(return_host_finding(subject, host, shops))
-        origin = origin_of(self._around.public_url)
-        if not is_loopback(urlsplit(origin).hostname or ""):
-            found.append(referrer_finding(subject, origin, host))
-        if terminal.return_base_url is not None:
-            found.append(await self._ours("return_base_url", terminal.return_base_url))
-        refused = _find_refusal(family, terminal, failures)
-        return found if refused is None else [*found, refused_finding(subject, family, *refused)]
-
-    async def _key(self, subject: str, family: Family, terminal: Terminal) -> Finding:
-        try:
-            account = await self._merchant_cache.account(terminal)
-        except CredentialUnusable:
-            return seal_finding(subject, family, terminal.gateway_url)
-        if not family.traits.checks or family.traits.needs_return:
-            return untested_finding(subject, family)
-        impossible = f"doctor{self._ids.random(20)}"
-        checked = await in_time(
-            self._gateway.check(account, impossible), CheckResult(CheckUnknown(impossible, "timeout"), 0)
-        )
-        return key_finding(subject, family, checked)
-
-    async def _clock(self, terminal: Terminal) -> list[Finding]:
-        path = "/invoice/request" if terminal.gateway == INVOICE_SCRIPT else "/"
-        url = f"{terminal.gateway_url.rstrip('/')}{path}"
-        result = await self._prober.look(url, self._ids.random(16), from_outside=False)
-        return (
-            [] if result.date is None else [clock_finding(urlsplit(terminal.gateway_url).netloc, result, self._now())]
-        )
 
     def _origins(self, merchant: Merchant, tokens: Iterable[Token]) -> list[Finding]:
         now = self._now()
@@ -257,31 +185,4 @@ def _without_endpoint(merchant: Merchant, mode: Mode) -> Finding:
             f"نشانی وب‌هوک {_MODES_FA[mode]} ندارد و کسی از این پرداخت‌ها باخبر نمی‌شود",
         ),
         (command, command),
-    )
-
-
-def _find_refusal(family: Family, terminal: Terminal, failures: Iterable[Payment]) -> tuple[int, str] | None:
-    for payment in failures:
-        code = payment.failure.gateway_error_code if payment.failure else None
-        if payment.terminal_id != terminal.id or payment.created_at < terminal.updated_at:
-            continue
-        if code is not None and tells_of_registration(family, code):
-            return code, payment.id
-    return None
-
-
-def clock_finding(subject: str, result: ProbeResult, now: int) -> Finding:
-    off = abs((result.date or now) - now)
-    seconds = off // SECOND
-    if off < CLOCK_WARNING:
-        return fine("clock", subject, "it agrees with the gateway's", "با ساعت درگاه یکی است")
-    make = problem if off >= CLOCK_PROBLEM else warning
-    return make(
-        "clock",
-        subject,
-        (f"this machine and the gateway are {seconds} s apart", f"ساعت این ماشین و درگاه {seconds} ثانیه اختلاف دارد"),
-        (
-            "Keep the clock by NTP: receivers refuse webhooks 5 minutes off.",
-            "ساعت را با NTP تنظیم نگه دارید: گیرنده‌ها وب‌هوکی را که ۵ دقیقه جابه‌جا باشد نمی‌پذیرند.",
-        ),
     )
