@@ -128,12 +128,13 @@ class Probe:
     `confirm`, which finds nothing to keep.
 
     `inquiry` makes the question from a text of 20 random letters and digits. That the gateway took the credentials and
-    knows no such invoice it says by one of `unknown_codes`, or with `unknown_is_unpaid` by what reads as NotPaid.
-    Without `tells_credentials` it says the same to wrong ones.
+    knows no such invoice it says by one of `unknown_codes`, by this HTTP status, or with `unknown_is_unpaid` by what
+    reads as NotPaid. Without `tells_credentials` that may be its answer to wrong credentials, too.
     """
 
     inquiry: Callable[[str], Inquiry]
     unknown_codes: frozenset[int] = frozenset()
+    unknown_status: int | None = None
     unknown_is_unpaid: bool = False
     tells_credentials: bool = True
 

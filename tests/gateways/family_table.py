@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "gateways.md"
 TABLE = re.compile(r"(?<=<!-- table of families -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 HEAD = (
     "| family | name | money is taken by | rescue without a return | unconfirmed money goes back after "
-    "| can be reversed within | tells the card | locks | amounts in rials | sandbox |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    "| can be reversed within | tells the card | locks | amounts in rials | sandbox | doctor tells the credentials |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 
 CODES = re.compile(r"(?<=<!-- table of codes -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
@@ -53,6 +53,7 @@ def row(family: Family) -> str:
         ", ".join(locks) or "–",
         f"{traits.min_rials:,} to {traits.max_rials:,}{step}",
         "yes" if family.sandbox_url or traits.sandbox else "no",
+        "yes" if family.probe is not None and family.probe.tells_credentials else "after a payment",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -41,6 +41,12 @@ FAMILY: Final = Family(
     make=NovinPalClient,
     way_there=lambda gateway_url, invoice_key: WayThere(start_url(gateway_url, invoice_key)),
     claim=claim,
-    probe=Probe(inquiry=lambda text: Inquiry(f"doctor{text}", 10_000), unknown_is_unpaid=True),
+    # An errorCode tells of a wrong api_key. What a right one gets is not documented, and other servers say 404, too.
+    probe=Probe(
+        inquiry=lambda text: Inquiry(f"doctor{text}", 10_000),
+        unknown_status=404,
+        unknown_is_unpaid=True,
+        tells_credentials=False,
+    ),
     simulator="proxy.gateways.novinpal.simulator:NovinPalSimulator",
 )

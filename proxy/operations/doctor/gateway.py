@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.gateways.family import LOOK, Family, Probe, Text
-from proxy.gateways.port import Account, CheckResult, CheckUnknown, NotPaid, reason_of
+from proxy.gateways.port import Account, CheckOutcome, CheckResult, CheckUnknown, NotPaid, reason_of
 from proxy.kernel.urls import host_of, is_loopback
 from proxy.merchants.merchant import Mode
 from proxy.operations.doctor.base import Finding, fine, problem, warning
@@ -13,25 +13,27 @@ from proxy.operations.doctor.base import Finding, fine, problem, warning
 def key_finding(subject: str, family: Family, probe: Probe, result: CheckResult) -> Finding:
     """Whether the terminal's credentials are right, and its gateway reached, by its answer to the probe."""
     outcome = result.outcome
-    if isinstance(outcome, NotPaid) and probe.unknown_is_unpaid:
-        return _taken(subject, family, probe)
+    if _is_unknown(probe, outcome):
+        names = _names(family)
+        taken = fine("terminal_key", subject, f"the gateway takes its {names}", f"درگاه {names} آن را می‌پذیرد")
+        return taken if probe.tells_credentials else untested_finding(subject, family)
     if not isinstance(outcome, CheckUnknown):
         detail = ("the gateway claims to know an invoice that cannot be", "درگاه صورتحسابی ناممکن را می‌شناسد")
         return warning("terminal_key", subject, detail, LOOK)
     if outcome.error_code is not None:
-        if outcome.error_code in probe.unknown_codes:
-            return _taken(subject, family, probe)
         return _code_finding(subject, family, outcome.error_code)
     said = reason_of(outcome) + (f": {result.excerpt}" if result.excerpt else "")
     detail = (f"the gateway gives no clear answer ({said})", f"پاسخ روشنی از درگاه نمی‌رسد ({said})")
     return problem("gateway_reachable", subject, detail, LOOK)
 
 
-def _taken(subject: str, family: Family, probe: Probe) -> Finding:
-    if not probe.tells_credentials:
-        return untested_finding(subject, family)
-    names = _names(family)
-    return fine("terminal_key", subject, f"the gateway takes its {names}", f"درگاه {names} آن را می‌پذیرد")
+def _is_unknown(probe: Probe, outcome: CheckOutcome) -> bool:
+    """Whether the gateway said that it knows no such invoice."""
+    if not isinstance(outcome, CheckUnknown):
+        return isinstance(outcome, NotPaid) and probe.unknown_is_unpaid
+    if outcome.error_code is not None:
+        return outcome.error_code in probe.unknown_codes
+    return outcome.http_status is not None and outcome.http_status == probe.unknown_status
 
 
 def _code_finding(subject: str, family: Family, code: int) -> Finding:
