@@ -68,10 +68,13 @@ class OrderPaid:
 
 @dataclass(frozen=True, slots=True)
 class StatusPage:
-    """The status of the payment, which may still change while it is in `OPEN`."""
+    """The status of the payment, which may still change while it is in `OPEN`. `order_paid` is whether another payment
+    paid the order of one whose money is given back.
+    """
 
     payment: Payment
     signed_return: SignedReturn | None
+    order_paid: bool = False
 
 
 ReturnSecret = Callable[[str, Mode], Awaitable[str]]
@@ -124,6 +127,9 @@ class NextSteps:
             return Invitation(payment)
         if paid is None or may_be_paid:
             return StatusPage(payment, await self._signed_return(payment))
+        if payment.status is Status.GIVEN_BACK:
+            signed_return = await self._signed_return(paid) or await self._signed_return(payment)
+            return StatusPage(payment, signed_return, order_paid=True)
         return await self._order_paid(payment, paid)
 
     async def _paid_by(self, payment: Payment) -> Payment | None:

@@ -86,7 +86,10 @@ class Reader:
         """Takes complaints with these words for what a test did itself, such as cutting the connection."""
         self.complaints = [text for text in self.complaints if not any(part in text for part in parts)]
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, *, stays: bool = False) -> None:
+        """Opens a page, which with `stays` posts no form by itself."""
+        if stays:
+            await self.page.add_init_script("HTMLFormElement.prototype.submit = () => {};")
         await self.page.goto(url)
 
     async def text(self) -> str:

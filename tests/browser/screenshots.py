@@ -70,7 +70,7 @@ def customer_shot(state: State) -> Shot:
             reduced_motion="reduce",
             **options,
         ) as reader:
-            await reader.open(url)
+            await reader.open(url, stays=state.stays)
             await reader.page.evaluate("document.fonts.ready.then(() => true)")
             yield reader.page
 

@@ -23,6 +23,8 @@ from web.lab import Lab, lab_in, link_of
 from proxy.gateways.family import WayThere
 from proxy.kernel.clock import MINUTE, parse_rfc3339
 from proxy.kernel.errors import Overloaded
+from proxy.merchants.merchant import Mode
+from proxy.simulator.command import dialect_of
 from proxy.webhooks.retry_policy import DeliveryStatus
 
 if TYPE_CHECKING:
@@ -85,13 +87,16 @@ MESSENGER = "TelegramBot (like TwitterBot)"
 
 @dataclass(frozen=True)
 class State:
-    """A page's name, its `data-state`, and what makes it: that gives its address. `agent` is who asks for it."""
+    """A page's name, its `data-state`, and what makes it: that gives its address. `agent` is who asks for it; one that
+    `stays` is kept from going on.
+    """
 
     name: str
     shows: str
     make: Callable[[Stage], Awaitable[str]]
     agent: str | None = None
     status: int = 200
+    stays: bool = False
 
 
 async def ordered(stage: Stage, **fields: Any) -> dict[str, Any]:
@@ -162,6 +167,64 @@ async def _nowhere(_payment: Any) -> WayThere:
     return WayThere("#gateway")
 
 
+async def at_bank(stage: Stage, family: str, **settings: Any) -> dict[str, Any]:
+    """A terminal of this family on both sides, with `settings` at the bank: the fields of an order that choose it."""
+    credentials = dict(dialect_of(family).sample)
+    terminal = {"api_key": next(iter(credentials.values())), "family": family, "credentials": credentials}
+    await stage.lab.control("POST", "terminals", terminal | settings)
+    added = await stage.services.setup.add_terminal(
+        stage.lab.merchant_id,
+        family,
+        stage.lab.gateway_url,
+        None,
+        mode=Mode.LIVE,
+        gateway=family,
+        credentials=credentials,
+        actor="test",
+    )
+    return {"terminal_id": added.id}
+
+
+async def _onward_by_form(stage: Stage) -> str:
+    """The same where the way there is a form."""
+    return str((await ordered(stage, **await at_bank(stage, "sep")))["pay_url"])
+
+
+async def _given_back_too_late(stage: Stage) -> str:
+    """Sadad's money, which was not confirmed within 15 minutes. The shop has no page to go back to."""
+    payment = await ordered(stage, return_url=None, **await at_bank(stage, "sadad"))
+    await stage.lab.fault("confirm", "http_500", times=1)
+    await _travel(stage, await _paid_at_bank(stage, payment))
+    stage.lab.clock.forward(16 * MINUTE)
+    await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")
+    return str(payment["pay_url"])
+
+
+async def _given_back_twice_paid(stage: Stage) -> str:
+    """Zibal's money for an order that another payment has paid: it goes back within 20 minutes."""
+    terminal = await at_bank(stage, "zibal")
+    first, second = [await ordered(stage, **terminal) for _ in range(2)]
+    trips = [await _paid_at_bank(stage, payment) for payment in (first, second)]
+    for trip in trips:
+        await _travel(stage, trip)
+    return str(second["pay_url"])
+
+
+async def _paid_at_bank(stage: Stage, payment: dict[str, Any]) -> dict[str, Any]:
+    """The trip back of a customer who has paid."""
+    listed = (await stage.lab.control("GET", "invoices"))["invoices"]
+    [found] = [each for each in listed if each["return_url"].endswith(link_of(payment))]
+    visit = await stage.lab.control("POST", f"invoices/{found['invoice_key']}/pay")
+    return dict(visit["returns"][0])
+
+
+async def _travel(stage: Stage, trip: dict[str, Any]) -> None:
+    if trip["return_method"] == "get":
+        await stage.lab.call("GET", trip["return_url"], token="")
+    else:
+        await stage.lab.call("POST", trip["return_url"], data=trip["params"], token="")
+
+
 async def _nothing_here(stage: Stage) -> str:
     return f"{stage.lab.dargah.url}/"
 
@@ -227,6 +290,9 @@ STATES = (
     State("expired-no-shop", "expired", _expired_without_a_shop),
     State("order-paid", "order_paid", _order_paid),
     State("onward", "onward", _onward),
+    State("onward-form", "onward", _onward_by_form, stays=True),
+    State("given-back", "given_back", _given_back_too_late),
+    State("given-back-order-paid", "given_back", _given_back_twice_paid),
     State("nothing-here", "nothing_here", _nothing_here, status=404),
     State("time-is-up", "time_is_up", _time_is_up),
     State("review", "needs_review", _needs_review),

@@ -17,7 +17,7 @@ from web.clients import drop_in
 from web.lab import API_KEY
 
 from browser.chromium import ONE_LOOP, PHONE, Reader, reading
-from browser.stage import MESSENGER, STATES, Stage, State, link, ordered, staged
+from browser.stage import MESSENGER, STATES, Stage, State, at_bank, link, ordered, staged
 from proxy.kernel.errors import Overloaded
 from proxy.merchants.logo_images import MAX_BYTES
 from proxy.merchants.merchant import ReturnMethod
@@ -52,6 +52,44 @@ async def test_a_customer_goes_to_the_bank_and_comes_home(
         await reader.page.click("a.button")
         await reader.becomes("shop")
         assert_fine(reader)
+
+
+@SCRIPTS
+@pytest.mark.parametrize("family", ["sep", "mellat"])
+async def test_a_customer_goes_to_a_bank_that_wants_a_form_and_comes_home(
+    stage: Stage, browser: Browser, script: bool, family: str
+) -> None:
+    terminal = await at_bank(stage, family, referrer_origin=stage.lab.dargah.url)
+    payment = await ordered(stage, **terminal)
+    async with reading(browser, java_script_enabled=script) as reader:
+        await reader.open(payment["pay_url"])
+        if not script:
+            assert await reader.state() == "onward"
+            await reader.page.click("form button")
+        await press(reader, "pay")
+        if not script:
+            await reader.page.click("#go button")  # of the bank's own form
+        await reader.becomes("shop")
+        assert [visit["status"] for visit in stage.visits] == ["paid"]
+        assert_fine(reader)
+
+
+async def test_a_page_that_waits_for_the_gateway_goes_on_by_the_banks_form(stage: Stage, browser: Browser) -> None:
+    payment = await ordered(stage, **await at_bank(stage, "mellat"))
+    opened = stage.services.checkout.opened
+    stage.services.checkout.opened = overloaded
+    async with reading(browser) as reader:
+        await reader.open(payment["pay_url"])
+        assert await reader.state() == "busy"
+        stage.services.checkout.opened = opened
+        await press(reader, "pay")
+        await reader.becomes("shop")
+        reader.expect("status of 503")
+        assert_fine(reader)
+
+
+async def overloaded(*_link: str) -> Any:
+    raise Overloaded(3)
 
 
 @SCRIPTS
@@ -419,7 +457,7 @@ async def test_a_page_is_without_flaws_in_any_language_and_light_and_small(
     for locale, scheme in LOOKS:
         options: dict[str, Any] = {"user_agent": state.agent} if state.agent else {}
         async with reading(browser, locale=locale, color_scheme=scheme, **options) as reader:
-            await reader.open(url)
+            await reader.open(url, stays=state.stays)
             assert await reader.state() == state.shows
             sizes = await reader.loaded()
             assert await reader.flaws() == [], (locale, scheme)

@@ -22,11 +22,13 @@ from proxy.api.customer.words import PageText, Speech
 from proxy.http.problems import InternalError
 from proxy.kernel.errors import NotFound, Overloaded, StoreUnavailable
 from proxy.merchants.merchant import Branding, Language, Merchant
-from proxy.payments.payment import Status
+from proxy.payments.next_step import StatusPage
+from proxy.payments.payment import GivenBack, GivenBackReason, Status
 from web.lab import RETURN_URL, Answer, Lab, link_of
 
 EVERY_LANGUAGE = pytest.mark.parametrize("speech", SPEECHES.values(), ids=SPEECHES)
 BAD_WORDS = ("ناموفق", "لغو", "نشد", "شکست", "fail", "cancel", "declin", "unsuccess")
+AT = 1_795_512_600_000
 MERCHANT = Merchant("mer_00000001", "Shop", (), 0, 0, Branding(name_fa="فروشگاه"))
 
 
@@ -45,8 +47,36 @@ def said(words: PageText) -> str:
 
 @EVERY_LANGUAGE
 def test_every_status_has_its_words(speech: Speech) -> None:
-    assert set(speech.outcomes) == set(Status)
-    assert len({words.title for words in speech.outcomes.values()}) == len(Status)
+    assert set(speech.outcomes) == set(Status) - {Status.GIVEN_BACK}
+    assert len({words.title for words in speech.outcomes.values()}) == len(Status) - 1
+    assert set(speech.given_back) == set(GivenBackReason)
+
+
+@EVERY_LANGUAGE
+@pytest.mark.parametrize("reason", GivenBackReason)
+@pytest.mark.parametrize(("by", "at"), [(AT, None), (None, AT)], ids=["by", "at"])
+def test_money_that_is_given_back_is_told_with_its_time(
+    speech: Speech, reason: GivenBackReason, by: int | None, at: int | None
+) -> None:
+    payment = replace(PENDING, status=Status.GIVEN_BACK, given_back=GivenBack(reason, "key", by=by, at=at))
+    page = text(payment_page(frame(speech.language), StatusPage(payment, None), again=None, now=0))
+    assert speech.given_back[reason].title in page
+    label = speech.labels.given_back if by is None else speech.labels.given_back_by
+    assert f"<dt>{label}</dt>" in page
+    assert speech.time(AT) in page
+    assert (speech.labels.once_more in page) is speech.given_back[reason].once_more
+    words = said(speech.given_back[reason]).lower()
+    assert not any(bad in words for bad in ("ناموفق", "شکست", "fail", "declin", "unsuccess"))
+
+
+@EVERY_LANGUAGE
+def test_money_that_came_too_late_for_an_order_that_is_paid_since_asks_for_no_more(speech: Speech) -> None:
+    given = GivenBack(GivenBackReason.TOO_LATE, "key", at=AT)
+    payment = replace(PENDING, status=Status.GIVEN_BACK, given_back=given)
+    step = StatusPage(payment, None, order_paid=True)
+    page = text(payment_page(frame(speech.language), step, again=None, now=0))
+    assert speech.given_back[GivenBackReason.ORDER_PAID_TWICE].title in page
+    assert speech.labels.once_more not in page
 
 
 @EVERY_LANGUAGE
@@ -102,7 +132,8 @@ def test_a_page_that_waits_keeps_the_language_that_was_chosen() -> None:
 def test_each_language_writes_its_own_numbers_dates_and_direction() -> None:
     payment = replace(PENDING, amount_rials=1_234_565, created_at=1_795_512_600_000)
     persian, english = (
-        text(payment_page(frame(language, MERCHANT), payment, None, again=None, now=0)) for language in Language
+        text(payment_page(frame(language, MERCHANT), StatusPage(payment, None), again=None, now=0))
+        for language in Language
     )
     assert '<html lang="fa" dir="rtl">' in persian
     assert '<html lang="en" dir="ltr">' in english

@@ -110,15 +110,14 @@ def step_page(frame: Frame, step: NextStep, *, polls: int, now: int) -> web.Resp
             return order_paid_page(frame, step.payment, step.signed_return)
         case StatusPage():
             again = polls if step.payment.status in OPEN else None
-            return payment_page(frame, step.payment, step.signed_return, again=again, now=now)
+            return payment_page(frame, step, again=again, now=now)
 
 
-def payment_page(
-    frame: Frame, payment: Payment, signed_return: SignedReturn | None, *, again: int | None, now: int
-) -> web.Response:
+def payment_page(frame: Frame, step: StatusPage, *, again: int | None, now: int) -> web.Response:
     """The status of a payment. `again` is the number of earlier polls of this page, None when it needs no polling."""
+    payment, speech = step.payment, frame.speech
     ended = payment.status is Status.PENDING and now >= payment.expires_at
-    words = frame.speech.time_is_up if ended else frame.speech.outcomes[payment.status]
+    words = speech.time_is_up if ended else speech.of_payment(payment, order_paid=step.order_paid)
     refresh = None if again is None else Refresh.after(again, frame.choice)
     state = "time_is_up" if ended else payment.status.value
     return _page(
@@ -126,7 +125,7 @@ def payment_page(
         words,
         state,
         payment=payment,
-        signed_return=signed_return,
+        signed_return=step.signed_return,
         refresh=refresh,
         other=f"?again={again or 0}&",
     )

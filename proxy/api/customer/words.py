@@ -9,17 +9,18 @@ from typing import Final
 
 from proxy.locale.persian import english_time, latin_toman, persian_number, persian_time, persian_toman
 from proxy.merchants.merchant import Language
-from proxy.payments.payment import Status
+from proxy.payments.payment import GivenBackReason, Payment, Status
 
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """The texts of one page, and its tone: ok, wait or off."""
+    """The texts of one page, and its tone: ok, wait or off. `once_more` is whether a new link is worth asking for."""
 
     tone: str
     title: str
     text: str
     more: str = ""
+    once_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Speech:
     language: Language
     direction: str
     outcomes: Mapping[Status, PageText]
+    given_back: Mapping[GivenBackReason, PageText]
     invitation: PageText
     onward: PageText
     order_paid: PageText
@@ -75,9 +77,54 @@ class Speech:
     toman: Callable[[int], str]
     time: Callable[[int], str]
 
+    def of_payment(self, payment: Payment, *, order_paid: bool = False) -> PageText:
+        """The words for the payment's status. Those for money that is given back are for its reason, or for an order
+        that another payment paid.
+        """
+        if payment.status is not Status.GIVEN_BACK or payment.given_back is None:
+            return self.outcomes[payment.status]
+        return self.given_back[GivenBackReason.ORDER_PAID_TWICE if order_paid else payment.given_back.reason]
+
 
 _LATE_MONEY: Final = "If money has left your account, do not worry: the shop is told as soon as the bank confirms it."
 _NO_SECOND_PAYMENT: Final = "If you have paid, you need not pay again."
+_ASK_YOUR_BANK: Final = "If it is not in your account after 72 hours, ask your bank."
+_GIVEN_BACK: Final = {
+    GivenBackReason.TOO_LATE: PageText(
+        "off",
+        "Your money comes back to you",
+        "The payment could not be confirmed in time, so the bank gives the money back by itself. The order is not "
+        "paid; you may pay again from the shop.",
+        _ASK_YOUR_BANK,
+        once_more=True,
+    ),
+    GivenBackReason.REVERSED: PageText(
+        "off",
+        "The bank gave your money back",
+        "The bank did not keep this payment. The order is not paid; you may pay again from the shop.",
+        _ASK_YOUR_BANK,
+        once_more=True,
+    ),
+    GivenBackReason.AMOUNT_DIFFERS: PageText(
+        "off",
+        "Your money comes back to you",
+        "The amount that was paid is not the order's, so it is not kept and goes back. The order is not paid.",
+        _ASK_YOUR_BANK,
+        once_more=True,
+    ),
+    GivenBackReason.ORDER_WITHDRAWN: PageText(
+        "off",
+        "Your money comes back to you",
+        "The shop had withdrawn this order, so the payment is not kept and the money goes back.",
+        f"{_ASK_YOUR_BANK} About the order, ask the shop.",
+    ),
+    GivenBackReason.ORDER_PAID_TWICE: PageText(
+        "ok",
+        "The order is paid, and this money comes back",
+        "Another payment of this order is confirmed. This one is not kept, and its money goes back to you.",
+        f"You need not pay again. {_ASK_YOUR_BANK}",
+    ),
+}
 
 ENGLISH: Final = Speech(
     language=Language.ENGLISH,
@@ -99,16 +146,18 @@ ENGLISH: Final = Speech(
             "The gateway gave no payment link for this order. Nothing was charged; ask the shop to try again.",
         ),
         Status.CANCELED: PageText(
-            "off", "The payment was canceled", "No payment was recorded for this order.", _LATE_MONEY
+            "off",
+            "The payment was canceled",
+            "No payment was recorded for this order.",
+            _LATE_MONEY,
+            once_more=True,
         ),
         Status.EXPIRED: PageText(
-            "off", "The time to pay is over", "No payment was recorded for this order.", _LATE_MONEY
-        ),
-        Status.GIVEN_BACK: PageText(
             "off",
-            "The payment was not kept",
-            "The shop did not take this payment. If money has left your account, the bank gives it back by itself.",
-            "You need not do anything. If it is not there after 72 hours, ask your bank.",
+            "The time to pay is over",
+            "No payment was recorded for this order.",
+            _LATE_MONEY,
+            once_more=True,
         ),
         Status.NEEDS_REVIEW: PageText(
             "wait",
@@ -117,6 +166,7 @@ ENGLISH: Final = Speech(
             "Keep the bank's reference.",
         ),
     },
+    given_back={**_GIVEN_BACK, GivenBackReason.PAID_TWICE: _GIVEN_BACK[GivenBackReason.ORDER_PAID_TWICE]},
     invitation=PageText("pay", "Pay for your order", "You pay at the bank's gateway and then return to the shop."),
     onward=PageText("pay", "On to the bank's gateway", "You are taken there now. If nothing happens, use the button."),
     order_paid=PageText(
@@ -168,8 +218,8 @@ ENGLISH: Final = Speech(
         created="Ordered",
         paid="Paid",
         expires="Pay before",
-        given_back="Given back",
-        given_back_by="Given back by",
+        given_back="Money back",
+        given_back_by="Money back by",
         tehran="Tehran time",
         test="Test payment: no money moves.",
         pay="Go to the payment gateway",
@@ -191,6 +241,43 @@ ENGLISH: Final = Speech(
 
 _LATE_MONEY_FA: Final = "اگر مبلغی از حساب شما کم شده است، نگران نباشید: همین که بانک تأیید کند، فروشگاه باخبر می‌شود."
 _NO_SECOND_PAYMENT_FA: Final = "اگر پرداخت کرده‌اید، لازم نیست دوباره پرداخت کنید."
+_ASK_YOUR_BANK_FA: Final = "اگر تا ۷۲ ساعت به حساب شما برنگشت، از بانک خود بپرسید."
+_GIVEN_BACK_FA: Final = {
+    GivenBackReason.TOO_LATE: PageText(
+        "off",
+        "پول شما برمی‌گردد",
+        "پرداخت در مهلت بانک تأیید نشد و بانک پول را خودبه‌خود برمی‌گرداند. سفارش پرداخت نشده است؛ می‌توانید از فروشگاه "
+        "دوباره پرداخت کنید.",
+        _ASK_YOUR_BANK_FA,
+        once_more=True,
+    ),
+    GivenBackReason.REVERSED: PageText(
+        "off",
+        "بانک پول شما را برگرداند",
+        "بانک این پرداخت را نگه نداشت. سفارش پرداخت نشده است؛ می‌توانید از فروشگاه دوباره پرداخت کنید.",
+        _ASK_YOUR_BANK_FA,
+        once_more=True,
+    ),
+    GivenBackReason.AMOUNT_DIFFERS: PageText(
+        "off",
+        "پول شما برمی‌گردد",
+        "مبلغ پرداخت‌شده با مبلغ سفارش یکی نیست؛ پس نگه داشته نمی‌شود و برمی‌گردد. سفارش پرداخت نشده است.",
+        _ASK_YOUR_BANK_FA,
+        once_more=True,
+    ),
+    GivenBackReason.ORDER_WITHDRAWN: PageText(
+        "off",
+        "پول شما برمی‌گردد",
+        "فروشگاه این سفارش را پس گرفته بود؛ پس پرداخت نگه داشته نمی‌شود و پول برمی‌گردد.",
+        f"{_ASK_YOUR_BANK_FA} دربارهٔ سفارش از فروشگاه بپرسید.",
+    ),
+    GivenBackReason.ORDER_PAID_TWICE: PageText(
+        "ok",
+        "سفارش پرداخت شده است و این پول برمی‌گردد",
+        "پرداخت دیگری از این سفارش تأیید شده است. این یکی نگه داشته نمی‌شود و پول آن به شما برمی‌گردد.",
+        f"لازم نیست دوباره پرداخت کنید. {_ASK_YOUR_BANK_FA}",
+    ),
+}
 
 PERSIAN: Final = Speech(
     language=Language.PERSIAN,
@@ -211,13 +298,11 @@ PERSIAN: Final = Speech(
             "پرداخت آغاز نشد",
             "درگاه برای این سفارش پیوند پرداخت نداد. مبلغی از شما کم نشده است؛ از فروشگاه بخواهید دوباره تلاش کند.",
         ),
-        Status.CANCELED: PageText("off", "پرداخت لغو شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA),
-        Status.EXPIRED: PageText("off", "مهلت پرداخت تمام شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA),
-        Status.GIVEN_BACK: PageText(
-            "off",
-            "این پرداخت نگه داشته نشد",
-            "فروشگاه این پرداخت را نپذیرفت. اگر پولی از حساب شما کم شده باشد، بانک آن را خودبه‌خود برمی‌گرداند.",
-            "لازم نیست کاری بکنید. اگر تا ۷۲ ساعت برنگشت، از بانک خود بپرسید.",
+        Status.CANCELED: PageText(
+            "off", "پرداخت لغو شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA, once_more=True
+        ),
+        Status.EXPIRED: PageText(
+            "off", "مهلت پرداخت تمام شد", "برای این سفارش پرداختی ثبت نشد.", _LATE_MONEY_FA, once_more=True
         ),
         Status.NEEDS_REVIEW: PageText(
             "wait",
@@ -226,6 +311,7 @@ PERSIAN: Final = Speech(
             "کد پیگیری را نزد خود نگه دارید.",
         ),
     },
+    given_back={**_GIVEN_BACK_FA, GivenBackReason.PAID_TWICE: _GIVEN_BACK_FA[GivenBackReason.ORDER_PAID_TWICE]},
     invitation=PageText("pay", "پرداخت سفارش", "برای پرداخت به درگاه بانک می‌روید و سپس به فروشگاه بازمی‌گردید."),
     onward=PageText("pay", "رفتن به درگاه بانک", "اکنون به درگاه می‌روید. اگر اتفاقی نیفتاد، دکمه را بزنید."),
     order_paid=PageText(
@@ -275,8 +361,8 @@ PERSIAN: Final = Speech(
         created="زمان سفارش",
         paid="زمان پرداخت",
         expires="مهلت پرداخت",
-        given_back="برگشت داده شد",
-        given_back_by="برگشت تا",
+        given_back="زمان برگشت پول",
+        given_back_by="برگشت پول تا",
         tehran="",
         test="پرداخت آزمایشی: پولی جابه‌جا نمی‌شود.",
         pay="رفتن به درگاه پرداخت",

@@ -43,7 +43,12 @@
       const answer = await fetch(url, { redirect: "manual", cache: "no-store", credentials: "omit" });
       if (answer.type === "opaqueredirect") return location.replace(url);
       // Who is told to wait shows what is known already.
-      if (answer.status < 429) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (answer.status < 429) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        // A page that goes on by itself has a policy of its own, which lets it post its form.
+        if ("go" in page.querySelector("main").dataset) return location.replace(url);
+        show(page);
+      }
       offline.hidden = true;
     } catch {
       offline.hidden = false;
