@@ -16,7 +16,8 @@ from proxy.kernel.clock import DAY, HOUR, MINUTE, parse_rfc3339, rfc3339
 _COLUMNS = ("id", "status", "mode", "storefront", "order_id", "amount_rials", "bank_code", "late", "created_at")
 _SHOWN = (
     *("id", "merchant_id", "storefront", "mode", "terminal_id", "order_id", "status", "amount_rials", "captured_rials"),
-    *("bank_code", "invoice_key", "late", "failure", "review", "created_at", "expires_at", "paid_at", "version"),
+    *("gateway", "bank_code", "card_mask", "trace_number", "fee_rials", "invoice_key", "late", "failure", "review"),
+    *("given_back", "withdrawn_at", "created_at", "expires_at", "paid_at", "version"),
 )
 _LOST_COLUMNS = ("made_at", "asked_by", "times", "last_asked_at", "storefront", "invoice_key", "reference")
 _STATUSES = ("created", "pending", "paid", "failed", "canceled", "expired", "given_back", "needs_review")

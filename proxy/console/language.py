@@ -11,7 +11,7 @@ from proxy.locale.persian import english_time, jalali_time, latin_toman, persian
 from proxy.merchants.merchant import Language, Mode
 from proxy.operators.records import Role
 from proxy.payments.change import Entry
-from proxy.payments.payment import OPEN, Status
+from proxy.payments.payment import OPEN, GatewayStep, GivenBackReason, ReviewReason, Status
 from proxy.webhooks.endpoint import EndpointState
 from proxy.webhooks.retry_policy import DeliveryStatus
 
@@ -55,6 +55,56 @@ LANGUAGES: Final[Mapping[str, Pair]] = {
     "": ("زبان مرورگر مشتری", "As the customer's browser asks"),
     Language.PERSIAN: ("فارسی", "Persian"),
     Language.ENGLISH: ("انگلیسی", "English"),
+}
+# Why a payment needs review: in a word for the list, and as a sentence.
+REVIEW_REASONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    ReviewReason.AMOUNT_DIFFERS: (
+        ("مبلغ فرق دارد", "The amount differs"),
+        ("مبلغی که مشتری پرداخته با مبلغ سفارش یکی نیست.", "The customer paid another amount than was asked."),
+    ),
+    ReviewReason.BANK_CODE_MISSING: (
+        ("کد پیگیری ندارد", "No bank_code"),
+        (
+            "درگاه می‌گوید پرداخت شده، ولی کد پیگیری بانک را نگفته است.",
+            "The gateway says paid, and named no bank_code.",
+        ),
+    ),
+    ReviewReason.BANK_CODE_REUSED: (
+        ("کد پیگیری تکراری است", "The bank_code was used before"),
+        ("این کد پیگیری پیش‌تر با پرداخت دیگری آمده است.", "This bank_code came with another payment before."),
+    ),
+    ReviewReason.ORDER_PAID_TWICE: (
+        ("سفارش دو بار پرداخت شده", "The order was paid twice"),
+        ("این سفارش را پرداخت دیگری هم پرداخته است.", "Another payment has paid this order too."),
+    ),
+    ReviewReason.ORDER_WITHDRAWN: (
+        ("سفارش پس گرفته شده", "The order was withdrawn"),
+        ("فروشگاه این سفارش را پیش از پرداخت پس گرفته بود.", "The shop had withdrawn this order before it was paid."),
+    ),
+    ReviewReason.PAID_TWICE: (
+        ("همین پرداخت دو بار پرداخت شده", "This payment was paid twice"),
+        ("هر دو صورت‌حساب همین پرداخت پرداخت شده‌اند.", "Both invoices of this payment were paid."),
+    ),
+}
+GIVEN_BACK_REASONS: Final[Mapping[str, Pair]] = {
+    **{
+        reason: REVIEW_REASONS[reason][1]
+        for reason in ("amount_differs", "order_paid_twice", "order_withdrawn", "paid_twice")
+    },
+    GivenBackReason.REVERSED: (
+        "درگاه پول را خود برگرداند، بی آنکه از آن خواسته باشیم.",
+        "The gateway gave the money back unasked.",
+    ),
+    GivenBackReason.TOO_LATE: (
+        "پرداخت در مهلت درگاه تأیید نشد.",
+        "It was not confirmed in the gateway's time.",
+    ),
+}
+# A call that moves money and that has no answer so far.
+STEPS: Final[Mapping[str, Pair]] = {
+    GatewayStep.CONFIRM: ("در حال تأیید نزد درگاه از", "Being confirmed at the gateway since"),
+    GatewayStep.SETTLE: ("در حال تسویه نزد درگاه از", "Being settled at the gateway since"),
+    GatewayStep.REVERSE: ("در حال برگرداندن پول از", "Being given back since"),
 }
 ROLES: Final[Mapping[str, tuple[str, str, str]]] = {
     Role.READ: ("بیننده", "Read", "off"),

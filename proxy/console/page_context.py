@@ -13,7 +13,20 @@ from jinja2 import Environment
 
 from proxy.api.auth import delivery_of_path, endpoint_of_path, payment_of_path
 from proxy.console.jobs import Ended, Job, JobRedirect, Work
-from proxy.console.language import DELIVERIES, ENDPOINTS, EVENTS, MODES, OUTCOMES, ROLES, STATUSES, Pair, Words
+from proxy.console.language import (
+    DELIVERIES,
+    ENDPOINTS,
+    EVENTS,
+    GIVEN_BACK_REASONS,
+    MODES,
+    OUTCOMES,
+    REVIEW_REASONS,
+    ROLES,
+    STATUSES,
+    STEPS,
+    Pair,
+    Words,
+)
 from proxy.console.services import ConsoleServices
 from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import PAGE_SECURITY_HEADERS
@@ -89,6 +102,9 @@ def _environment() -> Environment:
         MODES=MODES,
         EVENTS=EVENTS,
         ROLES=ROLES,
+        REVIEW_REASONS=REVIEW_REASONS,
+        GIVEN_BACK_REASONS=GIVEN_BACK_REASONS,
+        STEPS=STEPS,
         FAMILIES=FAMILIES,
         credential_field=credential_field,
     )
