@@ -323,6 +323,7 @@ class Office:
     delivery_id: str
     endpoint_id: str
     review: dict[str, Any]
+    withdrawn: dict[str, Any]
     pending: dict[str, Any]
 
     @property
@@ -361,8 +362,9 @@ async def office(stage: Stage) -> AsyncIterator[Office]:
         await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
         review = await _settled(stage, "pay", "A-10483", 240_000)
         await _staffed(stage)
+        withdrawn = await _paid_after_all(stage)
         pending = await stage.lab.created(amount=95_000, order_id="A-10484")
-        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, pending)
+        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, withdrawn, pending)
 
 
 async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
@@ -370,6 +372,16 @@ async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[s
     await stage.lab.act(payment, act)
     checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
     return checked
+
+
+async def _paid_after_all(stage: Stage) -> dict[str, Any]:
+    """An order that the shop withdrew and whose customer paid at Zibal all the same. Its terminal is off since."""
+    terminal = await at_bank(stage, "zibal")
+    payment = await stage.lab.created(amount=310_000, order_id="A-10485", **terminal)
+    await stage.lab.call("POST", f"/v1/payments/{payment['id']}/cancel")
+    await _travel(stage, await _paid_at_bank(stage, payment))
+    await stage.services.setup.change_terminal(stage.lab.merchant_id, **terminal, enabled=False, actor="sara")
+    return payment
 
 
 async def _staffed(stage: Stage) -> None:
@@ -413,6 +425,7 @@ PAGES: tuple[ConsolePage, ...] = (
     ConsolePage("payments", lambda _: "/payments"),
     ConsolePage("payment", lambda made: f"/payments/{made.complaint['id']}"),
     ConsolePage("review", lambda made: f"/payments/{made.review['id']}"),
+    ConsolePage("given-back", lambda made: f"/payments/{made.withdrawn['id']}"),
     ConsolePage("reviews", lambda _: "/reviews"),
     ConsolePage("webhooks", lambda _: "/endpoints"),
     ConsolePage("webhook", lambda made: f"/endpoints/{made.endpoint_id}"),
