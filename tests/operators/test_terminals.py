@@ -1,10 +1,12 @@
 """Terminals of any family: the fields that the family names, what is refused, and what each way in shows of them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from core.payments import PENDING
 from databases.places import AnyStore
 from support.clock import ManualClock
 from support.command import Cli
@@ -18,12 +20,9 @@ from proxy.merchants.cache import MerchantCache
 from proxy.merchants.merchant import Merchant, Mode, Terminal
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, credential_secret, generate_line
-from proxy.operations.doctor.gateway import (
-    seal_finding,
-    tells_of_registration,
-    unknown_gateway_finding,
-    untested_finding,
-)
+from proxy.operations.doctor.gateway import seal_finding, unknown_gateway_finding, untested_finding
+from proxy.operations.doctor.terminal import find_refusal
+from proxy.payments.payment import Failure, FailureReason, Payment, Status
 
 URL = "https://bank.example.ir/pay"
 
@@ -284,7 +283,28 @@ def test_the_doctor_names_a_family_s_credentials() -> None:
     assert "terminal_id, password" in sealed.detail
     assert "--gateway-url URL --credential terminal_id --credential password" in sealed.advice
     assert (untested_finding("trm", BANK).level, unknown_gateway_finding("trm", "x").level) == ("ok", "problem")
-    assert [tells_of_registration(BANK, code) for code in (11, 12)] == [True, False]
+
+
+async def test_a_refusal_is_told_until_the_terminal_is_changed_or_gets_an_invoice(
+    setup: MerchantSetup, merchant: Merchant
+) -> None:
+    terminal = await at_the_bank(setup, merchant)
+
+    def payment(after: int, code: int | None, terminal_id: str = terminal.id) -> Payment:
+        failure = None if code is None else Failure(FailureReason.GATEWAY_REFUSED, code)
+        status, key = (Status.PENDING, "key") if code is None else (Status.FAILED, None)
+        at = terminal.updated_at + after
+        made = replace(PENDING, id=f"pay_{after}", terminal_id=terminal_id, created_at=at, failure=failure)
+        return replace(made, status=status, invoice_key=key)
+
+    def told(*recent: Payment) -> tuple[int, str] | None:
+        return find_refusal(BANK, terminal, recent)
+
+    assert told(payment(5, 11)) == (11, "pay_5")
+    assert told(payment(9, None, "trm_other"), payment(8, 12), payment(5, 11)) == (11, "pay_5")
+    assert told(payment(6, None), payment(5, 11)) is None
+    assert told(payment(5, 12)) is None
+    assert told(payment(-1, 11)) is None
 
 
 def test_a_family_s_credentials_and_options_have_names_that_can_be_kept() -> None:

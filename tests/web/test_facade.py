@@ -24,7 +24,7 @@ from proxy.kernel.text import refused_in
 from proxy.kernel.urls import ascii_url
 from proxy.merchants.merchant import AmountUnit, Mode, ReturnMethod
 from proxy.operations.doctor.base import Finding, Level
-from proxy.operations.doctor.gateway import return_findings
+from proxy.operations.doctor.returns import return_findings
 from proxy.payments.payment import Status
 from proxy.payments.serializers import shop_invoice
 from web.clients import FORM, RETURN_URL, DropIn, added, drop_in, facade_token
