@@ -132,8 +132,12 @@ def load_queries(dialect: Dialect) -> Mapping[str, str]:
 def load_columns() -> Mapping[str, tuple[str, ...]]:
     """The lists of columns by their names. Raises BadQueryFile."""
     texts = _load("columns", "common")
-    expanded = {name: _LIST.sub(lambda match: texts[match["name"]], text) for name, text in texts.items()}
-    return MappingProxyType({name: tuple(re.split(r",\s+", text)) for name, text in expanded.items()})
+
+    def expanded(text: str) -> str:
+        """With the columns of the lists that it names, and of those that they name."""
+        return _LIST.sub(lambda match: expanded(texts[match["name"]]), text)
+
+    return MappingProxyType({name: tuple(re.split(r",\s+", expanded(text))) for name, text in texts.items()})
 
 
 def load_migrations(dialect: Dialect) -> tuple[tuple[int, str, str], ...]:

@@ -91,6 +91,7 @@ async def test_a_return_keeps_no_more_than_its_family_allows_and_no_card_number(
     brought = {**trip["params"], "CardHolderPan": "۶۰۳۷-9912 3456 7890", "Email": "me@example.ir", "ResCode": "0"}
     await counter.travel({**trip, "params": brought})
     stored = await lab.stored(payment["id"])
+    assert stored.evidence is not None
     assert stored.evidence["CardHolderPan"] == "603799******7890"
     assert "Email" not in stored.evidence
     assert "34567890" not in repr(lab.rows())

@@ -8,11 +8,13 @@ import pytest
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter, ConcurrencyLimits
+from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.background import FairShares
 from proxy.kernel.ids import EVENT
 from proxy.merchants.merchant import Mode
+from proxy.payments.change import Change
 from proxy.payments.checkout import Checkout
-from proxy.payments.payment import Payment
+from proxy.payments.payment import Payment, apply
 from proxy.payments.poller import LEASE, Poller
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.writes import LEAST_LOOK
@@ -32,13 +34,15 @@ def merchants() -> list[str]:
 
 async def owe_checks(store: Store, merchant_id: str, count: int, due_at: int) -> list[str]:
     """Payments of the merchant whose check is due, each a millisecond after the one before."""
-    made = [new_payment(IDS.random(8), merchant_id=merchant_id, invoice_key=IDS.random(8)) for _ in range(count)]
+    made = [new_payment(IDS.random(8), merchant_id=merchant_id) for _ in range(count)]
     await asyncio.gather(
         *(
             store.payments.create_payment(payment, new_intent(), new_watch(payment, due_at + number))
             for number, payment in enumerate(made)
         )
     )
+    issued = [Change(each, apply(each, InvoiceIssued(IDS.random(8)), NOW)[0]) for each in made]
+    await asyncio.gather(*map(store.payments.transition, issued))
     return [payment.id for payment in made]
 
 

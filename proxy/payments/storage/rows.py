@@ -134,11 +134,12 @@ class _Columns:
 
 _PAYMENT: Final = _Columns("payment")
 _PROGRESS: Final = _Columns("payment_progress")
+_NEW: Final = _Columns("new_payment")
 
 
 def new_payment_row(payment: Payment, intent: Intent) -> Row:
     """The parameters of `insert_payment`."""
-    return (intent.key, intent.digest, intent.lease_until, intent.traceparent, *_PAYMENT.row_of(payment))
+    return (intent.key, intent.digest, intent.lease_until, intent.traceparent, *_NEW.row_of(payment))
 
 
 def changed_payment_row(change: Change) -> Row:

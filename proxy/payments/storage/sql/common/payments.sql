@@ -1,17 +1,29 @@
 -- columns: payment
 -- The columns of a payment, by the names of its fields.
+{payment_order}, {payment_progress};
+
+-- columns: payment_order
+-- Those of them that never change.
 merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency, description, metadata, return_url,
-    drop_in, link, expires_at, created_at, gateway, {payment_progress};
+    drop_in, link, expires_at, created_at, gateway;
 
 -- columns: payment_progress
--- Those of them that a transition may change.
-updated_at, status, version, invoice_key, linked_at, spare_invoice_keys, captured_invoice_keys, bank_code,
-    captured_rials, paid_at, late, failure, review, evidence, intent, withdrawn_at, receipt, given_back;
+-- Those that a transition may change.
+{payment_start}, invoice_key, linked_at, spare_invoice_keys, captured_invoice_keys, bank_code, captured_rials, paid_at,
+    failure, review, evidence, intent, withdrawn_at, receipt, given_back;
+
+-- columns: payment_start
+-- Those of these that a new payment has.
+updated_at, status, version, late;
+
+-- columns: new_payment
+-- What is written of a new payment: nothing else of it is there.
+{payment_order}, {payment_start};
 
 -- name: insert_payment
 -- A new payment with its intent, unless its idempotency key is known or its order is paid.
-INSERT INTO payments (idempotency_key, request_digest, lease_until, traceparent, {payment})
-SELECT $1, $2, $3, $4, {payment from $5}
+INSERT INTO payments (idempotency_key, request_digest, lease_until, traceparent, {new_payment})
+SELECT $1, $2, $3, $4, {new_payment from $5}
 WHERE NOT EXISTS (SELECT 1 FROM paid_orders WHERE merchant_id = $5 AND storefront = $6 AND mode = $7 AND order_id = $8)
 ON CONFLICT (merchant_id, storefront, mode, idempotency_key) DO NOTHING;
 
