@@ -49,7 +49,7 @@ PARTS = 4
 VALUES = {
     "merchant_id": "'mer_' || n % 5",
     "status": "(ARRAY['created', 'pending', 'paid', 'failed', 'canceled', 'expired', 'needs_review', 'delivered',"
-    " 'dropped'])[1 + n / 5 % 9]",
+    " 'dropped', 'given_back'])[1 + n / 5 % 10]",
     "mode": "(ARRAY['live', 'test'])[1 + n / 5 % 2]",
     "in_flight": "'{}'",
     "storefront": "'shop_' || n % 3",
