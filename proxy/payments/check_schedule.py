@@ -153,11 +153,12 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
 def _most_wait(payment: Payment, linked_at: int, now: int) -> int | None:
     """The longest wait for the next check while a customer may pay money that the gateway gives back by itself.
 
-    None where the gateway keeps it, has it at once, or cannot be asked without the customer's return.
+    None where the gateway keeps it, has it at once, or cannot be asked without the customer's return; and for a link
+    of the future, which a clock that was wrong has made.
     """
     family = FAMILIES.get(payment.gateway)
     window = None if family is None or family.traits.needs_return else family.traits.gives_back_after
-    if family is None or window is None:
+    if family is None or window is None or now < linked_at:
         return None
     payable = max(payment.expires_at, linked_at + family.traits.link_lasts)
     return window // CHECKS_IN_WINDOW if now < payable + window else None

@@ -84,8 +84,8 @@ class Confirmation:
         for _ in range(MAX_CALLS):
             intent = payment.intent
             ours = intent is not None and intent.invoice_key == asking.invoice_key
-            if ours and intent is not None and intent is not began and self._now() < intent.at + CALL_LEASE:
-                break  # somebody else's call
+            if ours and intent is not None and intent is not began and abs(self._now() - intent.at) < CALL_LEASE:
+                break  # somebody else's call; one of a clock that was wrong is nobody's
             said = await asking.ask(payment, intent.step if ours and intent is not None else None)
             change = await self._settlement.settle(payment, said.outcome, said.entry, asked_at=said.asked_at)
             fact, began = change.fact or said.outcome, change.after.intent
@@ -128,6 +128,10 @@ class _Asking:
             evidence = NO_EVIDENCE
         if step is None:
             return await self._look(claim, evidence)
+        if step is GatewayStep.CONFIRM and self.family.traits.needs_return and claim is not ReturnClaim.PAID:
+            # Another return came between the look and the intent: the call cannot be made with what that one brought.
+            unpaid = Canceled if claim is ReturnClaim.UNPAID else NotPaid
+            return _Said(unpaid(self.invoice_key), self.now())
         call = getattr(self.gateway.port, step.value)
         inquiry = Inquiry(self.invoice_key, payment.amount_rials, evidence)
         said = await self._called(f"gateway.{step.value}", lambda: call(self.account, inquiry))

@@ -326,7 +326,9 @@ def _captured(payment: Payment, fact: Captured, now: int) -> Applied:
         paid = _changed(payment, now, status=Status.PAID, paid_at=now, late=late, failure=None, **capture)
         return paid, (EventType.PAID,)
     other = fact.bank_code_of or fact.order_paid_by
-    if reason in _UNWANTED and fact.reversible_until is not None and now < fact.reversible_until:
+    reversible = fact.reversible_until is not None and now < fact.reversible_until
+    # A receipt that is another payment's is not given back, whatever else is wrong with it.
+    if reason in _UNWANTED and reversible and fact.bank_code_of is None:
         given_back = GivenBack(_UNWANTED[reason], fact.invoice_key, fact.amount_rials, other_payment_id=other)
         intent = CallIntent(GatewayStep.REVERSE, fact.invoice_key, now)
         return _changed(payment, now, intent=intent, given_back=given_back), ()

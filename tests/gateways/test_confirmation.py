@@ -1,8 +1,10 @@
 """How the calls that move money are made: each stored first, one at a time, and again after an answer that was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clock import ManualClock
@@ -11,7 +13,8 @@ from web.lab import Lab, lab_in
 from gateways.conftest import Counter, counter_at
 from proxy.gateways.port import CheckResult, CheckUnknown
 from proxy.gateways.registry import FAMILIES
-from proxy.kernel.clock import MINUTE, SECOND
+from proxy.kernel.clock import DAY, MINUTE, SECOND
+from proxy.payments.change import Change
 from proxy.payments.confirmation import CALL_LEASE, within_window
 from proxy.payments.payment import CallIntent, GatewayStep
 
@@ -111,3 +114,44 @@ async def test_a_gateway_that_wants_to_be_left_alone_for_long_is_asked_within_it
     unclear = CheckResult(CheckUnknown("inv_1", "http_status", http_status=503), 1, retry_after_seconds=3600)
     granted = {name: within_window(family, unclear).retry_after_seconds for name, family in FAMILIES.items()}
     assert (granted["sadad"], granted["sep"], granted["zarinpal"]) == (300, 600, 3600)
+
+
+async def test_a_forged_return_gives_nobody_elses_money_back(lab: Lab) -> None:
+    """With the receipt of a payment that is paid, at the link of one of another amount."""
+    counter = await counter_at(lab, FAMILIES["sep"])
+    paid, other = await counter.order(), await counter.order(amount=22_000)
+    await counter.pay(paid)
+    own = (await counter.act(other, "cancel"))["returns"][0]
+    forged = own["params"] | {"State": "OK", "Status": "2", "RefNum": (await counter.invoice(paid))["bank_code"]}
+    await counter.travel(own | {"params": forged})
+    assert await called(counter, "reverse") == 0
+    assert (await counter.invoice(paid))["state"] == "captured"
+    review = (await lab.payment(other["id"]))["review"]
+    assert (review["reason"], review["other_payment_id"]) == ("amount_differs", paid["id"])
+
+
+async def decided(counter: Counter, payment: Mapping[str, Any], at: int) -> None:
+    """The payment's confirm is decided, and not made."""
+    stored = await counter.lab.stored(payment["id"])
+    intent = CallIntent(GatewayStep.CONFIRM, stored.invoice_key or "", at)
+    after = replace(stored, intent=intent, version=stored.version + 1)
+    await counter.lab.dargah.services.store.payments.transition(Change(stored, after))
+
+
+async def test_a_call_that_was_decided_by_a_clock_that_was_ahead_is_made_again(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["sadad"])
+    payment = await counter.order()
+    await counter.act(payment, "pay")
+    await decided(counter, payment, lab.clock.now + 400 * DAY)
+    assert (await counter.later(payment, MINUTE))["status"] == "paid"
+
+
+async def test_a_confirm_is_not_tried_for_ever_with_a_return_that_came_after_it_was_decided(lab: Lab) -> None:
+    """Of two returns at once, the first one's look found a payment, and the second one says that there is none."""
+    counter = await counter_at(lab, FAMILIES["mellat"])
+    payment = await counter.order()
+    await counter.act_and_return(payment, "cancel")
+    await decided(counter, payment, lab.clock.now)
+    await counter.later(payment, MINUTE)
+    assert (await lab.stored(payment["id"])).intent is None
+    assert await called(counter, "confirm") == 0

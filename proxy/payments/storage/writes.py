@@ -13,6 +13,7 @@ import orjson
 
 from proxy.audit.log import write_audit
 from proxy.database.transaction import Outcome, Row, Transaction
+from proxy.gateways.port import Captured
 from proxy.kernel.background import FairShares, in_turn
 from proxy.kernel.errors import NotFound, OrderAlreadyPaid, StaleVersion
 from proxy.payments.change import (
@@ -84,6 +85,10 @@ async def _update_payment(transaction: Transaction, change: Change) -> None:
             await _claim_invoice_key(transaction, after, invoice_key)
     if after.intent is not before.intent:
         await _claim_confirm(transaction, before, after)
+        reverses = after.intent is not None and after.intent.step is GatewayStep.REVERSE
+        if reverses and isinstance(change.fact, Captured):
+            # A forged return may name the receipt of another payment, whose money is not to be given back.
+            await _claim_bank_code(transaction, after, change.fact.bank_code)
     if after.status is Status.PAID and before.status is not Status.PAID:
         await _claim_money(transaction, after)
     elif after.review is not None and after.review != before.review and after.review.bank_code is not None:
@@ -117,16 +122,20 @@ async def _claim_confirm(transaction: Transaction, before: Payment, after: Payme
 
 async def _claim_money(transaction: Transaction, payment: Payment) -> None:
     """The bank_code first, then the order, because a known code means that the money itself is not new."""
-    code = (payment.merchant_id, payment.bank_code)
-    if await transaction.run("claim_bank_code", (*code, payment.id)) == 0:
-        [(owner,)] = await transaction.rows("bank_code_owner", code)
-        if owner != payment.id:
-            raise BankCodeTaken(owner)
+    await _claim_bank_code(transaction, payment, payment.bank_code)
     order = _order(payment)
     if await transaction.run("claim_order", (*order, payment.id)) == 0:
         [(owner,)] = await transaction.rows("order_owner", order)
         if owner != payment.id:
             raise OrderPaidByAnother(owner)
+
+
+async def _claim_bank_code(transaction: Transaction, payment: Payment, bank_code: str | None) -> None:
+    code = (payment.merchant_id, bank_code)
+    if await transaction.run("claim_bank_code", (*code, payment.id)) == 0:
+        [(owner,)] = await transaction.rows("bank_code_owner", code)
+        if owner != payment.id:
+            raise BankCodeTaken(owner)
 
 
 def _order(payment: Payment) -> Row:
