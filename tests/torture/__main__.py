@@ -60,8 +60,9 @@ MACHINE_STEPS: Final = 50
 PROPERTY_EXAMPLES: Final = 2000
 CONFORMANCE_EXAMPLES: Final = 40
 # Of a broken promise in the simulation: what it means for the money.
-LOST: Final = {"no payment is lost", "nothing stored is lost", *meaning("lost")}
+LOST: Final = {"no payment is lost", "nothing stored is lost", "what is confirmed is settled", *meaning("lost")}
 WRONG: Final = {"paid has its check", *meaning("wrongly paid")}
+KEPT: Final = {*meaning("wrongly kept")}
 MISSING: Final = {"every webhook arrives", *meaning("webhooks missing")}
 
 
@@ -85,7 +86,8 @@ def _simulation(seed: int, batch: int) -> Report:
         report.counts["steps"] += STEPS
         if told.violation is not None:
             promise = told.violation.promise
-            for name, promises in (("lost", LOST), ("wrongly paid", WRONG), ("webhooks missing", MISSING)):
+            meant = {"lost": LOST, "wrongly paid": WRONG, "wrongly kept": KEPT, "webhooks missing": MISSING}
+            for name, promises in meant.items():
                 report.counts[name] += promise in promises
             report.broken.append(f"seed {told.seed}: {told.violation}")
             if len(report.broken) == 1:
@@ -193,6 +195,7 @@ HEADLINES: Final = (
     "captured by the ledger",
     "lost",
     "wrongly paid",
+    "wrongly kept",
     "webhooks due",
     "webhooks arrived",
     "webhooks missing",

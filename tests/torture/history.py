@@ -17,10 +17,25 @@ import click
 import orjson
 from standardwebhooks import Webhook
 
-from .history_lines import SECOND, Clocks, Hook, Line, Story, credited_invoices, is_told, milliseconds, owner_of
+from .history_lines import (
+    SECOND,
+    Clocks,
+    Hook,
+    Line,
+    Story,
+    bank_key,
+    credited_invoices,
+    is_told,
+    milliseconds,
+    owner_of,
+)
 
 # What cannot differ between two tellings of one version of a payment.
 TOLD: Final = ("status", "amount_rials", "invoice_key", "bank_code", "order_id")
+SCRIPT: Final = "invoice_script"
+MONEY_CAME: Final = frozenset({"paid", "confirmed", "captured", "reversed"})
+# Reviews of money that was not wanted, whoever's it is.
+UNWANTED: Final = frozenset({"order_paid_twice", "order_withdrawn", "paid_twice"})
 # From the question to its answer.
 LONGEST_CHECK: Final = 10 * SECOND
 # Of a state, those in which it may have been told before.
@@ -30,8 +45,9 @@ BEFORE: Final[dict[str, set[str]]] = {
     "failed": {"created"},
     "canceled": {"created", "pending"},
     "expired": {"created", "pending"},
-    "needs_review": {"created", "pending", "canceled", "expired", "failed"},
-    "paid": {"created", "pending", "canceled", "expired", "failed"},
+    "given_back": {"created", "pending", "canceled", "expired", "failed"},
+    "needs_review": {"created", "pending", "canceled", "expired", "failed", "given_back"},
+    "paid": {"created", "pending", "canceled", "expired", "failed", "given_back"},
 }
 
 
@@ -51,19 +67,25 @@ def paid_is_captured(story: Story) -> Iterator[str]:
     Where the history has no answers they are the ledger's.
     A review tells what the gateway said, which may be a lie; that there is a capture is all that it must hold.
     """
-    invoices, credited = _invoices(story), set()
+    invoices, credited, rules = _invoices(story), set(), _rules(story)
+    receipts = {each["bank_code"] for each in story.invoices} - {None}
     for owner, payment in story.payments_at_rest().values():
         for key in credited_invoices(payment):
             invoice = invoices.get(key)
-            if invoice is None or (invoice["state"], invoice["owner"]) != ("captured", owner[:2]) or key in credited:
+            came = (
+                invoice is not None
+                and invoice["owner"] == owner[:2]
+                and _money_came(payment, key, invoice, rules, receipts)
+            )
+            if not came or key in credited:
                 yield f"{payment['id']} tells of {key}, the ledger of {invoice}, credited: {key in credited}"
             credited.add(key)
         if payment["status"] == "paid":
-            key = payment["invoice_key"]
+            key = bank_key(payment["invoice_key"])
             said = [each for each in story.said.get(key, ()) if each["outcome"] == "captured"]
             said = said or [invoices.get(key, {})]
             told = payment["amount_rials"], payment["bank_code"]
-            if told not in [(each.get("amount_rials"), each.get("bank_code")) for each in said]:
+            if told not in [(_money(each), each.get("bank_code")) for each in said]:
                 yield f"{payment['id']} has {told}, the gateway {said}"
 
 
@@ -86,19 +108,21 @@ def what_ends_unpaid_was_answered(story: Story) -> Iterator[str]:
         for hook in story.hooks
         if hook.event["type"].startswith("payment.")
     ]
-    refusals = _refusals(story)
+    refusals, rules = _refusals(story), _rules(story)
     for place, owner, payment in told:
         said = [each for each in story.said.get(payment["invoice_key"], ()) if each["place"] < place]
+        if payment["status"] == "failed" and payment["failure"]["reason"] == "gateway_refused":
+            refusal = *owner[:2], payment["amount_rials"], payment["failure"]["gateway_error_code"]
+            if refusals.get(refusal, place) >= place:
+                yield f"{payment['id']} was refused, and the gateway said so to none such: {refusal}"
+        if rules[_gateway(payment)].get("confirms") or payment.get("withdrawn_at") is not None:
+            continue  # of other families only the bank's ledger is seen; and the shop's own cancel is no answer
         if payment["status"] == "canceled" and not any(each["outcome"] == "canceled" for each in said):
             yield f"{payment['id']} is canceled, and of its invoice was said {said}"
         if payment["status"] == "expired" and not any(
             _says_unpaid(each, payment["expires_at"], story.clocks) for each in said
         ):
             yield f"{payment['id']} expired at {payment['expires_at']}, and of its invoice was said {said}"
-        if payment["status"] == "failed" and payment["failure"]["reason"] == "gateway_refused":
-            refusal = *owner[:2], payment["amount_rials"], payment["failure"]["gateway_error_code"]
-            if refusals.get(refusal, place) >= place:
-                yield f"{payment['id']} was refused, and the gateway said so to none such: {refusal}"
 
 
 def captured_is_paid_or_in_review(story: Story) -> Iterator[str]:
@@ -106,6 +130,43 @@ def captured_is_paid_or_in_review(story: Story) -> Iterator[str]:
     for key, invoice in _invoices(story).items():
         if invoice["state"] == "captured" and key not in credited:
             yield f"invoice {invoice}"
+
+
+def what_was_paid_is_kept_or_gone_back(story: Story) -> Iterator[str]:
+    """Where money is taken by a call of ours: none waits for a second call, nor for the first one."""
+    rules, known = {line["api_key"]: line for line in story.terminals}, _known_unpaid(story)
+    for key, invoice in _invoices(story).items():
+        rule = rules[invoice["api_key"]]
+        # A customer who paid and never came back is known to nobody where the return brings what the calls need.
+        waits = invoice["state"] == "paid" and key not in known and not (rule.get("needs_return") and not rule["keeps"])
+        if waits or invoice["state"] == "confirmed":
+            yield f"invoice {invoice}"
+
+
+def _known_unpaid(story: Story) -> set[str]:
+    """The invoices whose money is told as not taken, and of unwanted payments those where only taking it would tell."""
+    found, rules, at_rest = set[str](), _rules(story), story.payments_at_rest().values()
+    paid = {(owner, payment["order_id"]) for owner, payment in at_rest if payment["status"] == "paid"}
+    for owner, payment in at_rest:
+        found |= {bank_key(payment[kind]["invoice_key"]) for kind in ("review", "given_back") if payment.get(kind)}
+        unwanted = payment.get("withdrawn_at") is not None or (owner, payment["order_id"]) in paid
+        if unwanted and not rules[_gateway(payment)].get("checks", True) and payment["invoice_key"] is not None:
+            found.add(bank_key(payment["invoice_key"]))
+    return found
+
+
+def nothing_is_wrongly_kept(story: Story) -> Iterator[str]:
+    """Money that must go back was not taken, where that is a call of ours; an amount may be told by that call alone."""
+    invoices, rules = _invoices(story), _rules(story)
+    for payment in _reviewed(story):
+        invoice, rule = invoices.get(bank_key(payment["review"]["invoice_key"]), {}), rules[_gateway(payment)]
+        if payment["status"] == "paid" and bank_key(payment["invoice_key"]) == invoice.get("invoice_key"):
+            continue
+        unwanted = payment["review"]["reason"] in UNWANTED or (
+            rule.get("checks", True) and _money(invoice) != payment["amount_rials"]
+        )
+        if rule.get("confirms") and invoice.get("state") == "captured" and unwanted:
+            yield f"{payment} is in review, and {invoice} was taken"
 
 
 def paid_is_final(story: Story) -> Iterator[str]:
@@ -163,6 +224,38 @@ def one_key_is_one_payment_and_one_answer(story: Story) -> Iterator[str]:
     yield from (f"{key} gave {found}" for key, found in answers.items() if len(found) > 1)
 
 
+def _reviewed(story: Story) -> Iterator[Line]:
+    return (payment for _, payment in story.payments_at_rest().values() if payment["review"] is not None)
+
+
+def _gateway(payment: Line) -> str:
+    return payment.get("gateway") or SCRIPT
+
+
+def _rules(story: Story) -> dict[str, Line]:
+    """Of each family, a line that tells what it is like; of the invoice script there may be none."""
+    return {SCRIPT: {}} | {line["gateway"]: line for line in story.terminals if "gateway" in line}
+
+
+def _money(invoice: Line) -> int | None:
+    """What the customer paid, or an answer told."""
+    paid = invoice.get("paid_rials")
+    return invoice.get("amount_rials") if paid is None else paid
+
+
+def _money_came(payment: Line, key: str, invoice: Line, rules: dict[str, Line], receipts: set[str]) -> bool:
+    """Whether an invoice of which a payment tells was captured; where a review tells of it, the customer paid at least,
+    or it was a receipt of another's that somebody brought.
+    """
+    paid = payment["status"] == "paid" and bank_key(payment["invoice_key"]) == key
+    if paid or not rules[_gateway(payment)].get("confirms"):
+        return bool(invoice["state"] == "captured")
+    rule, review = rules[_gateway(payment)], payment["review"]
+    # Where only taking money tells of it, an operator is told of what a return claims.
+    claimed = rule["keeps"] and not rule["checks"] and review["captured_rials"] is None
+    return invoice["state"] in MONEY_CAME or claimed or review["bank_code"] in receipts
+
+
 def _owners(story: Story) -> dict[str, tuple[str, str]]:
     """Whose each terminal is."""
     return {terminal["api_key"]: owner_of(terminal)[:2] for terminal in story.terminals}
@@ -203,7 +296,11 @@ def _said_otherwise(said: dict[tuple[str, int], list[Any]], payment: Line) -> It
 
 
 # Of what may happen to one payment more than once: to each of its invoices.
-OF_AN_INVOICE: Final = ("payment.needs_review", "payment.review_resolved")
+OF_AN_INVOICE: Final = {
+    "payment.needs_review": "review",
+    "payment.review_resolved": "review",
+    "payment.given_back": "given_back",
+}
 # An attempt of which nothing was heard again is told since its claim, at most so long before it was signed.
 LATEST_START: Final = 5 * SECOND
 # After so many attempts, over days, a delivery is given up and told as failed.
@@ -287,7 +384,8 @@ def webhooks_are_signed(story: Story) -> Iterator[str]:
 def _happening(event: Line) -> tuple[str, ...]:
     """What an event tells of: there must be one event of it."""
     data = event["data"]
-    of_invoice = (data["review"]["invoice_key"],) if event["type"] in OF_AN_INVOICE else ()
+    about = OF_AN_INVOICE.get(event["type"])
+    of_invoice = () if about is None else (data[about]["invoice_key"],)
     return data["id"], event["type"], *of_invoice
 
 
@@ -384,6 +482,8 @@ PROMISES: Final[dict[str, Promise]] = {
     "an order is paid once": an_order_is_paid_once,
     "what ends unpaid was answered": what_ends_unpaid_was_answered,
     "captured is paid or in review": captured_is_paid_or_in_review,
+    "what was paid is kept or gone back": what_was_paid_is_kept_or_gone_back,
+    "nothing is wrongly kept": nothing_is_wrongly_kept,
     "paid is final": paid_is_final,
     "states follow": states_follow,
     "every outcome is an event": every_outcome_is_an_event,

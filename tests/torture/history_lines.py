@@ -3,7 +3,9 @@
 Nothing of the product is imported here, and nothing of its database is looked at: what counts is what was told to
 somebody. It is JSON lines, each with `what` it is, in the order in which they ended.
 
-- `terminal`: merchant, mode, api_key, and the token of its storefront.
+- `terminal`: merchant, mode, api_key, and the token of its storefront. It may tell its family's name (`gateway`), and
+  whether that takes money by a call of ours (`confirms`), can be asked before (`checks`), keeps money that nobody took
+  (`keeps`), and cannot be asked without what the customer's return brought (`needs_return`).
 - `endpoint`: its name, id, merchant, mode, secret.
 - `call`: of a storefront: merchant, mode, method, path, key, sent, status (0: no answer), answer, began, ended.
   An endpoint or a call may name its `storefront`, where a merchant has several.
@@ -249,6 +251,11 @@ def is_told(endpoint: Line, owner: Owner) -> bool:
 def credited_invoices(payment: Line) -> Iterator[str]:
     """The invoices whose money a payment tells of."""
     if payment["status"] == "paid":
-        yield payment["invoice_key"]
+        yield bank_key(payment["invoice_key"])
     if payment["review"] is not None:
-        yield payment["review"]["invoice_key"]
+        yield bank_key(payment["review"]["invoice_key"])
+
+
+def bank_key(invoice_key: str) -> str:
+    """An invoice's key as the bank has it: some families pack our own number before that."""
+    return invoice_key.rpartition(":")[2]

@@ -20,6 +20,7 @@ import click
 
 from .world import Violation, World, complaints_heard
 from .world.audit import Audit
+from .world.families import drawn
 from .world.loop import LABEL, REST, run_virtually
 from .world.process import inline_sqlite
 from .world.setup import cast
@@ -27,6 +28,7 @@ from .world.stage import Stage, come_to_rest
 from .world.story import Action, Storyteller
 
 _CHAOS_RATES: Final = (0.0, 0.1, 0.25, 0.5)
+MAIN_STOREFRONTS: Final = 2
 
 
 @dataclass(slots=True)
@@ -56,8 +58,16 @@ def tell(
     """
     random = Random(f"{seed}|world")
     rate, odd_money, coarse = random.choice(_CHAOS_RATES), random.random() < 0.25, random.random() < 0.7
+    families = drawn(random, MAIN_STOREFRONTS)
     with inline_sqlite():
-        world = World(seed, chaos_rate=rate, odd_money=odd_money, keep_trace=keep_trace, judged_alone=judged_alone)
+        world = World(
+            seed,
+            chaos_rate=rate,
+            odd_money=odd_money,
+            keep_trace=keep_trace,
+            judged_alone=judged_alone,
+            families=families,
+        )
         played: list[Action] = []
         with complaints_heard(world), _removed(world):
             violation = run_virtually(world.clock, _play(world, seed, steps, actions, played, coarse=coarse))
@@ -105,8 +115,10 @@ def _count(world: World, audit: Audit) -> None:
     counts = world.counts
     counts["payments"] += len(audit.rows)
     counts["captured by the ledger"] += sum(invoice.state == "captured" for invoice in world.bank.invoices())
-    for status, name in (("paid", "paid"), ("needs_review", "in review")):
+    for status, name in (("paid", "paid"), ("needs_review", "in review"), ("given_back", "given back")):
         counts[name] += sum(row.status == status for row in audit.rows.values())
+    for row in audit.rows.values():
+        counts[f"family {row.gateway}, {row.status}"] += 1
     for kind, times in world.gateway.faults.struck.items():
         counts[f"fault {kind}"] += times
 
@@ -148,14 +160,18 @@ def report_failure(told: Told, steps: int, say: Any = click.echo) -> None:
 
 def summary(counts: Counter[str], seeds: int, steps: int, failed: int) -> list[str]:
     """The counts, the promises first."""
-    first = ("payments", "captured by the ledger", "paid", "in review")
+    first = ("payments", "captured by the ledger", "paid", "in review", "given back", "withdrawn")
     webhooks = ("webhooks due", "webhooks arrived", "webhook duplicates by id", "webhooks whose schedule was used up")
     lines = [f"seeds {seeds}, steps {seeds * steps}, stories that broke a promise {failed}"]
     lines += [", ".join(f"{name} {counts[name]}" for name in first)]
-    lines += ["lost 0, wrongly paid 0, webhooks missing 0" if not failed else "promises were broken: see above"]
+    lines += [
+        "lost 0, wrongly paid 0, wrongly kept 0, webhooks missing 0"
+        if not failed
+        else "promises were broken: see above"
+    ]
     lines += [", ".join(f"{name} {counts[name]}" for name in webhooks)]
     lines += [f"crashes {counts['crashes']}"]
-    for prefix in ("fault ", "told "):
+    for prefix in ("fault ", "told ", "family "):
         found = sorted((name, times) for name, times in counts.items() if name.startswith(prefix))
         lines += [", ".join(f"{name} {times}" for name, times in found)]
     return lines

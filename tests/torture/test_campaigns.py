@@ -43,7 +43,7 @@ HAPPENED: Final = {
     "clock jumps": {"clock ahead": 1, "clock back": 1},
 }
 MACHINE_EXAMPLES: Final = 18
-LOSSES: Final = ("lost", "wrongly paid", "webhooks missing", "gaps in sequences")
+LOSSES: Final = ("lost", "wrongly paid", "wrongly kept", "webhooks missing", "gaps in sequences")
 
 
 def assert_nothing_lost(findings: Findings, creates: int, table: Sequence[str] = ()) -> tuple[Counter[str], str]:

@@ -183,6 +183,31 @@ def also(lines: dict[str, Line], line: Line) -> None:
     lines.update([*items[:rest], (f"more {len(items)}", line), *items[rest:]])
 
 
+def another_invoice(lines: dict[str, Line], state: str) -> None:
+    lines["invoice 4"] = lines["invoice 2"] | {"invoice_key": "inv_4", "state": state, "bank_code": None}
+
+
+def at_a_confirming_family(lines: dict[str, Line], **more: Any) -> None:
+    """Merchant a's second payment has another invoice, at a terminal whose money is taken by a call."""
+    rules = {"gateway": "zibal", "confirms": True, "checks": True, "keeps": False, "needs_return": False}
+    lines["terminal c"] = lines["terminal a"] | rules | {"api_key": "api-key-c"} | more
+
+
+def taken_and_reviewed(lines: dict[str, Line], reason: str, state: str = "captured", **more: Any) -> None:
+    """A payment of merchant a at such a terminal needs review for that reason, and its invoice is in that state."""
+    at_a_confirming_family(lines)
+    another_invoice(lines, state)
+    lines["invoice 4"] |= {"api_key": "api-key-c"} | more
+    bank_code = "bank_1" if reason == "bank_code_reused" else None
+    review = {"reason": reason, "invoice_key": "17:inv_4", "captured_rials": None, "bank_code": bank_code}
+    shown = payment(4, "needs_review", 3, gateway="zibal", review=review)
+    lines["payments a"]["answer"]["data"].append(shown)
+    happened = event(4, 3) | {"type": "payment.needs_review", "data": shown}
+    lines["events a"]["answer"]["data"].append(happened)
+    arrived = shown | {"sequence": 3}
+    lines["webhook 4"] = signed(lines["webhook 2"], "evt_4", {"type": "payment.needs_review", "data": arrived})
+
+
 def told_again(lines: dict[str, Line], event_id: str, **more: Any) -> None:
     told = orjson.loads(lines["webhook 2"]["body"])
     told["data"] |= more
@@ -205,6 +230,8 @@ LIES: Final[dict[str, tuple[Lie, set[str]]]] = {
         lambda lines: lines.update(more=lines["invoice 2"] | {"invoice_key": "inv_4"}),
         set(),
     ),
+    "what was paid is kept or gone back": (lambda lines: another_invoice(lines, "confirmed"), set()),
+    "nothing is wrongly kept": (lambda lines: taken_and_reviewed(lines, "order_withdrawn"), set()),
     "paid is final": (
         another_status,
         {"captured is paid or in review", "every outcome is an event", "states follow"},
@@ -272,6 +299,22 @@ def test_a_lie_breaks_its_promise_and_no_other(promise: str) -> None:
 
 
 MORE_LIES: Final[dict[str, tuple[str, Lie]]] = {
+    "paid at the gateway, and nobody took it": (
+        "what was paid is kept or gone back",
+        lambda lines: another_invoice(lines, "paid"),
+    ),
+    "taken though the order was paid": (
+        "nothing is wrongly kept",
+        lambda lines: taken_and_reviewed(lines, "order_paid_twice"),
+    ),
+    "taken though another amount was told before": (
+        "nothing is wrongly kept",
+        lambda lines: taken_and_reviewed(lines, "amount_differs", paid_rials=15_000),
+    ),
+    "in review, and nobody paid": (
+        "paid is captured",
+        lambda lines: taken_and_reviewed(lines, "order_withdrawn", "open"),
+    ),
     "paid with an amount that no check has told": ("paid is captured", lambda lines: also(lines, said(2, 15_000))),
     "refused as the gateway never did": (
         "what ends unpaid was answered",
@@ -368,6 +411,32 @@ def test_a_request_that_is_sent_again_is_one_attempt_if_its_connection_was_kept(
     lines = true_history()
     also(lines, dict(lines["webhook 1"]))
     lines["webhook 1"] |= {"status": 0, "kept": kept}
+    assert promises_broken(lines) == broken
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "more"),
+    [
+        ("order_withdrawn", "paid", {}),
+        ("amount_differs", "captured", {}),
+        ("bank_code_reused", "open", {}),
+        ("bank_code_missing", "captured", {}),
+    ],
+)
+def test_money_in_review_that_nobody_could_leave_alone_is_no_lie(reason: str, state: str, more: Line) -> None:
+    lines = true_history()
+    taken_and_reviewed(lines, reason, state, **more)
+    assert promises_broken(lines) == set()
+
+
+@pytest.mark.parametrize(("needs_return", "broken"), [(True, set()), (False, {"what was paid is kept or gone back"})])
+def test_money_waits_for_a_return_only_where_nobody_can_be_asked_without(
+    *, needs_return: bool, broken: set[str]
+) -> None:
+    lines = true_history()
+    at_a_confirming_family(lines, needs_return=needs_return)
+    another_invoice(lines, "paid")
+    lines["invoice 4"]["api_key"] = "api-key-c"
     assert promises_broken(lines) == broken
 
 

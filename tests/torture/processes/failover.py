@@ -156,7 +156,7 @@ async def failover_stage(folder: Path, seed: int) -> AsyncIterator[Made]:
         receiver.url = await stack.enter_async_context(server(receiver.app()))
         gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
         session = await stack.enter_async_context(client(CALL_SECONDS))
-        storefronts = await open_shops(folder, gateway_url, [receiver], history)
+        storefronts = await open_shops(folder, seed, gateway_url, [receiver], history)
         ways = iter(({}, {"DARGAH_DATABASE": moved}, {"DARGAH_DATABASE": pooled, "DARGAH_DATABASE_POOLER": "true"}))
 
         def make(log: Path) -> Replica:

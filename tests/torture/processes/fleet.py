@@ -248,7 +248,7 @@ async def replicas_stage(folder: Path, seed: int, *, short_leases: bool) -> Asyn
             receiver.url = await stack.enter_async_context(server(receiver.app()))
         gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
         session = await stack.enter_async_context(client(CALL_SECONDS))
-        storefronts = await open_shops(folder, gateway_url, [quick, slow], history)
+        storefronts = await open_shops(folder, seed, gateway_url, [quick, slow], history)
         looking = asyncio.create_task(slow.look(database.url))
         stack.push_async_callback(_end, looking)
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio import Transport
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ from proxy.gateways.simulation.ledger import HostReturnMethod
 from proxy.merchants.merchant import Mode
 
 from ..history_lines import Recorder
+from ..world.chronicle import rules_of
+from ..world.families import credentials_of, drawn
 
 MOMENTS: Final = ("creating", "created", "paying", "returning", "returned", "checking", "webhook")
 
@@ -116,7 +118,7 @@ CHECK_TIMEOUT_SECONDS: Final = 1.5
 HISTORY: Final = "history.jsonl"
 DELAY_SECONDS: Final = 2.5
 LATE_SECONDS: Final = 3.0
-# Of the checks, how many tell of another amount than was taken.
+# Of the checks and confirms, how many tell of another amount than was taken.
 LIE_RATE: Final = 0.02
 # The campaign's own hand: however slow the machine is, what it asks for must be known to have been done.
 CONTROL_TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
@@ -133,12 +135,13 @@ MERCHANTS: Final = len(RETURN_METHODS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Storefront:
-    """A merchant's shop in a mode: its token here, its account at the gateway."""
+    """A merchant's shop in a mode: its token here, its account at the gateway and that one's family."""
 
     merchant_id: str
     mode: Mode
     token: str
     api_key: str
+    family: str
 
     @property
     def door(self) -> str:
@@ -187,8 +190,9 @@ class Stage:
     async def start_chaos(self, seed: int, rate: float) -> None:
         order = {"seed": seed, "rate": rate, "delay_seconds": DELAY_SECONDS, "late_seconds": LATE_SECONDS}
         await self.control("POST", "/chaos", order)
-        lie = {"operation": "check", "kind": "wrong_amount", "probability": LIE_RATE, "seed": seed}
-        await self.control("POST", "/faults", lie)
+        for operation in ("check", "confirm"):
+            lie = {"operation": operation, "kind": "wrong_amount", "probability": LIE_RATE, "seed": seed}
+            await self.control("POST", "/faults", lie)
 
     async def end_faults(self) -> None:
         """From here on the gateway and the receiver do as they should."""
@@ -217,7 +221,7 @@ async def stage(
         gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
         allowed = "" if named is str else ",".join(urlsplit(url).netloc for url in (receiver.url, named(gateway_url)))
         session = await stack.enter_async_context(client(30))
-        storefronts = await open_shops(folder, named(gateway_url), [receiver], history, allowed)
+        storefronts = await open_shops(folder, seed, named(gateway_url), [receiver], history, allowed)
         process = make(folder, **SETTINGS, DARGAH_WEBHOOK_ALLOW=allowed)
         stack.push_async_callback(process.kill)
         yield Stage(
@@ -235,9 +239,9 @@ def client(timeout_seconds: float) -> aiohttp.ClientSession:
 
 
 async def open_shops(
-    folder: Path, gateway_url: str, receivers: Sequence[Receiver], history: Recorder, allowed: str = ""
+    folder: Path, seed: int, gateway_url: str, receivers: Sequence[Receiver], history: Recorder, allowed: str = ""
 ) -> list[Storefront]:
-    """Two merchants in live mode, and the first of them in test mode too."""
+    """Two merchants in live mode, and the first of them in test mode too, at families that the seed draws."""
     storefronts, merchants = [], []
     async with running(settings(folder, webhook_allow=allowed)) as dargah, aiohttp.ClientSession(dargah.url) as session:
         setup = dargah.services.setup
@@ -245,17 +249,27 @@ async def open_shops(
             merchant, _ = await setup.create_merchant(f"فروشگاه {number}", [RETURN_ORIGIN], actor="test")
             merchants.append(merchant.id)
         for number in range(len(RETURN_METHODS)):
-            merchant_id, api_key = merchants[number % MERCHANTS], _api_key(number)
+            merchant_id, account = merchants[number % MERCHANTS], _accounts(seed)[number]
             mode = Mode.LIVE if number < MERCHANTS else Mode.TEST
-            await setup.add_terminal(merchant_id, mode, gateway_url, api_key, mode=mode, actor="test")
+            await setup.add_terminal(
+                merchant_id,
+                mode,
+                gateway_url,
+                None,
+                mode=mode,
+                gateway=account.family,
+                credentials=account.credentials,
+                actor="test",
+            )
             _, token = await setup.issue_token(merchant_id, mode=mode, actor="test")
-            storefront = Storefront(merchant_id, mode, token, api_key)
+            storefront = Storefront(merchant_id, mode, token, account.main_id, account.family)
             for receiver in receivers:
                 url = receiver.endpoint_of(storefront.door)
                 made = await _add_endpoint(session, token, url)
                 owner = {"merchant": merchant_id, "mode": mode}
                 history.note("endpoint", name=url, id=made["id"], secret=made["secret"], **owner)
-            history.note("terminal", merchant=merchant_id, mode=mode, api_key=api_key, token=token)
+            own = {"merchant": merchant_id, "mode": mode, "api_key": account.main_id, "token": token}
+            history.note("terminal", **own, **rules_of(account.family))
             storefronts.append(storefront)
     return storefronts
 
@@ -269,18 +283,39 @@ async def _add_endpoint(session: aiohttp.ClientSession, token: str, url: str) ->
         return made
 
 
-def _api_key(number: int) -> str:
-    return f"sigkill-terminal-{number}"
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """A terminal at the gateway, as both sides know it."""
+
+    family: str
+    credentials: Mapping[str, str]
+    method: HostReturnMethod
+
+    @property
+    def main_id(self) -> str:
+        return next(iter(self.credentials.values()))
+
+    @property
+    def order(self) -> str:
+        """As the simulator's command takes it."""
+        main, *others = self.credentials.items()
+        settings = "".join(f",{name}={value}" for name, value in (("family", self.family), *others))
+        return f"{main[1]}:{self.method.value}{settings}"
+
+
+def _accounts(seed: int) -> list[_Account]:
+    """Those of the storefronts, whose families the seed draws."""
+    families = drawn(Random(f"{seed}|families"), len(RETURN_METHODS))
+    return [
+        _Account(family, credentials_of(family, number), method)
+        for number, (family, method) in enumerate(zip(families, RETURN_METHODS, strict=True))
+    ]
 
 
 @asynccontextmanager
 async def simulator(ledger: Path, seed: int) -> AsyncIterator[str]:
     """The base URL of a gateway with a ledger that lasts. With `--chaos` its invoice_keys follow the seed too."""
-    terminals = [
-        word
-        for number, method in enumerate(RETURN_METHODS)
-        for word in ("--terminal", f"{_api_key(number)}:{method.value}")
-    ]
+    terminals = [word for account in _accounts(seed) for word in ("--terminal", account.order)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "proxy", "simulator", "--quiet", "--port", "0", "--ledger", str(ledger)),
         *("--chaos", str(seed), *terminals),

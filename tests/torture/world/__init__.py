@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from proxy.gateways.invoice_script.simulator import InvoiceScriptSimulator, ReturnExtra
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.gateways.simulation.bank import Bank
 from proxy.gateways.simulation.chaos import Chaos
 from proxy.gateways.simulation.faults import Fault, FaultKind, Faults, GatewayOperation, Rule
@@ -28,8 +29,9 @@ from proxy.webhooks.request import WebhookRequest
 
 from .. import MEMORY, met
 from .chronicle import Chronicle
+from .families import Wire, confirming
 from .loop import LABEL, About, BankRandom, Clock, Dice, Trace, Turns, this_loop
-from .network import NetGateway, NetSender, Receiver
+from .network import NetSender, Receiver, net_gateway
 from .process import Process
 from .setup import EPOCH, Cast, Shop, cast
 
@@ -38,6 +40,13 @@ ALL: Final = 1_000_000
 
 
 ODD_MONEY_RATE: Final = 0.15
+_ODD_MONEY: Final = (
+    (GatewayOperation.CHECK, FaultKind.WRONG_AMOUNT),
+    (GatewayOperation.CHECK, FaultKind.REUSED_BANK_CODE),
+    (GatewayOperation.CONFIRM, FaultKind.WRONG_AMOUNT),
+    (GatewayOperation.CONFIRM, FaultKind.REUSED_BANK_CODE),
+    (GatewayOperation.PAY, FaultKind.PAID_AMOUNT),
+)
 
 
 class Violation(Exception):
@@ -54,7 +63,8 @@ class Violation(Exception):
 
 @dataclass(slots=True)
 class Cart:
-    """A purchase as the shop and its customer know it: `handed` are the invoices whose pages the customer got."""
+    """A purchase as the shop and its customer know it: `handed` are the invoices whose pages the customer
+    got, and `brought` what came with the last return."""
 
     number: int
     shop: Shop
@@ -67,12 +77,14 @@ class Cart:
     reply: Reply | None = None
     handed: list[str] = field(default_factory=list)
     trips: list[Return] = field(default_factory=list)
+    brought: dict[str, str] = field(default_factory=dict)
 
 
 class World:
     """Everything but the story. `crash` and `restart` are the process's; the bank and the receivers live on.
 
-    `judged_alone` has nothing count but the judge's word on the history.
+    `judged_alone` has nothing count but the judge's word on the history. `families` are those of the first storefronts'
+    terminals; without one it is the invoice script's.
     """
 
     def __init__(
@@ -83,9 +95,11 @@ class World:
         odd_money: bool = False,
         keep_trace: bool = False,
         judged_alone: bool = False,
+        families: Sequence[str] = (),
     ) -> None:
         self.seed = seed
         self.cast: Cast = cast()
+        self.shops = self.cast.shops_at(families)
         self.clock = Clock(EPOCH)
         self.wrong = 0
         self.dice = Dice(seed)
@@ -93,6 +107,7 @@ class World:
         self.bank = Bank(clock=self.clock, randomness=BankRandom(self.dice))
         self.gateway = SimulatedGateway(self.bank, _faults(seed, chaos_rate, odd_money=odd_money))
         self.script = InvoiceScriptSimulator(self.gateway)
+        self.wires = {name: Wire(name, self.gateway) for name in confirming(families)}
         self.terminals_down: set[str] = set()
         self.receivers = {hook.url: Receiver(hook.url, (hook.secret,)) for hook in self.cast.hooks}
         self.carts: dict[int, Cart] = {}
@@ -101,14 +116,14 @@ class World:
         self.operations: dict[int, str] = {}
         self.subjects: dict[int, int] = {}
         self.broken: Violation | None = None
-        self.history = Chronicle(self.cast)
+        self.history = Chronicle(self.cast, self.shops)
         self._judged_alone = judged_alone
         self.ring_text = self.cast.ring_text
         self._folder = Path(tempfile.mkdtemp(prefix="dargah-torture-", dir=MEMORY))
         self._life = 0
         self._process: Process | None = None
-        for shop in self.cast.shops:
-            self.bank.put_terminal(terminal_of(shop.api_key, seed))
+        for shop in self.shops:
+            self.bank.put_terminal(terminal_of(shop, seed))
 
     @property
     def process(self) -> Process:
@@ -244,7 +259,7 @@ class World:
             self.dice,
             Turns(self.clock, self.trace),
             self.ring_text,
-            lambda turns: NetGateway(self.script, self.clock, turns, self.terminals_down, self),
+            lambda turns: net_gateway(self.script, self.wires, self.clock, turns, self.terminals_down, self),
             lambda turns: NetSender(self.receivers, self.clock, turns, self.dice, self.arrived, self),
         )
 
@@ -253,15 +268,18 @@ def _faults(seed: int, chaos_rate: float, *, odd_money: bool) -> Faults:
     """Chaos at a rate; odd money more often than chaos would have it, since most checks tell of no money at all."""
     faults = Faults(Chaos(seed, chaos_rate) if chaos_rate else None)
     if odd_money:
-        for kind in (FaultKind.WRONG_AMOUNT, FaultKind.REUSED_BANK_CODE):
-            faults.add(Rule(GatewayOperation.CHECK, Fault(kind), probability=ODD_MONEY_RATE, seed=seed))
+        for operation, kind in _ODD_MONEY:
+            faults.add(Rule(operation, Fault(kind), probability=ODD_MONEY_RATE, seed=seed))
     return faults
 
 
-def terminal_of(api_key: str, seed: int, *, enabled: bool = True) -> SimulatedTerminal:
+def terminal_of(shop: Shop, seed: int) -> SimulatedTerminal:
     """The bank's side of a terminal: hosts differ in how they send the customer back."""
     extras = (ReturnExtra.STATUS, ReturnExtra.BANK_CODE) if seed % 3 == 0 else ()
-    return SimulatedTerminal(api_key, enabled, return_method=list(HostReturnMethod)[seed % 2], return_extras=extras)
+    method = list(HostReturnMethod)[seed % 2]
+    if shop.family != INVOICE_SCRIPT:
+        return SimulatedTerminal(shop.api_key, return_method=method, family=shop.family, credentials=shop.credentials)
+    return SimulatedTerminal(shop.api_key, return_method=method, return_extras=extras)
 
 
 def new_order(amount_rials: int, order_id: str) -> Order:

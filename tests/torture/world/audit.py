@@ -6,17 +6,21 @@ from typing import Any, Final
 
 import orjson
 
+from proxy.gateways.family import Traits
+from proxy.gateways.registry import FAMILIES
 from proxy.gateways.simulation.ledger import Invoice, State
 from proxy.gateways.simulation.terms import UnknownInvoiceError
 from proxy.kernel.clock import HOUR, MINUTE
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE
 
 from . import World
+from .families import MONEY_CAME, bank_key
 from .network import event_of
 
 _PAYMENTS: Final = """
 SELECT id, merchant_id, storefront, terminal_id, order_id, amount_rials, link, status, version, invoice_key,
-    spare_invoice_keys, captured_invoice_keys, bank_code, captured_rials, review, reply_status, reply_body
+    spare_invoice_keys, captured_invoice_keys, bank_code, captured_rials, review, reply_status, reply_body, gateway,
+    withdrawn_at, given_back
 FROM payments ORDER BY merchant_id, id
 """
 _EVENTS: Final = """
@@ -24,7 +28,11 @@ SELECT rowid, merchant_id, sequence, id, type, payment_id, payment_version, body
 FROM events WHERE rowid > ? ORDER BY rowid
 """
 _CHECKS: Final = """
-SELECT data FROM timeline WHERE merchant_id = ? AND payment_id = ? AND kind = 'gateway.check'
+SELECT data FROM timeline WHERE merchant_id = ? AND payment_id = ?
+    AND kind IN ('gateway.check', 'gateway.confirm', 'gateway.settle')
+"""
+_RETURNS: Final = """
+SELECT data FROM timeline WHERE merchant_id = ? AND payment_id = ? AND kind = 'return'
 """
 # A watch that only took its schedule waits no longer than some times the age of its invoice, and a while.
 _AGES: Final = 4
@@ -36,8 +44,9 @@ _BEFORE: Final = {
     "failed": {"created", "failed"},
     "canceled": {"created", "pending", "canceled"},
     "expired": {"created", "pending", "expired"},
-    "needs_review": {"created", "pending", "canceled", "expired", "failed", "needs_review"},
-    "paid": {"created", "pending", "canceled", "expired", "failed", "paid"},
+    "given_back": {"created", "pending", "canceled", "expired", "failed", "given_back"},
+    "needs_review": {"created", "pending", "canceled", "expired", "failed", "given_back", "needs_review"},
+    "paid": {"created", "pending", "canceled", "expired", "failed", "given_back", "paid"},
 }
 
 
@@ -61,17 +70,29 @@ class Row:
     captured_rials: int | None
     review: Any
     reply: tuple[int, bytes] | None
+    gateway: str
+    withdrawn_at: int | None
+    given_back: Any
 
     @classmethod
     def of(cls, row: tuple[Any, ...]) -> "Row":
         reply = None if row[15] is None else (row[15], row[16])
         review = None if row[14] is None else orjson.loads(row[14])
-        values: list[Any] = [*row[:10], _keys(row[10]), _keys(row[11]), row[12], row[13], review, reply]
+        given_back = None if row[19] is None else orjson.loads(row[19])
+        keys = _keys(row[10]), _keys(row[11])
+        values: list[Any] = [*row[:10], *keys, row[12], row[13], review, reply, row[17], row[18], given_back]
         return cls(*values)
 
     @property
     def keys(self) -> tuple[str, ...]:
         return self.spare if self.invoice_key is None else (self.invoice_key, *self.spare)
+
+    @property
+    def traits(self) -> Traits:
+        return FAMILIES[self.gateway].traits
+
+    def has_captured(self, invoice: Invoice) -> bool:
+        return invoice.invoice_key in map(bank_key, self.captured)
 
 
 class Audit:
@@ -79,7 +100,7 @@ class Audit:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._api_keys = {shop.terminal_id: shop.api_key for shop in world.cast.shops}
+        self._api_keys = {shop.terminal_id: shop.api_key for shop in world.shops}
         self._raw_rows: dict[str, tuple[Any, ...]] = {}
         self.rows: dict[str, Row] = {}
         self._last_event = 0
@@ -111,10 +132,10 @@ class Audit:
         self.step()
         world, now = self._world, self._world.clock.now
         due_at = dict(world.process.file.raw.execute("SELECT payment_id, due_at FROM watches"))
-        by_key = {key: row for row in self.rows.values() for key in row.keys}
+        by_key = {bank_key(key): row for row in self.rows.values() for key in row.keys}
         for invoice in world.bank.invoices():
             row = by_key.get(invoice.invoice_key)
-            if row is not None and invoice.state is State.CAPTURED and invoice.invoice_key not in row.captured:
+            if row is not None and invoice.state is State.CAPTURED and not row.has_captured(invoice):
                 waits = due_at.get(row.id, now) - now
                 if waits > _LEAST_WAIT + _AGES * (now - invoice.created_at):
                     world.break_promise("asked in time", f"{row.id} is captured and waits for {waits / HOUR:.1f} hours")
@@ -133,6 +154,8 @@ class Audit:
         for invoice in world.bank.invoices():
             if invoice.state is State.CAPTURED:
                 self._credited(invoice, by_link)
+            if invoice.state is State.CAPTURED or invoice.paid_at is not None:
+                self._kept_rightly(invoice, by_link.get(invoice.return_url.rsplit("/", 1)[-1]))
         left = raw.execute("SELECT count(*) FROM watches").fetchone()[0]
         if left:
             world.break_promise("no watch is left", f"{left} watches are left")
@@ -148,7 +171,7 @@ class Audit:
             self._follows(before, row)
         if row.status == "paid":
             self._paid_is_true(row)
-        if row.status == "needs_review" and not any(self._captured(row, key) for key in row.keys):
+        if row.status == "needs_review" and not any(self._moved(row, key) for key in row.keys):
             self._world.break_promise("review has its reason", f"{row.id} needs review and no money moved")
         self._one_event_each(row)
 
@@ -170,7 +193,7 @@ class Audit:
             self._world.break_promise("paid is captured", f"{row.id} is paid and its invoice {key} is not captured")
             return
         right = (self._api_keys[row.terminal_id], row.amount_rials)
-        if (invoice.api_key, invoice.amount_rials) != right or row.captured_rials != row.amount_rials:
+        if (invoice.api_key, invoice.money_rials) != right or row.captured_rials != row.amount_rials:
             self._world.break_promise("paid is captured", f"{row.id} {row} is paid by {invoice}")
         checks = self._world.process.file.raw.execute(_CHECKS, (row.merchant_id, row.id)).fetchall()
         facts = [orjson.loads(data) for (data,) in checks]
@@ -183,10 +206,52 @@ class Audit:
 
     def _captured(self, row: Row, key: str | None) -> Invoice | None:
         try:
-            invoice = self._world.bank.invoice(key or "")
+            invoice = self._world.bank.invoice(bank_key(key or ""))
         except UnknownInvoiceError:
             return None
         return invoice if invoice.state is State.CAPTURED and invoice.return_url.endswith(row.link) else None
+
+    def _moved(self, row: Row, key: str) -> bool:
+        """Whether the customer's money came; or that of another, whose receipt somebody brought."""
+        if row.traits.confirms_unasked and row.traits.gives_back_after is None and row.captured_rials is None:
+            return True  # what a return claims is all that is known of unwanted money: an operator is told of that
+        if not row.traits.confirms:
+            return self._captured(row, key) is not None
+        named = row.review["bank_code"]
+        if named is not None and any(invoice.receipt == named for invoice in self._world.bank.invoices()):
+            return True
+        try:
+            invoice = self._world.bank.invoice(bank_key(key))
+        except UnknownInvoiceError:
+            return False
+        return invoice.state in MONEY_CAME and invoice.return_url.endswith(row.link)
+
+    def _kept_rightly(self, invoice: Invoice, row: Row | None) -> None:
+        """Nothing is half-way, what is paid was kept, and the rest was not, where the family can help it."""
+        broken = self._world.break_promise
+        if row is None:
+            broken("no payment is lost", f"nobody knows of {invoice}")
+            return
+        reviewed = bank_key(row.review["invoice_key"]) == invoice.invoice_key if row.review else False
+        paid = row.status == "paid" and bank_key(row.captured[0]) == invoice.invoice_key
+        match invoice.state:
+            case State.CONFIRMED:
+                broken("what is confirmed is settled", f"{invoice} of {row}")
+            case State.PAID if not reviewed and not self._nobody_may_ask(row):
+                broken("no payment is lost", f"{invoice} is paid, and nobody confirmed it or told of it: {row}")
+            case State.REVERSED if paid:
+                broken("paid is captured", f"{invoice} went back, and {row.id} is paid")
+            case State.CAPTURED if reviewed and not paid and not _must_be_kept(invoice, row):
+                broken("nothing is wrongly kept", f"{invoice} is kept, and {row}")
+
+    def _nobody_may_ask(self, row: Row) -> bool:
+        """Whether money that is not wanted may have come unnoticed: only taking it would tell, and no return did."""
+        unasked = row.traits.confirms_unasked and not row.traits.checks
+        others = (each for each in self.rows.values() if each.order_id == row.order_id and each.status == "paid")
+        unwanted = row.withdrawn_at is not None or any(each.storefront == row.storefront for each in others)
+        returns = self._world.process.file.raw.execute(_RETURNS, (row.merchant_id, row.id)).fetchall()
+        told = any(orjson.loads(data)["claimed"].get("status") == "paid" for (data,) in returns)
+        return unasked and unwanted and not told
 
     def _new_events(self) -> None:
         for (
@@ -213,14 +278,17 @@ class Audit:
 
     def _one_event_each(self, row: Row) -> None:
         kinds = Counter(kind.removeprefix("payment.") for kind, _ in self._events[row.id])
-        reviews = len(row.captured) - (row.status == "paid")
+        captures, invoices = len(row.captured) - (row.status == "paid"), len(row.keys)
+        # Where money waits for a confirm, what is reviewed may never be captured.
+        reviews = kinds["needs_review"] if row.traits.confirms else captures
         wanted = {
             "paid": kinds["paid"] == (row.status == "paid"),
             "failed": kinds["failed"] <= 1,
             "closed": kinds["canceled"] + kinds["expired"] <= 1,
-            "needs_review": kinds["needs_review"] == reviews,
+            "needs_review": kinds["needs_review"] == reviews and (row.review is not None) <= reviews <= invoices,
+            "given_back": kinds["given_back"] <= invoices,
             "review_resolved": kinds["review_resolved"] <= reviews,
-            "told": row.status in {"created", "pending", "paid", "needs_review"} or kinds[row.status] == 1,
+            "told": row.status in {"created", "pending", "paid", "needs_review"} or kinds[row.status] >= 1,
         }
         wrong = [name for name, right in wanted.items() if not right]
         if wrong:
@@ -228,9 +296,9 @@ class Audit:
 
     def _credited(self, invoice: Invoice, by_link: dict[str, Row]) -> None:
         row = by_link.get(invoice.return_url.rsplit("/", 1)[-1])
-        if row is None or invoice.invoice_key not in row.keys:
+        if row is None or invoice.invoice_key not in map(bank_key, row.keys):
             self._world.break_promise("no payment is lost", f"nobody knows of the captured {invoice}")
-        elif row.status not in {"paid", "needs_review"} or invoice.invoice_key not in row.captured:
+        elif row.status not in {"paid", "needs_review"} or not row.has_captured(invoice):
             self._world.break_promise("no payment is lost", f"{invoice} is captured and {row.id} is {row.status}")
 
     def _sums(self) -> None:
@@ -287,6 +355,15 @@ class Audit:
         for secret in self._world.cast.secrets:
             if secret.encode() in stored:
                 self._world.break_promise("secrets are sealed", "a secret stands in the database's bytes")
+
+
+def _must_be_kept(invoice: Invoice, row: Row) -> bool:
+    """Whether money that was captured and reviewed could not have been left alone, or given back."""
+    traits, reason = row.traits, row.review["reason"]
+    if not traits.confirms or reason in {"bank_code_missing", "bank_code_reused"}:
+        return True
+    # The gateway lied about the amount, or tells it with the capture alone.
+    return bool(reason == "amount_differs" and (invoice.money_rials == row.amount_rials or not traits.checks))
 
 
 def _keys(text: str | None) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 Nobody speaks HTTP in the simulation, so the lines are what the API would have answered at that moment.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from io import BytesIO
 from typing import Any, Final
 
 import orjson
 
 from proxy.api.v1.objects import attempt_object, delivery_object, event_object
+from proxy.gateways.registry import FAMILIES
 from proxy.gateways.simulation.replies import WireReply
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import Mode
@@ -32,13 +33,14 @@ _OUTCOMES: Final = {201: "open", 202: "canceled"}
 class Chronicle:
     """`began` is taken before what is noted began: the order of such moments is the order of what happened."""
 
-    def __init__(self, cast: Cast) -> None:
+    def __init__(self, cast: Cast, shops: Sequence[Shop]) -> None:
         self._lines = BytesIO()
         self._notes = Notes(self._lines)
         self._cast = cast
         self._moment = 0
-        for shop in cast.shops:
-            account = {"api_key": shop.api_key, "token": shop.token}
+        self._shops = shops
+        for shop in shops:
+            account = {"api_key": shop.api_key, "token": shop.token, **rules_of(shop.family)}
             self._notes.note("terminal", **_owner(shop), **account)
         for hook in cast.hooks:
             owner = {"merchant": hook.merchant_id, "mode": Mode.LIVE, "storefront": hook.storefront}
@@ -85,6 +87,11 @@ class Chronicle:
         if code is not None:
             self._notes.note("refused", api_key=api_key, amount_rials=amount_rials, code=code)
 
+    def refused_with(self, api_key: str, amount_rials: int, code: str) -> None:
+        """The answer of another family than the script, by the code that its simulator says it has."""
+        if code.removeprefix("-").isdigit():
+            self._notes.note("refused", api_key=api_key, amount_rials=amount_rials, code=int(code))
+
     def clock(self, wrong: int, at: int) -> None:
         """The time of day is wrong by so much from now on."""
         self._notes.note("clock", wrong=wrong, at=rfc3339(at))
@@ -94,13 +101,13 @@ class Chronicle:
         self._notes.note("rest")
         for invoice in invoices:
             self._notes.note("invoice", **invoice)
-        for shop in self._cast.shops:
+        for shop in self._shops:
             async for answers in _payments(process, shop):
                 self.call(shop, "GET", "/v1/payments", {"data": answers}, self.moment())
             async for answers in _events(process, shop):
                 self.call(shop, "GET", "/v1/events", {"data": answers}, self.moment())
         for hook in self._cast.hooks:
-            shop = next(shop for shop in self._cast.shops if shop.merchant_id == hook.merchant_id)
+            shop = next(shop for shop in self._shops if shop.merchant_id == hook.merchant_id)
             async for answer in _deliveries(process, hook.merchant_id, hook.endpoint_id):
                 self.call(shop, "GET", f"/v1/deliveries/{answer['id']}", answer, self.moment())
 
@@ -129,6 +136,18 @@ def _read(body: bytes) -> dict[str, Any] | None:
         return {"outcome": _OUTCOMES[int(answer["errorCode"])]}
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def rules_of(family: str) -> dict[str, Any]:
+    """What the judge must know of a terminal's family."""
+    traits = FAMILIES[family].traits
+    return {
+        "gateway": family,
+        "confirms": traits.confirms,
+        "checks": traits.checks,
+        "keeps": traits.gives_back_after is None,
+        "needs_return": traits.needs_return,
+    }
 
 
 def _owner(shop: Shop) -> dict[str, Any]:

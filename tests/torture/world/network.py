@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import orjson
 
 from proxy.gateways.answers import MAX_ANSWER_BYTES, HttpAnswer, NoAnswer
+from proxy.gateways.family import Family
 from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
 from proxy.gateways.invoice_script.simulator import InvoiceScriptSimulator
 from proxy.gateways.port import (
@@ -20,13 +21,18 @@ from proxy.gateways.port import (
     Account,
     Canceled,
     CheckResult,
+    CheckUnknown,
     Evidence,
+    GatewayClient,
+    Inquiry,
     NothingToConfirm,
     NotPaid,
     Purchase,
     RequestResult,
 )
+from proxy.gateways.registry import Families
 from proxy.gateways.simulation.faults import FaultKind as Fault
+from proxy.gateways.simulation.gateway import SimulatedGateway
 from proxy.gateways.simulation.ledger import State
 from proxy.gateways.simulation.replies import WireReply
 from proxy.kernel.clock import MINUTE, SECOND
@@ -35,12 +41,12 @@ from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 from .. import met
 from .chronicle import Chronicle
+from .families import DARGAH_IP, Ask, Carry, Wire, bank_key, carried_by, client_of, main_id
 from .loop import ABOUT, About, Clock, Dice, Turns
 
 CALL_TIMEOUT: Final = 10 * SECOND
 SEND_TIMEOUT: Final = 20 * SECOND
 TIMESTAMP_TOLERANCE: Final = 5 * MINUTE
-DARGAH_IP: Final = "192.0.2.10"
 
 
 class Meets(Protocol):
@@ -54,6 +60,7 @@ class Meets(Protocol):
     def history(self) -> Chronicle: ...
 
 
+_TAKEN: Final = frozenset({State.CONFIRMED, State.CAPTURED})
 _FAULTS: Final[dict[str, str]] = {
     **dict.fromkeys((Fault.LOST, Fault.RESET, Fault.DELAY, Fault.DRIP), met.NO_ANSWER),
     **dict.fromkeys((Fault.WRONG_AMOUNT, Fault.WRONG_BANK_CODE, Fault.REUSED_BANK_CODE), met.WRONG_MONEY),
@@ -63,17 +70,17 @@ _FAULTS: Final[dict[str, str]] = {
 class NetGateway(NothingToConfirm):
     """`gateways.port.Gateway` over the simulator's pure layer; answers are read by the real adapter's own parser.
 
-    `down` holds the api_keys whose gateway cannot be reached at all.
+    Its calls are those of the invoice script.
     """
 
-    def __init__(
-        self, script: InvoiceScriptSimulator, clock: Clock, turns: Turns, down: set[str], meets: Meets
-    ) -> None:
+    def __init__(self, script: InvoiceScriptSimulator, lines: "Lines", clock: Clock, meets: Meets) -> None:
         self._meets = meets
         self._script = script
         self._clock = clock
-        self._turns = turns
-        self._down = down
+        self._lines = lines
+
+    async def close(self) -> None:
+        pass
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, _purchase: Purchase = NO_PURCHASE
@@ -82,12 +89,12 @@ class NetGateway(NothingToConfirm):
         started = self._clock()
         about = About("created")
 
-        def ask() -> WireReply:
+        async def ask() -> WireReply:
             reply = self._script.request(fields, DARGAH_IP)
             self._meets.history.refused(account.credentials["api_key"], amount_rials, reply)
             return reply
 
-        answer = await self._call("request", account, about, ask)
+        answer = await self._lines.call("request", account, about, ask)
         return RequestResult(request_outcome(answer), self._clock() - started)
 
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
@@ -95,43 +102,110 @@ class NetGateway(NothingToConfirm):
         started = self._clock()
         about = About(self._meets.state_of_invoice(invoice_key))
 
-        def ask() -> WireReply:
+        async def ask() -> WireReply:
             reply = self._script.check(invoice_key, fields, DARGAH_IP)
             self._meets.history.said(invoice_key, reply, started)
             return reply
 
-        answer = await self._call("check", account, about, ask)
+        answer = await self._lines.call("check", account, about, ask)
         fact = check_outcome(invoice_key, answer)
-        if isinstance(fact, NotPaid | Canceled) and self._lies_at_the_end(invoice_key):
+        if isinstance(fact, NotPaid | Canceled) and self._lines.lies_at_the_end(invoice_key):
             fact = check_outcome(invoice_key, NoAnswer("timeout", timed_out=True))
         return CheckResult(fact, self._clock() - started)
 
-    def _lies_at_the_end(self, invoice_key: str) -> bool:
+
+class NetClient:
+    """`gateways.port.Gateway` by a family's own client, whose calls meet turns and faults."""
+
+    def __init__(self, client: GatewayClient, lines: "Lines", meets: Meets) -> None:
+        self._client = client
+        self._lines = lines
+        self._meets = meets
+
+    async def close(self) -> None:
+        pass
+
+    async def request(
+        self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
+    ) -> RequestResult:
+        def refused(reply: WireReply) -> None:
+            self._meets.history.refused_with(main_id(account), amount_rials, reply.code)
+
+        with carried_by(self._carry("request", account, About("created"), refused)):
+            return await self._client.request(account, amount_rials, return_url, purchase)
+
+    async def check(self, account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
+        about = About(self._meets.state_of_invoice(invoice_key))
+        with carried_by(self._carry("check", account, about)):
+            return self._heard(await self._client.check(account, invoice_key, evidence))
+
+    async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        with carried_by(self._carry("confirm", account, self._about(inquiry))):
+            return self._heard(await self._client.confirm(account, inquiry))
+
+    async def settle(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        with carried_by(self._carry("settle", account, self._about(inquiry))):
+            return self._heard(await self._client.settle(account, inquiry))
+
+    async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
+        with carried_by(self._carry("reverse", account, self._about(inquiry))):
+            return await self._client.reverse(account, inquiry)
+
+    def _heard(self, result: CheckResult) -> CheckResult:
+        outcome = result.outcome
+        if isinstance(outcome, NotPaid | Canceled) and self._lines.lies_at_the_end(bank_key(outcome.invoice_key)):
+            return CheckResult(CheckUnknown(outcome.invoice_key, "timeout"), result.duration_ms)
+        return result
+
+    def _about(self, inquiry: Inquiry) -> About:
+        return About(self._meets.state_of_invoice(inquiry.invoice_key))
+
+    def _carry(
+        self, name: str, account: Account, about: About, seen: Callable[[WireReply], None] = lambda _reply: None
+    ) -> "Carry":
+        async def carry(post: Ask) -> HttpAnswer | NoAnswer:
+            async def ask() -> WireReply:
+                reply = await post()
+                seen(reply)
+                return reply
+
+            return await self._lines.call(name, account, about, ask)
+
+        return carry
+
+
+class Lines:
+    """What lies between Dargah and the gateways. `down` holds the main ids of terminals whose gateway is not there."""
+
+    def __init__(self, gateway: SimulatedGateway, clock: Clock, turns: Turns, down: set[str], meets: Meets) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._turns = turns
+        self._down = down
+        self._meets = meets
+
+    def lies_at_the_end(self, invoice_key: str) -> bool:
         """A clear "not paid" of captured money is believed at the watch's end, and nothing but `recover` asks again.
 
         Until then chaos may lie so as often as it likes; this one lie no proxy could see through.
         """
-        invoice = self._script.bank.invoice(invoice_key)
-        return invoice.state is State.CAPTURED and self._clock() >= invoice.created_at + FROM_LINK[-1]
+        invoice = self._gateway.bank.invoice(invoice_key)
+        return invoice.state in _TAKEN and self._clock() >= invoice.created_at + FROM_LINK[-1]
 
-    async def _call(
-        self, name: str, account: Account, about: About, ask: Callable[[], WireReply]
-    ) -> HttpAnswer | NoAnswer:
+    async def call(self, name: str, account: Account, about: About, ask: Ask) -> HttpAnswer | NoAnswer:
         token = ABOUT.set(about)
         try:
             return await self._asked(name, account, about, ask)
         finally:
             ABOUT.reset(token)
 
-    async def _asked(
-        self, name: str, account: Account, about: About, ask: Callable[[], WireReply]
-    ) -> HttpAnswer | NoAnswer:
+    async def _asked(self, name: str, account: Account, about: About, ask: Ask) -> HttpAnswer | NoAnswer:
         started = self._clock()
         await self._turns.wait(f"{name}: sent")
-        if account.credentials["api_key"] in self._down:
+        if main_id(account) in self._down:
             self._meets.met(met.NO_ANSWER, about)
             return NoAnswer("refused_connection")
-        reply = self._faulty(about, ask)
+        reply = await self._faulty(about, ask)
         seconds = reply.delay_seconds + reply.drip_seconds * len(reply.body)
         await self._turns.wait(f"{name}: answered", self._clock() + min(round(seconds * SECOND), CALL_TIMEOUT))
         if self._clock() - started >= CALL_TIMEOUT:
@@ -140,13 +214,27 @@ class NetGateway(NothingToConfirm):
             return NoAnswer("reset")
         return HttpAnswer(reply.status, reply.body[: MAX_ANSWER_BYTES + 1])
 
-    def _faulty(self, about: About, ask: Callable[[], WireReply]) -> WireReply:
+    async def _faulty(self, about: About, ask: Ask) -> WireReply:
         """The reply; a fault that struck it is counted."""
-        before = Counter(self._script.gateway.faults.struck)
-        reply = ask()
-        for struck in self._script.gateway.faults.struck - before:
+        before = Counter(self._gateway.faults.struck)
+        reply = await ask()
+        for struck in self._gateway.faults.struck - before:
             self._meets.met(_FAULTS.get(struck.partition(":")[2], met.OTHER_ANSWER), about)
         return reply
+
+
+def net_gateway(
+    script: InvoiceScriptSimulator, wires: Mapping[str, Wire], clock: Clock, turns: Turns, down: set[str], meets: Meets
+) -> Families:
+    """Each call by its terminal's family, as Dargah's own; all of them through the same turns and faults."""
+    lines = Lines(script.gateway, clock, turns, down, meets)
+
+    def make(family: Family) -> GatewayClient:
+        if family.name not in wires:
+            return NetGateway(script, lines, clock, meets)
+        return NetClient(client_of(family, wires[family.name], clock), lines, meets)
+
+    return Families(make)
 
 
 class Mode(StrEnum):

@@ -1,17 +1,21 @@
 """Who is there when a story begins: two merchants, three storefronts, three endpoints, set up by real code.
 
+Each merchant has a terminal of every family; a world says which of them its storefronts use.
+
 The database that this gives is made once per process and copied for each story.
 """
 
 import atexit
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Final
 
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.kernel.clock import DAY
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup import MerchantSetup
@@ -19,6 +23,7 @@ from proxy.merchants.vault import KeyRing, Vault, generate_line
 from proxy.webhooks.endpoint_setup import EndpointSetup
 
 from .. import MEMORY
+from .families import CONFIRMING, GATEWAY_URL, credentials_of
 from .loop import Clock, run_virtually
 from .process import OpenFile, copy_files, inline_sqlite
 
@@ -28,13 +33,15 @@ _OPERATOR: Final = "torture"
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A storefront with its token and the terminal that its payments go to. `api_key` is the terminal's."""
+    """A storefront with its token and the terminal that its payments go to. `api_key` is the terminal's main id."""
 
     merchant_id: str
     storefront: str
     token: str
     terminal_id: str
     api_key: str
+    family: str = INVOICE_SCRIPT
+    credentials: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,17 @@ class Cast:
     ring_text: str
     shops: tuple[Shop, ...]
     hooks: tuple[Hook, ...]
+    others: tuple[Shop, ...] = ()
+    """The main storefronts at their merchants' terminals of other families."""
+
+    def shops_at(self, families: Sequence[str]) -> tuple[Shop, ...]:
+        """The storefronts, the main ones at terminals of these families."""
+        places = dict(enumerate(families))
+        return tuple(self._at(shop, places.get(number, INVOICE_SCRIPT)) for number, shop in enumerate(self.shops))
+
+    def _at(self, shop: Shop, family: str) -> Shop:
+        found = (each for each in self.others if (each.token, each.family) == (shop.token, family))
+        return next(found, shop)
 
     @property
     def secrets(self) -> list[str]:
@@ -64,6 +82,8 @@ class Cast:
         return [
             *(hook.secret for hook in self.hooks),
             *(word for shop in self.shops for word in (shop.token, shop.api_key)),
+            # The number of a bank's terminal is short enough to stand there by chance.
+            *(word for shop in self.others for word in shop.credentials.values() if len(word) > 11),
             *keys,
         ]
 
@@ -91,6 +111,9 @@ async def _set_up(path: Path, clock: Clock) -> Cast:
         await _shop(setup, first.id, "main", "first-gateway-api-key"),
         await _shop(setup, second.id, "main", "second-gateway-api-key"),
     ]
+    others = tuple(
+        [await _at_another(setup, shop, family, number) for number, shop in enumerate(shops) for family in CONFIRMING]
+    )
     _, token = await setup.issue_token(first.id, "books", terminal_id=shops[0].terminal_id, actor=_OPERATOR)
     shops.append(Shop(first.id, "books", token, shops[0].terminal_id, shops[0].api_key))
     hooks = (
@@ -101,15 +124,21 @@ async def _set_up(path: Path, clock: Clock) -> Cast:
     await file.store.close()
     home = path.with_name("ready.db")
     copy_files(path, home)
-    return Cast(home, ring_text, tuple(shops), hooks)
+    return Cast(home, ring_text, tuple(shops), hooks, others)
 
 
 async def _shop(setup: MerchantSetup, merchant_id: str, storefront: str, api_key: str) -> Shop:
-    terminal = await setup.add_terminal(
-        merchant_id, "Main", "https://gateway.example", api_key, Mode.LIVE, actor=_OPERATOR
-    )
+    terminal = await setup.add_terminal(merchant_id, "Main", GATEWAY_URL, api_key, Mode.LIVE, actor=_OPERATOR)
     _, token = await setup.issue_token(merchant_id, storefront, actor=_OPERATOR)
     return Shop(merchant_id, storefront, token, terminal.id, api_key)
+
+
+async def _at_another(setup: MerchantSetup, shop: Shop, family: str, number: int) -> Shop:
+    made = credentials_of(family, number)
+    terminal = await setup.add_terminal(
+        shop.merchant_id, family, GATEWAY_URL, None, Mode.LIVE, gateway=family, credentials=made, actor=_OPERATOR
+    )
+    return replace(shop, terminal_id=terminal.id, api_key=next(iter(made.values())), family=family, credentials=made)
 
 
 async def _hook(endpoints: EndpointSetup, merchant_id: str, url: str, storefront: str | None) -> Hook:

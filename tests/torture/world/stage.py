@@ -4,15 +4,20 @@ At the end faults stop, and time runs until nothing is due any more.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any, Final
+from urllib.parse import unquote
 
 import orjson
 
+from proxy.gateways.family import WayThere
+from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.gateways.registry import FAMILIES
 from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
 from proxy.gateways.simulation.gateway import Act
-from proxy.gateways.simulation.terms import AlreadyCapturedError
+from proxy.gateways.simulation.terms import AlreadyCapturedError, LinkExpiredError
 from proxy.kernel.clock import AGAIN_AFTER, DAY, HOUR, MINUTE
 from proxy.kernel.errors import DargahError
 from proxy.merchants.setup import MerchantSetup
@@ -25,8 +30,10 @@ from proxy.payments.serializers import payment_data
 
 from . import ALL, Cart, World, new_order, terminal_of
 from .audit import Audit
+from .families import bank_key
 from .loop import LABEL, REST, start, this_loop
 from .network import Mode
+from .setup import Shop
 from .story import MODES, Action, Kind
 
 _EXPIRIES: Final = (5 * MINUTE, 30 * MINUTE, 30 * MINUTE, DAY)
@@ -60,6 +67,7 @@ class Stage:
             Kind.RETURN: self._returned,
             Kind.FORGED: self._forged,
             Kind.CHECK: self._checked,
+            Kind.WITHDRAW: self._withdrawn,
             Kind.RESOLVE: self._resolved,
             Kind.RACE: self._race,
             Kind.WAIT: self._wait,
@@ -92,8 +100,8 @@ class Stage:
 
     async def _create(self, action: Action) -> None:
         world, random = self._world, Random(f"{self._seed}|order|{action.number}")
-        shop = world.cast.shops[action.subject]
-        order = new_order(random.randrange(1000, 10**7), f"order-{action.number}")
+        shop = world.shops[action.subject]
+        order = new_order(_amount(shop, random), f"order-{action.number}")
         expires_in = random.choice(_EXPIRIES)
         other = self.cart(action.value)
         if other is not None and other.shop == shop:
@@ -121,7 +129,7 @@ class Stage:
             return
         try:
             visit = world.gateway.act(key, _ACTS[action.kind])
-        except AlreadyCapturedError:
+        except (AlreadyCapturedError, LinkExpiredError):
             return
         world.trace.note(f"{key} is {visit.invoice.state} {visit.faults}")
         cart.trips += visit.returns
@@ -130,15 +138,32 @@ class Stage:
         cart = self.cart(action.subject)
         if cart is None or not cart.link:
             return
-        params = dict(cart.trips.pop(0).params) if cart.trips else {"invoice_key": (cart.handed or [""])[-1]}
+        if cart.trips:
+            cart.brought = dict(cart.trips.pop(0).params)
+        params = cart.brought or {"invoice_key": (cart.handed or [""])[-1]}
         self._start(action, self._come_back(cart, params))
 
     async def _forged(self, action: Action) -> None:
         cart, other = self.cart(action.subject), self.cart(action.value)
         if cart is None or not cart.link:
             return
+        self._start(action, self._come_back(cart, self._forgery(cart, other)))
+
+    def _forgery(self, cart: Cart, other: Cart | None) -> dict[str, str]:
+        """What claims a success: of the family's own making, or what the customer of another payment brought."""
+        world = self._world
+        if cart.shop.family != INVOICE_SCRIPT and cart.handed:
+            invoice = world.bank.invoice(cart.handed[-1])
+            if other is not None and other.brought:
+                return other.brought
+            return world.wires[cart.shop.family].dialect.forged_params(invoice, world.bank.terminal_of(invoice))
         key = (other.handed or [""])[-1] if other is not None else "0" * 32
-        self._start(action, self._come_back(cart, {"invoice_key": key, "status": "0", "bank_code": "1" * 12}))
+        return {"invoice_key": key, "status": "0", "bank_code": "1" * 12}
+
+    async def _withdrawn(self, action: Action) -> None:
+        cart = self.cart(action.subject)
+        if cart is not None and cart.payment_id:
+            self._start(action, self._withdraw(cart))
 
     async def _checked(self, action: Action) -> None:
         cart = self.cart(action.subject)
@@ -186,18 +211,19 @@ class Stage:
 
     def _fate(self, action: Action) -> None:
         world = self._world
-        shop = world.cast.shops[action.subject % len(world.cast.shops)]
+        shop = world.shops[action.subject % len(world.shops)]
         match action.kind:
             case Kind.DOWN:
                 world.terminals_down.add(shop.api_key)
             case Kind.UP:
                 world.terminals_down.discard(shop.api_key)
             case Kind.UNREACHABLE:
+                asks = GatewayOperation.CHECK if FAMILIES[shop.family].traits.checks else GatewayOperation.CONFIRM
                 fault, api_key = Fault(FaultKind.ERROR), shop.api_key
-                world.gateway.faults.add(Rule(GatewayOperation.CHECK, fault, api_key=api_key, times=action.value))
+                world.gateway.faults.add(Rule(asks, fault, api_key=api_key, times=action.value))
             case Kind.DISABLE | Kind.ENABLE:
                 enabled = action.kind is Kind.ENABLE
-                world.bank.put_terminal(terminal_of(shop.api_key, self._seed, enabled=enabled))
+                world.bank.put_terminal(replace(terminal_of(shop, self._seed), enabled=enabled))
             case Kind.RECEIVER:
                 receivers = list(world.receivers.values())
                 receivers[action.subject % len(receivers)].mode = MODES[action.value]
@@ -220,7 +246,7 @@ class Stage:
     async def _create_and_open(self, cart: Cart, digest: bytes) -> None:
         process, began = self._world.process, self._world.history.moment()
         token = await process.merchant_cache.authenticate(cart.shop.token)
-        request = CreateRequest(cart.order, cart.key, digest, _render, cart.expires_in)
+        request = CreateRequest(cart.order, cart.key, digest, _render, cart.expires_in, cart.shop.terminal_id)
         reply = await process.creation.create(token, request)
         self._replied(cart, reply, digest)
         answer, sent = orjson.loads(reply.body), {"amount": cart.order.amount_rials}
@@ -254,11 +280,20 @@ class Stage:
         self._world.history.page(payment, "pay")
         if payment.status is not Status.PENDING or self._world.process.now() >= payment.expires_at:
             return
-        key = (await checkout.way_there(payment)).url.rsplit("/", 1)[-1]
+        key = self._led_to(payment, await checkout.way_there(payment))
         if key not in cart.handed:
             cart.handed.append(key)
         if len(cart.handed) > 1:
             self._world.break_promise("one payable invoice", f"the customer of #{cart.number} got {cart.handed}")
+
+    def _led_to(self, payment: Payment, way: WayThere) -> str:
+        """The bank's key of the invoice whose page the customer gets."""
+        if payment.gateway == INVOICE_SCRIPT:
+            return way.url.rsplit("/", 1)[-1]
+        key = bank_key(payment.invoice_key or "")
+        if key not in unquote(way.url) and key not in (way.fields or {}).values():
+            self._world.break_promise("one payable invoice", f"the customer of {key} is led to {way}")
+        return key
 
     async def _come_back(self, cart: Cart, params: dict[str, str]) -> None:
         checkup = await self._world.process.checkout.returned(cart.shop.merchant_id, cart.link, params)
@@ -270,6 +305,13 @@ class Stage:
         payment = await process.store.payments.payment(cart.shop.merchant_id, cart.payment_id)
         payment = self._told((await process.checkout.check(payment)).payment)
         self._world.history.call(cart.shop, "POST", f"/v1/payments/{payment.id}/check", payment_data(payment), began)
+
+    async def _withdraw(self, cart: Cart) -> None:
+        process, began = self._world.process, self._world.history.moment()
+        payment = await process.store.payments.payment(cart.shop.merchant_id, cart.payment_id)
+        payment = self._told(await process.checkout.withdraw(payment))
+        self._world.counts["withdrawn"] += 1
+        self._world.history.call(cart.shop, "POST", f"/v1/payments/{payment.id}/cancel", payment_data(payment), began)
 
     async def _resolve(self, cart: Cart, decision: Decision) -> None:
         process = self._world.process
@@ -299,6 +341,12 @@ async def _rotate_all(setup: MerchantSetup, limit: int) -> None:
         pass
 
 
+def _amount(shop: Shop, random: Random) -> int:
+    """Rials that the storefront's family takes."""
+    traits, drawn = FAMILIES[shop.family].traits, random.randrange(1000, 10**7)
+    return max(traits.min_rials, drawn) // 10 * 10 if traits.confirms else drawn
+
+
 def _render(payment: Payment) -> Reply:
     if payment.status is Status.FAILED:
         return Reply(402, orjson.dumps({"id": payment.id}))
@@ -314,9 +362,9 @@ def stop_faults(world: World) -> None:
     world.jump(0)
     world.gateway.faults.clear()
     world.terminals_down.clear()
-    for api_key, terminal in list(world.bank.terminals.items()):
+    for terminal in list(world.bank.terminals.values()):
         if not terminal.enabled:
-            world.bank.put_terminal(terminal_of(api_key, world.seed))
+            world.bank.put_terminal(replace(terminal, enabled=True))
     for receiver in world.receivers.values():
         receiver.mode = Mode.GOOD
 

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     FORGED = "forged return"
     CHECK = "check"
     RESOLVE = "resolve"
+    WITHDRAW = "withdraw"
     RECOVER = "recover"
     WATCH = "watch"
     DELIVER = "deliver"
@@ -56,6 +57,7 @@ _TEXT = {
     Kind.RETURN: "the customer of #{subject} comes back",
     Kind.FORGED: "somebody forges a return of #{subject}, with the invoice of #{value}",
     Kind.CHECK: "the storefront checks #{subject}",
+    Kind.WITHDRAW: "the storefront withdraws #{subject}",
     Kind.RESOLVE: "the operator resolves the review of #{subject}",
     Kind.RECOVER: "the operator asks about everything of the last two days",
     Kind.WATCH: "the watcher steps",
@@ -127,6 +129,7 @@ _WEIGHTS: Final = {
     Kind.FORGED: 5,
     Kind.CHECK: 4,
     Kind.RESOLVE: 2,
+    Kind.WITHDRAW: 2,
     Kind.RECOVER: 1,
     Kind.WATCH: 10,
     Kind.DELIVER: 8,
@@ -164,6 +167,7 @@ _OF_A_PURCHASE: Final = frozenset(
         Kind.FORGED,
         Kind.CHECK,
         Kind.RESOLVE,
+        Kind.WITHDRAW,
     }
 )
 _VALUES: Final[dict[Kind, Sequence[int]]] = {
