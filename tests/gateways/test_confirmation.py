@@ -40,6 +40,14 @@ async def test_money_is_confirmed_once_however_many_ask_at_once(lab: Lab) -> Non
     assert await called(counter, "confirm") == 1
 
 
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.traits.checks])
+async def test_a_family_that_can_be_asked_is_not_asked_by_a_confirm(lab: Lab, name: str) -> None:
+    counter = await counter_at(lab, FAMILIES[name])
+    payment = await counter.order()
+    await counter.later(payment, MINUTE)
+    assert (await called(counter, "confirm"), await called(counter, "check")) == (0, 1)
+
+
 async def test_a_call_without_an_answer_stands_in_the_payment_and_is_made_again_after_its_lease(lab: Lab) -> None:
     counter = await counter_at(lab, FAMILIES["mellat"])
     payment = await counter.order()

@@ -19,6 +19,7 @@ import click
 
 from proxy.database.sqlite.store import _VERSIONS
 from proxy.database.transaction import load_migrations
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
 from proxy.kernel.clock import HOUR, MINUTE, SECOND
 
@@ -36,7 +37,7 @@ from .world.story import MODES, Action, Kind
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """`ends` is how many payments are in which state when nobody died and all has come to rest; `webhooks` tells how
-    many webhooks about them had then arrived, each id once.
+    many webhooks about them had then arrived, each id once. `family` is the first storefront's gateway.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Scenario:
     rules: tuple[Rule, ...] = ()
     webhooks: int = 0
     other_ring: bool = False
+    family: str = INVOICE_SCRIPT
 
 
 Step = tuple[Kind, int, int]
@@ -168,10 +170,58 @@ SCENARIOS: Final = (
         webhooks=1,
         other_ring=True,
     ),
+    Scenario("confirm", _story(*_BUY, Kind.DELIVER), _PAID, webhooks=1, family="zibal"),
+    Scenario("settle", _story(*_BUY, Kind.DELIVER), _PAID, webhooks=1, family="mellat"),
+    Scenario(
+        "confirm, no return",
+        _story(Kind.CREATE, Kind.PAY, _wait(3 * MINUTE), Kind.WATCH, Kind.DELIVER),
+        _PAID,
+        webhooks=1,
+        family="sadad",
+    ),
+    Scenario(
+        "confirm, the answer lost",
+        _story(*_BUY, _wait(30 * SECOND), Kind.WATCH, Kind.DELIVER),
+        _PAID,
+        _once(GatewayOperation.CONFIRM, FaultKind.LOST),
+        webhooks=1,
+        family="novinpal",
+    ),
+    Scenario(
+        "another amount, given back",
+        _story(*_BUY, Kind.DELIVER),
+        {"given_back": 1},
+        _once(GatewayOperation.PAY, FaultKind.PAID_AMOUNT),
+        webhooks=1,
+        family="sep",
+    ),
+    Scenario(
+        "an order of two payments that are confirmed at once",
+        _story(
+            Kind.CREATE,
+            (Kind.CREATE, 0, 1),
+            Kind.PAY,
+            (Kind.PAY, 2, 0),
+            Kind.RETURN,
+            (Kind.RETURN, 2, 0),
+            Kind.DELIVER,
+        ),
+        {"paid": 1, "needs_review": 1},
+        webhooks=2,
+        family="zarinpal",
+    ),
+    Scenario(
+        "withdrawn, then paid",
+        _story(Kind.CREATE, Kind.OPEN, (Kind.WITHDRAW, 1, 0), Kind.PAY, Kind.RETURN, Kind.DELIVER),
+        {"given_back": 1},
+        webhooks=2,
+        family="zibal",
+    ),
 )
 
 
 SEED: Final = 7
+_CALLS: Final = ("request: ", "check: ", "confirm: ", "settle: ", "reverse: ", "webhook: ")
 _AFTERWARDS: Final = 1000
 """From here on the actions are numbered that a crash adds to the scenario."""
 
@@ -212,7 +262,7 @@ class Migrated:
 def play(scenario: Scenario, die_at: int | None = None, *, goes_on: bool = True) -> Run:
     """One run, in which the process dies at the point of that index (from 0), if any."""
     with inline_sqlite():
-        world = World(SEED)
+        world = World(SEED, families=(scenario.family,))
         if scenario.other_ring:
             world.turn_ring()
         for rule in scenario.rules:
@@ -292,7 +342,7 @@ def enumerate_points(scenario: Scenario) -> Enumerated:
                 failures.append(f"{told}: it did not come that far as before")
             if run.violation is not None:
                 failures.append(f"{told}: {run.violation}")
-    calls = sum(where.startswith(("request", "check", "webhook")) for where in whole.points)
+    calls = sum(where.startswith(_CALLS) for where in whole.points)
     return Enumerated(scenario.name, len(whole.points) - calls, calls, runs, tuple(failures), counts)
 
 

@@ -22,6 +22,7 @@ from typing import Final
 from .. import ROOT
 from . import Planted
 from .catcher import CAUGHT
+from .gateways import GATEWAYS
 from .money import MONEY
 from .security import SECURITY
 from .storage import STORAGE
@@ -34,7 +35,7 @@ COPIED: Final = ("proxy", "tests", "bench", "openapi.yaml", "pyproject.toml", "R
 TIMEOUT_SECONDS: Final = 300
 CONTROL: Final = Planted("no bug at all", (), "")
 _ANY_TEST: Final = "tests/core/test_money.py"
-PLANTED: Final = MONEY + STORAGE + SECURITY
+PLANTED: Final = MONEY + GATEWAYS + STORAGE + SECURITY
 JUDGED: Final = tuple(
     planted
     for planted in PLANTED
