@@ -197,6 +197,14 @@ def test_a_due_time_beyond_the_schedule_is_pulled_in_by_any_answer() -> None:
     assert asked.due_at == CREATED_AT + HOUR
 
 
+@pytest.mark.parametrize("gateway", ["invoice_script", "sadad", "zibal"])
+def test_a_link_of_a_clock_that_was_ahead_is_not_asked_about_for_ever(gateway: str) -> None:
+    """The clock is right again: link and expiry are 400 days ahead, and the customer may pay until then."""
+    ahead = 400 * 24 * HOUR
+    linked = replace(NEVER_EXPIRES, gateway=gateway, linked_at=CREATED_AT + ahead, expires_at=CREATED_AT + 2 * ahead)
+    assert len(checks(linked, begin(linked), NotPaid("inv_1"), 100)) <= len(FROM_LINK) + 1
+
+
 def test_a_gateway_that_is_unclear_at_every_first_question_is_not_asked_for_ever() -> None:
     watch, now, asked = from_link(NEVER_EXPIRES), CREATED_AT, 0
     while watch is not None and asked < 500:
