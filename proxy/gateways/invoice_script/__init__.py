@@ -3,9 +3,9 @@
 from typing import Final
 
 from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
-from proxy.gateways.invoice_script.client import API_KEY, BODY, RETURN_FIELD, InvoiceScript
+from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.invoice_script.codes import Code
-from proxy.gateways.invoice_script.wire import pay_url
+from proxy.gateways.invoice_script.wire import API_KEY, BODY, RETURN_FIELD, pay_url
 from proxy.gateways.port import INVOICE_SCRIPT, Inquiry
 from proxy.kernel.money import MAX_RIALS, MIN_RIALS
 

@@ -9,10 +9,9 @@ from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from proxy.gateways.family import Option
 from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, FORM, JSON, REQUEST_SECONDS, HttpCalls
 from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
-from proxy.gateways.invoice_script.wire import RETURN_URLS
+from proxy.gateways.invoice_script.wire import API_KEY, RETURN_FIELD, speaks_json
 from proxy.gateways.port import (
     NO_EVIDENCE,
     NO_PURCHASE,
@@ -25,14 +24,6 @@ from proxy.gateways.port import (
 )
 from proxy.http.outbound.connector import ClientOptions
 
-API_KEY: Final = "api_key"
-RETURN_FIELD: Final = Option(
-    "return_field",
-    ("The name of the return address in a request", "نام فیلد نشانی بازگشت در درخواست"),
-    RETURN_URLS,
-    RETURN_URLS[0],
-)
-BODY: Final = Option("body", ("The format of the calls", "قالب درخواست‌ها"), ("form", "json"), "form")
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": "dargah"}
 
 
@@ -80,11 +71,6 @@ class InvoiceScript(NothingToConfirm):
         body = json.dumps({"api_key": api_key}) if as_json else f"api_key={_quoted(api_key)}"
         meaning = partial(check_outcome, invoice_key)
         return await self._calls.check(account.gateway_url, path, body, meaning, (api_key,), JSON if as_json else FORM)
-
-
-def speaks_json(account: Account) -> bool:
-    """Whether the terminal's host wants its calls as JSON, by the option `body`."""
-    return account.options.get(BODY.name, BODY.default) == "json"
 
 
 def _quoted_url(return_url: str) -> str:

@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl, quote, unquote_plus, unquote_to_bytes
 
 import orjson
 
+from proxy.gateways.family import Option
 from proxy.gateways.invoice_script.codes import code_of
+from proxy.gateways.port import Account
 from proxy.http.forms import MULTIPART, charset_of, media_type, read_parts
 from proxy.kernel.text import refused_in
 from proxy.kernel.urls import host_of
@@ -26,9 +28,22 @@ MAX_ENCODINGS: Final = 2
 
 # The second is what several public clients of the protocol send.
 RETURN_URLS: Final = ("return_url", "callback_url")
+API_KEY: Final = "api_key"
+RETURN_FIELD: Final = Option(
+    "return_field",
+    ("The name of the return address in a request", "نام فیلد نشانی بازگشت در درخواست"),
+    RETURN_URLS,
+    RETURN_URLS[0],
+)
+BODY: Final = Option("body", ("The format of the calls", "قالب درخواست‌ها"), ("form", "json"), "form")
 _RAW_URL: Final = re.compile(rf"(?:^|&)({'|'.join(RETURN_URLS)})=(?=https?://)", re.IGNORECASE)
 _OTHER_FIELDS: Final = ("api_key", "amount")
 _SPACE: Final = " \t\r\n"  # another space at the end of a URL may be its own
+
+
+def speaks_json(account: Account) -> bool:
+    """Whether the terminal's host wants its calls as JSON, by the option `body`."""
+    return account.options.get(BODY.name, BODY.default) == "json"
 
 
 class ReturnUrlsDiffer(ValueError):

@@ -3,7 +3,7 @@
 from typing import Final
 
 from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
-from proxy.gateways.invoice_script.client import API_KEY, BODY
+from proxy.gateways.invoice_script.wire import API_KEY, BODY
 from proxy.gateways.novinpal.answers import EVIDENCE, claim
 from proxy.gateways.novinpal.client import NovinPalClient, start_url
 from proxy.gateways.novinpal.codes import CODES

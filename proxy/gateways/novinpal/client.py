@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, FORM, JSON, REQUEST_SECONDS, HttpCalls
-from proxy.gateways.invoice_script.client import API_KEY, speaks_json
+from proxy.gateways.invoice_script.wire import API_KEY, speaks_json
 from proxy.gateways.novinpal.answers import request_outcome, verify_outcome
 from proxy.gateways.port import (
     NO_EVIDENCE,

@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
-from proxy.gateways.invoice_script.client import API_KEY
-from proxy.gateways.invoice_script.wire import parse_fields
+from proxy.gateways.invoice_script.wire import API_KEY, parse_fields
 from proxy.gateways.novinpal import FAMILY
 from proxy.gateways.novinpal.codes import CODES
 from proxy.gateways.simulation.dialect import Dialect
