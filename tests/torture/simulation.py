@@ -18,6 +18,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayOperation, Rule
+
 from .world import Violation, World, complaints_heard
 from .world.audit import Audit
 from .world.families import drawn
@@ -68,6 +70,7 @@ def tell(
             judged_alone=judged_alone,
             families=families,
         )
+        world.gateway.faults.add(Rule(GatewayOperation.PAY, Fault(FaultKind.PAID_AMOUNT), probability=0.15, seed=seed))
         played: list[Action] = []
         with complaints_heard(world), _removed(world):
             violation = run_virtually(world.clock, _play(world, seed, steps, actions, played, coarse=coarse))

@@ -39,13 +39,12 @@ ALL: Final = 1_000_000
 """As many turns as it takes."""
 
 
-ODD_MONEY_RATE: Final = 0.15
 _ODD_MONEY: Final = (
-    (GatewayOperation.CHECK, FaultKind.WRONG_AMOUNT),
-    (GatewayOperation.CHECK, FaultKind.REUSED_BANK_CODE),
-    (GatewayOperation.CONFIRM, FaultKind.WRONG_AMOUNT),
-    (GatewayOperation.CONFIRM, FaultKind.REUSED_BANK_CODE),
-    (GatewayOperation.PAY, FaultKind.PAID_AMOUNT),
+    (GatewayOperation.CHECK, FaultKind.WRONG_AMOUNT, 0.15),
+    (GatewayOperation.CHECK, FaultKind.REUSED_BANK_CODE, 0.15),
+    (GatewayOperation.CONFIRM, FaultKind.WRONG_AMOUNT, 0.15),
+    (GatewayOperation.CONFIRM, FaultKind.REUSED_BANK_CODE, 0.15),
+    (GatewayOperation.PAY, FaultKind.PAID_AMOUNT, 0.4),
 )
 
 
@@ -268,8 +267,8 @@ def _faults(seed: int, chaos_rate: float, *, odd_money: bool) -> Faults:
     """Chaos at a rate; odd money more often than chaos would have it, since most checks tell of no money at all."""
     faults = Faults(Chaos(seed, chaos_rate) if chaos_rate else None)
     if odd_money:
-        for operation, kind in _ODD_MONEY:
-            faults.add(Rule(operation, Fault(kind), probability=ODD_MONEY_RATE, seed=seed))
+        for operation, kind, rate in _ODD_MONEY:
+            faults.add(Rule(operation, Fault(kind), probability=rate, seed=seed))
     return faults
 
 

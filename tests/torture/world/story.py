@@ -202,7 +202,8 @@ class Storyteller:
         random = self._random
         kind = random.choices(_KINDS, cum_weights=_CUMULATED)[0] if self._world.carts else Kind.CREATE
         turns = random.choice((ALL, ALL, 0, 1, 2, 3, 5, 8)) if kind in _STARTS else ALL
-        subject, value = self._subject(kind), self._value(kind)
+        subject = self._subject(kind)
+        value = self._value(kind, subject)
         if kind is Kind.GO:
             turns = random.choice((1, 1, 2, 3, ALL))
         return Action(self._number, kind, subject, value, turns)
@@ -228,22 +229,30 @@ class Storyteller:
                 # The answered ones too: they must be answered the same.
                 unanswered = [cart.number for cart in carts if cart.reply is None]
                 return unanswered if self._random.random() < 0.6 else []
+            case Kind.WITHDRAW:
+                return [cart.number for cart in carts if cart.link and rows[cart.payment_id].status == "pending"]
+            case Kind.RETURN if self._random.random() < 0.6:
+                # Those who come from the bank: some families give the money back that nobody comes back about.
+                return [cart.number for cart in carts if cart.trips] or [cart.number for cart in carts if cart.link]
             case Kind.RESOLVE:
                 return [cart.number for cart in carts if cart.payment_id and rows[cart.payment_id].review]
             case _:
                 return [cart.number for cart in carts if cart.link]
 
-    def _value(self, kind: Kind) -> int:
+    def _value(self, kind: Kind, subject: int) -> int:
         random = self._random
         if kind in {Kind.JUMP, Kind.REBOOT}:
             return self._wrong()
         match kind:
             case Kind.WAIT:
                 return random.randrange(random.choice(_WAITS))
-            case Kind.CREATE | Kind.FORGED:
+            case Kind.CREATE:
+                shop = self._world.shops[subject]
+                orders = [cart.number for cart in self._world.carts.values() if cart.shop == shop][-3:]
+                return random.choice(orders) if orders and random.random() < 0.25 else 0
+            case Kind.FORGED:
                 orders = list(self._world.carts)
-                again = bool(orders) and random.random() < (0.2 if kind is Kind.CREATE else 0.8)
-                return random.choice(orders) if again else 0
+                return random.choice(orders) if orders and random.random() < 0.8 else 0
             case Kind.RETRY | Kind.CRASH:
                 return int(random.random() < 0.1)
             case _:
