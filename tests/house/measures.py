@@ -102,7 +102,7 @@ MEASURES: Final = (
     Measure(
         "Python lines",
         64_000,
-        110_000,
+        107_300,
         lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources)),
     ),
 )
