@@ -1,5 +1,7 @@
 """What an operator and a merchant see of payments at each family: the console's page, in both languages."""
 
+from pathlib import Path
+
 import pytest
 from web.clients import operator
 
@@ -7,6 +9,12 @@ from gateways.conftest import Counter
 from proxy.console.language import GIVEN_BACK_REASONS, REVIEW_REASONS, STEPS
 from proxy.kernel.clock import MINUTE
 from proxy.payments.payment import GatewayStep, GivenBackReason, ReviewReason
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For SQLite alone: nothing of this is another on the other store."""
+    return tmp_path
 
 
 async def page_of(counter: Counter, payment: dict[str, str], language: str = "en") -> str:

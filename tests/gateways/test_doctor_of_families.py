@@ -1,5 +1,6 @@
 """The doctor's look at a terminal of each family: at its simulator, and at what its traits say of host and clock."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,13 @@ from proxy.operations.doctor.base import Finding, Level, ProbeResult
 from proxy.operations.doctor.gateway import host_finding
 from proxy.operations.doctor.terminal import CLOCK_PROBLEM, clock_finding
 from proxy.simulator.command import dialect_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For SQLite alone: nothing of this is another on the other store."""
+    return tmp_path
+
 
 NOW = 1_800_000_000_000
 PROBED = [family.name for family in FAMILIES.values() if family.probe is not None]
