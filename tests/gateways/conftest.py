@@ -15,6 +15,7 @@ from proxy.gateways.family import Family
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import MINUTE
 from proxy.merchants.merchant import Mode
+from proxy.payments.confirmation import CALL_LEASE
 from proxy.simulator.command import dialect_of
 
 CONFIRMING = [family for family in FAMILIES.values() if family.traits.confirms]
@@ -60,11 +61,18 @@ class Counter:
         return await self.act_and_return(payment, "pay")
 
     async def check(self, payment: Mapping[str, Any]) -> dict[str, Any]:
-        """The payment after a check, once no other call of the poller's is under way."""
+        """The payment after a check, once no other call of the poller's is under way.
+
+        A call of the poller's that ended without an answer is made again after its lease, for which the clock moves.
+        """
 
         async def checked() -> dict[str, Any] | None:
             shown = await self.check_once(payment)
-            return None if shown["check"]["reason"] == "under_way" else shown
+            if shown["check"]["reason"] != "under_way":
+                return shown
+            if len(self.lab.dargah.poller.tasks) == 0:
+                self.lab.clock.forward(CALL_LEASE)
+            return None
 
         return await eventually(checked)
 
