@@ -15,7 +15,8 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.change import Change, Entry, Intent
 from proxy.payments.check_schedule import FROM_LINK, CheckSchedule, ScheduleChange, after, expect
 from proxy.payments.payment import Payment, Status
-from proxy.payments.search import Number, PaymentFilter, SearchCriteria, place_of
+from proxy.payments.scan import PaymentScan
+from proxy.payments.search import Number, PaymentFilter
 from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from tests.store.records import IDS, change, new_payment
@@ -95,7 +96,7 @@ async def _read(grown: Grown, pending: Sequence[Payment]) -> None:
     await grown.timed(OF_ANY_AGE, (store.payments.payment(*each) for each in old))
     newest = PaymentFilter(limit=20)
     await grown.timed("newest 20", (store.payments.list_payments(each.merchant_id, newest) for each in pending))
-    open_ones = PaymentFilter(limit=20, status=Status.PENDING)
+    open_ones = PaymentFilter(limit=20, statuses=(Status.PENDING,))
     await grown.timed(
         "newest 20 that are open", (store.payments.list_payments(each.merchant_id, open_ones) for each in pending)
     )
@@ -114,13 +115,12 @@ async def _looked_for(grown: Grown) -> None:
         Number.INVOICE_KEY: f"inv-{second * step:011x}",
         Number.ORDER_ID: f"order-{third:018}",
     }
-    searches = (store.payments.find_ids(None, None, kind, text, MERCHANTS) for kind, text in number.items())
+    [span], _ = await store.payments.merchant_spans(MERCHANTS, MERCHANTS)
+    searches = (store.payments.find_ids(span, kind, text) for kind, text in number.items())
     await grown.timed(SEARCH, searches, len(number))
-    [stretch] = await grown.timed(
-        "newest 25, all merchants", [store.payments.newest_ids(None, None, SearchCriteria(limit=25), MERCHANTS)], 1
+    await grown.timed(
+        "newest 25, all merchants", [PaymentScan(store.payments, None, PaymentFilter(limit=25)).page()], 1
     )
-    newest = sorted(stretch.ids, key=place_of, reverse=True)[:25]
-    await grown.timed("those payments", [store.payments.payments_of_ids(newest)], 1)
 
 
 async def _watched(grown: Grown) -> list[tuple[Payment, CheckSchedule]]:

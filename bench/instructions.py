@@ -1,154 +1,142 @@
-"""CPU instructions of one create, one whole payment and one webhook, counted by Valgrind in a real `dargah serve`.
+"""CPU instructions of a create, a return, a check and a webhook, counted by Valgrind in a real `dargah serve`.
 
-A whole payment is the create, the customer's return, the gateway's check and the delivered webhook; a webhook is the
-difference of a payment with an endpoint and one without. Each comes alone. Two processes count each figure and must
-agree to 1 %. `--against TREE` (another checkout, or a commit) counts there too, in turns. The start is not counted, and
-the clocks of the process run slower (bench/slow_clock), so that its timers weigh nothing. The gateway, the shop and the
-load run outside Valgrind.
+A return has the gateway's check in it; a webhook is what a return costs more where an endpoint listens, and one of a
+backlog its share of many that leave together. Beside them stand their bounds: a pass-through, a create's bare
+transactions, and a client loop that stores nothing. Two processes count each step and must agree to 1 %.
+
+`--against TREE` (another checkout's folder, or a commit) counts Dargah's steps there too, in turns, and nothing else.
 """
 
 import argparse
 import asyncio
 import io
-import os
-import re
-import shutil
-import signal
-import statistics
 import subprocess
-import sys
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
-from bench.load import Connection
-from bench.processes import child
-from bench.results import Cell, Table, markdown
-from bench.shops import ABOVE_ALL, RETURN_URL, Shop, creates, gateway, listening, pay, set_up
-from proxy.demo.stage import Stage
+from bench.callgrind import Instructions, is_installed
+from bench.counted_steps import (
+    BACKLOG,
+    CHECK,
+    CLIENT_LOOP,
+    CREATE,
+    DURABLE,
+    PASS_THROUGH,
+    RETURN,
+    STEPS,
+    Counts,
+    Figures,
+    bounds,
+    dargahs_steps,
+    durable,
+)
+from bench.results import FOLDER, Cell, Result, Run, Table, Target, markdown, publish
+from tests.databases.durable import durable_server
 
-CREATE, PAYMENT, WEBHOOK = "create", "whole payment", "delivered webhook"
 SPREAD: Final = 0.01
-SLOW_CLOCK: Final = Path(__file__).parent / "slow_clock"
-WARM_UP, BATCH, BATCHES = 40, 25, 6
-READY_SECONDS: Final = 120.0
-CALLGRIND: Final = ("--tool=callgrind", "--instr-atstart=no", "--quiet", "--vgdb=yes")
+# A webhook is a difference and has the noise of both of its terms; a backlog leaves in batches of changing sizes.
+JUDGED: Final = (CREATE, RETURN, CHECK, PASS_THROUGH, DURABLE)
+WITH_LINES: Final = "create, its two log lines at `info`"
+ON_POSTGRESQL, DURABLE_ON_POSTGRESQL = "create on PostgreSQL", "its bare transactions on PostgreSQL"
+FEW: Final = Counts(batch=5, batches=2, warm_up=10)
 
 
-class CountedDargah(Stage):
-    """`dargah serve` of a tree under Valgrind, and its commands; `tree` is its folder."""
+async def all_of_it(counts: Counts) -> Figures:
+    """Every step of this tree and every bound, each of a new process, side by side."""
+    here = Path.cwd()
 
-    def __init__(self, tree: Path, folder: Path, hook_port: int) -> None:
-        python = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "PYTHONPATH": str(tree)}
-        super().__init__(folder, shop_port=hook_port, settings=ABOVE_ALL | python)
-        python_of_tree = tree / ".venv/bin/python"
-        self._python = str(python_of_tree) if python_of_tree.exists() else sys.executable
+    async def with_lines() -> Figures:
+        steps = await dargahs_steps(here, counts, {"DARGAH_LOG_LEVEL": "info"}, only=(CREATE,))
+        return {WITH_LINES: steps[CREATE]}
 
-    def _dargah(self, *arguments: str) -> tuple[str, ...]:  # type: ignore[override] # it is the tree's, not this one's
-        return self._python, "-m", "proxy", *arguments
+    async def on_postgresql() -> Figures:
+        async with durable_server() as server:
+            steps = await dargahs_steps(here, counts, {"DARGAH_DATABASE": server.url}, only=(CREATE,))
+        return {ON_POSTGRESQL: steps[CREATE]}
 
-    @asynccontextmanager
-    async def served(self) -> AsyncIterator["Meter"]:
-        self._env["DARGAH_KEYS"] = (await self.command("keys", "generate")).strip()
-        env = self._env | {"PYTHONPATH": f"{SLOW_CLOCK}{os.pathsep}{self._env['PYTHONPATH']}"}
-        out = f"--callgrind-out-file={self._folder}/counted"
-        counted = (*CALLGRIND, out, *self._dargah("serve"))
-        async with child(None, *counted, program="valgrind", env=env, seconds=READY_SECONDS) as process:
-            try:
-                yield Meter(process.pid, self._folder)
-            finally:
-                os.kill(process.pid, signal.SIGKILL)  # Valgrind would write what it counted once more
+    async def durable_on_postgresql() -> Figures:
+        async with durable_server() as server:
+            return {DURABLE_ON_POSTGRESQL: await durable(counts, server.url)}
 
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """Counts the instructions of the process under Valgrind."""
-
-    pid: int
-    folder: Path
-
-    async def start(self) -> None:
-        await vgdb(f"--pid={self.pid}", "instrumentation", "on")
-
-    async def count(self, work: Awaitable[object]) -> int:
-        """The instructions while `work` runs."""
-        await vgdb(f"--pid={self.pid}", "zero")
-        await work
-        await vgdb(f"--pid={self.pid}", "dump")
-        (dump,) = self.folder.glob("counted.*")
-        found = re.search(r"^totals: (\d+)", dump.read_text(), re.MULTILINE)
-        dump.unlink()
-        assert found is not None
-        return int(found[1])
+    parts = (dargahs_steps(here, counts), bounds(counts), with_lines(), on_postgresql(), durable_on_postgresql())
+    found: Figures = {}
+    for figures in await asyncio.gather(*parts):
+        found |= figures
+    return found
 
 
-async def vgdb(*command: str) -> None:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec("vgdb", *command, stdout=pipe, stderr=pipe)
-    _, error = await process.communicate()
-    if process.returncode != 0:
-        raise SystemExit(f"vgdb {' '.join(command)}: {error.decode()}")
+def targets(found: Figures) -> list[Target]:
+    """What the figures must show."""
+    create, on_postgresql = found[CREATE], found[ON_POSTGRESQL]
+    bound = found[PASS_THROUGH].all + create.sqlite
+    bare = found[PASS_THROUGH].all + found[DURABLE_ON_POSTGRESQL].all
+    return [
+        Target("a create, in times of the pass-through and SQLite's thread", create.all / bound, 1.10, at_least=False),
+        Target(
+            "a create on PostgreSQL, in times of the pass-through and its bare transactions",
+            on_postgresql.all / bare, 1.35, at_least=False,
+        ),
+        Target(
+            "the client loop, in times of a webhook of a backlog",
+            found[CLIENT_LOOP].all / found[BACKLOG].all, 0.90, at_least=True,
+        ),
+    ]  # fmt: skip
 
 
-async def customers(url: str, token: str, count: int, *, returns: bool, shop: Shop | None = None) -> None:
-    """One payment after the other: created, returned from, and with a shop until its webhook was answered."""
-    connection, make = await Connection.open(url), creates(token, return_url=RETURN_URL)
-    for number in range(count):
-        await pay(connection, make(number), returns=returns)
-        if shop is not None:
-            await shop.wait_for(1)
-            shop.forget()
-    connection.close()
+def apart(runs: Sequence[Figures], step: str) -> float:
+    """By which share two runs' counts of the step differ."""
+    first, *others = (run[step].all for run in runs)
+    return max((abs(first - each) / min(first, each) for each in others), default=0.0)
 
 
-async def measure(tree: Path) -> dict[str, float]:
-    """Instructions of one of each, in a new process: medians of batches."""
-    heard = Shop()
-    with tempfile.TemporaryDirectory() as folder:
-        async with listening(heard) as port, gateway() as asked:
-            dargah = CountedDargah(tree, Path(folder), port)
-            async with dargah.served() as meter:
-                told, untold = [await set_up(dargah, asked.url, hook) for hook in (port, None)]
-                await meter.start()
-                await customers(dargah.url, told, WARM_UP, returns=True, shop=heard)
-                await customers(dargah.url, untold, WARM_UP, returns=True)
-
-                async def of_one(token: str, *, returns: bool, shop: Shop | None = None) -> float:
-                    batches = []
-                    for _ in range(BATCHES):
-                        work = customers(dargah.url, token, BATCH, returns=returns, shop=shop)
-                        batches.append(await meter.count(work) / BATCH)
-                    return statistics.median(batches)
-
-                payment = await of_one(told, returns=True, shop=heard)
-                without = await of_one(untold, returns=True)
-                create = await of_one(untold, returns=False)
-    return {CREATE: create, PAYMENT: payment, WEBHOOK: payment - without}
+def result(runs: Sequence[Figures]) -> Result:
+    found = {step: sum((run[step] for run in runs), Instructions()) / len(runs) for step in runs[0]}
+    rows: list[Sequence[Cell]] = [
+        (step, *(_thousands(part) for part in (each.all, each.loop, each.sqlite)), _spread(runs, step))
+        for step, each in found.items()
+    ]
+    heads = ("", "all", "event loop", "SQLite's thread", "runs apart")
+    table = Table("Thousands of CPU instructions of one, each alone", heads, rows)
+    raw = {step: [asdict(run[step]) for run in runs] for step in found}
+    return Result("instructions", {**asdict(Counts()), "runs": len(runs)}, [table], targets(found), raw)
 
 
-def report(trees: dict[str, Path], runs: dict[str, list[dict[str, float]]]) -> bool:
-    """Prints the figures, and with two trees their ratio; whether the runs agree."""
+def _spread(runs: Sequence[Figures], step: str) -> str:
+    return f"{apart(runs, step):.1%}" if len(runs) > 1 else ""
+
+
+def _thousands(count: float) -> int:
+    return round(count / 1000)
+
+
+def compared(runs: Mapping[str, Sequence[Figures]]) -> Table:
+    """The steps of several trees, in times of the first one's."""
     rows: list[Sequence[Cell]] = []
-    agreed = True
-    for what in (CREATE, PAYMENT, WEBHOOK):
-        first = statistics.mean(run[what] for run in runs[next(iter(trees))])
-        for name in trees:
-            one, other = (run[what] for run in runs[name])
-            spread = abs(one - other) / min(one, other)
-            # A difference has the noise of both of its terms, so a webhook's spread is shown and not judged.
-            agreed = agreed and (what == WEBHOOK or spread <= SPREAD)
-            rows.append((f"{what}, {name}", one, other, f"{spread:.2%}", f"{(one + other) / 2 / first:.3f}"))
-    print(markdown(Table("CPU instructions of one", ("", "one run", "another", "apart", "of the first"), rows)))
-    return agreed
+    for step in STEPS:
+        means = {name: (one[step] + other[step]) / 2 for name, (one, other) in runs.items()}
+        first = next(iter(means.values())).all
+        rows += [
+            (f"{step}, {name}", _thousands(each.all), _thousands(each.loop), f"{apart(runs[name], step):.1%}",
+             f"{each.all / first:.3f}")
+            for name, each in means.items()
+        ]  # fmt: skip
+    return Table("Thousands of CPU instructions of one", ("", "all", "event loop", "apart", "of the first"), rows)
 
 
-def found(against: str, folder: Path) -> Path:
+def require_agreement(runs: Sequence[Figures]) -> None:
+    """Ends the process when two runs differ where they should not."""
+    for step in JUDGED:
+        if step in runs[0] and apart(runs, step) > SPREAD:
+            raise SystemExit(f"{step}: two runs are more than {SPREAD:.0%} apart: not a measurement")
+
+
+def found_tree(against: str, folder: Path) -> Path:
     """That checkout, or the commit's files in the folder."""
     if Path(against).is_dir():
         return Path(against).resolve()
@@ -159,21 +147,41 @@ def found(against: str, folder: Path) -> Path:
     return folder
 
 
-async def main(against: str | None) -> None:
-    if shutil.which("valgrind") is None:
-        raise SystemExit("valgrind is not installed: `apt-get install valgrind` does it")
+async def compare(against: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        trees = {} if against is None else {against: found(against, Path(folder))}
-        trees["this tree"] = Path.cwd()
-        runs: dict[str, list[dict[str, float]]] = {name: [] for name in trees}
+        trees = {against: found_tree(against, Path(folder)), "this tree": Path.cwd()}
+        runs: dict[str, list[Figures]] = {name: [] for name in trees}
         for _ in range(2):
             for name, tree in trees.items():
-                runs[name].append(await measure(tree))
-    if not report(trees, runs):
-        raise SystemExit(f"two runs are more than {SPREAD:.0%} apart: not a measurement")
+                runs[name].append(await dargahs_steps(tree, Counts()))
+    print(markdown(compared(runs)))
+    for both in runs.values():
+        require_agreement(both)
+
+
+async def measure(run: Run, count: int) -> None:
+    runs = [await all_of_it(FEW if run.short else Counts()) for _ in range(count)]
+    found = result(runs)
+    print(markdown(found.tables[0]))
+    if not run.short:
+        require_agreement(runs)
+    publish(found, run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", metavar="TREE", help="a checkout's folder, or a commit")
+    parser.add_argument("--runs", type=int, default=2, help="of all of it; with 1 nothing is compared")
+    parser.add_argument("--short", action="store_true", help="few counts, to see that it works; not a measurement")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="where instructions.json goes")
+    given = parser.parse_args()
+    if not is_installed():
+        raise SystemExit("valgrind is not installed: `apt-get install valgrind` does it")
+    if given.against is not None:
+        uvloop.run(compare(given.against))
+    else:
+        uvloop.run(measure(Run(given.short, given.results), given.runs))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--against", metavar="TREE", help="a checkout's folder, or a commit")
-    uvloop.run(main(parser.parse_args().against))
+    main()

@@ -55,12 +55,17 @@ class Connection:
         return cls(*await asyncio.open_connection(parts.hostname, parts.port))
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
+        head, body = await self.ask_whole(request)
+        return int(head[9:12]), body
+
+    async def ask_whole(self, request: bytes) -> tuple[bytes, bytes]:
+        """The head of the answer, and its body."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         lower = head.lower()
         at = lower.find(b"content-length:") + 15
         length = int(lower[at : lower.index(b"\r\n", at)]) if at >= 15 else 0
-        return int(head[9:12]), await self._reader.readexactly(length)
+        return head, await self._reader.readexactly(length)
 
     def close(self) -> None:
         self._writer.close()

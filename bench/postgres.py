@@ -1,4 +1,5 @@
-"""Creates per second of one SQLite process and of one, two and three replicas on PostgreSQL, beside the floor.
+"""Creates per second of one SQLite process, and on PostgreSQL of one to three replicas, each with a port of its own,
+and of workers behind one port, beside the floor.
 
 All of it is durable, and nothing is pinned: the load, the gateway, the Dargahs and PostgreSQL share the cores.
 """
@@ -18,7 +19,7 @@ from typing import Final
 import uvloop
 
 from bench import load
-from bench.processes import child, cpu_seconds, cpu_seconds_with_children
+from bench.processes import child, children_of, cpu_seconds, cpu_seconds_with_children
 from bench.results import Result, Run, Table, arguments, publish, share
 from bench.shops import ABOVE_ALL, answered, creates, gateway, pass_through
 from proxy.demo.stage import free_port
@@ -40,6 +41,7 @@ class Counts:
     rounds: int = 3
     requests: int = 3600
     replicas: tuple[int, ...] = (1, 2, 3)
+    workers: tuple[int, ...] = (2,)
 
 
 SHORT: Final = Counts(rounds=1, requests=96, replicas=(1, 2))
@@ -63,6 +65,15 @@ async def dargahs(database: Path | str, count: int, upstream: str) -> AsyncItera
             for _ in range(count)
         ]
         yield Dargahs([each.url for each in started], [each.pid for each in started], tokens)
+
+
+@asynccontextmanager
+async def workers(database: str, count: int, upstream: str) -> AsyncIterator[Dargahs]:
+    """As `dargahs`, of `dargah serve --workers`: its processes with the supervisor, and the one URL."""
+    tokens = await open_shops(database, upstream)
+    env = settings_of(database) | {"DARGAH_WORKERS": str(count)}
+    async with child(None, "-m", "proxy", "serve", env=env) as supervisor:
+        yield Dargahs([supervisor.url], [supervisor.pid, *children_of(supervisor.pid)], tokens)
 
 
 async def open_shops(database: Path | str, upstream: str) -> list[str]:
@@ -105,18 +116,21 @@ class Rounds:
 
 
 async def measure(counts: Counts) -> list[Rounds]:
-    names = ["floor", "SQLite", *(f"PostgreSQL, {count}" for count in counts.replicas)]
-    done = [Rounds(name) for name in names]
+    kinds = [
+        *((f"PostgreSQL, {count}", dargahs, count) for count in counts.replicas),
+        *((f"PostgreSQL, {count} workers", workers, count) for count in counts.workers),
+    ]
+    done = [Rounds(name) for name in ("floor", "SQLite", *(name for name, _, _ in kinds))]
     async with gateway() as asked, pass_through(None, asked.url) as passing:
         for _ in range(counts.rounds):
             await _run(done[0], counts.requests, Dargahs([passing.url], [passing.pid], ["none"]))
             with tempfile.TemporaryDirectory() as folder:
                 async with dargahs(Path(folder) / "dargah.db", 1, asked.url) as made:
                     await _run(done[1], counts.requests, made)
-            for count, rows in zip(counts.replicas, done[2:], strict=True):
+            for (_, started, count), rows in zip(kinds, done[2:], strict=True):
                 async with (
                     durable_server("max_connections=200", "shared_buffers=512MB") as server,
-                    dargahs(server.url, count, asked.url) as made,
+                    started(server.url, count, asked.url) as made,
                 ):
                     await _run(rows, counts.requests, made, server)
     return done

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 START_SECONDS = 30
 
@@ -48,14 +49,15 @@ async def child(
     program: str = sys.executable,
     env: Mapping[str, str] | None = None,
     seconds: float = START_SECONDS,
+    errors: IO[bytes] | None = None,
 ) -> AsyncIterator[Child]:
     """`python ARGUMENTS` on that core (None: any), which prints `… ready on URL` within so long; ended afterwards.
 
-    `env` comes on top of this process's own, without its DARGAH_ settings.
+    `env` comes on top of this process's own, without its DARGAH_ settings; `errors` gets its standard error.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")}
     process = await asyncio.create_subprocess_exec(
-        program, *arguments, stdout=asyncio.subprocess.PIPE, env=inherited | dict(env or {})
+        program, *arguments, stdout=asyncio.subprocess.PIPE, stderr=errors, env=inherited | dict(env or {})
     )
     try:
         if core is not None:
@@ -84,15 +86,43 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_ticks(Path(f"/proc/{pid}/stat")) for pid in pids) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_nanoseconds(pid: int) -> int:
+    """The same of one process, so exactly that a single request shows."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
 def loop_cpu_seconds(pid: int) -> float:
     """The same of a process's first thread alone, which is the event loop's."""
     return _ticks(Path(f"/proc/{pid}/task/{pid}/stat")) / os.sysconf("SC_CLK_TCK")
 
 
+def children_of(pid: int) -> list[int]:
+    """Those that the process has started, and that are still there."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
 def cpu_seconds_with_children(pid: int) -> float:
     """The same of a process and of those that it has started, also those that have ended."""
-    begun = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return cpu_seconds([pid, *begun]) + _ticks(Path(f"/proc/{pid}/stat"), 13) / os.sysconf("SC_CLK_TCK")
+    return cpu_seconds([pid, *children_of(pid)]) + _ticks(Path(f"/proc/{pid}/stat"), 13) / os.sysconf("SC_CLK_TCK")
+
+
+def tree_of(pid: int) -> list[int]:
+    """The process and all that it has started, and those have started, and that are still there."""
+    found = [pid]
+    for each in found:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += children_of(each)
+    return found
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """User and system time so far of a process and of all below it, also of those that have ended."""
+    ticks = sum(_ticks(Path(f"/proc/{each}/stat"), at) for each in tree_of(pid) for at in (11, 13))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(pid: int) -> float:

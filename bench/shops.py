@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -68,12 +69,14 @@ async def dargah(
 
 
 async def set_up(stage: Stage, gateway_url: str, hook_port: int | None) -> str:
-    """A new merchant's token, with an endpoint at the port if there is one.
+    """A new merchant's token, with an endpoint at the port if there is one."""
+    return await open_shop(stage.admin_url, stage.admin_token, gateway_url, hook_port)
 
-    By the operator's API: each command would be a process that imports the program.
-    """
-    auth = {"Authorization": f"Bearer {stage.admin_token}"}
-    async with aiohttp.ClientSession(f"{stage.admin_url}/admin/v1/", headers=auth, raise_for_status=True) as session:
+
+async def open_shop(admin_url: str, admin_token: str, gateway_url: str, hook_port: int | None = None) -> str:
+    """The same by the operator's API: each command would be a process that imports the program."""
+    auth = {"Authorization": f"Bearer {admin_token}"}
+    async with aiohttp.ClientSession(f"{admin_url}/admin/v1/", headers=auth, raise_for_status=True) as session:
 
         async def made(path: str, **fields: Any) -> Any:
             async with session.post(path, json=fields) as answer:
@@ -134,15 +137,20 @@ def answered(done: Load, name: str) -> Load:
 
 
 class Shop:
-    """Hears webhooks: when the first byte of each was there, by payment."""
+    """Hears webhooks: when the first byte of each was there, and how long after its event, both by payment.
+
+    The event's time is taken just before its commit, in whole milliseconds.
+    """
 
     def __init__(self) -> None:
         self.payments: dict[str, float] = {}
+        self.after_ms: dict[str, float] = {}
         self._wanted = 0
         self._all_heard = asyncio.Event()
 
-    def heard(self, payment_id: str, at: float) -> None:
+    def heard(self, payment_id: str, at: float, after_ms: float) -> None:
         self.payments.setdefault(payment_id, at)
+        self.after_ms.setdefault(payment_id, after_ms)
         if len(self.payments) >= self._wanted:
             self._all_heard.set()
 
@@ -156,6 +164,7 @@ class Shop:
 
     def forget(self) -> None:
         self.payments.clear()
+        self.after_ms.clear()
 
 
 class Hook(asyncio.Protocol):
@@ -164,21 +173,23 @@ class Hook(asyncio.Protocol):
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         self._buffer = b""
-        self._began = 0.0
+        self._began = self._began_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._buffer:
-            self._began = time.monotonic()
+            self._began, self._began_at = time.monotonic(), time.time()
         self._buffer += data
         head, mark, rest = self._buffer.partition(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0] or 0)
         if mark and len(rest) >= length:
             self._buffer = b""
             self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-            self._shop.heard(json.loads(rest)["data"]["id"], self._began)
+            message = json.loads(rest)
+            after = self._began_at - datetime.fromisoformat(message["timestamp"]).timestamp()
+            self._shop.heard(message["data"]["id"], self._began, after * 1000)
 
 
 @asynccontextmanager

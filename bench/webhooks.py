@@ -1,7 +1,8 @@
 """Webhooks beside a bad neighbour: from the customer's return until the webhook's first byte, at a constant rate.
 
 One Dargah, several merchants. In each turn one payment in five is of a merchant with a bad endpoint, and the others'
-webhooks are timed, beside a turn in which all are good. The server has core 0 to itself.
+webhooks are timed, beside a turn in which all are good. Then many merchants' payments come back at a high rate, and one
+of their endpoints does not answer. The server has core 0 to itself.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from bench.shops import RETURN_URL, Shop, answered, come_back, creates, dargah, 
 from proxy.demo.stage import free_port
 
 NONE: Final = "none"
+DEAD: Final = "hang"
 GOOD_MERCHANTS: Final = 4
 CONNECTIONS: Final = 32
 OK: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -36,16 +38,19 @@ class Counts:
     seconds: float = 6.0
     rounds: int = 3
     warm_up: int = 300
+    endpoints: int = 50
+    spread_per_second: int = 500
 
 
-SHORT: Final = Counts(per_second=40, seconds=0.5, rounds=1, warm_up=10)
+SHORT: Final = Counts(per_second=40, seconds=0.5, rounds=1, warm_up=10, endpoints=4, spread_per_second=40)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Milliseconds until the good merchants' webhooks, in order, and Dargah's CPU for each payment."""
+    """Milliseconds until the good merchants' webhooks, from the return and from the event, in order; CPU a payment."""
 
     taken_ms: list[float]
+    after_ms: list[float]
     cpu_us: float
 
 
@@ -122,7 +127,26 @@ async def turn(url: str, pid: int, tokens: Sequence[str], shop: Shop, count: int
     spent = cpu_seconds([pid]) - spent
     pool.close()
     taken = sorted((at - dues[payment_id]) * 1000 for payment_id, at in shop.payments.items() if payment_id in dues)
-    return Turn(taken, spent / count * 1e6)
+    after = sorted(after_ms for payment_id, after_ms in shop.after_ms.items() if payment_id in dues)
+    return Turn(taken, after, spent / count * 1e6)
+
+
+async def spread(counts: Counts) -> list[Turn]:
+    """As many merchants as endpoints, of which the last one's does not answer."""
+    cores, shop = share_cores(), Shop()
+    count = round(counts.spread_per_second * counts.seconds)
+    count -= count % counts.endpoints
+    with tempfile.TemporaryDirectory() as folder:
+        async with listening(shop) as port, bad_endpoints() as bad, gateway(cores.rest) as asked:
+            allowed = {"DARGAH_WEBHOOK_ALLOW": f"127.0.0.1:{port},127.0.0.1:{bad[DEAD]}"}
+            async with dargah(Path(folder), asked.url, cores.server, settings=allowed) as (stage, server):
+                ports = [port] * (counts.endpoints - 1) + [bad[DEAD]]
+                tokens = await asyncio.gather(*(set_up(stage, asked.url, each) for each in ports))
+                rate = counts.spread_per_second
+                turns = [
+                    await turn(server.url, server.pid, tokens, shop, count, rate) for _ in range(counts.rounds + 1)
+                ]
+    return turns[1:]
 
 
 async def measure(counts: Counts) -> dict[str, list[Turn]]:
@@ -146,11 +170,11 @@ async def measure(counts: Counts) -> dict[str, list[Turn]]:
     return turns
 
 
-def result(counts: Counts, turns: dict[str, list[Turn]]) -> Result:
+def result(counts: Counts, turns: dict[str, list[Turn]], many: list[Turn]) -> Result:
     rows: list[Sequence[Cell]] = []
     worst = 0.0
     for kind, taken in turns.items():
-        p50, p99 = (statistics.median(percentile(each.taken_ms, at) for each in taken) for at in (0.50, 0.99))
+        p50, p99 = _medians([each.taken_ms for each in taken])
         pairs = zip(taken, turns[NONE], strict=True)
         ratio = statistics.median(percentile(a.taken_ms, 0.99) / percentile(b.taken_ms, 0.99) for a, b in pairs)
         worst = max(worst, ratio)
@@ -161,12 +185,29 @@ def result(counts: Counts, turns: dict[str, list[Turn]]) -> Result:
     )
     table = Table(title, ("bad neighbour", "p50", "p99", "p99, of none", "CPU µs"), rows)
     target = Target("p99 beside the worst neighbour, in times of that beside none", worst, 1.5, False)
-    return Result("webhooks", asdict(counts), [table], [target], {k: [asdict(t) for t in v] for k, v in turns.items()})
+    waits = {
+        "the return": _medians([each.taken_ms for each in many]),
+        "the event": _medians([each.after_ms for each in many]),
+    }
+    title = (
+        f"ms until the first byte of a webhook, {counts.spread_per_second} payments a second over {counts.endpoints}"
+        " endpoints, of which one does not answer; an event's time is just before its commit"
+    )
+    beside = Table(title, ("from", "p50", "p99"), [(what, *both) for what, both in waits.items()])
+    soon = Target("p99 from the event over all endpoints, ms", waits["the event"][1], 10.0, False)
+    raw = {kind: [asdict(each) for each in taken] for kind, taken in (turns | {"many": many}).items()}
+    return Result("webhooks", asdict(counts), [table, beside], [target, soon], raw)
+
+
+def _medians(turns: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The turns' median p50 and p99, of figures in order."""
+    p50, p99 = (statistics.median(percentile(ms, at) for ms in turns) for at in (0.50, 0.99))
+    return p50, p99
 
 
 async def main(run: Run) -> None:
     counts = SHORT if run.short else Counts()
-    publish(result(counts, await measure(counts)), run)
+    publish(result(counts, await measure(counts), await spread(counts)), run)
 
 
 if __name__ == "__main__":

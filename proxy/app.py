@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -16,14 +18,21 @@ from proxy import __version__
 from proxy.api.admin.app import create_admin_app
 from proxy.api.health import create_worker_app
 from proxy.api.public import create_public_app
-from proxy.api.services import AdminServices, Services, wire_admin_services, wire_services
+from proxy.api.services import (
+    AdminServices,
+    Services,
+    open_channels,
+    wire_admin_services,
+    wire_alerter,
+    wire_services,
+)
 from proxy.config.open_files import fitted
-from proxy.config.outbound_clients import egress_of, gateway_client, webhook_sender
+from proxy.config.outbound_clients import egress_of, gateway_client, sign_in_by, webhook_sender
 from proxy.config.settings import Settings
 from proxy.config.values import ProcessRole
-from proxy.console.page_context import Side
 from proxy.console.routes import pages_of
 from proxy.console.services import ConsoleServices, console_of
+from proxy.console.viewer import Side
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter, ConcurrencyLimits
 from proxy.gateways.port import Gateway
@@ -41,9 +50,13 @@ from proxy.observability.metrics.observed import (
     observe_store,
     observe_work,
 )
+from proxy.operations.alerts.alerter import Alerter
+from proxy.operations.alerts.setup import ChannelTroubles
 from proxy.operations.clock_watch import ClockWatch
 from proxy.operations.recovery import Rechecker
 from proxy.operations.test_events import EventTester
+from proxy.operations.troubles import Troubles
+from proxy.operations.troubles.process import ProcessTroubles, Seen, open_files
 from proxy.operators.operators import TokenUsage
 from proxy.payments.creation import PaymentCreation
 from proxy.payments.poller import Poller
@@ -56,6 +69,9 @@ from proxy.webhooks.endpoint import EndpointSecrets
 from proxy.webhooks.request import Sender
 from proxy.webhooks.retention import Retention
 from proxy.webhooks.worker import DeliveryWorker
+
+if TYPE_CHECKING:
+    from proxy.operators.oidc.sign_in import SignIn
 
 __all__ = ["Dargah", "Outside", "running"]
 
@@ -103,15 +119,16 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
     """
     settings.check_serving()
     settings, outside = fitted(settings), outside or Outside()
+    drain = GracefulShutdown(settings.drain_seconds, asyncio.get_running_loop().time)
     async with AsyncExitStack() as stack:
+        stack.callback(_log_stopped, drain)
         # The sockets first: a taken port is told before anything is touched, and a free one's number is known.
         public = settings.listen if ProcessRole.API in settings.roles else None
-        sockets = open_sockets(settings.admin_listen, public, stack)
+        sockets = outside.sockets or open_sockets(settings.admin_listen, public, stack)
         # Without a public socket, others of its kind listen at the address.
         url = url_of(sockets.public) if sockets.public else settings.listen.url
         runtime = await open_runtime(settings, outside, (settings.public_url or url).rstrip("/"), stack)
         parts, metrics = _wire(runtime), runtime.instrumentation.metrics
-        drain = GracefulShutdown(settings.drain_seconds, asyncio.get_running_loop().time)
         stack.push_async_callback(parts.delivery.give_back)
         stack.push_async_callback(drain.wait_for, parts.tasks)
         limits = _limits(settings, parts.services.callers.proxies)
@@ -127,9 +144,20 @@ async def running(settings: Settings, outside: Outside | None = None) -> AsyncIt
         stack.callback(setattr, runtime.instrumentation.readiness, "draining", True)
         stack.callback(parts.services.long_polls.close)
         stack.callback(parts.delivery.stop)
-        stack.callback(drain.begin)
+        stack.callback(_begin_stop, drain, parts)
         log.info("started", version=__version__, url=url, roles=",".join(settings.roles), **runtime.storage.about)
         yield Dargah(url, url_of(sockets.admin), parts.services, parts.poller, parts.delivery, drain)
+
+
+def _begin_stop(drain: GracefulShutdown, parts: Wiring) -> None:
+    drain.begin()
+    log.info("stopping", reason=drain.reason, running=sum(len(tasks) for tasks in parts.tasks))
+
+
+def _log_stopped(drain: GracefulShutdown) -> None:
+    """The last line of a process that had started: what it drained, and what its leases recover."""
+    if drain.begun:
+        log.info("stopped", reason=drain.reason, seconds=round(drain.spent, 1), unfinished=drain.unfinished)
 
 
 def _apps(parts: Wiring, settings: Settings) -> tuple[web.Application, web.Application]:
@@ -147,7 +175,7 @@ def _apps(parts: Wiring, settings: Settings) -> tuple[web.Application, web.Appli
 def _wire(runtime: Runtime) -> Wiring:
     settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
     metrics = runtime.instrumentation.metrics
-    watch, deliver = runtime.loop("watch", storage.rhythm), runtime.loop("deliver", storage.rhythm)
+    watch, deliver, resend = (runtime.loop(name, storage.rhythm) for name in ("watch", "deliver", "resend"))
     notifier = Notifier(storage, watch, deliver)
     egress = egress_of(settings)
     gateway, sender = _gateway(runtime, egress), _sender(runtime, egress)
@@ -167,29 +195,53 @@ def _wire(runtime: Runtime) -> Wiring:
         store.webhooks, secrets, sender, runtime.ids, now, storage.signing_time, notifier.event_waits
     )
     services = wire_services(
-        runtime, merchant_cache, secrets, creation, checkout, event_tester, notifier.long_polls, deliver
+        *(runtime, merchant_cache, secrets, creation, checkout, event_tester, notifier.long_polls),
+        deliver=deliver,
+        resend=resend,
     )
-    admin = wire_admin_services(runtime, services, settlement, gateway, egress, token_usage)
-    runtime.stack.push_async_callback(token_usage.end)
-    console = console_of(settings, services, admin, limiter, breaker)
-    runtime.stack.push_async_callback(console.daily_totals.stop)
-    observe_store(metrics, store.statistics, now, runtime.stack)
     clock_watch = _clock_watch(runtime, notifier)
+    channels = open_channels(runtime, egress)
+    troubles = _troubles(
+        runtime, merchant_cache, breaker, limiter, clock_watch, ChannelTroubles(store.alerts, channels)
+    )
+    alerter, sign_in = wire_alerter(runtime, troubles, channels), _sign_in(runtime, egress)
+    admin = wire_admin_services(runtime, services, settlement, gateway, egress, token_usage, alerter, sign_in)
+    runtime.stack.push_async_callback(token_usage.end)
+    console = console_of(settings, services, admin, limiter, breaker, troubles, alerter, sign_in)
+    runtime.stack.push_async_callback(console.stop)
+    observe_store(metrics, store.statistics, now, runtime.stack)
+    work = (watch, poller.step), (deliver, delivery.step), (resend, services.resends.step)
+    loops = _loops(runtime, work, admin, alerter, token_usage, clock_watch)
+    parts = Wiring(services, admin, console, poller, delivery, clock_watch, loops)
+    observe_work(metrics, limiter, breaker, dict(zip(KINDS, parts.tasks, strict=True)))
+    return parts
+
+
+def _loops(
+    runtime: Runtime,
+    work: Sequence[Loop],
+    admin: AdminServices,
+    alerter: Alerter,
+    token_usage: TokenUsage,
+    clock_watch: ClockWatch | None,
+) -> list[Loop]:
+    """Those of this process's roles; `work` are the watch's, the deliveries' and the resends', which others wake."""
+    settings, storage = runtime.settings, runtime.storage
+    store, metrics = storage.store, runtime.instrumentation.metrics
+    watch, deliver, resend = work
     loops: dict[ProcessRole | None, list[Loop]] = {
         ProcessRole.WATCH: [
-            (watch, poller.step),
-            (runtime.loop("audit"), Auditor(store.statistics, metrics, now).step),
-            (runtime.loop("recheck"), Rechecker(store.recovery, admin.recovery.step, now).step),
+            watch,
+            (runtime.loop("audit"), Auditor(store.statistics, metrics, storage.now).step),
+            (runtime.loop("recheck"), Rechecker(store.recovery, admin.recovery.step, storage.now).step),
+            (runtime.loop("alerts"), alerter.step),
         ],
-        ProcessRole.DELIVER: [(deliver, delivery.step), (runtime.loop("forget"), _retention(settings, storage).step)],
+        ProcessRole.DELIVER: [deliver, resend, (runtime.loop("forget"), _retention(settings, storage).step)],
         None: [(runtime.loop("last_used"), token_usage.step)],
     }
     if clock_watch is not None:
         loops[None].append((runtime.loop("clock"), clock_watch.step))
-    started = [loop for role in (*settings.roles, None) for loop in loops.get(role, ())]
-    parts = Wiring(services, admin, console, poller, delivery, clock_watch, started)
-    observe_work(metrics, limiter, breaker, dict(zip(KINDS, parts.tasks, strict=True)))
-    return parts
+    return [loop for role in (*settings.roles, None) for loop in loops.get(role, ())]
 
 
 def _gateway(runtime: Runtime, egress: Egress | None) -> Gateway:
@@ -202,6 +254,13 @@ def _sender(runtime: Runtime, egress: Egress | None) -> Sender:
     client = webhook_sender(runtime.settings, egress, runtime.storage.now)
     runtime.stack.push_async_callback(client.close)
     return runtime.instrumentation.sender(client)
+
+
+def _sign_in(runtime: Runtime, egress: Egress | None) -> "SignIn | None":
+    made = sign_in_by(runtime.settings, egress, runtime.ids, runtime.storage.now)
+    if made is not None:
+        runtime.stack.push_async_callback(made.close)
+    return made
 
 
 def _delivery(
@@ -273,6 +332,40 @@ def _clock_watch(runtime: Runtime, notifier: Notifier) -> ClockWatch | None:
     )
     observe_clocks(runtime.instrumentation.metrics, watch)
     return watch
+
+
+def _troubles(
+    runtime: Runtime,
+    merchant_cache: MerchantCache,
+    breaker: CircuitBreaker,
+    limiter: ConcurrencyLimiter,
+    clock_watch: ClockWatch | None,
+    channels: ChannelTroubles,
+) -> Troubles:
+    """What is wrong now, by the database and by what this process sees."""
+    storage, instruments = runtime.storage, runtime.instrumentation
+    store, now, database = storage.store, storage.now, runtime.settings.database
+    seen = Seen(
+        ready=instruments.readiness,
+        commit_seconds=lambda: instruments.readiness.commit_seconds,
+        broken=lambda: instruments.metrics.broken,
+        operators=store.operators.list_operators,
+        heartbeat=store.heartbeat,
+        merchants=store.merchants,
+        merchant_cache=merchant_cache,
+        vault=runtime.vault,
+        breaker=breaker,
+        waiting_calls=lambda: limiter.load().waiting,
+        open_files=open_files,
+        noticed=instruments.metrics.noticed,
+        clock_watch=clock_watch,
+        backups=storage.backups,
+        database=database if isinstance(database, Path) else None,
+    )
+    sources = (lambda: store.troubles.troubles(now()), ProcessTroubles(seen, now).troubles, channels.troubles)
+    troubles = Troubles(sources, now)
+    runtime.stack.push_async_callback(troubles.stop)
+    return troubles
 
 
 def _concurrency_limits(settings: Settings) -> ConcurrencyLimits:

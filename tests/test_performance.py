@@ -31,9 +31,11 @@ from support.receiver import Receiver
 from web.lab import RETURN_URL, TERMINALS, Lab
 
 from bench.__main__ import LIMITS
+from bench.peers import programs
 from bench.report import PAGE, PLACE, filled, section
 from bench.soak import Course, growth
 from proxy.app import Outside, running
+from proxy.console.routes import ROUTES
 from proxy.kernel.background import Repeater
 from proxy.payments.payment import Payment
 from proxy.simulator.command import create_app
@@ -146,9 +148,9 @@ def objects() -> Counter[str]:
 
 # On both databases, but that asyncpg needs no thread.
 COSTS: Final = {
-    "create": Counts(statements=9, commits=2, hops=2, requests=1, lines=1),
-    "return": Counts(statements=24, commits=3, hops=3, requests=2, lines=1),
-    "watch": Counts(statements=28, commits=3, hops=6, requests=2, lines=0),
+    "create": Counts(statements=9, commits=2, hops=2, requests=1, lines=2),
+    "return": Counts(statements=24, commits=3, hops=3, requests=2, lines=2),
+    "watch": Counts(statements=28, commits=3, hops=6, requests=2, lines=1),
     "deliver": Counts(statements=14, commits=2, hops=3, requests=1, lines=0),
 }
 # Blocks of memory that one operation has in use while the gateway or the shop answers, those of the test's own client
@@ -361,7 +363,7 @@ async def test_a_payment_that_stays_is_seen(workshop: Workshop, monkeypatch: pyt
 
 
 def test_a_count_that_differs_is_named_with_what_to_do() -> None:
-    wanted = Counts(statements=9, commits=2, hops=2, requests=1, lines=1)
+    wanted = Counts(statements=9, commits=2, hops=2, requests=1, lines=2)
     assert complaint("create", wanted, wanted) == ""
     assert complaint("create", replace(wanted, commits=3), wanted) == "create: commits grew from 2 to 3"
     fell = complaint("create", replace(wanted, statements=8), wanted)
@@ -371,13 +373,13 @@ def test_a_count_that_differs_is_named_with_what_to_do() -> None:
 ENOUGH_SECONDS = 100
 
 
-async def tried(name: str, folder: Path) -> dict[str, Any]:
+async def tried(name: str, folder: Path, seconds: float = ENOUGH_SECONDS) -> dict[str, Any]:
     """What `python -m bench.NAME --short` wrote, which is sane for a page too."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"bench.{name}", "--short", "--results", str(folder), stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(ENOUGH_SECONDS):
+        async with asyncio.timeout(seconds):
             printed, _ = await process.communicate()
     finally:
         if process.returncode is None:
@@ -432,6 +434,26 @@ async def test_webhooks_times_good_merchants_beside_each_kind_of_bad_one(tmp_pat
     assert list(waits) == ["none", "refuse", "hang", "drip", "huge"]
     assert all(column(found, 0, "p50")[name] <= wait for name, wait in waits.items())
     assert len(found["raw"]["hang"][0]["taken_ms"]) == 16
+    for times in ("taken_ms", "after_ms"):
+        assert len(found["raw"]["many"][0][times]) == 15
+    assert list(column(found, 1, "p99")) == ["the return", "the event"]
+    assert 0 <= column(found, 1, "p50")["the event"] <= column(found, 1, "p99")["the event"]
+
+
+@pytest.mark.timeout(3 * ENOUGH_SECONDS)
+async def test_the_console_is_measured_on_both_databases(tmp_path: Path) -> None:
+    found = await tried("console", tmp_path, 2 * ENOUGH_SECONDS)
+    pages = {each["name"] for each in found["raw"]["SQLite"]["pages"]}
+    shown = {route.path for route in ROUTES if route.method == "GET"}
+    assert shown - {"/search", *found["raw"]["left_out"]} <= pages
+    assert len(found["raw"]["left_out"]) < len(shown) / 3
+    assert pages == {each["name"] for each in found["raw"]["PostgreSQL"]["pages"]}
+    figures = {name: column(found, 2, name) for name in ("SQLite", "PostgreSQL")}
+    for each in figures.values():
+        assert each["lines"] > 1900
+        assert 0 < each["a client that reads 1 KB/s: s until it is sent away"] < 60
+        assert each["of 6 at once are refused"] == 3
+    assert len(found["targets"]) == 13
 
 
 @pytest.mark.parametrize(
@@ -448,6 +470,14 @@ async def test_soak_watches_memory_and_files_while_payments_are_made_and_told(tm
     assert "270 of them paid" in found["tables"][0]["title"]
     assert column(found, 0, "at the end")["WAL, MB"] > 0
     assert found["raw"]["payments"][-1] == 300
+
+
+def test_what_the_peers_need_and_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(programs, "PROGRAMS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = programs.lacking()
+    assert "make bench-peers" in said["peers"]
+    assert "apt-get install redis-server" in said["redis"]
 
 
 TWENTY_MINUTES = 20 * 60

@@ -73,6 +73,7 @@ Printable = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(p
 FreeText = Annotated[str, Field(max_length=500), AfterValidator(free_text)]
 Url = Annotated[str, Field(min_length=1, max_length=2000)]
 ModeName = Annotated[Mode, Field(strict=False)]
+YesOrNo = Annotated[bool, BeforeValidator({"true": True, "false": False}.get)]
 Limit = Annotated[int, BeforeValidator(digits), Field(ge=1, le=MAX_LIMIT)]
 Cursor = Annotated[str, Field(min_length=1, max_length=200)]
 Time = Annotated[str, Field(max_length=40), AfterValidator(_time)]

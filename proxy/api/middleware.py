@@ -16,13 +16,13 @@ from typing import Final, NamedTuple
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
-from structlog.contextvars import bind_contextvars
 
 from proxy.api.rate_limiting import Call, RateLimiting
 from proxy.http.headers import RATE_LIMIT, SECURITY_HEADERS
 from proxy.http.parsing import MAX_BODY_BYTES
 from proxy.http.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
-from proxy.kernel.errors import DargahError, Overloaded
+from proxy.kernel import log_context
+from proxy.kernel.errors import DargahError, GatewayError, Overloaded, Unavailable
 from proxy.kernel.ids import RandomBytes, merchant_of_id, merchant_of_link
 from proxy.kernel.tracing import CURRENT, Kind, Span, Tracer, parse
 from proxy.observability.traced import current
@@ -81,6 +81,8 @@ log = structlog.get_logger()
 
 MERCHANT_ID: Final = web.RequestKey("merchant_id", str)
 PAYMENT_ID: Final = web.RequestKey("payment_id", str)
+PROBLEM: Final = web.RequestKey("problem", str)
+"""The code of the problem that the answer tells."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RenderError = Callable[[web.Request, DargahError], web.StreamResponse]
@@ -130,7 +132,7 @@ def observe(
         started = time.perf_counter()
         trace = _trace(request, random_bytes)
         # aiohttp runs each request in a task of its own, and so in a context, which the log lines of its work show.
-        bind_contextvars(request_id=trace.request_id)
+        log_context.bind(request_id=trace.request_id)
         call = callers.call(request)
         if spans is None:
             response = await _answer(request, handler, render_error, trace, callers, call)
@@ -167,16 +169,24 @@ async def _answer(
         callers.enter(request, call)
         return await handler(request)
     except DargahError as error:
-        return render_error(request, callers.failed(call, error))
+        return _render(request, callers.failed(call, error), render_error)
     except web.HTTPException as error:
-        return render_error(request, _of_aiohttp(error))
+        return _render(request, _of_aiohttp(error), render_error)
     except MemoryError:
         with suppress(MemoryError):
             log.error("memory_exhausted", request_id=trace.request_id, route=_route(request))  # noqa: TRY400  a trace takes more of it
-        return render_error(request, Overloaded())
+        return _render(request, Overloaded(), render_error)
     except Exception:
         log.exception("request_failed", request_id=trace.request_id, route=_route(request))
-        return render_error(request, InternalError())
+        return _render(request, InternalError(), render_error)
+
+
+def _render(request: web.Request, error: DargahError, render_error: RenderError) -> web.StreamResponse:
+    """The answer to an error. Its code and its payment are kept for the log."""
+    request[PROBLEM] = error.code
+    if isinstance(error, GatewayError | Unavailable) and error.payment_id is not None:
+        request[PAYMENT_ID] = error.payment_id
+    return render_error(request, error)
 
 
 async def _in_span(
@@ -246,4 +256,6 @@ def _log(request: web.Request, status: int, trace: Trace, seconds: float, client
         fields["merchant_id"] = request[MERCHANT_ID]
     if PAYMENT_ID in request:
         fields["payment_id"] = request[PAYMENT_ID]
+    if PROBLEM in request:
+        fields["code"] = request[PROBLEM]
     log.info("request", **fields)

@@ -99,8 +99,8 @@ def operations(documents: Routes = ()) -> Iterator[tuple[str, str]]:
 def _error_renderer(services: Services, portal: Pages | None) -> RenderError:
     def render(request: web.Request, error: DargahError) -> web.StreamResponse:
         path = request.path
-        if drop_in.answers(path):
-            return drop_in.error_response(error)
+        if (protocol := drop_in.answered_by(path)) is not None:
+            return drop_in.error_response(protocol, error, path)
         if portal is not None and portal.has(path):
             return portal.render_error(request, error)
         if path.startswith(CUSTOMER_PATHS) or drop_in.pays(path) or _strays(request, error):

@@ -24,7 +24,7 @@ from proxy.kernel.urls import caller_of
 from proxy.merchants.cache import BeforeLookUp
 
 # How routes take a link: with whatever was pasted to it, but no second part of a path, which may be a drop-in's.
-PASTED: Final = r"[0-9A-Za-z]{37}[^0-9A-Za-z].*|[^/]+/*"
+PASTED: Final = r"[0-9A-Za-z]{35,37}[^0-9A-Za-z].*|[^/]+/*"
 # So many more look-ups has an address than wrong tokens or links, for what is right and was not seen here lately.
 LOOK_UPS_PER_FAILURE: Final = 10
 
@@ -112,6 +112,11 @@ PAY_LINK: Final = web.RequestKey("pay_link", PayLink)
 def before_look_up(request: web.Request) -> BeforeLookUp:
     """The rate limit of look-ups for this request."""
     return request[_CALL].look_up
+
+
+def client_address(request: web.Request) -> str:
+    """The address of this request's client, as its log line has it."""
+    return request[_CALL].client
 
 
 class RateLimiting:

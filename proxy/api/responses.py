@@ -4,7 +4,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from operator import attrgetter
 from typing import Any, Final, TypeVar, overload
 
@@ -47,9 +48,32 @@ def page_answer(request: web.Request, rows: Sequence[Any], next_cursor: str | No
     return answer
 
 
+async def csv_answer(request: web.Request, name: str, chunks: AsyncGenerator[bytes]) -> web.StreamResponse:
+    """A file that is sent as it is written. A client that goes away ends the writing, and a slow one slows it."""
+    answer = web.StreamResponse(
+        headers={
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+    )
+    async with aclosing(chunks):
+        # What fails before the first line is an answer of its own.
+        first = await anext(chunks)
+        with suppress(ConnectionError):  # nobody is there any more to be told
+            await answer.prepare(request)
+            await answer.write(first)
+            async for chunk in chunks:
+                await answer.write(chunk)
+            await answer.write_eof()
+    return answer
+
+
 CHECK_BYTES: Final = 9
-# A sequence that fits 64 bits, or an id; a merchant's is the short one. The installation has a chain of audit entries.
-_ROW: Final = re.compile(r"[0-9]{1,18}|installation|mer_[0-9A-Za-z]{8}|[a-z]{2,4}_[0-9A-Za-z]{26}")
+# A sequence that fits 64 bits, an id, of which a merchant's is the short one, or a place among all merchants' payments.
+# The installation has a chain of audit entries.
+_ROW: Final = re.compile(r"[0-9]{1,18}|installation|mer_[0-9A-Za-z]{8}|[a-z]{2,4}_[0-9A-Za-z]{26}|[0-9A-Za-z]{17,18}~?")
 
 Scope = Sequence[str | None]
 Row = TypeVar("Row")

@@ -1,30 +1,39 @@
 """The services that the handlers of the two APIs use."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from proxy.api.middleware import RequestSpans
 from proxy.api.rate_limiting import RateLimiting, unlimited
+from proxy.config.outbound_clients import alert_sender
+from proxy.config.settings import Settings
 from proxy.gateways.port import Gateway
 from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.trusted_proxies import AllowedHosts, TrustedProxies
 from proxy.kernel.background import Repeater, Tasks
 from proxy.kernel.clock import MINUTE, Now
-from proxy.kernel.ids import RandomBytes
+from proxy.kernel.ids import SECRET_CHARS, RandomBytes
+from proxy.kernel.urls import host_of
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.setup import MerchantSetup
 from proxy.observability.metrics import Metrics
+from proxy.operations.alerts.alerter import Alerter, Clocks
+from proxy.operations.alerts.channels import Channel
+from proxy.operations.alerts.setup import channels_of, manner_of
 from proxy.operations.backups import Backups
 from proxy.operations.doctor.base import InspectedSettings, Prober, Repositories
 from proxy.operations.doctor.doctor import Doctor
 from proxy.operations.recovery import LostPayments, Recovery
 from proxy.operations.test_events import EventTester
+from proxy.operations.troubles import Troubles
 from proxy.operators.operators import Operators, TokenUsage
+from proxy.operators.second_factor import SecondFactors
 from proxy.payments.checkout import Checkout
 from proxy.payments.creation import PaymentCreation
+from proxy.payments.long_reads import LongReads
 from proxy.payments.next_step import NextSteps
 from proxy.payments.settlement import Reviews, Settlement
 from proxy.stores.runtime import Runtime
@@ -33,6 +42,11 @@ from proxy.webhooks.endpoint import EndpointSecrets
 from proxy.webhooks.endpoint_setup import EndpointSetup
 from proxy.webhooks.long_poll import LongPollNotifier
 from proxy.webhooks.redelivery import Redelivery
+from proxy.webhooks.request import Sender
+from proxy.webhooks.resends import Resends
+
+if TYPE_CHECKING:
+    from proxy.operators.oidc.sign_in import SignIn
 
 Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
@@ -60,6 +74,7 @@ class Services:
     default_expires_in: int
     ready: Ready
     redelivery: Redelivery
+    resends: Resends
     event_tester: EventTester
     long_polls: LongPollNotifier
     metrics: Metrics
@@ -82,14 +97,18 @@ class AdminServices:
     reviews: Reviews
     recovery: Recovery
     doctor: Doctor
+    resends: Resends
     store: Store
     tasks: Tasks
     metrics: Metrics
     random_bytes: RandomBytes
     operators: Operators
+    second_factors: SecondFactors
     callers: RateLimiting = field(default_factory=unlimited)
     spans: RequestSpans | None = None
     backups: Backups | None = None
+    alerter: Alerter | None = None
+    long_reads: LongReads = field(default_factory=LongReads)
 
 
 # Requests whose work goes on when their caller hangs up; over it a create is told 503.
@@ -104,7 +123,9 @@ def wire_services(
     checkout: Checkout,
     event_tester: EventTester,
     long_polls: LongPollNotifier,
+    *,
     deliver: Repeater,
+    resend: Repeater,
 ) -> Services:
     settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
     changes = store.merchants, store.webhooks, runtime.vault, now, runtime.outside.random_bytes
@@ -134,17 +155,20 @@ def wire_services(
         default_expires_in=settings.payment_expiry_minutes * MINUTE,
         ready=runtime.instrumentation.readiness,
         redelivery=Redelivery(store.webhooks, now, deliver.wake),
+        resends=Resends(store.resends, store.webhooks, store.merchants, runtime.ids, now, resend.wake, deliver.wake),
         event_tester=event_tester,
         long_polls=long_polls,
         metrics=runtime.instrumentation.metrics,
         lost=LostPayments(store.recovery, now),
-        callers=RateLimiting(
-            settings.quotas, storage.steady, TrustedProxies(settings.trusted_proxies, settings.forwarded_header)
-        ),
+        callers=_callers(settings, storage.steady),
         hsts=settings.hsts,
         api_docs=settings.api_docs,
         spans=None if tracer is None else RequestSpans(tracer, store.payments),
     )
+
+
+def _callers(settings: Settings, steady: Now) -> RateLimiting:
+    return RateLimiting(settings.quotas, steady, TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
 
 
 def wire_admin_services(
@@ -154,8 +178,12 @@ def wire_admin_services(
     gateway: Gateway,
     egress: Egress | None,
     token_usage: TokenUsage,
+    alerter: Alerter,
+    sign_in: "SignIn | None" = None,
 ) -> AdminServices:
     settings, storage, store, now = runtime.settings, runtime.storage, runtime.storage.store, runtime.storage.now
+    tokens = settings.admin_tokens()
+    operators = Operators(store.operators, store.audit, runtime.ids, now, tokens, token_usage.operator_used)
     return AdminServices(
         services.setup,
         services.endpoints,
@@ -170,15 +198,64 @@ def wire_admin_services(
             runtime.ids,
             storage.signing_time,
             _surroundings(runtime),
+            sign_in=sign_in,
         ),
+        services.resends,
         store,
         services.tasks,
         services.metrics,
         runtime.outside.random_bytes,
-        Operators(store.operators, store.audit, runtime.ids, now, settings.admin_tokens(), token_usage.operator_used),
-        RateLimiting(settings.quotas, storage.steady, services.callers.proxies, AllowedHosts(settings.admin_hosts)),
+        operators,
+        _second_factors(runtime, operators),
+        RateLimiting(settings.quotas, storage.steady, services.callers.proxies, AllowedHosts(_admin_hosts(settings))),
         services.spans,
         storage.backups,
+        alerter,
+    )
+
+
+def _second_factors(runtime: Runtime, operators: Operators) -> SecondFactors:
+    store = runtime.storage.store
+    return SecondFactors(
+        store.second_factors,
+        store.merchants,
+        store.audit,
+        runtime.vault,
+        runtime.outside.random_bytes,
+        runtime.storage.now,
+        operators.forget,
+    )
+
+
+def open_channels(runtime: Runtime, egress: Egress | None) -> tuple[Channel, ...]:
+    """The channels of alerts. Raises SettingsError."""
+
+    def open_sender() -> Sender:
+        sender = alert_sender(runtime.settings, egress, runtime.storage.now)
+        runtime.stack.push_async_callback(sender.close)
+        return sender
+
+    return channels_of(runtime.settings, open_sender, runtime.storage.signing_time)
+
+
+def wire_alerter(runtime: Runtime, troubles: Troubles, channels: Sequence[Channel]) -> Alerter:
+    storage = runtime.storage
+    alerter = Alerter(
+        storage.store.alerts,
+        troubles,
+        storage.store.merchants,
+        channels,
+        manner_of(runtime.settings, runtime.public_url),
+        Clocks(storage.now, storage.settled, storage.steady),
+        runtime.ids.random(SECRET_CHARS),
+    )
+    runtime.stack.push_async_callback(alerter.stop)
+    return alerter
+
+
+def _admin_hosts(settings: Settings) -> tuple[str, ...]:
+    return (
+        settings.admin_hosts if settings.console_url is None else (*settings.admin_hosts, host_of(settings.console_url))
     )
 
 
@@ -191,4 +268,6 @@ def _surroundings(runtime: Runtime) -> InspectedSettings:
         settings.admin_listen.loopback,
         runtime.vault.kek_id,
         str(settings.egress_proxy or ""),
+        {each.host: str(each.file) for each in settings.gateway_ca_files},
+        {each.host: str(each.file) for each in settings.webhook_ca_files},
     )

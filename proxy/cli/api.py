@@ -13,6 +13,9 @@ from urllib.parse import urlencode, urlsplit
 
 import click
 
+from proxy.cli.output import Refused
+from proxy.kernel.urls import ascii_url, origin_of
+
 DEFAULT_URL: Final = "http://127.0.0.1:8081"
 TIMEOUT_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
@@ -41,23 +44,50 @@ class ApiSide:
     url: str
     token: str
     default_url: str
+    listen: str
+
+    def url_in(self, environ: Mapping[str, str] = os.environ) -> str:
+        """The URL's variable, else where a server of this environment listens, else the default."""
+        if url := environ.get(self.url):
+            return url
+        first = environ.get(self.listen, "").partition(",")[0].strip().partition("?")[0]
+        if first.startswith(UNIX):
+            return first
+        host, _, port = first.rpartition(":")
+        return f"http://{_WILDCARDS.get(host, host)}:{port}" if host else self.default_url
 
 
-OPERATOR: Final = ApiSide("/admin/v1", "the operator's API", "DARGAH_ADMIN_URL", "DARGAH_ADMIN_TOKEN", DEFAULT_URL)
-MERCHANT: Final = ApiSide("/v1", "the merchant's API", "DARGAH_URL", "DARGAH_TOKEN", "http://127.0.0.1:8080")
+OPERATOR: Final = ApiSide(
+    "/admin/v1", "the operator's API", "DARGAH_ADMIN_URL", "DARGAH_ADMIN_TOKEN", DEFAULT_URL, "DARGAH_ADMIN_LISTEN"
+)
+MERCHANT: Final = ApiSide(
+    "/v1", "the merchant's API", "DARGAH_URL", "DARGAH_TOKEN", "http://127.0.0.1:8080", "DARGAH_LISTEN"
+)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """The origin of a URL of http or https, without which it is http, and what follows it, both in ASCII.
+
+    Raises ValueError.
+    """
+    url = url if "://" in url else f"http://{url}"
+    parts = urlsplit(ascii_url(url))
+    return origin_of(url), parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 class Api:
     """Calls one side, through no proxy and after no redirect, since it carries the token."""
 
     def __init__(self, url: str, token: str, side: ApiSide = OPERATOR) -> None:
-        parts = urlsplit(url if "://" in url or url.startswith(UNIX) else f"http://{url}")
-        if parts.scheme == "unix" and parts.path.startswith("/"):
-            self._url, path = f"{UNIX}{parts.path}", ""
-        elif parts.scheme in {"http", "https"} and parts.hostname:
-            self._url, path = f"{parts.scheme}://{parts.netloc}", parts.path
+        if url.startswith(f"{UNIX}/"):
+            self._url, path = url, ""
         else:
-            raise ApiError(f"{url!r} is not a URL of {side.name}; write it like {side.default_url}")
+            try:
+                self._url, path = split_url(url)
+            except ValueError as error:
+                raise Refused(
+                    f"{url!r} is not a URL of {side.name} ({error}); write it like {side.default_url}"
+                ) from None
         self._side = side
         self._base = path.rstrip("/") + side.base
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
@@ -119,11 +149,24 @@ class Api:
     @contextmanager
     def reading(self, path: str, timeout_seconds: float) -> Iterator[HTTPResponse]:
         """The answer to a POST, read as it arrives; a silence longer than the time-out ends it."""
+        headers = self._headers | {"Content-Type": "application/json"}
+        with self._answer("POST", path, b"{}", headers, timeout_seconds) as answer:
+            yield answer
+
+    @contextmanager
+    def downloading(self, path: str, timeout_seconds: float, **query: object) -> Iterator[HTTPResponse]:
+        """The file that a GET answers with, read as it arrives; a silence longer than the time-out ends it."""
+        target = f"{path}?{urlencode(query)}"
+        with self._answer("GET", target, None, self._headers, timeout_seconds) as answer:
+            yield answer
+
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_seconds: float
+    ) -> Iterator[HTTPResponse]:
         connection = connection_to(self._url, timeout_seconds)
         try:
-            connection.request(
-                "POST", f"{self._base}{path}", b"{}", self._headers | {"Content-Type": "application/json"}
-            )
+            connection.request(method, f"{self._base}{path}", body, headers)
             with connection.getresponse() as answer:
                 if answer.status >= 300:  # noqa: PLR2004  the HTTP class
                     self._read(answer)
@@ -158,14 +201,8 @@ class Api:
 
 
 def admin_url(environ: Mapping[str, str] = os.environ) -> str:
-    """DARGAH_ADMIN_URL, else where DARGAH_ADMIN_LISTEN has a server of this environment listen, else the default."""
-    if url := environ.get("DARGAH_ADMIN_URL"):
-        return url
-    first = environ.get("DARGAH_ADMIN_LISTEN", "").partition(",")[0].strip()
-    if first.startswith(UNIX):
-        return first
-    host, _, port = first.rpartition(":")
-    return f"http://{_WILDCARDS.get(host, host)}:{port}" if host else DEFAULT_URL
+    """Where the operator's API is."""
+    return OPERATOR.url_in(environ)
 
 
 def admin_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
@@ -177,9 +214,9 @@ def admin_token(token_file: Path | None, environ: Mapping[str, str] = os.environ
     # A server may have several, as name:token, comma separated; the first one is as good as any.
     token = text.replace("\n", ",").split(",")[0].rpartition(":")[2].strip()
     if not token:
-        raise ApiError("no operator's token: set DARGAH_ADMIN_TOKEN, or name a file with --token-file")
+        raise Refused("no operator's token: set DARGAH_ADMIN_TOKEN, or name a file with --token-file")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ApiError("the operator's token has characters that no token has; was another file meant?")
+        raise Refused("the operator's token has characters that no token has; was another file meant?")
     return token
 
 
@@ -188,7 +225,7 @@ def _text(path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
-        raise ApiError(f"{path} cannot be read: {why}") from None
+        raise Refused(f"{path} cannot be read ({why}): name a file with the token alone") from None
 
 
 def _problem(status: int, problem: Mapping[str, Any], side: ApiSide) -> str:

@@ -6,8 +6,8 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -15,18 +15,21 @@ from typing import Any, BinaryIO, Final
 import click
 
 from proxy.cli.api import Api, ApiError, admin_token, admin_url
-from proxy.cli.output import Output
-from proxy.config.settings import Settings, SettingsError, load
+from proxy.cli.output import Output, Refused
+from proxy.cli.refusals import refusal_of
+from proxy.cli.times import PAST_HELP, past
+from proxy.config.settings import Settings, load
 from proxy.database.sqlite.backups import BadBackup, bring, check, copy_stopped, exchange, own_like, sync_folder
-from proxy.database.sqlite.files import FileLock, StoreLocked
+from proxy.database.sqlite.files import FileLock, FileUse, StoreLocked, explained, unusable, unused
 from proxy.kernel.clock import parse_rfc3339, rfc3339, system_now
-from proxy.kernel.errors import StoreRefused
+from proxy.kernel.errors import StartRefused, StoreRefused
 from proxy.stores.storage import open_storage
 
 # The server tells every half second how far it is; a disk that hangs for longer is worth a message.
 SILENCE_SECONDS: Final = 120.0
 PIECE_BYTES: Final = 1024 * 1024
 MAX_LINE_BYTES: Final = 1000
+COPY: Final = FileUse("the backup", "FILE")
 
 Fill = Callable[[BinaryIO, Path], dict[str, Any]]
 
@@ -48,7 +51,7 @@ def backup(*, file: Path, as_json: bool, url: str | None, token_file: Path | Non
     """
     out = Output(as_json=as_json)
     if file.exists():
-        raise click.ClickException(f"{file} exists; a backup overwrites nothing")
+        raise Refused(f"{file} exists; a backup overwrites nothing: name another file")
     stopped = None if url else _stopped_database()
     done = None if stopped is None else _make_file(file, lambda copy, part: _of_stopped(stopped, copy, part, out))
     if done is None:
@@ -59,28 +62,23 @@ def backup(*, file: Path, as_json: bool, url: str | None, token_file: Path | Non
 
 def _stopped_database() -> Path | None:
     """The file of DARGAH_DATABASE, where there is one here that no process has open."""
-    try:
-        database = load().database
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    database = load().database
     if not isinstance(database, Path):
-        raise click.ClickException(
-            f"DARGAH_DATABASE is {database}: back it up with pg_dump or pg_basebackup (docs/operations.md)"
-        )
+        raise Refused(f"DARGAH_DATABASE is {database}: back it up with pg_dump or pg_basebackup (docs/operations.md)")
     if not database.exists():
         return None
-    try:
-        FileLock(database).release()
-    except StoreLocked:
-        return None
-    except (StoreRefused, OSError) as error:
-        raise click.ClickException(f"no backup was made: {error}") from None
+    with explained(database):
+        try:
+            FileLock(database).release()
+        except StoreLocked:
+            return None
     return database
 
 
 def _make_file(file: Path, fill: Fill) -> dict[str, Any]:
     """Makes the file by `fill`, whole and looked through before it has its name."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    with explained(file, COPY):
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     part = Path(name)
     try:
         with os.fdopen(descriptor, "r+b") as copy:
@@ -90,7 +88,7 @@ def _make_file(file: Path, fill: Fill) -> dict[str, Any]:
         check(part)
         os.link(part, file)  # fails where the name is taken by now
         sync_folder(file.parent)
-    except (BadBackup, OSError) as error:
+    except BadBackup as error:
         raise click.ClickException(f"no backup was made: {error}") from None
     finally:
         part.unlink()
@@ -125,11 +123,12 @@ def _line(answer: HTTPResponse) -> dict[str, Any]:
 
 
 def _of_stopped(database: Path, copy: BinaryIO, part: Path, out: Output) -> dict[str, Any]:
-
     try:
         copy_stopped(database, part, lambda done, total: out.note(f"{done} of {total} pages copied"))
-    except (sqlite3.Error, StoreRefused) as error:
-        raise click.ClickException(f"no backup was made: {error}") from None
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise unusable(part, error, COPY) from None
+        raise unusable(database, error) from None
     copy.seek(0)
     digest = hashlib.file_digest(copy, "sha256")  # type: ignore[arg-type]  # typeshed asks for more than it uses
     return {"bytes": os.fstat(copy.fileno()).st_size, "longest_pause_ms": None, "sha256": digest.hexdigest()}
@@ -142,7 +141,7 @@ def _of_stopped(database: Path, copy: BinaryIO, part: Path, out: Output) -> dict
     is_flag=True,
     help="The database is restored already, by pg_restore, point-in-time recovery or a snapshot: only note it.",
 )
-@click.option("--moment", metavar="TIME", help="What it went back to, such as 2026-11-20T10:00:00Z, if it cannot tell.")
+@click.option("--moment", metavar="TIME", type=past, help=f"What it went back to, if it cannot tell: {PAST_HELP}")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: bool) -> None:
     """Put the backup FILE in the place of the SQLite database of DARGAH_DATABASE, which must be stopped.
@@ -152,12 +151,10 @@ def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: b
     """
     if (file is None) is not in_place:
         raise click.UsageError("name a backup FILE, or say --in-place")
-    at = None if moment is None else _time(moment)
-    try:
-        settings = load()
+    at = None if moment is None else parse_rfc3339(moment)
+    settings = load()
+    with _nothing_changed():
         done = asyncio.run(_note(settings, at)) if file is None else _put_back(settings, file, at)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
     kept = f"; what was there is kept as {done['kept']}" if done.get("kept") else ""
     Output(as_json=as_json).done(
         f"restored to {done['moment']}{kept}. When Dargah runs it asks about all that may have been paid since. "
@@ -166,14 +163,20 @@ def restore(*, file: Path | None, in_place: bool, moment: str | None, as_json: b
     )
 
 
+@contextmanager
+def _nothing_changed() -> Iterator[None]:
+    try:
+        yield
+    except (BadBackup, StartRefused, OSError) as error:
+        why = refusal_of(error) or f"{error}"
+        raise Refused(f"nothing was changed: {why}") from None
+
+
 async def _note(settings: Settings, moment: int | None) -> dict[str, Any]:
     """Notes the restore in the database as it is; makes nothing of a file that is not there."""
     if isinstance(settings.database, Path) and not settings.database.exists():
-        raise click.ClickException(f"{settings.database} is not there")
-    try:
-        storage = await open_storage(settings, system_now)
-    except (StoreRefused, SettingsError, OSError, sqlite3.Error) as error:
-        raise click.ClickException(f"nothing was changed: {error}") from None
+        raise StoreRefused(f"{settings.database} is not there: set DARGAH_DATABASE to the one that was restored")
+    storage = await open_storage(settings, system_now)
     try:
         noted = await storage.store.recovery.note_restore(moment, storage.now())
     finally:
@@ -182,27 +185,29 @@ async def _note(settings: Settings, moment: int | None) -> dict[str, Any]:
 
 
 def _put_back(settings: Settings, file: Path, moment: int | None) -> dict[str, Any]:
-
     database = settings.database
     if not isinstance(database, Path):
-        raise click.ClickException(
+        raise StoreRefused(
             f"DARGAH_DATABASE is {database}: restore it with PostgreSQL's own tools, then say --in-place"
         )
     database = database.resolve()
+    if database.exists() and file.samefile(database):
+        raise StoreRefused(f"{file} is DARGAH_DATABASE itself: name a backup of it, or say --in-place")
+    with unused(file):
+        return _exchange(settings, database, file, moment)
+
+
+def _exchange(settings: Settings, database: Path, file: Path, moment: int | None) -> dict[str, Any]:
     beside = database.with_name(f"{database.name}.restoring")
     lock_file = database.with_name(f"{database.name}.lock")
-    try:
+    with explained(database):
         lock = FileLock(database)
-    except (StoreRefused, OSError) as error:
-        raise click.ClickException(f"nothing was changed: {error}") from None
     try:
         own_like(lock_file, database if database.exists() else database.parent)
         _remove(beside)
         bring(file, beside)
         done = asyncio.run(_note(settings.model_copy(update={"database": beside}), moment))
         kept = exchange(beside, database)
-    except (BadBackup, OSError) as error:
-        raise click.ClickException(f"nothing was changed: {error}") from None
     finally:
         _remove(beside)
         lock.release()
@@ -212,11 +217,3 @@ def _put_back(settings: Settings, file: Path, moment: int | None) -> dict[str, A
 def _remove(path: Path) -> None:
     for side in ("", "-wal", "-shm", ".lock"):
         path.with_name(path.name + side).unlink(missing_ok=True)
-
-
-def _time(text: str) -> int:
-    with suppress(ValueError, OverflowError, OSError):
-        return parse_rfc3339(text)
-    raise click.BadParameter(
-        f"{text!r} is not a time with its offset, such as 2026-11-20T10:00:00Z", param_hint="--moment"
-    )

@@ -5,11 +5,11 @@ from typing import Any, Final, TextIO
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
+from proxy.cli.options import given, irreversible, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
 
 MAX_HEADERS_CHARS: Final = 10_000
-_COLUMNS = ("id", "mode", "url", "storefront", "event_types", "state", "state_reason", "created_at")
+_COLUMNS = ("id", "mode", "url", "storefront", "event_types", "max_in_flight", "state", "state_reason", "created_at")
 
 
 def _headers(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
@@ -56,6 +56,12 @@ _signatures = click.option(
     help="How it is signed; repeatable. v1a (Ed25519) comes beside v1.  [default: v1]",
 )
 
+_max_in_flight = click.option(
+    "--max-in-flight",
+    type=click.IntRange(1, 64),
+    help="How many webhooks may be on their way at once: 1 for a shop that bears no more.  [default: 8]",
+)
+
 
 @click.group()
 def endpoint() -> None:
@@ -78,6 +84,7 @@ def endpoint() -> None:
 @_header
 @_headers_file
 @_signatures
+@_max_in_flight
 @operator_command
 def create(*, api: Api, out: Output, merchant: str, headers_file: TextIO | None, **fields: Any) -> None:
     """Add an endpoint, and show once the secret that signs for it."""
@@ -110,6 +117,7 @@ def show(*, api: Api, out: Output, endpoint_id: str) -> None:
 @_header
 @_headers_file
 @_signatures
+@_max_in_flight
 @operator_command
 def update(*, api: Api, out: Output, endpoint_id: str, headers_file: TextIO | None, **fields: Any) -> None:
     """Change an endpoint. Event types and headers given replace the old ones; another origin needs headers again."""
@@ -151,6 +159,7 @@ def rotate_secret(*, api: Api, out: Output, endpoint_id: str, overlap_seconds: i
 
 @endpoint.command()
 @click.argument("endpoint_id")
+@irreversible("Removing an endpoint, with what waits for it,")
 @operator_command
 def delete(*, api: Api, out: Output, endpoint_id: str) -> None:
     """Remove an endpoint; its undelivered webhooks are dropped."""

@@ -4,19 +4,19 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import chain
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
-from proxy.cli.api import Api, ApiError
-from proxy.cli.options import given, limit_option, shop_command
+from proxy.cli.api import Api, ApiError, split_url
+from proxy.cli.options import SECRET_VARIABLE, given, limit_option, shop_command
 from proxy.cli.output import Output, text_of
 from proxy.kernel.clock import system_now
-from proxy.webhooks.request import new_secret, signed_headers
+from proxy.webhooks.request import new_secret, sign, signed_headers
 
 
 @click.group()
@@ -69,18 +69,30 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 @click.command()
 @click.option("--forward-to", required=True, metavar="URL", help="Gets each event, such as http://localhost:3000/hook.")
 @click.option("--after", default="latest", show_default=True, metavar="SEQUENCE", help="Begin after this event.")
+@click.option(
+    "--secret",
+    envvar=SECRET_VARIABLE,
+    show_envvar=True,
+    metavar="WHSEC",
+    help="Sign with this secret, which the local server has already.  [default: one of this session, which is shown]",
+)
 @shop_command
-def listen(*, api: Api, out: Output, forward_to: str, after: str) -> None:
+def listen(*, api: Api, out: Output, forward_to: str, after: str, secret: str | None) -> None:
     """Bring the shop's webhooks to this machine while it is being built; it needs no public URL.
 
-    Each event is signed with a secret of this session, which is shown at the start, and posted as Dargah would post it.
-    The local server's answers are shown; nothing is retried. Ends with Ctrl-C.
+    Each event is signed and posted as Dargah would post it. The local server's answers are shown; nothing is retried.
+    Ctrl-C ends it.
     """
+    with suppress(KeyboardInterrupt):
+        _listen(api, out, forward_to, after, secret)
+
+
+def _listen(api: Api, out: Output, forward_to: str, after: str, given_secret: str | None) -> None:
     target = ForwardTarget.of(forward_to)
-    secret = new_secret(os.urandom(32))
+    secret = new_secret(os.urandom(32)) if given_secret is None else _checked(given_secret.strip())
     events = follow(api, after, out)
     first = next(events)  # whatever is wrong with the token or the URL is told before anything else
-    _begin(out, secret, forward_to)
+    _begin(out, secret, forward_to, given=given_secret is not None)
     for event in chain([first], events):
         if event is not None:
             _forward(out, target, secret, event)
@@ -121,12 +133,14 @@ class ForwardTarget:
 
     @classmethod
     def of(cls, url: str) -> "ForwardTarget":
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise click.BadParameter("write it like http://localhost:3000/hook", param_hint="--forward-to")
-        return cls(
-            parts.scheme == "https", parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        )
+        try:
+            origin, path = split_url(url)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{error}; write it like http://localhost:3000/hook", param_hint="--forward-to"
+            ) from None
+        scheme, _, netloc = origin.partition("://")
+        return cls(scheme == "https", netloc, path if path.startswith("/") else f"/{path}")
 
     def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int | None, str | None]:
         """The HTTP status, or why there was none."""
@@ -141,15 +155,24 @@ class ForwardTarget:
             connection.close()
 
 
-def _begin(out: Output, secret: str, forward_to: str) -> None:
+def _checked(secret: str) -> str:
+    try:
+        sign([secret], "msg", 0, b"")
+    except ValueError as error:
+        raise click.BadParameter(f"this is no webhook secret: {error}", param_hint="--secret") from None
+    return secret
+
+
+def _begin(out: Output, secret: str, forward_to: str, *, given: bool) -> None:
     if out.as_json:
-        click.echo(json.dumps({"secret": secret, "forward_to": forward_to}))
+        click.echo(json.dumps({"secret": None if given else secret, "forward_to": forward_to}))
+    elif given:
+        click.echo(f"Forwarding to {forward_to}, signed with the secret that was given.\n")
     else:
         click.echo(f"Forwarding to {forward_to}, signed with the secret of this session:\n\n    {secret}\n")
 
 
 def _forward(out: Output, target: ForwardTarget, secret: str, event: Mapping[str, Any]) -> None:
-
     message = {name: event[name] for name in ("type", "timestamp", "data")}
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
     headers = signed_headers([secret], event["id"], body, system_now())

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, limit_option, merchant_path, operator_command
+from proxy.cli.options import given, irreversible, limit_option, merchant_path, operator_command
 from proxy.cli.output import Output
 
 _origins = click.option(
@@ -26,7 +26,11 @@ _Command = Callable[..., Any]
 def _looks(command: _Command) -> _Command:
     """The options of a merchant's branding on the customer's pages. An empty option clears its value."""
     for option in (
-        click.option("--contact", metavar="CONTACT", help="A telephone number, e-mail or https address."),
+        click.option(
+            "--contact",
+            metavar="CONTACT",
+            help="Telephone number, e-mail or https address; up to three, by commas.",
+        ),
         click.option("--logo", metavar="FILE", help="A PNG file of at most 20 kB and 512 pixels."),
         click.option("--language", metavar="fa|en", help="The pages' language. Without it the browser's decides."),
         click.option("--colour", metavar="#RRGGBB", help="The buttons' colour."),
@@ -37,16 +41,9 @@ def _looks(command: _Command) -> _Command:
 
 
 def _branding_options(logo: str | None, **others: str | None) -> dict[str, Any]:
-    image = None if not logo else base64.b64encode(_read(Path(logo))).decode()
+    image = None if not logo else base64.b64encode(Path(logo).read_bytes()).decode()
     texts = given(**others, logo=image if logo else logo)
     return {name: text or None for name, text in texts.items()}
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from None
 
 
 @click.group()
@@ -66,11 +63,13 @@ def create_merchant(*, api: Api, out: Output, name: str, return_origins: tuple[s
 
 
 @merchant.command("list")
+@click.option("--archived", is_flag=True, help="Those that are archived, instead of the others.")
 @limit_option
 @operator_command
-def list_merchants(*, api: Api, out: Output, limit: int) -> None:
-    """List the merchants."""
-    out.table(api.rows("/merchants", limit), ("id", "name", "return_origins", "created_at"))
+def list_merchants(*, api: Api, out: Output, archived: bool, limit: int) -> None:
+    """List the merchants that are not archived."""
+    rows = api.rows("/merchants", limit, archived="true" if archived else "false")
+    out.table(rows, ("id", "name", "return_origins", "created_at"))
 
 
 @merchant.command("show")
@@ -95,6 +94,22 @@ def update_merchant(
     out.record(api.patch(merchant_path(merchant_id), changes))
 
 
+@merchant.command("archive")
+@click.argument("merchant_id")
+@operator_command
+def archive_merchant(*, api: Api, out: Output, merchant_id: str) -> None:
+    """Take no new payments for a merchant. Those that it has go on to their end; `unarchive` takes it back."""
+    out.record(api.post(f"{merchant_path(merchant_id)}/archive"))
+
+
+@merchant.command("unarchive")
+@click.argument("merchant_id")
+@operator_command
+def unarchive_merchant(*, api: Api, out: Output, merchant_id: str) -> None:
+    """Take payments for an archived merchant again."""
+    out.record(api.post(f"{merchant_path(merchant_id)}/unarchive"))
+
+
 @merchant.command("rotate-return-secret")
 @click.argument("merchant_id")
 @click.option(
@@ -104,6 +119,7 @@ def update_merchant(
     show_default=True,
     help="Whose customers: those of live or of test payments.",
 )
+@irreversible("Ending the return secret")
 @operator_command
 def rotate_return_secret(*, api: Api, out: Output, merchant_id: str, mode: str) -> None:
     """Make the secret that signs the customers' way back. The one before of that mode ends at once."""

@@ -5,21 +5,21 @@ import sqlite3
 import time
 from pathlib import Path
 from typing import Final, TextIO
-from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from proxy.cli.output import Output
-from proxy.config.database import parse_database
-from proxy.config.settings import SettingsError, load
+from proxy.cli.options import without_password
+from proxy.cli.output import Output, Refused
+from proxy.config.database import PostgresqlUrl, parse_database
+from proxy.config.settings import load
 from proxy.database.postgresql.primary import CALL_ERRORS
-from proxy.database.postgresql.schema import ServerTooOld
+from proxy.database.postgresql.schema import ServerRefused
 from proxy.database.postgresql.store import UpkeepResult, keep_up
-from proxy.database.sqlite.files import FileLock
+from proxy.database.sqlite.files import FileLock, unusable
 from proxy.database.sqlite.store import migrate as migrate_file
-from proxy.database.transfer import MoveRefused, OnProgress, move
+from proxy.database.transfer import SOURCE, OnProgress, move
 from proxy.kernel.clock import system_now
-from proxy.kernel.errors import StoreRefused
+from proxy.stores.storage import opening
 
 
 @click.command()
@@ -33,12 +33,10 @@ def migrate(*, role: str | None, as_json: bool) -> None:
     For a `dargah serve` with a database role that may not change the schema. DARGAH_MIGRATION_DATABASE, or a file of
     that name in DARGAH_SECRETS_DIR, has the owner's URL; without it DARGAH_DATABASE is used. No key is needed.
     """
-    try:
-        settings = load()
-        database = settings.migration_database or settings.database
+    settings = load()
+    database = settings.migration_database or settings.database
+    with opening(database, "DARGAH_MIGRATION_DATABASE" if settings.migration_database else "DARGAH_DATABASE"):
         done = _of_file(database, role) if isinstance(database, Path) else _of_server(database.text, role)
-    except (SettingsError, StoreRefused, OSError, sqlite3.Error) as error:
-        raise click.ClickException(str(error)) from None
     out = Output(as_json=as_json)
     granted = f", and {role} may run Dargah on it" if role is not None else ""
     out.done(f"the schema of {database} is at version {done['version']} (before: {done['before']}){granted}", done)
@@ -55,7 +53,7 @@ def _of_file(path: Path, role: str | None) -> dict[str, object]:
     if role is not None:
         raise click.UsageError("--grant is for a role of PostgreSQL, and the database is a SQLite file")
     if not path.exists():
-        raise click.ClickException(f"{path} is not there: `dargah serve` makes it")
+        raise Refused(f"{path} is not there: `dargah serve` makes it")
     lock = FileLock(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None)
@@ -84,7 +82,7 @@ MAX_URL_CHARS: Final = 10_000
     "--to",
     "target",
     metavar="DATABASE",
-    callback=lambda _ctx, _param, value: _without_password(value),
+    callback=lambda _ctx, _param, value: without_password(value, "--to", "give the URL by --to-file"),
     help="postgresql://user@host:5432/database; its password in PGPASSWORD or PGPASSFILE.",
 )
 @click.option(
@@ -103,32 +101,17 @@ def migrate_store(*, source: str, target: str | None, to_file: TextIO | None, as
     out = Output(as_json=as_json)
     try:
         moved = asyncio.run(
-            move(file, url, system_now(), _progress_printer(out, "moved"), _progress_printer(out, "compared"))
+            move(file, url.text, system_now(), _progress_printer(out, "moved"), _progress_printer(out, "compared"))
         )
-    except (MoveRefused, StoreRefused, ServerTooOld, OSError, sqlite3.Error) as error:
-        raise click.ClickException(str(error)) from None
+    except ServerRefused as error:
+        raise Refused(f"--to ({url}): {error}") from None
+    except sqlite3.Error as error:
+        raise unusable(file, error, SOURCE) from None
     except CALL_ERRORS as error:
         raise click.ClickException(f"PostgreSQL says: {error}. Run it again to go on where it ended") from None
     rows = [{"table": each.table, "rows": each.rows, "sha256": each.sha256} for each in moved]
     out.table(rows, ("table", "rows", "sha256"))
     out.note(f"all {sum(each.rows for each in moved)} rows are the same on both sides")
-
-
-def _without_password(url: str | None) -> str | None:
-    """The URL. Raises click.BadParameter for a password in it, because every user of the machine can read a process's
-    arguments.
-    """
-    try:
-        parts = urlsplit(url or "")
-    except ValueError:
-        return url  # what is no URL is refused by its form
-    if parts.password or "password" in parse_qs(parts.query):
-        raise click.BadParameter(
-            "everybody on this machine saw the password in it: change that, and give the URL by --to-file, "
-            "or the password by PGPASSWORD or PGPASSFILE",
-            param_hint="--to",
-        )
-    return url
 
 
 def _progress_printer(out: Output, what: str) -> OnProgress:
@@ -154,7 +137,7 @@ def _file(text: str) -> Path:
     return database
 
 
-def _url(text: str) -> str:
+def _url(text: str) -> PostgresqlUrl:
 
     try:
         database = parse_database(text)
@@ -162,4 +145,4 @@ def _url(text: str) -> str:
         raise click.BadParameter(str(error), param_hint="--to") from None
     if isinstance(database, Path):
         raise click.BadParameter("write postgresql://…: a store is moved from SQLite to PostgreSQL", param_hint="--to")
-    return database.text
+    return database

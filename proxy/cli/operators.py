@@ -7,10 +7,12 @@ from typing import Any, Final
 import click
 
 from proxy.cli.api import Api, ApiError
-from proxy.cli.options import given, limit_option, operator_command
-from proxy.cli.output import Output
+from proxy.cli.options import given, irreversible, limit_option, operator_command
+from proxy.cli.output import Output, Refused
+from proxy.cli.times import FUTURE_HELP, future
 
-_COLUMNS = ("id", "name", "role", "prefix", "created_at", "expires_at", "revoked_at", "last_used_at")
+_TIMES: Final = ("created_at", "expires_at", "revoked_at", "last_used_at", "second_factor_at")
+_COLUMNS: Final = ("id", "name", "role", "prefix", *_TIMES)
 
 
 @click.group()
@@ -26,7 +28,7 @@ def operator() -> None:
     required=True,
     help="read looks; operate recovers, resolves, revokes tokens; owner sets up merchants, keys and operators.",
 )
-@click.option("--expires-at", metavar="TIME", help="When the token ends, such as 2027-01-01T00:00:00Z.")
+@click.option("--expires-at", metavar="TIME", type=future, help=f"When the token ends: {FUTURE_HELP}")
 @operator_command
 def add(*, api: Api, out: Output, name: str, role: str, expires_at: str | None) -> None:
     """Add an operator, and show the token once."""
@@ -60,6 +62,7 @@ def rotate(*, api: Api, out: Output, operator_id: str, overlap_seconds: int | No
 @operator.command()
 @click.argument("operator_id")
 @click.option("--after-seconds", type=click.IntRange(0, 604_800), help="Let the token live on for so long.")
+@irreversible("Revoking an operator")
 @operator_command
 def revoke(*, api: Api, out: Output, operator_id: str, after_seconds: int | None) -> None:
     """Revoke an operator's token, at once or after a while."""
@@ -67,9 +70,18 @@ def revoke(*, api: Api, out: Output, operator_id: str, after_seconds: int | None
     out.done(f"{operator_id} ends at {revoked['revoked_at']}", revoked)
 
 
+@operator.command("remove-second-factor")
+@click.argument("operator_id")
+@irreversible("Removing a second factor")
+@operator_command
+def remove_second_factor(*, api: Api, out: Output, operator_id: str) -> None:
+    """Remove an operator's second factor, with their sessions: their token alone then opens the console."""
+    out.done(f"{operator_id} has no second factor", api.delete(f"{_path_of(operator_id)}/second-factor"))
+
+
 def _path_of(operator_id: str) -> str:
     if not operator_id.startswith("opr_") or not operator_id.isascii() or not operator_id[4:].isalnum():
-        raise ApiError(f"{operator_id!r} is not the id of an operator; those look like opr_…")
+        raise Refused(f"{operator_id!r} is not the id of an operator; those look like opr_…")
     return f"/operators/{operator_id}"
 
 
@@ -148,7 +160,7 @@ def _read_ends(path: Path) -> dict[str, Any]:
         noted: dict[str, Any] = json.loads(path.read_text())
         return {chain: {"number": int(end["number"]), "hash": str(end["hash"])} for chain, end in noted.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ApiError(f"{path} has no ends of chains, as --save writes them") from None
+        raise Refused(f"{path} has no ends of chains, as --save writes them") from None
 
 
 def _problem(verified: dict[str, Any]) -> str:

@@ -6,28 +6,31 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import click
 
-from proxy.cli.api import MERCHANT, Api, ApiError, admin_token, admin_url
-from proxy.cli.output import Output
+from proxy.cli.api import MERCHANT, Api, admin_token, admin_url
+from proxy.cli.output import Output, Refused
 from proxy.kernel.ids import merchant_of_id
 
 MAX_SECRET_CHARS: Final = 10_000
+SECRET_VARIABLE: Final = "DARGAH_WEBHOOK_SECRET"  # noqa: S105  a variable's name
 _KINDS: Final = {"terminal": "trm_", "token": "tok_", "endpoint": "ep_"}
 
 
 def shop_token(token_file: Path | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The shop's token, of the file or of DARGAH_TOKEN. Raises ApiError."""
+    """The shop's token, of the file or of DARGAH_TOKEN. Raises Refused."""
     try:
         text = environ.get(MERCHANT.token, "") if token_file is None else token_file.read_text()
-    except (OSError, UnicodeDecodeError):
-        raise ApiError(f"{token_file} cannot be read") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise Refused(f"{token_file} cannot be read ({why}): name a file with the token alone") from None
     token = text.strip()
     if not token:
-        raise ApiError("no token: set DARGAH_TOKEN to the shop's (dg_live_… or dg_test_…), or name a file")
+        raise Refused("no token: set DARGAH_TOKEN to the shop's (dg_live_… or dg_test_…), or name a file")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ApiError("the token has characters that no token has; was another file meant?")
+        raise Refused("the token has characters that no token has; was another file meant?")
     return token
 
 
@@ -54,7 +57,7 @@ def _operator_api(url: str | None, token_file: Path | None) -> Api:
 
 
 def _shop_api(url: str | None, token_file: Path | None) -> Api:
-    return Api(url or os.environ.get(MERCHANT.url) or MERCHANT.default_url, shop_token(token_file), MERCHANT)
+    return Api(url or MERCHANT.url_in(), shop_token(token_file), MERCHANT)
 
 
 operator_command = _command(
@@ -72,25 +75,46 @@ limit_option = click.option(
 )
 
 
+def irreversible(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator for a command that cannot be taken back: it asks on a terminal, and needs `--yes` without one.
+
+    `what` is what it would do, as a question's beginning.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+        @functools.wraps(command)
+        def run(*, yes: bool, **options: Any) -> None:
+            if not yes and not sys.stdin.isatty():
+                raise Refused(f"{what} cannot be taken back, and there is no terminal to ask on: add --yes")
+            if not yes:
+                click.confirm(f"{what} cannot be taken back. Do it?", abort=True, err=True)
+            command(**options)
+
+        return run
+
+    return decorate
+
+
 def path_of(kind: str, record_id: str) -> str:
     """The API's path of a record; its id contains its merchant's."""
     merchant_id = merchant_of_id(record_id)
     if merchant_id is None or not record_id.startswith(_KINDS[kind]):
-        raise ApiError(f"{record_id!r} is not the id of a {kind}; those look like {_KINDS[kind]}…")
+        raise Refused(f"{record_id!r} is not the id of a {kind}; those look like {_KINDS[kind]}…")
     return f"/merchants/{merchant_id}/{kind}s/{record_id}"
 
 
 def merchant_path(merchant_id: str) -> str:
     """The API's path of a merchant."""
     if not merchant_id.startswith("mer_") or not merchant_id.isascii() or not merchant_id[4:].isalnum():
-        raise ApiError(f"{merchant_id!r} is not a merchant's id; those look like mer_…")
+        raise Refused(f"{merchant_id!r} is not a merchant's id; those look like mer_…")
     return f"/merchants/{merchant_id}"
 
 
 def payment_path(payment_id: str) -> str:
     """The API's path of a payment."""
     if merchant_of_id(payment_id) is None or not payment_id.startswith("pay_"):
-        raise ApiError(f"{payment_id!r} is not a payment's id; those look like pay_…")
+        raise Refused(f"{payment_id!r} is not a payment's id; those look like pay_…")
     return f"/payments/{payment_id}"
 
 
@@ -99,7 +123,7 @@ def read_secret(name: str, otherwise: str) -> str:
     that reads it from standard input.
     """
     if not sys.stdin.isatty():
-        raise ApiError(f"there is no terminal to ask for the {name} on: pass it to {otherwise}")
+        raise Refused(f"there is no terminal to ask for the {name} on: pass it to {otherwise}")
     return str(click.prompt(name, hide_input=True))
 
 
@@ -107,7 +131,7 @@ def read_stdin(name: str) -> str:
     """A secret from standard input."""
     text = sys.stdin.read(MAX_SECRET_CHARS).strip("\r\n")
     if not text:
-        raise ApiError(f"standard input has no {name}")
+        raise Refused(f"standard input has no {name}")
     return text
 
 
@@ -117,7 +141,7 @@ def read_pairs(texts: Iterable[str], where: str) -> dict[str, str]:
     for text in filter(None, texts):
         name, mark, value = text.partition("=")
         if not mark or name in pairs:
-            raise ApiError(f"{where}: write each as NAME=VALUE, and each name once")
+            raise Refused(f"{where}: write each as NAME=VALUE, and each name once")
         pairs[name] = value
     return pairs
 
@@ -128,8 +152,25 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 def own_path(kind: str, record_id: str) -> str:
-    """The API's path of an endpoint or a delivery. Raises ApiError for any other id."""
+    """The API's path of an endpoint or a delivery. Raises Refused for any other id."""
     prefix, path = {"endpoint": ("ep_", "webhook-endpoints"), "delivery": ("dlv_", "deliveries")}[kind]
     if not record_id.startswith(prefix) or not record_id.isascii() or not record_id[len(prefix) :].isalnum():
-        raise ApiError(f"{record_id!r} is no id of the kind {kind}; those look like {prefix}…")
+        raise Refused(f"{record_id!r} is no id of the kind {kind}; those look like {prefix}…")
     return f"/{path}/{record_id}"
+
+
+def without_password(url: str | None, option: str, otherwise: str) -> str | None:
+    """The database's URL, of `option`. Raises click.BadParameter for a password in it, because every user of the
+    machine can read a process's arguments; `otherwise` is what to do instead.
+    """
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return url  # what is no URL is refused by its form
+    if parts.password or "password" in parse_qs(parts.query):
+        raise click.BadParameter(
+            f"everybody on this machine saw the password in it: change that, and {otherwise}, or the password by "
+            "PGPASSWORD or PGPASSFILE",
+            param_hint=option,
+        )
+    return url

@@ -11,6 +11,12 @@ import click
 from proxy.kernel.text import without_direction
 
 
+class Refused(click.ClickException):
+    """Wrong settings or usage, in one sentence; the exit code is 2, and 1 is for an answer that is no."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Prints to standard output; notes for people go to standard error."""

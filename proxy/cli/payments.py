@@ -1,26 +1,27 @@
 """`dargah payment` and `dargah recover`."""
 
-import re
-import time
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from proxy.cli.api import Api, ApiError
-from proxy.cli.options import given, limit_option, merchant_path, operator_command, payment_path
+from proxy.cli.options import limit_option, merchant_path, operator_command, payment_path
 from proxy.cli.output import Output, text_of
-from proxy.kernel.clock import DAY, HOUR, MINUTE, parse_rfc3339, rfc3339
+from proxy.cli.payment_filters import payment_filters, query_of
+from proxy.cli.times import PAST_HELP, past
 
 _COLUMNS = ("id", "status", "mode", "storefront", "order_id", "amount_rials", "bank_code", "late", "created_at")
+_FOUND_COLUMNS = ("id", "merchant_id", *_COLUMNS[1:])
 _SHOWN = (
     *("id", "merchant_id", "storefront", "mode", "terminal_id", "order_id", "status", "amount_rials", "captured_rials"),
     *("gateway", "bank_code", "card_mask", "trace_number", "fee_rials", "invoice_key", "late", "failure", "review"),
     *("given_back", "withdrawn_at", "created_at", "expires_at", "paid_at", "version"),
 )
 _LOST_COLUMNS = ("made_at", "asked_by", "times", "last_asked_at", "storefront", "invoice_key", "reference")
-_STATUSES = ("created", "pending", "paid", "failed", "canceled", "expired", "given_back", "needs_review")
 
 
 @click.group()
@@ -29,15 +30,62 @@ def payment() -> None:
 
 
 @payment.command("list")
-@click.option("--merchant", "merchant_id", required=True, metavar="ID", help="The merchant's id (mer_…).")
-@click.option("--status", type=click.Choice(_STATUSES), help="Only those in this status.")
-@click.option("--order-id", help="Only those of this order.")
-@click.option("--storefront", help="Only those of this shop.")
+@payment_filters
 @limit_option
 @operator_command
 def list_(*, api: Api, out: Output, limit: int, **wanted: Any) -> None:
-    """List a merchant's payments, newest first."""
-    out.table(api.rows("/payments", limit, **given(**wanted)), _COLUMNS)
+    """List the payments of a merchant, or of all."""
+    columns = _COLUMNS if wanted["merchant_id"] else _FOUND_COLUMNS
+    out.table(api.rows("/payments", limit, **query_of(**wanted)), columns)
+
+
+# A sum over a million payments takes half a minute; a file is written all the time, however long it is.
+SUM_SECONDS: Final = 600.0
+SILENCE_SECONDS: Final = 120.0
+_AT_ONCE: Final = 1 << 16
+
+
+@payment.command()
+@payment_filters
+@operator_command
+def totals(*, api: Api, out: Output, **wanted: Any) -> None:
+    """Count the payments of a filter and sum their amounts, by status."""
+    found = api.get_slowly("/payments/totals", SUM_SECONDS, **query_of(**wanted))
+    if out.as_json:
+        out.record(found)
+        return
+    out.table(
+        [{"status": status, **each} for status, each in found["statuses"].items() if each["count"]],
+        ("status", "count", "rials"),
+    )
+    click.echo(f"{found['count']} payments, {found['paid_rials']} rials paid")
+
+
+@payment.command()
+@payment_filters
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write.")
+@operator_command
+def export(*, api: Api, out: Output, output: Path, **wanted: Any) -> None:
+    """Write all payments of a filter to a CSV file for spreadsheets.
+
+    It is there under its name only when it is whole: until then it has .part behind it.
+    """
+    query = query_of(**wanted)
+    count = api.get_slowly("/payments/totals", SUM_SECONDS, **query)["count"]
+    part = output.with_name(f"{output.name}.part")
+    written = -1  # the first line is the columns' names
+    with (
+        api.downloading("/payments.csv", SILENCE_SECONDS, **query) as answer,
+        part.open("wb") as file,
+        click.progressbar(length=count, label=f"{count} payments", file=sys.stderr) as bar,
+    ):
+        while some := answer.read1(_AT_ONCE):
+            file.write(some)
+            lines = some.count(b"\r\n")
+            written += lines
+            bar.update(lines)
+    part.replace(output)
+    out.done(f"{written} payments are in {output}", {"payments": written, "file": str(output)})
 
 
 @payment.command()
@@ -50,6 +98,24 @@ def lost(*, api: Api, out: Output, merchant_id: str) -> None:
     Compare the list with the gateway's statement of that time, as docs/operations.md describes.
     """
     out.table(api.get(f"{merchant_path(merchant_id)}/lost-payments")["data"], _LOST_COLUMNS)
+
+
+@payment.command()
+@click.argument("number")
+@operator_command
+def find(*, api: Api, out: Output, number: str) -> None:
+    """Find payments of any merchant by a number that somebody tells.
+
+    NUMBER is a payment's id, its link, a bank_code, an invoice_key, an order, a trace number, the last four digits of a
+    card, the beginning of one of these, an amount in rials or toman or the beginning of a description or of a value of
+    the metadata (of the newest 5000 payments), or a day or minute: 1405/09/10, "1405/09/10 14:30" (Tehran's) or
+    2026-12-01T11:00:00Z. A minute finds what was created in the half hour up to it. Persian digits will do. Exits 1
+    when nothing is found.
+    """
+    found = api.get("/payments/find", text=number.strip())["data"]
+    out.table(found, _FOUND_COLUMNS)
+    if not found:
+        raise ApiError(f"no payment has {number!r} as a number, the beginning of one, an amount or a time")
 
 
 @payment.command()
@@ -89,12 +155,14 @@ def resolve(*, api: Api, out: Output, payment_id: str, decision: str, note: str)
 def entry_line(entry: Mapping[str, Any]) -> str:
     """One line of the timeline in words."""
     data = dict(entry["data"])
+    fields = data.pop("fields", {})
     match entry["kind"]:
         case str(kind) if kind.startswith("gateway."):
-            return _line(kind.replace(".", " "), data.pop("outcome", None), data)
+            return _line(kind.replace(".", " "), data.pop("outcome", None), data | fields)
         case "return":
             known = "its own invoice" if data.pop("own_invoice_key") else "another or no invoice"
-            return _line("return with", known, {f"claimed {name}": value for name, value in data["claimed"].items()})
+            claimed = {f"claimed {name}": value for name, value in data["claimed"].items()}
+            return _line("return with", known, claimed | fields)
         case "event":
             return _line("event", data["type"], {"sequence": data["sequence"], "id": data["id"]})
         case "delivery":
@@ -103,7 +171,13 @@ def entry_line(entry: Mapping[str, Any]) -> str:
             answer = {"HTTP": data["status"], "error": data["error"]}
             return _line(f"attempt {data['number']} at {data['endpoint_id']}:", data["outcome"], answer)
         case kind:
-            return _line("the shop asked, and was told paid" if kind == "drop_in.check" else str(kind), None, data)
+            return _line(_KINDS.get(kind, str(kind)), None, data)
+
+
+_KINDS = {
+    "drop_in.check": "the shop asked, and was told paid",
+    "shop.reversal": "the shop asked for the money to go back",
+}
 
 
 def _only(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -119,8 +193,6 @@ def _line(first: str, second: Any, more: Mapping[str, Any]) -> str:
 FOUND: Final = 3
 # A step of the server's begins checks for 15 s, and the last of them may wait for their turn and then for an answer.
 STEP_SECONDS: Final = 120.0
-_AGO: Final = re.compile(r"([0-9]{1,5})([mhd])")
-_UNITS: Final = {"m": MINUTE, "h": HOUR, "d": DAY}
 _RECOVERED_COLUMNS: Final = (
     "found",
     "payment",
@@ -165,7 +237,8 @@ class RecoveryProgress:
     "--since",
     required=True,
     metavar="TIME",
-    help="How far back: 90m, 48h, 7d, or a time such as 2026-11-20T10:00:00Z; at most 30 days.",
+    type=past,
+    help=f"How far back, 30 days at most: {PAST_HELP}",
 )
 @click.option("--batch", type=click.IntRange(1, 100), default=50, show_default=True, help="Payments per call.")
 @operator_command
@@ -175,7 +248,7 @@ def recover(*, api: Api, out: Output, since: str, batch: int) -> None:
     Exit code 0: nothing was found. 3: money was found, and is credited now or needs review. 1: something failed, or a
     gateway did not answer and nothing was found; run it again later, which does no harm.
     """
-    found = RecoveryProgress(_since(since))
+    found = RecoveryProgress(since)
     try:
         _walk(api, out, found, batch)
     finally:
@@ -223,16 +296,3 @@ def _row(kind: str, payment: dict[str, Any]) -> dict[str, Any]:
         "bank_code": payment["bank_code"],
         "why": review and review["reason"],
     }
-
-
-def _since(text: str) -> str:
-    """The time as the API takes it. Raises a usage error."""
-    if match := _AGO.fullmatch(text):
-        return rfc3339(time.time_ns() // 1_000_000 - int(match[1]) * _UNITS[match[2]])
-    try:
-        return rfc3339(parse_rfc3339(text))
-    except (ValueError, OverflowError, OSError):
-        raise click.BadParameter(
-            f"{text!r} is neither a while ago, such as 48h, nor a time with its offset, such as 2026-11-20T10:00:00Z",
-            param_hint="--since",
-        ) from None

@@ -137,7 +137,7 @@ def _fill(sheet: BankSheet, path: Path, layout: Layout, show: int) -> tuple[int,
         raise ApiError(
             "\n".join([f"{path} has rows that cannot be read:", *(f"  row {each.number}: {each.why}" for each in bad)])
         )
-    if not any(count for count, _ in sheet.sums().values()):
+    if not any(rials for _, rials in sheet.sums().values()):
         raise ApiError(f"{path} has no row that moves money")
     return count, skipped
 
@@ -168,10 +168,19 @@ def _compare(api: Api, out: Output, base: str, sheet: BankSheet, mode: str, outc
             rows = [
                 {"bank_code": code, "amount_rials": rials, "reversal": table == "reversals"} for _, code, rials in batch
             ]
-            sheet.note([number for number, _, _ in batch], _ask_api(api, base, rows, mode), table)
+            answers = [
+                _without_money(row, answer) for row, answer in zip(rows, _ask_api(api, base, rows, mode), strict=True)
+            ]
+            sheet.note([number for number, _, _ in batch], answers, table)
             done += len(batch)
             if done % (20 * _BATCH) == 0:
                 out.note(f"{done} rows compared")
+
+
+def _without_money(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer; a code that is nobody's payment and has an amount of 0 is no difference."""
+    nothing = row["amount_rials"] == 0 and answer["outcome"] == "missing_here"
+    return answer | {"outcome": "no_money"} if nothing else answer
 
 
 def _ask_api(api: Api, base: str, rows: Sequence[dict[str, Any]], mode: str) -> list[dict[str, Any]]:

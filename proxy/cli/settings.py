@@ -7,7 +7,8 @@ import click
 
 from proxy.cli.api import Api
 from proxy.cli.options import operator_command
-from proxy.cli.output import Output
+from proxy.cli.output import Output, Refused
+from proxy.config.env_file import DEFAULT
 from proxy.config.settings import SECRETS_DIR, SettingsError, load
 from proxy.config.shown import setting_lines
 from proxy.kernel.errors import VaultError
@@ -26,12 +27,14 @@ def config(*, as_json: bool) -> None:
     if as_json:
         Output(as_json=True).table(rows, ())
     else:
-        click.echo(f"Each can also be a file in {SECRETS_DIR}, named in lower case, such as dargah_admin_token.\n")
+        click.echo(
+            f"Each can stand in the environment, in {DEFAULT}, or as a file in {SECRETS_DIR}, such as dargah_keys.\n"
+        )
         for row in rows:
             click.echo(f"{click.style(row['name'], bold=True)} = {row['value'] if settings else '?'}")
             click.echo(f"    {row['description']}\n    Default: {row['default']}\n")
     if error is not None:
-        raise click.ClickException(str(error))
+        raise Refused(str(error))
 
 
 @click.group()

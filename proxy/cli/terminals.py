@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from proxy.cli.api import Api, ApiError
+from proxy.cli.api import Api
 from proxy.cli.options import (
     given,
     merchant_option,
@@ -16,7 +16,7 @@ from proxy.cli.options import (
     read_secret,
     read_stdin,
 )
-from proxy.cli.output import Output
+from proxy.cli.output import Output, Refused
 
 _COLUMNS: Final = (
     *("id", "name", "mode", "gateway", "enabled", "gateway_url", "credentials", "return_base_url", "created_at"),
@@ -147,14 +147,14 @@ def update_terminal(
 def _credentials_of(api: Api, gateway: str) -> tuple[str, ...]:
     families = {row["name"]: row for row in api.get("/gateways")["data"]}
     if gateway not in families:
-        raise ApiError(f"there is no family {gateway!r}; there are: {', '.join(families)}")
+        raise Refused(f"there is no family {gateway!r}; there are: {', '.join(families)}")
     return tuple(each["name"] for each in families[gateway]["credentials"])
 
 
 def _read_secrets(names: Sequence[str], *, api_key: bool, pairs: bool) -> dict[str, Any]:
     """The members of a body with these credentials, and with those of standard input."""
     if api_key and pairs:
-        raise ApiError("standard input is read once: put api_key=… among its lines for --credentials-stdin")
+        raise Refused("standard input is read once: put api_key=… among its lines for --credentials-stdin")
     members: dict[str, Any] = {"api_key": read_stdin("api_key")} if api_key else {}
     credentials = read_pairs(read_stdin("credentials").splitlines(), "standard input") if pairs else {}
     for name in names:

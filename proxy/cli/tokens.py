@@ -6,11 +6,13 @@ from typing import Any, Final
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, merchant_option, merchant_path, operator_command, path_of
+from proxy.cli.options import given, irreversible, merchant_option, merchant_path, operator_command, path_of
 from proxy.cli.output import Output
+from proxy.cli.times import FUTURE_HELP, future
 from proxy.kernel.ids import TOKEN_PATTERN, token_kind
 
 MAX_TEXT_CHARS: Final = 1000
+FACADE: Final = "facade"
 _COLUMNS = (
     "id",
     "prefix",
@@ -20,6 +22,7 @@ _COLUMNS = (
     "amount_unit",
     "return_method",
     "any_https_return",
+    "protocol",
     "terminal_id",
     "expires_at",
     "revoked_at",
@@ -45,7 +48,13 @@ def token() -> None:
     "[default: all but facade; for one terminal without webhooks]",
 )
 @click.option("--terminal", "terminal_id", metavar="ID", help="Bind it to one terminal.")
-@click.option("--expires-at", metavar="TIME", help="When it ends, such as 2027-01-01T00:00:00Z.")
+@click.option("--expires-at", metavar="TIME", type=future, help=f"When the token ends: {FUTURE_HELP}")
+@click.option(
+    "--drop-in",
+    "protocol",
+    metavar="PROTOCOL",
+    help="For a shop that speaks a gateway's protocol: invoice_script, zarinpal or zibal; with the scope facade alone.",
+)
 @click.option(
     "--amount-unit", type=click.Choice(["rial", "toman"]), help="What a drop-in shop's amounts are in.  [default: rial]"
 )
@@ -64,6 +73,8 @@ def token() -> None:
 @operator_command
 def create(*, api: Api, out: Output, merchant: str, **fields: Any) -> None:
     """Issue a token, and show it once."""
+    if fields["protocol"] is not None and not fields["scopes"]:
+        fields["scopes"] = (FACADE,)
     out.record(api.post(f"{merchant_path(merchant)}/tokens", given(**fields)), shown_once="token")
 
 
@@ -113,6 +124,7 @@ def check(*, text: str, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id")
 @click.option("--after-seconds", type=click.IntRange(0, 604_800), help="Let it live on for so long, for a changeover.")
+@irreversible("Revoking a token")
 @operator_command
 def revoke(*, api: Api, out: Output, token_id: str, after_seconds: int | None) -> None:
     """Revoke a token, at once or after a while."""

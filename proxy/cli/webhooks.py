@@ -10,11 +10,12 @@ from typing import Any, BinaryIO, Final
 import click
 
 from proxy.cli.api import Api
-from proxy.cli.options import given, limit_option, own_path, read_secret, read_stdin, shop_command
+from proxy.cli.options import SECRET_VARIABLE, given, limit_option, own_path, read_secret, read_stdin, shop_command
 from proxy.cli.output import Output
+from proxy.cli.resends import resend, resends, stop_resend
+from proxy.cli.times import PAST_HELP, past
 from proxy.webhooks.request import PUBLIC_PREFIX, content_digest, sign, verified_by
 
-SECRET_VARIABLE: Final = "DARGAH_WEBHOOK_SECRET"  # noqa: S105  a variable's name
 TOLERANCE_SECONDS: Final = 300
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 _REQUIRED: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -133,7 +134,7 @@ def _matches(captured: ReceivedWebhook, secret: str, body: bytes) -> bool:
 _COLUMNS = ("id", "event_id", "status", "attempts", "next_attempt_at", "delivered_at")
 _LOG_COLUMNS = ("number", "started_at", "outcome", "http_status", "error", "duration_ms", "excerpt")
 _EXCERPT_CHARS = 60  # of a table's cell; --json has all of it
-_since = click.option("--since", required=True, metavar="TIME", help="Such as 2026-11-24T00:00:00Z.")
+_since = click.option("--since", required=True, metavar="TIME", type=past, help=PAST_HELP)
 
 
 @click.group()
@@ -141,7 +142,8 @@ def webhook() -> None:
     """A shop's webhooks and their redelivery. With the shop's own token (DARGAH_TOKEN)."""
 
 
-webhook.add_command(verify)
+for _command in (verify, resend, resends, stop_resend):
+    webhook.add_command(_command)
 
 
 @webhook.command()
@@ -190,7 +192,7 @@ def recover(*, api: Api, out: Output, endpoint_id: str, since: str) -> None:
 @webhook.command()
 @click.argument("endpoint_id")
 @_since
-@click.option("--until", metavar="TIME", help="[default: now]")
+@click.option("--until", metavar="TIME", type=past, help=f"{PAST_HELP}  [default: now]")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only these types; repeatable.")
 @shop_command
 def replay(*, api: Api, out: Output, endpoint_id: str, since: str, until: str | None, types: tuple[str, ...]) -> None:

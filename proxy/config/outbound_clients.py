@@ -2,9 +2,11 @@
 
 import ssl
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from proxy.config.outbound import HostFile
 from proxy.config.settings import Settings, SettingsError
+from proxy.config.sign_in import CALLBACK
 from proxy.gateways.family import Family
 from proxy.gateways.port import GatewayClient
 from proxy.gateways.registry import Families
@@ -12,7 +14,14 @@ from proxy.http.outbound.connector import ClientOptions, tls_context
 from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.outbound.ssrf_guard import Guard
 from proxy.kernel.clock import Now
-from proxy.webhooks.sender import HttpSender
+from proxy.kernel.ids import Ids
+from proxy.webhooks.sender import MAX_BODY_BYTES, HttpSender
+
+if TYPE_CHECKING:
+    from proxy.operators.oidc.sign_in import SignIn
+
+# A bot API's answer decides by its body, which is all there a moment after its head.
+ANSWER_SECONDS: Final = 5.0
 
 
 def gateway_client(settings: Settings, egress: Egress | None, now: Now) -> Families:
@@ -29,10 +38,54 @@ def gateway_client(settings: Settings, egress: Egress | None, now: Now) -> Famil
     return Families(make)
 
 
+def sign_in_by(settings: Settings, egress: Egress | None, ids: Ids, now: Now) -> "SignIn | None":
+    """The sign-in by the provider of the settings, where they name one. Raises SettingsError."""
+    if settings.oidc_issuer is None:
+        return None
+    # Its libraries take 100 ms and 5 MB, which a console without a provider does not pay.
+    from proxy.operators.oidc.provider import OidcClient, Provider  # noqa: PLC0415
+    from proxy.operators.oidc.sign_in import SignIn  # noqa: PLC0415
+
+    secret, authorities = settings.oidc_client_secret, settings.oidc_ca_file
+    client = OidcClient(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id or "",
+        client_secret=None if secret is None else secret.get_secret_value(),
+        redirect_uri=f"{settings.console_url}{CALLBACK}",
+        scopes=settings.oidc_scopes,
+        groups_claim=settings.oidc_groups_claim,
+        roles=settings.oidc_roles,
+        button=settings.oidc_button,
+    )
+    tls = None if authorities is None else _context("DARGAH_OIDC_CA_FILE", HostFile("", authorities))
+    return SignIn(client, Provider(client, ClientOptions(now=now, tls=tls, egress=egress)), ids, now)
+
+
 def webhook_sender(settings: Settings, egress: Egress | None, now: Now) -> HttpSender:
     """Raises SettingsError."""
     guard = Guard([str(target) for target in settings.webhook_allow], development=settings.development)
     return HttpSender(guard, ClientOptions(now=now, own_tls=webhook_tls(settings), egress=egress))
+
+
+def alert_sender(settings: Settings, egress: Egress | None, now: Now) -> HttpSender:
+    """Of the operator's own alerts, whose private targets are no merchant's. Raises SettingsError."""
+    guard = Guard([str(target) for target in settings.alert_allow], development=settings.development)
+    addressed = {"DARGAH_ALERT_BOT_URL": settings.alert_bot_url}
+    if settings.alert_webhook_url is not None:
+        addressed["DARGAH_ALERT_WEBHOOK_URL"] = settings.alert_webhook_url.get_secret_value()
+    for name, url in addressed.items():
+        if guard.url_problem(url) is not None:
+            raise SettingsError(f"{name} must be https:// and public, or DARGAH_ALERT_ALLOW names its host:port")
+    options = ClientOptions(now=now, own_tls=webhook_tls(settings), egress=egress)
+    return HttpSender(guard, options, body_seconds=ANSWER_SECONDS, excerpt_bytes=MAX_BODY_BYTES)
+
+
+def mail_tls(settings: Settings) -> ssl.SSLContext:
+    """Of the server for outgoing mail. Raises SettingsError."""
+    file = settings.alert_email_ca_file
+    context = _context("DARGAH_ALERT_EMAIL_CA_FILE", None if file is None else HostFile("", file))
+    context.set_alpn_protocols([])  # those of HTTP are none of a mail server's
+    return context
 
 
 def webhook_tls(settings: Settings) -> dict[str, ssl.SSLContext]:
@@ -81,7 +134,8 @@ def _context(name: str, authority: HostFile | None) -> ssl.SSLContext:
     try:
         return tls_context(None if authority is None else authority.file)
     except OSError as error:  # TLS errors are of this class too
-        raise SettingsError(f"{name}: {authority}: {error}") from None
+        file = str(authority).removeprefix("=")
+        raise SettingsError(f"{name}: {file}: {_reason(error)}: name a PEM file of certificates") from None
 
 
 def _show(context: ssl.SSLContext, name: str, certificate: HostFile) -> None:
@@ -94,4 +148,10 @@ def _show(context: ssl.SSLContext, name: str, certificate: HostFile) -> None:
     try:
         context.load_cert_chain(certificate.file, password=passphrase)
     except OSError as error:
-        raise SettingsError(f"{name}: {certificate}: no certificate with its key: {error}") from None
+        raise SettingsError(
+            f"{name}: {certificate}: {_reason(error)}: name a PEM file with a certificate and its key"
+        ) from None
+
+
+def _reason(error: OSError) -> str:
+    return f"it cannot be read ({(error.reason if isinstance(error, ssl.SSLError) else None) or error.strerror})"

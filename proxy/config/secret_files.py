@@ -23,7 +23,9 @@ def secret_files(directory: Path) -> Iterator[tuple[str, Callable[[], str]]]:
         root = directory.resolve(strict=True)
         paths = sorted(root.iterdir())
     except OSError as error:
-        raise SecretFileError(f"{directory} cannot be listed ({error.strerror})") from None
+        raise SecretFileError(
+            f"{directory} cannot be listed ({error.strerror}): make it, or name another folder"
+        ) from None
     for path in paths:
         yield path.name.lower(), lambda path=path: _read_inside(root, path)  # type: ignore[misc]  # bound now, not late
 
@@ -32,16 +34,16 @@ def read_secret_file(path: Path) -> str:
     """The text of the file without the white space around it. Raises SecretFileError."""
     try:
         with path.open("rb") as file:
-            _refuse_open_to_writers(path, os.fstat(file.fileno()).st_mode)
+            refuse_open_to_writers(path, os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SecretFileError(f"{path} cannot be read ({error.strerror})") from None
+        raise SecretFileError(f"{path} cannot be read ({error.strerror}): make it, or name another") from None
     if len(content) > MAX_BYTES:
-        raise SecretFileError(f"{path} is larger than {MAX_BYTES} bytes; a secret is not")
+        raise SecretFileError(f"{path} is larger than {MAX_BYTES} bytes; a secret is not: was another file meant?")
     try:
         return content.decode().strip()
     except UnicodeDecodeError:
-        raise SecretFileError(f"{path} is not UTF-8 text") from None
+        raise SecretFileError(f"{path} is not UTF-8 text: was another file meant?") from None
 
 
 def readable_by_all(path: Path) -> bool:
@@ -49,7 +51,7 @@ def readable_by_all(path: Path) -> bool:
     return path.is_file() and bool(path.stat().st_mode & stat.S_IROTH)
 
 
-def _refuse_open_to_writers(path: Path, mode: int) -> None:
+def refuse_open_to_writers(path: Path, mode: int) -> None:
     """Refuses a secret that other users can write: a key ring of theirs would seal the next secrets."""
     if not stat.S_ISREG(mode):
         return

@@ -1,6 +1,7 @@
 """Settings: `DARGAH_…` in the environment, or one flat file per secret in the directory DARGAH_SECRETS_DIR.
 
-`dargah config` prints a setting's description. An environment variable goes before a file.
+`dargah config` prints a setting's description. An environment variable goes before a file. What `dargah.env` says
+stands in the environment when the settings are read: see env_file.py.
 """
 
 import difflib
@@ -14,10 +15,13 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.config import env_file
+from proxy.config.alerts import AlertSettings
 from proxy.config.database import DatabaseSettings
 from proxy.config.http import WireSettings
 from proxy.config.outbound import OutboundSettings
 from proxy.config.secret_files import SecretFileError, read_secret_file, readable_by_all, secret_files
+from proxy.config.sign_in import SignInSettings
 from proxy.config.values import (
     ALL_ROLES,
     AdminTokens,
@@ -49,7 +53,7 @@ class SettingsError(StartRefused):
     """Wrong or missing settings: one line each, with the remedy and without the value of a secret."""
 
 
-class Settings(DatabaseSettings, OutboundSettings, WireSettings):
+class Settings(DatabaseSettings, OutboundSettings, AlertSettings, SignInSettings, WireSettings):
     """Every setting of a Dargah process. `load()` makes it, and its errors may be shown."""
 
     model_config = SettingsConfigDict(
@@ -79,6 +83,11 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
         description="What this process does, comma separated: api (listeners), watch (checks), deliver (webhooks). "
         "A part needs PostgreSQL.",
     )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="Processes behind the same port, which needs PostgreSQL: one for each core. The admin listener of "
+        "each next one has the next port.",
+    )
     public_url: str | None = Field(
         None,
         description="Base of the pay and return links, as customers' browsers reach it. "
@@ -102,7 +111,9 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
         description="Private targets that webhooks may go to, comma separated: exact host:port (also by plain http) "
         "or CIDR. For a sidecar: 127.0.0.1:3000.",
     )
-    api_docs: bool = Field(True, description="Whether /docs shows the API's reference to everybody.")
+    api_docs: bool = Field(
+        True, description="Whether /docs, /openapi.json and /llms.txt show the API's reference to everybody."
+    )
     request_timeout_seconds: Seconds = Field(20, description="How long to wait for a gateway's invoice.")
     check_timeout_seconds: Seconds = Field(10, description="How long to wait for a gateway's check.")
     payment_expiry_minutes: int = Field(
@@ -128,7 +139,7 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
     traces_url: SecretStr | None = Field(
         None,
         description="Where spans are exported to by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; none are "
-        "when it is empty. Needs `pip install 'dargah[otel]'`. May hold credentials.",
+        "when it is empty. Needs the libraries of the extra otel. May hold credentials.",
     )
     traces_ratio: float = Field(
         1, ge=0, le=1, description="The share of traces that are kept where Dargah begins them."
@@ -181,9 +192,10 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
         if self.keys is not None and self.keys_file is not None:
             raise ValueError("set DARGAH_KEYS or DARGAH_KEYS_FILE, not both")
         if isinstance(self.database, Path):
-            check_alone(self.roles)
+            check_alone(self.roles, self.workers)
         if self.public_url is not None:
             check_public_url(self.public_url, plain_http=self.development)
+        self.check_sign_in(plain_http=self.development)
         if self.hsts_seconds and not (self.public_url or "").startswith("https://"):
             raise ValueError("DARGAH_HSTS_SECONDS needs a DARGAH_PUBLIC_URL of https://")
         return self
@@ -219,7 +231,7 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
     def admin_tokens(self) -> AdminTokens:
         """The operators' tokens by name. Raises SettingsError when there is none."""
         if self.admin_token is None:
-            raise SettingsError("DARGAH_ADMIN_TOKEN is missing: make one with `openssl rand -hex 32`")
+            raise SettingsError("DARGAH_ADMIN_TOKEN is missing: `dargah init` makes one, or `openssl rand -hex 32`")
         return parse_admin_tokens(self.admin_token.get_secret_value())
 
     def key_text(self) -> str:
@@ -227,11 +239,21 @@ class Settings(DatabaseSettings, OutboundSettings, WireSettings):
         if self.keys is not None:
             return self.keys.get_secret_value()
         if self.keys_file is None:
-            raise SettingsError("DARGAH_KEYS or DARGAH_KEYS_FILE is missing: make one with `dargah keys generate`")
+            raise SettingsError(
+                "DARGAH_KEYS or DARGAH_KEYS_FILE is missing: `dargah init` makes one, or `dargah keys generate`"
+            )
         try:
             return read_secret_file(self.keys_file)
         except SecretFileError as error:
             raise SettingsError(f"DARGAH_KEYS_FILE: {error}") from error
+
+    def key_source(self) -> str:
+        """Where the key ring is from, for people."""
+        if self.keys_file is not None:
+            return f"{self.keys_file} ({env_file.source_of(f'{PREFIX}KEYS_FILE')})"
+        name = f"{PREFIX}KEYS"
+        inside = os.environ.get(SECRETS_DIR) and not os.environ.get(name)
+        return f"{name.lower()} in {os.environ[SECRETS_DIR]}" if inside else env_file.source_of(name)
 
     def readable_secrets(self) -> list[str]:
         """The files with secrets that every user of the machine may read."""
@@ -277,12 +299,17 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(_lines(error))) from None
 
 
+def setting_names() -> list[str]:
+    """The variables of all settings."""
+    return [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
+
+
 def check_names(environ: Mapping[str, str]) -> None:
     """Raises SettingsError for a variable that is nearly a setting's name: a typing error would go unnoticed.
 
     Others are let be: an orchestrator adds its own, such as DARGAH_PORT and DARGAH_SERVICE_HOST.
     """
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {SECRETS_DIR, f"{PREFIX}ADMIN_URL"}
+    known = {*setting_names(), *env_file.NO_SETTINGS, env_file.VARIABLE}
     for name in environ:
         upper = name.upper()
         if upper.startswith(PREFIX) and upper not in known:

@@ -37,7 +37,7 @@ def _default(field: FieldInfo) -> Any:
 def _show(value: Any) -> str:
     if isinstance(value, SecretStr):
         return _SECRET
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "(none)"
     if isinstance(value, Enum):
         return str(value.value)

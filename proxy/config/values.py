@@ -145,8 +145,13 @@ def parse_roles(value: object) -> tuple[ProcessRole, ...]:
     return tuple(role for role in ALL_ROLES if role in names)
 
 
-def check_alone(roles: tuple[ProcessRole, ...]) -> None:
+def check_alone(roles: tuple[ProcessRole, ...], workers: int) -> None:
     """Raises ValueError unless one process with these roles does everything, as a SQLite file needs it to."""
+    if workers > 1:
+        raise ValueError(
+            f"DARGAH_WORKERS is {workers}: a SQLite database has exactly one process, which uses little more "
+            "than one core. Leave it out, or have each of them use a core of its own on PostgreSQL (DARGAH_DATABASE=postgresql://…)"
+        )
     lacking = [role for role in ALL_ROLES if role not in roles]
     if lacking:
         raise ValueError(

@@ -10,9 +10,11 @@ from aiohttp.typedefs import Handler
 
 from proxy.api.middleware import MERCHANT_ID
 from proxy.api.rate_limiting import before_look_up
+from proxy.console.cookies import LANGUAGE, SESSION, is_secure, language_cookie, read_cookie
 from proxy.console.language import Words, language_of
-from proxy.console.page_context import PageContext, Side, Viewer, bare_page
+from proxy.console.page_context import PageContext, bare_page
 from proxy.console.services import ConsoleServices
+from proxy.console.viewer import Side, Viewer
 from proxy.http.forms import MULTIPART, media_type, read_parts
 from proxy.http.parsing import check_query, content_type_of, read_body
 from proxy.http.problems import UnsupportedMediaType, problem_of
@@ -22,67 +24,10 @@ from proxy.merchants.merchant import Language, Scope
 from proxy.operators.records import Role, SessionKind
 from proxy.operators.sessions import is_form_token
 
-SESSION: Final = "dargah-session"
-LANGUAGE: Final = "dargah-language"
-# With it a browser takes the cookie only over https and for the whole host, so that no neighbour can set another.
-HOST_PREFIX: Final = "__Host-"
-_YEAR_SECONDS: Final = 365 * 24 * 3600
-
-
-def session_cookie(base: str, secret: str, *, secure: bool, embedded: bool) -> str:
-    """The Set-Cookie of a session; with an empty `secret` it takes the cookie away.
-
-    Within another site's frame a browser sends only what is SameSite=None, and keeps it for that site alone
-    (Partitioned).
-    """
-    return _cookie(SESSION, base, secret, secure=secure, embedded=embedded, seconds=None if secret else 0)
-
-
-def language_cookie(base: str, language: str, *, secure: bool, embedded: bool) -> str:
-    return _cookie(LANGUAGE, base, language, secure=secure, embedded=embedded, seconds=_YEAR_SECONDS)
-
-
-def read_cookie(request: web.Request, name: str) -> str | None:
-    """What the browser holds; what only https could have set goes before.
-
-    Ours are never quoted. aiohttp's reader unquotes, and takes 40 ms for what a head may hold.
-    """
-    pairs = (pair.partition("=") for header in request.headers.getall(hdrs.COOKIE, ()) for pair in header.split(";"))
-    held = {key.strip(): value.strip() for key, _, value in pairs}
-    return held.get(f"{HOST_PREFIX}{name}") or held.get(name)
-
-
-def is_secure(request: web.Request) -> bool:
-    """Whether the browser speaks https, which a proxy in front may end.
-
-    Its own word is asked: the Origin of a form, or a header of Fetch Metadata, which browsers send over https and to
-    this machine only. A wrong word harms nobody but who speaks it.
-    """
-    return request.secure or urlsplit(request.headers.get("Origin", "")).scheme == "https"
-
-
-def is_own_form(request: web.Request) -> bool:
-    """Whether a browser says that the form stands on a page of this very host. Who says nothing is not believed."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site == "same-origin"
-    origin = request.headers.get("Origin")
-    return origin is not None and origin != "null" and urlsplit(origin).netloc == request.headers.get("Host")
-
-
-def _cookie(name: str, base: str, value: str, *, secure: bool, embedded: bool, seconds: int | None) -> str:
-    parts = [f"{HOST_PREFIX if secure else ''}{name}={value}", f"Path={'/' if secure else base}", "HttpOnly"]
-    if embedded and secure:
-        parts += ["SameSite=None", "Partitioned"]
-    else:
-        parts.append("SameSite=Strict")
-    if secure:
-        parts.append("Secure")
-    if seconds is not None:
-        parts.append(f"Max-Age={seconds}")
-    return "; ".join(parts)
-
-
+LIVE: Final = "live"
+"""In the query of a page that loads itself again, which nobody may have looked at."""
+ENROLMENT: Final = frozenset({"/second-factor", "/logout"})
+"""What an operator without a second factor may do where one is required."""
 MAX_FIELDS: Final = 60
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 Serve = Callable[[PageContext], Awaitable[web.StreamResponse]]
@@ -120,7 +65,11 @@ class Route:
     files: bool = False
 
 
-def guarded(services: ConsoleServices, side: Side, route: Route) -> Handler:
+SeenAs = Callable[[web.Request, Viewer], Awaitable[Viewer]]
+"""An operator as a merchant's viewer."""
+
+
+def guarded(services: ConsoleServices, side: Side, route: Route, seen_as: SeenAs | None = None) -> Handler:
     """The route behind its session, its right and, where it is a form, the form's token."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -130,6 +79,10 @@ def guarded(services: ConsoleServices, side: Side, route: Route) -> Handler:
             if read_cookie(request, SESSION) is not None:
                 raise SessionOver
             return stranger(side, request)
+        if services.second_factor_required and viewer.lacks_second_factor and route.path not in ENROLMENT:
+            return web.Response(status=303, headers={hdrs.LOCATION: f"{side}/second-factor"})
+        if seen_as is not None:
+            viewer = await seen_as(request, viewer)
         if not viewer.may(route.role, route.scope):
             raise _refusal(viewer, route)
         form: dict[str, str] = {}
@@ -151,13 +104,22 @@ async def viewer_of(services: ConsoleServices, side: Side, request: web.Request)
     secret = read_cookie(request, SESSION)
     if secret is None:
         return None
-    limited = before_look_up(request)
+    limited, used = before_look_up(request), LIVE not in request.query
     if side is Side.CONSOLE:
-        return await _operator(services, secret, limited)
-    viewer = await _merchant(services, secret, limited)
+        return await _operator(services, secret, limited, used=used)
+    viewer = await _merchant(services, secret, limited, used=used)
     if viewer is not None and viewer.token is not None:
         request[MERCHANT_ID] = viewer.token.merchant_id
     return viewer
+
+
+def is_own_form(request: web.Request) -> bool:
+    """Whether a browser says that the form stands on a page of this very host. Who says nothing is not believed."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
+    return origin is not None and origin != "null" and urlsplit(origin).netloc == request.headers.get("Host")
 
 
 async def read_form(request: web.Request, *, files: bool = False) -> tuple[dict[str, str], dict[str, bytes]]:
@@ -213,19 +175,26 @@ def side_of(request: web.Request) -> Side:
     return Side.PORTAL if request.path.startswith(Side.PORTAL) else Side.CONSOLE
 
 
-async def _operator(services: ConsoleServices, secret: str, limited: BeforeLookUp) -> Viewer | None:
-    session = await services.sessions.find(secret, SessionKind.OPERATOR, limited)
+async def _operator(services: ConsoleServices, secret: str, limited: BeforeLookUp, *, used: bool) -> Viewer | None:
+    session = await services.sessions.find(secret, SessionKind.OPERATOR, limited, used=used)
     if session is None:
         return None
+    if session.role is not None:  # the provider's word holds until the session ends, or the settings name none
+        known = services.sign_in is not None
+        return Viewer(session.name or "", secret, role=session.role, session=session) if known else None
     try:
         caller = await services.operators.known(bytes.fromhex(session.subject))
     except Unauthenticated:
         return None
-    return Viewer(caller.name, secret, role=caller.role)
+    if caller.operator_id is None and not services.settings_tokens:
+        return None
+    if caller.second_factor not in {None, session.second_factor}:  # it was opened before there was one, or another
+        return None
+    return Viewer(caller.name, secret, role=caller.role, session=session, caller=caller)
 
 
-async def _merchant(services: ConsoleServices, secret: str, limited: BeforeLookUp) -> Viewer | None:
-    session = await services.sessions.find(secret, SessionKind.PORTAL, limited)
+async def _merchant(services: ConsoleServices, secret: str, limited: BeforeLookUp, *, used: bool) -> Viewer | None:
+    session = await services.sessions.find(secret, SessionKind.PORTAL, limited, used=used)
     if session is None:
         return None
     try:

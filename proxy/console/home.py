@@ -1,18 +1,17 @@
-"""Today at a glance, jobs under way, and the set-up."""
+"""The first page: what is wrong now, and today beside the days before. Jobs under way, and the settings."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
-from markupsafe import Markup
 
-from proxy.console.daily_totals import HOURS, DaySums
-from proxy.console.language import Words
+from proxy.console.daily_totals import PARTS_OF_HOUR, Days
+from proxy.console.day_chart import EARLIER, chart_of
 from proxy.console.page_context import PageContext
+from proxy.console.trouble_list import SHOWN, shown_troubles
 
 JOB_REFRESH_SECONDS: Final = 1
-WIDTH, HEIGHT, GAP = 720, 120, 4
-_LEAST: Final = 2
+# Where no script runs the whole page is loaded again, which is a little more to read and to send.
+LIVE_SECONDS, PLAIN_SECONDS, SOON_SECONDS = 10, 30, 2
 
 
 async def show_home(context: PageContext) -> web.StreamResponse:
@@ -20,19 +19,31 @@ async def show_home(context: PageContext) -> web.StreamResponse:
     if context.token is not None:
         return context.go("/payments")
     services = context.services
-    sums = await services.daily_totals.sums()
-    failing = services.breaker.failures()
+    troubles, days = await services.troubles.now(), await services.daily_totals.days()
+    whole = days is not None and len(days.before) == len(EARLIER)
     return context.page(
         "home.html",
-        sums=sums,
-        refresh=None if sums is not None else 2,
-        chart=None if sums is None else _chart(context.words, sums),
-        load=services.limiter.load(),
-        open_circuits=services.breaker.open_circuits,
-        failing=failing,
+        troubles=await shown_troubles(context, troubles),
+        urgent=sum(each.urgent for each in troubles),
+        more=max(0, len(troubles) - SHOWN),
+        count=len(troubles),
+        looked_at=services.troubles.looked_at,
+        days=days,
+        until=None if days is None else _time_of_day(context, days),
+        earlier=EARLIER,
+        chart=None if days is None else chart_of(context.words, days),
+        waiting=(await services.store.statistics.due_statistics()).deliveries,
         now=services.now(),
+        live=LIVE_SECONDS if whole else SOON_SECONDS,
+        plain=PLAIN_SECONDS if whole else SOON_SECONDS,
         fresh=not await services.store.merchants.list_merchants(None, 1),
     )
+
+
+def _time_of_day(context: PageContext, days: Days) -> str:
+    """Until when days are compared."""
+    hour, part = divmod(days.parts, PARTS_OF_HOUR)
+    return context.words.digits(f"{hour}:{part * 60 // PARTS_OF_HOUR:02}")
 
 
 async def show_job(context: PageContext) -> web.StreamResponse:
@@ -45,41 +56,3 @@ async def show_job(context: PageContext) -> web.StreamResponse:
 async def show_settings(context: PageContext) -> web.StreamResponse:
     """Shows the settings, without secrets."""
     return context.page("settings.html", lines=context.services.settings)
-
-
-def _chart(words: Words, sums: DaySums) -> object:
-    labels = [_label(words, hour, sums) for hour in range(HOURS)]
-    title = words.t("مبلغ پرداخت‌شدهٔ امروز، ساعت به ساعت", "Paid today, hour by hour")
-    return bars(sums.hours_rials, labels, title)
-
-
-def _label(words: Words, hour: int, sums: DaySums) -> str:
-    toman, count = words.toman(sums.hours_rials[hour]), words.number(sums.hours[hour])
-    return words.t(
-        f"ساعت {words.digits(hour)}: {toman} تومان، {count} پرداخت", f"{hour}:00: {toman} toman, {count} payments"
-    )
-
-
-def bars(values: Sequence[int], labels: Sequence[str], title: str) -> Markup:
-    """One bar for each value; `labels` are the tooltips, `title` is the text for screen readers."""
-    most, step = max(*values, 1), WIDTH / len(values)
-    drawn = [
-        Markup(
-            '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2"><title>{}</title></rect>'
-        ).format(
-            "bar" if value else "bar none",
-            index * step + GAP / 2,
-            HEIGHT - _tall(value, most),
-            step - GAP,
-            _tall(value, most),
-            label,
-        )
-        for index, (value, label) in enumerate(zip(values, labels, strict=True))
-    ]
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}" preserveAspectRatio="none">')
-    return head.format(WIDTH, HEIGHT, title) + Markup("").join(drawn) + Markup("</svg>")
-
-
-def _tall(value: int, most: int) -> float:
-    """Something is seen to be more than nothing."""
-    return _LEAST if value == 0 else max(2 * _LEAST, value / most * HEIGHT)

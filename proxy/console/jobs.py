@@ -19,6 +19,8 @@ log = structlog.get_logger()
 MAX_JOBS: Final = 50
 # Most gateways and receivers answer within it, and then nobody sees that there was a job.
 PATIENCE_SECONDS: Final = 1.0
+COUNTING_SECONDS: Final = 0.1
+"""Of what counts payments: it takes a moment or many seconds."""
 _ID_BYTES: Final = 16
 
 
@@ -66,14 +68,25 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._places = FairShares(MAX_JOBS)
 
-    async def start(self, owner: bytes, title: tuple[str, str], work: Work, merchant_id: str = "") -> Job:
-        """The job, ended or not after a moment. Raises Overloaded when too many are under way, or of this merchant."""
+    async def start(
+        self,
+        owner: bytes,
+        title: tuple[str, str],
+        work: Work,
+        merchant_id: str = "",
+        patience_seconds: float | None = None,
+    ) -> Job:
+        """The job, ended or not after so long; after a moment where nothing is said.
+
+        Raises Overloaded when too many are under way, or of this merchant.
+        """
         self._make_room(merchant_id)
         job = Job(self._random_bytes(_ID_BYTES).hex(), owner, title, merchant_id)
         self._tasks.start(_run(job, work), merchant_id)
         self._jobs[job.id] = job
         self._places.take(merchant_id)
-        await asyncio.wait([waiting := asyncio.ensure_future(job.done.wait())], timeout=PATIENCE_SECONDS)
+        patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+        await asyncio.wait([waiting := asyncio.ensure_future(job.done.wait())], timeout=patience)
         waiting.cancel()
         return job
 

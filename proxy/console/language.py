@@ -1,24 +1,39 @@
 """In which language a page is, and how it shows numbers, money and times in it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 import orjson
+from markupsafe import Markup, escape
 
 from proxy.kernel.clock import rfc3339
-from proxy.locale.persian import english_time, jalali_time, latin_toman, persian_digits, persian_time, persian_toman
+from proxy.locale.persian import (
+    Jalali,
+    english_jalali_time,
+    english_time,
+    jalali_time,
+    latin_toman,
+    persian_digits,
+    persian_gregorian_time,
+    persian_toman,
+)
 from proxy.merchants.merchant import Language, Mode
 from proxy.operators.records import Role
 from proxy.payments.change import Entry
-from proxy.payments.payment import OPEN, GatewayStep, GivenBackReason, ReviewReason, Status
+from proxy.payments.payment import OPEN, Decision, GatewayStep, GivenBackReason, ReviewReason, Status
 from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.resend import ResendState
 from proxy.webhooks.retry_policy import DeliveryStatus
 
 Pair = tuple[str, str]
 """Persian, English."""
 
 
+# Latin words with what belongs to them, such as an address; not what ends the sentence.
+_LATIN: Final = re.compile(r"([!-~]*[A-Za-z](?:[ -~]*[A-Za-z0-9/*)\]}])?)")
 # A word for each state, and its tone: ok, wait, bad or off.
 STATUSES: Final[Mapping[str, tuple[str, str, str]]] = {
     Status.CREATED: ("ساخته شد", "Created", "wait"),
@@ -33,6 +48,8 @@ STATUSES: Final[Mapping[str, tuple[str, str, str]]] = {
 EVENTS: Final[Mapping[str, tuple[str, str, str]]] = {
     **{f"payment.{status}": STATUSES[status] for status in Status if status not in OPEN},
     "payment.review_resolved": ("بررسی شد", "Review resolved", "ok"),
+    "endpoint.disabled": ("نشانی از کار افتاد", "Endpoint disabled", "bad"),
+    "ping": ("پیام آزمایشی", "Ping", "off"),
 }
 DELIVERIES: Final[Mapping[str, tuple[str, str, str]]] = {
     DeliveryStatus.PENDING: ("در راه", "On its way", "wait"),
@@ -49,6 +66,11 @@ OUTCOMES: Final[Mapping[str, tuple[str, str, str]]] = {
     "delivered": ("رسید", "Delivered", "ok"),
     "failed": ("نرسید", "Failed", "bad"),
     "unknown": ("نامعلوم", "Unknown", "off"),
+}
+RESENDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    ResendState.RUNNING: ("در جریان", "Under way", "wait"),
+    ResendState.STOPPED: ("متوقف", "Stopped", "off"),
+    ResendState.DONE: ("پایان یافته", "Done", "ok"),
 }
 # In which language a merchant's customers are spoken to.
 LANGUAGES: Final[Mapping[str, Pair]] = {
@@ -86,11 +108,33 @@ REVIEW_REASONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
         ("هر دو صورت‌حساب همین پرداخت پرداخت شده‌اند.", "Both invoices of this payment were paid."),
     ),
 }
+# What an operator decides about such money: in a word, and as a sentence.
+DECISIONS: Final[Mapping[str, tuple[Pair, Pair]]] = {
+    Decision.ACCEPTED: (
+        ("پذیرفته شد", "Accepted"),
+        (
+            "پذیرفته شد: فروشگاه سفارش را با همین مبلغ تحویل می‌دهد",
+            "Accepted: the shop serves the order for this amount",
+        ),
+    ),
+    Decision.REFUNDED: (
+        ("بازگردانده شد", "Refunded"),
+        ("بازگردانده شد: پول به مشتری پس داده شد", "Refunded: the customer has the money back"),
+    ),
+    Decision.REJECTED: (
+        ("رد شد", "Rejected"),
+        ("رد شد: پول از آن این سفارش نیست", "Rejected: the money is not this order's"),
+    ),
+}
 GIVEN_BACK_REASONS: Final[Mapping[str, Pair]] = {
     **{
         reason: REVIEW_REASONS[reason][1]
         for reason in ("amount_differs", "order_paid_twice", "order_withdrawn", "paid_twice")
     },
+    GivenBackReason.MERCHANT_REVERSED: (
+        "فروشگاه خواست پول برگردد. پرداخت «پرداخت‌شده» می‌ماند و پولش به مشتری برگشته یا در حال برگشتن است.",
+        "The shop asked for it. The payment stays paid, and its money went or is going back to the customer.",
+    ),
     GivenBackReason.REVERSED: (
         "درگاه پول را خود برگرداند، بی آنکه از آن خواسته باشیم.",
         "The gateway gave the money back unasked.",
@@ -110,6 +154,10 @@ ROLES: Final[Mapping[str, tuple[str, str, str]]] = {
     Role.READ: ("بیننده", "Read", "off"),
     Role.OPERATE: ("گرداننده", "Operate", "wait"),
     Role.OWNER: ("مالک", "Owner", "ok"),
+}
+RETURN_SECRETS: Final[Mapping[str, Pair]] = {
+    Mode.LIVE: ("راز تازهٔ راه بازگشت", "New return secret"),
+    Mode.TEST: ("راز تازهٔ راه بازگشت آزمایشی", "New return secret of test payments"),
 }
 MODES: Final[Mapping[str, tuple[str, str, str]]] = {
     Mode.LIVE: ("واقعی", "Live", "ok"),
@@ -148,6 +196,15 @@ class Words:
     def toman(self, rials: int) -> str:
         return persian_toman(rials) if self.persian else latin_toman(rials)
 
+    def mixed(self, text: str) -> Markup:
+        """A sentence whose Latin names keep their own direction within Persian."""
+        if not self.persian:
+            return escape(text)
+        isolated = Markup('<bdi dir="ltr">{}</bdi>')
+        return Markup("").join(
+            isolated.format(part) if nth % 2 else escape(part) for nth, part in enumerate(_LATIN.split(text))
+        )
+
     def rate(self, count: int, total: int) -> str:
         """A share in per cent; a dash of nothing."""
         if total == 0:
@@ -155,9 +212,33 @@ class Words:
         shown = f"{100 * count / total:.1f}".removesuffix(".0")
         return f"{persian_digits(shown).replace('.', '٫')}٪" if self.persian else f"{shown}%"
 
+    def change(self, now: int, before: int) -> str:
+        """By how many per cent it is more or less; a dash where there was nothing."""
+        if before == 0:
+            return "—"
+        share = round(100 * (now - before) / before)
+        sign = "+" if share > 0 else "−" if share < 0 else ""
+        return f"{sign}{self.number(abs(share))}{self.t('٪', '%')}"
+
     def time(self, at: int) -> str:
         """Date and time of day in Tehran, short."""
         return persian_digits(jalali_time(at)) if self.persian else english_time(at)
+
+    def exact_time(self, at: int) -> str:
+        """The same to the second."""
+        return persian_digits(jalali_time(at, seconds=True)) if self.persian else english_time(at, seconds=True)
+
+    def other_time(self, at: int) -> str:
+        """The same time to the second in the other calendar: Gregorian for Persian readers, else Jalali."""
+        return persian_gregorian_time(at) if self.persian else english_jalali_time(at)
+
+    def day(self, day: date) -> str:
+        """A day of the Iranian calendar, or of the Gregorian one."""
+        return persian_digits(str(Jalali.of(day))) if self.persian else day.isoformat()
+
+    def jalali_day(self, at: int) -> str:
+        """The day of a time in Tehran, as forms take it."""
+        return self.digits(jalali_time(at)[:10])
 
     def iso(self, at: int) -> str:
         return rfc3339(at)
@@ -177,9 +258,6 @@ class Words:
     def text(self, excerpt: bytes) -> str:
         """A receiver's bytes as text; invalid UTF-8 is replaced."""
         return excerpt.decode("utf-8", "replace")
-
-    def long_time(self, at: int) -> str:
-        return persian_time(at) if self.persian else english_time(at)
 
     def ago(self, milliseconds: int) -> str:
         """How long a time is, in its largest unit."""

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -12,14 +12,17 @@ from aiohttp import web
 from jinja2 import Environment
 
 from proxy.api.auth import delivery_of_path, endpoint_of_path, payment_of_path
-from proxy.console.jobs import Ended, Job, JobRedirect, Work
+from proxy.console.audit_acts import ACTS
+from proxy.console.jobs import COUNTING_SECONDS, Ended, Job, JobRedirect, Work
 from proxy.console.language import (
+    DECISIONS,
     DELIVERIES,
     ENDPOINTS,
     EVENTS,
     GIVEN_BACK_REASONS,
     MODES,
     OUTCOMES,
+    RESENDS,
     REVIEW_REASONS,
     ROLES,
     STATUSES,
@@ -27,9 +30,12 @@ from proxy.console.language import (
     Pair,
     Words,
 )
+from proxy.console.persian_settings import SETTINGS
 from proxy.console.services import ConsoleServices
+from proxy.console.viewer import MerchantView, Side, Viewer, view_path
 from proxy.gateways.registry import FAMILIES
-from proxy.http.headers import PAGE_SECURITY_HEADERS
+from proxy.http.headers import PAGE_SECURITY_HEADERS, permissions_policy
+from proxy.http.parsing import plain_number
 from proxy.http.static_assets import ASSETS, FONT_NAME, Asset, environment
 from proxy.kernel.ids import digest
 from proxy.kernel.urls import framing_source
@@ -47,16 +53,19 @@ _FONT_FACE: Final = (
     "font-display: swap; }\n"
 )
 _STYLE: Final = _FONT_FACE.encode() + files("proxy.console").joinpath("templates/console.css").read_bytes()
+_SCRIPT: Final = files("proxy.console").joinpath("templates/console.js").read_bytes()
 STYLE_NAME: Final = f"console.{hashlib.sha256(_STYLE).hexdigest()[:12]}.css"
+SCRIPT_NAME: Final = f"console.{hashlib.sha256(_SCRIPT).hexdigest()[:12]}.js"
 FILES: Final[Mapping[str, Asset]] = {
     FONT_NAME: ASSETS[FONT_NAME],
     STYLE_NAME: Asset(_STYLE, "text/css; charset=utf-8"),
+    SCRIPT_NAME: Asset(_SCRIPT, "text/javascript; charset=utf-8"),
     "icon.svg": Asset(files("proxy.console").joinpath("templates/icon.svg").read_bytes(), "image/svg+xml"),
 }
 
 _POLICY: Final = (
-    "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors "
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors "
 )
 
 
@@ -69,6 +78,7 @@ def headers(embed_origin: str | None = None) -> dict[str, str]:
     return {
         **PAGE_SECURITY_HEADERS,
         "Content-Type": "text/html; charset=utf-8",
+        "Permissions-Policy": permissions_policy("clipboard-write"),
         "Content-Security-Policy": _POLICY + framing_source(embed_origin),
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -95,46 +105,26 @@ def _environment() -> Environment:
     pages = environment("proxy.console")
     pages.globals.update(
         style_name=STYLE_NAME,
+        script_name=SCRIPT_NAME,
         STATUSES=STATUSES,
+        DECISIONS=DECISIONS,
         DELIVERIES=DELIVERIES,
         ENDPOINTS=ENDPOINTS,
         OUTCOMES=OUTCOMES,
+        RESENDS=RESENDS,
         MODES=MODES,
         EVENTS=EVENTS,
         ROLES=ROLES,
         REVIEW_REASONS=REVIEW_REASONS,
         GIVEN_BACK_REASONS=GIVEN_BACK_REASONS,
         STEPS=STEPS,
+        ACTS=ACTS,
+        SETTINGS=SETTINGS,
         FAMILIES=FAMILIES,
         credential_field=credential_field,
+        view_path=view_path,
     )
     return pages
-
-
-class Side(StrEnum):
-    """Where the pages hang: the operator's console, or the merchant's portal."""
-
-    CONSOLE = "/console"
-    PORTAL = "/portal"
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """The viewer of a session: an operator with a role, or a merchant's API token. `secret` is the secret of the
-    browser's cookie.
-    """
-
-    name: str
-    secret: str = field(repr=False)
-    role: Role | None = None
-    token: Token | None = None
-    embed_origin: str | None = None
-
-    def may(self, role: Role, scope: Scope | None) -> bool:
-        """Whether a route that needs this role, or of the portal this scope, is theirs."""
-        if self.token is not None:
-            return scope is not None and self.token.allows(scope)
-        return self.role is not None and self.role.covers(role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +163,12 @@ class PageContext:
     def owns(self) -> bool:
         return self.viewer.may(Role.OWNER, None)
 
+    @property
+    def view(self) -> MerchantView | None:
+        return self.viewer.view
+
     def url(self, path: str) -> str:
-        return f"{self.side}{path}"
+        return f"{self.side if self.view is None else self.view.base}{path}"
 
     def page(self, template: str, *, status: int = 200, refresh: int | None = None, **values: Any) -> web.Response:
         """The template with this context as `context`, its words as `w`; loaded again after `refresh` seconds."""
@@ -187,8 +181,30 @@ class PageContext:
 
     async def work(self, persian: str, english: str, work: Work) -> web.Response:
         """The result of `work`, or the page of its progress."""
-        merchant_id = "" if self.token is None else self.token.merchant_id
-        job = await self.services.jobs.start(self.owner, (persian, english), work, merchant_id)
+        return self._shown(await self.services.jobs.start(self.owner, (persian, english), work, self._merchant_id))
+
+    async def count(self, persian: str, english: str, work: Work) -> web.Response:
+        """The same of work that reads many payments, of which only some run at once. Raises TooManyLongReads."""
+
+        async def counting(job: Job) -> Ended:
+            with self.long_read():
+                return await work(job)
+
+        title, patience = (persian, english), COUNTING_SECONDS
+        return self._shown(
+            await self.services.jobs.start(self.owner, title, counting, self._merchant_id, patience_seconds=patience)
+        )
+
+    def long_read(self) -> AbstractContextManager[None]:
+        """A place for reading many payments. Raises TooManyLongReads."""
+        return self.services.long_reads.place(self._merchant_id)
+
+    @property
+    def _merchant_id(self) -> str:
+        """Whose share of the places it is; empty for an operator."""
+        return "" if self.token is None else self.token.merchant_id
+
+    def _shown(self, job: Job) -> web.Response:
         return self.ended(job) if job.done.is_set() else self.go(f"/jobs/{job.id}")
 
     def ended(self, job: Job) -> web.Response:
@@ -198,6 +214,11 @@ class PageContext:
         ended: Ended | None = job.ended
         assert ended is not None, "a job ends with an error or a page"
         return self.go(ended.path) if isinstance(ended, JobRedirect) else self.page(ended.template, **ended.values)
+
+    @property
+    def looks(self) -> int:
+        """How often this page has been looked at again by itself."""
+        return plain_number(self.request.query.get("looks"), 2) or 0
 
     @property
     def owner(self) -> bytes:
@@ -249,7 +270,8 @@ def secrets_page(
         secrets=secrets,
         token=token,
         fresh=fresh,
-        api_url=f"{context.services.public_url}/v1/payments",
+        public_url=context.services.public_url,
+        family=FAMILIES[token.protocol] if token is not None and Scope.FACADE in token.scopes else None,
     )
 
 

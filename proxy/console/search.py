@@ -1,187 +1,191 @@
-"""Finding payments: the list with its filters, over all merchants or one, and the one box that takes any number."""
+"""The one box: payments by any number, and for operators also merchants and what belongs to them.
 
-from collections.abc import Awaitable
-from dataclasses import dataclass
+An id leads straight to its page, and so does a text that names just one record. Names are looked through, of so many
+merchants at most: they are few beside payments, which indexes find.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
+from aiohttp import web
+
 from proxy.console.page_context import PageContext
-from proxy.kernel.clock import DAY
+from proxy.console.payments import names_of
 from proxy.kernel.errors import NotFound
-from proxy.kernel.ids import PAYMENT, merchant_of_id
-from proxy.kernel.money import MAX_RIALS
-from proxy.locale.persian import Jalali, latin_digits, parse_number, tehran_midnight
-from proxy.payments.payment import Payment, Status
-from proxy.payments.search import FIRST_PLACE, PLACE_CHARS, Number, PaymentFilter, SearchCriteria, place_at, place_of
+from proxy.kernel.ids import (
+    DELIVERY,
+    ENDPOINT,
+    EVENT,
+    MERCHANT,
+    OPERATOR,
+    PAYMENT,
+    TERMINAL,
+    TOKEN,
+    merchant_of_id,
+)
+from proxy.locale.persian import folded
+from proxy.merchants.storage.repository import Name, Named
+from proxy.payments.finder import ROWS, PaymentFinder, cleaned
+from proxy.webhooks.endpoint import Endpoint
 
-PAGE: Final = 25
-# One step reads so many merchants' indexes, a few milliseconds of the store's time; fewer for more than a page.
-MERCHANTS_AT_ONCE, FEWEST_MERCHANTS = 100, 5
-MERCHANTS_OF_INVOICE: Final = 10  # it is looked for at each of their terminals
-MAX_MERCHANTS: Final = 5000
-# An amount is in no index: so many of each merchant's newest payments are looked through, for so many merchants.
-ROWS_OF_ALL, ROWS_AT_ONCE, ROWS_OF_ONE = 300, 500, 5000
-MERCHANTS_OF_AMOUNT, MAX_MERCHANTS_OF_AMOUNT = 2, 100
-MAX_TEXT_CHARS: Final = 100
-# The operator's number may be any of these, asked for in this order.
-_NUMBERS: Final = (Number.BANK_CODE, Number.INVOICE_KEY, Number.ORDER_ID)
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """The filters of the list. `day` is the text as entered; it was parsed if `since` is set."""
-
-    merchant_id: str = ""
-    status: Status | None = None
-    day: str = ""
-    before: str = FIRST_PLACE
-    since: str = ""
-    until: str = FIRST_PLACE
-    wrong: bool = False
-
-    def query(self, **changes: str) -> dict[str, str]:
-        """As a link has them."""
-        written = {
-            "merchant": self.merchant_id,
-            "status": "" if self.status is None else self.status.value,
-            "day": self.day,
-            **changes,
-        }
-        return {name: value for name, value in written.items() if value}
+MAX_MERCHANTS, MERCHANTS_AT_ONCE = 2000, 200
+MAX_HITS: Final = 20
+FEWEST_CHARS: Final = 2
+_SECRET: Final = re.compile(r"dg_(?:live|test|op)_[0-9A-Za-z]{0,4}")
 
 
 @dataclass(frozen=True, slots=True)
-class SearchPage:
-    """`following` is the place where it goes on. `complete` is False when there are more merchants than it looks at."""
+class FoundRecord:
+    """A record that was found: `path` is its page, below the side's base."""
 
-    payments: list[Payment]
-    following: str | None
-    complete: bool = True
+    kind: str
+    name: str
+    more: str
+    path: str
 
 
-def filters_of(context: PageContext) -> Filters:
-    """The filters of the query; an invalid one is left out, and an invalid day is reported."""
-    query = context.request.query
-    merchant_id = query.get("merchant", "").strip()
-    merchant_id = merchant_id if merchant_of_id(f"pay_{merchant_id[4:]}{'0' * 18}") == merchant_id else ""
-    status = query.get("status", "")
-    before = query.get("before", "")
-    day = query.get("day", "").strip()[:MAX_TEXT_CHARS]
-    since, until, wrong = "", FIRST_PLACE, False
-    if day:
-        try:
-            midnight = tehran_midnight(Jalali.parse(day).gregorian)
-            since, until = place_at(midnight), place_at(midnight + DAY)
-        except ValueError:
-            wrong = True
-    return Filters(
-        merchant_id if context.token is None else context.token.merchant_id,
-        Status(status) if status in set(Status) else None,
-        day,
-        before if len(before) == PLACE_CHARS and before.isalnum() and before.isascii() else FIRST_PLACE,
-        since,
-        until,
-        wrong,
+@dataclass(slots=True)
+class Findings:
+    """The records whose name, id or address has the text in it; of each kind MAX_HITS at most."""
+
+    text: str
+    found: dict[str, list[FoundRecord]] = field(default_factory=dict)
+
+    def add(self, kind: str, path: str, record_id: str, name: str, more: str = "") -> None:
+        places = (record_id, name, more)
+        hits = self.found.setdefault(kind, [])
+        if len(hits) < MAX_HITS and any(self.text in folded(place) for place in places):
+            hits.append(FoundRecord(kind, name, more or record_id, path))
+
+    def among(self, names: Sequence[Name]) -> Sequence[Name]:
+        """The names, when the text may be in one of them, as it is or in JSON: one look at all of it tells."""
+        whole = folded("\n".join(["\n".join(each[1:]) for each in names]))
+        return names if self.text in whole or orjson.dumps(self.text)[1:-1].decode() in whole else ()
+
+    def all(self) -> list[FoundRecord]:
+        return [hit for hits in self.found.values() for hit in hits]
+
+
+async def search(context: PageContext) -> web.StreamResponse:
+    """Straight to the page when just one record is found."""
+    # Nobody needs a whole token here, and what is searched for is shown again.
+    text = cleaned(context.request.query.get("q", ""))
+    text = token[0] if (token := _SECRET.match(text)) else text
+    if path := await _page_of_id(context, text):
+        return context.go(path)
+    found = await PaymentFinder(context.access).find(text)
+    payments = found.payments
+    hits = await _hits(context, text)
+    paths = [*(f"/payments/{payment.id}" for payment in payments), *(hit.path for hit in hits)]
+    if len(paths) == 1:
+        return context.go(paths[0])
+    return context.page(
+        "search.html",
+        text=text,
+        payments=payments,
+        among_newest=found.among_newest,
+        rows=ROWS,
+        hits=hits,
+        merchants=await names_of(context, payments),
     )
 
 
-async def read_page(context: PageContext, filters: Filters, limit: int = PAGE) -> SearchPage:
-    """A page of payments, newest first."""
-    if context.token is not None:
-        return await _page_of_token(context, filters, limit)
-    wanted = SearchCriteria(filters.status, min(filters.before, filters.until), filters.since, limit + 1)
-    found: list[str] = []
-    after: str | None = None
-    searched, merchants = 0, max(FEWEST_MERCHANTS, MERCHANTS_AT_ONCE * PAGE // limit)
-    while True:
-        stretch = await context.services.store.payments.newest_ids(
-            filters.merchant_id or None, after, wanted, merchants
-        )
-        found = sorted([*found, *stretch.ids], key=place_of, reverse=True)[: limit + 1]
-        after, searched = stretch.reached, searched + merchants
-        if after is None or searched >= MAX_MERCHANTS:
-            break
-    payments = await context.services.store.payments.payments_of_ids(found[:limit])
-    return SearchPage(payments, place_of(found[limit - 1]) if len(found) > limit else None, after is None)
-
-
-async def _page_of_token(context: PageContext, filters: Filters, limit: int) -> SearchPage:
-    """The page of payments that a merchant's token may see: of its storefront and mode, and of its terminal if it is
-    bound to one.
-    """
-    token = context.token
-    assert token is not None
-    before = min(filters.before, filters.until)
-    point = None if before == FIRST_PLACE else f"{PAYMENT}_{token.merchant_id[4:]}{before}"
-    wanted = PaymentFilter(token.storefront, None, filters.status, point, limit, token.mode)
-    found = await context.services.store.payments.list_payments(token.merchant_id, wanted)
-    following = None if found.reached is None else place_of(found.reached)
-    page = [each for each in found.payments if place_of(each.id) >= filters.since]
-    if len(page) < len(found.payments):
-        following = None
-    return SearchPage([each for each in page if context.access.sees_payment(each)], following)
-
-
-async def find(context: PageContext, text: str) -> list[Payment]:
-    """The payments that some number names: an id, a link, a bank_code, an invoice_key, an order, or an amount."""
-    text = text.strip()[:MAX_TEXT_CHARS]
-    if not text:
-        return []
-    if text.startswith(f"{PAYMENT}_") and merchant_of_id(text) is not None:
-        return await _one(context.access.payment(text))
-    if by_link := await _one(context.access.payment_by_link(text)):
-        return by_link
-    ids: dict[str, None] = {}
-    # A number may have been copied from a page of ours, or be typed on a Persian keyboard.
-    for written in dict.fromkeys((text, latin_digits(text))):
-        for number in _NUMBERS:
-            ids |= dict.fromkeys(await _ids(context, number, written))
-    found = await context.services.store.payments.payments_of_ids(list(ids)[: 4 * PAGE])
-    found = [payment for payment in found if context.access.sees_payment(payment)]
-    return found or await _with_amount(context, text)
-
-
-async def _one(looking: Awaitable[Payment]) -> list[Payment]:
+async def _page_of_id(context: PageContext, text: str) -> str | None:
+    """The page of the record with this id, where the viewer may see it."""
+    kind = text.partition("_")[0]
+    finder = _FINDERS.get(kind)
+    if finder is None or (kind != MERCHANT and merchant_of_id(text) is None):
+        return None
     try:
-        return [await looking]
+        return await finder(context, text)
     except NotFound:
+        return None
+
+
+async def _endpoint(context: PageContext, text: str) -> str | None:
+    return f"/endpoints/{(await context.access.endpoint(text)).id}" if context.sees_webhooks else None
+
+
+async def _delivery(context: PageContext, text: str) -> str | None:
+    return f"/deliveries/{(await context.access.delivery_log(text))[0].id}" if context.sees_webhooks else None
+
+
+async def _payment(context: PageContext, text: str) -> str | None:
+    return f"/payments/{(await context.access.payment(text)).id}"
+
+
+async def _event(context: PageContext, text: str) -> str | None:
+    event = await context.access.event(text) if context.sees_webhooks else None
+    return None if event is None or event.payment_id is None else f"/payments/{event.payment_id}"
+
+
+async def _merchant(context: PageContext, text: str) -> str | None:
+    return None if context.token else f"/merchants/{(await context.services.store.merchants.merchant(text)).id}"
+
+
+async def _of_merchant(context: PageContext, text: str) -> str | None:
+    merchant_id = merchant_of_id(text)
+    if context.token is not None or merchant_id is None:
+        return None
+    store = context.services.store.merchants
+    read = store.terminal if text.startswith(TERMINAL) else store.token
+    return f"/merchants/{(await read(merchant_id, text)).merchant_id}"
+
+
+_FINDERS: Final = {
+    PAYMENT: _payment,
+    ENDPOINT: _endpoint,
+    DELIVERY: _delivery,
+    EVENT: _event,
+    MERCHANT: _merchant,
+    TERMINAL: _of_merchant,
+    TOKEN: _of_merchant,
+}
+
+
+async def _hits(context: PageContext, text: str) -> list[FoundRecord]:
+    hits = Findings(folded(text))
+    if len(text) < FEWEST_CHARS:
         return []
+    if context.token is not None:
+        if context.sees_webhooks:
+            _add_endpoints(hits, await context.access.endpoints(context.token.merchant_id))
+        return hits.all()
+    for operator in await context.services.store.operators.list_operators():
+        hits.add(OPERATOR, "/operators", operator.id, operator.name, operator.prefix)
+    await _add_merchants(context, hits)
+    return hits.all()
 
 
-async def _ids(context: PageContext, number: Number, text: str) -> list[str]:
-    merchant_id = None if context.token is None else context.token.merchant_id
-    found: list[str] = []
-    after: str | None = None
-    searched = 0
-    merchants = MERCHANTS_OF_INVOICE if number is Number.INVOICE_KEY else MERCHANTS_AT_ONCE
-    while True:
-        stretch = await context.services.store.payments.find_ids(merchant_id, after, number, text, merchants)
-        found += stretch.ids
-        after, searched = stretch.reached, searched + merchants
-        if after is None or searched >= MAX_MERCHANTS or len(found) >= 4 * PAGE:
-            return found
+def _add_endpoints(hits: Findings, endpoints: Iterable[Endpoint]) -> None:
+    for endpoint in endpoints:
+        hits.add(ENDPOINT, f"/endpoints/{endpoint.id}", endpoint.id, endpoint.url, endpoint.description)
 
 
-async def _with_amount(context: PageContext, text: str) -> list[Payment]:
-    """Of the newest payments, those of this many rials or toman."""
-    try:
-        amount = parse_number(text)
-    except ValueError:
-        return []
-    if not 0 < amount <= MAX_RIALS:
-        return []
-    merchant_id = None if context.token is None else context.token.merchant_id
-    rows, steps = ROWS_OF_ALL, MAX_MERCHANTS_OF_AMOUNT // MERCHANTS_OF_AMOUNT
-    if merchant_id is not None:
-        rows, steps = ROWS_AT_ONCE, ROWS_OF_ONE // ROWS_AT_ONCE
-    store, after, ids = context.services.store, None, list[str]()
-    for _ in range(steps):
-        stretch = await store.payments.ids_of_amount(merchant_id, after, amount, rows, MERCHANTS_OF_AMOUNT)
-        ids, after = [*ids, *stretch.ids], stretch.reached
-        if after is None:
-            break
-    newest = sorted(ids, key=place_of, reverse=True)
-    return [
-        payment
-        for payment in await store.payments.payments_of_ids(newest[: 4 * PAGE])
-        if context.access.sees_payment(payment)
-    ][:PAGE]
+async def _add_merchants(context: PageContext, hits: Findings) -> None:
+    store = context.services.store
+    spans, _ = await store.payments.merchant_spans(MERCHANTS_AT_ONCE, MAX_MERCHANTS)
+    for named, kind, path in _NAMED:
+        for names in await asyncio.gather(*(store.merchants.names(named, *span) for span in spans)):
+            found = hits.among(names)
+            for each in map(_with_branding, found) if named is Named.MERCHANTS else found:
+                hits.add(kind, path(each.merchant_id, each.id), each.id, each.name, each.more)
+            await asyncio.sleep(0)
+
+
+def _with_branding(merchant: Name) -> Name:
+    """By its Persian name, or by its origins."""
+    looks, origins = orjson.loads(merchant.more)
+    return merchant._replace(more=looks.get("name_fa") or " ".join(origins))
+
+
+_NAMED: Final[tuple[tuple[Named, str, Callable[[str, str], str]], ...]] = (
+    (Named.MERCHANTS, MERCHANT, lambda merchant_id, _: f"/merchants/{merchant_id}"),
+    (Named.TERMINALS, TERMINAL, lambda merchant_id, _: f"/merchants/{merchant_id}"),
+    (Named.ENDPOINTS, ENDPOINT, lambda _, endpoint_id: f"/endpoints/{endpoint_id}"),
+    (Named.TOKENS, TOKEN, lambda merchant_id, _: f"/merchants/{merchant_id}"),
+)

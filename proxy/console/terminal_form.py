@@ -10,6 +10,8 @@ from proxy.console.page_context import PageContext
 from proxy.gateways.family import Family
 from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.gateways.registry import FAMILIES
+from proxy.kernel.errors import invalid
+from proxy.merchants.merchant import Mode
 from proxy.merchants.setup.families import credential_field
 
 GATEWAY: Final = "gateway"
@@ -41,3 +43,10 @@ def without_secrets(form: Mapping[str, str], family: Family) -> dict[str, str]:
     """The form as a page may show it again: secrets are written anew."""
     secrets = {credential_field(credential.name) for credential in family.credentials}
     return {name: value for name, value in form.items() if name not in secrets}
+
+
+def mode_of(text: str) -> Mode:
+    """Raises InvalidInput."""
+    if text not in set(Mode):
+        raise invalid("mode", "not_a_choice", "must be live or test", "باید واقعی یا آزمایشی باشد")
+    return Mode(text)

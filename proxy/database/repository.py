@@ -99,6 +99,16 @@ class Heartbeat(Repository):
         at = self._now()
         await self._write.do(lambda transaction: transaction.run("ping", (at, settled_at)), _HEARTBEAT)
 
+    async def note_backup(self) -> None:
+        """A backup was handed over whole just now."""
+        at = self._now()
+        await self._write.do(lambda transaction: transaction.run("note_backup", (at,)), _HEARTBEAT)
+
+    async def last_backup(self) -> int | None:
+        """When that was last; None for never."""
+        row = await self._row("last_backup", (1,))
+        return None if row is None or row[0] is None else int(row[0])
+
     async def last_heartbeat(self) -> tuple[int, int | None]:
         """The time of the newest heartbeat, 0 for never; and the settled time then, if known."""
         row = await self._row("last_heartbeat", (1,))

@@ -18,10 +18,11 @@ import asyncpg
 
 from proxy.database.postgresql.schema import make_partitions, migrate
 from proxy.database.postgresql.store import connected_to, first_connection
-from proxy.database.sqlite.files import FileLock
+from proxy.database.sqlite.files import FileLock, FileUse, explained
 from proxy.database.sqlite.store import migrate as migrate_file
 from proxy.database.transaction import load_migrations
 from proxy.database.versions import COLUMNS, MOVING
+from proxy.kernel.errors import StartRefused
 from proxy.kernel.ids import partition_at
 
 # Each database has its own of these from its migrations.
@@ -78,7 +79,7 @@ WHERE datname = current_database() AND application_name LIKE 'dargah%' AND pid <
 _MARK: Final = f"INSERT INTO schema_versions ({COLUMNS}) VALUES ($1, 'a_store_is_moved_here', $2, $1)"  # noqa: S608  names of ours
 
 
-class MoveRefused(Exception):
+class MoveRefused(StartRefused):
     """The move did not start, or stopped; the message names the reason."""
 
 
@@ -166,6 +167,7 @@ class Target:
 
 
 ROWS_AT_ONCE: Final = 1000
+SOURCE: Final = FileUse("the database to move from", "--from")
 
 Rows = list[tuple[object, ...]]
 OnProgress = Callable[[str, int, int], None]
@@ -184,12 +186,13 @@ class TableCopy:
 async def move(source: Path, target: str, now: int, moving: OnProgress, comparing: OnProgress) -> list[TableCopy]:
     """Moves everything of the file `source`, which stays as it is, to the database at the URL `target`.
 
-    Raises MoveRefused, StoreLocked, StoreTooNew, ServerTooOld, and the errors of SQLite, the disk and PostgreSQL.
+    Raises MoveRefused, StoreRefused, and the errors of SQLite and PostgreSQL.
     """
     lock = _lock_source(source)
     try:
         with closing(sqlite3.connect(source, isolation_level=None)) as file:
-            _check_version(file, now)
+            with explained(source, SOURCE):
+                _check_version(file, now)
             to = await Target.open(target)
             try:
                 return await _move(file, to, now, moving, comparing)
@@ -222,7 +225,8 @@ def _lock_source(source: Path) -> FileLock:
     """The file's lock, where there is one: none is made."""
     if not source.exists():
         raise MoveRefused(f"{source} is not there")
-    return FileLock(source)
+    with explained(source, SOURCE):
+        return FileLock(source)
 
 
 def _check_version(file: sqlite3.Connection, now: int) -> None:

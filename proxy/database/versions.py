@@ -5,6 +5,7 @@ beside it. Without the line that is the migration's own version: older code then
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.kernel.errors import StoreRefused
@@ -22,7 +23,18 @@ MOVING: Final = 1_000_000
 _OLDEST_CODE: Final = re.compile(r"^-- oldest code: ([0-9]+)$", re.MULTILINE)
 
 
-class StoreTooNew(StoreRefused):
+class WrongSchema(StoreRefused):
+    """The database has tables that this code does not work with."""
+
+
+class StoreForeign(WrongSchema):
+    """The database has tables, and none of them is ours."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(f"it is another program's, with the table {tables[0]}: name another file, or one to be made")
+
+
+class StoreTooNew(WrongSchema):
     """The database was migrated by a newer Dargah than this one, in a way that this one does not work with."""
 
     def __init__(self, version: int, name: str, known: int) -> None:

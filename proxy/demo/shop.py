@@ -6,6 +6,7 @@ It credits an order when a verified webhook says so, never from the customer's w
 import asyncio
 import hashlib
 import hmac
+from collections import Counter
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -30,9 +31,9 @@ class VerifiedWebhook:
 
 
 class Shop:
-    """Receives webhooks at /webhooks and customers at /thanks. `orders` are its open orders, with their rials.
+    """Receives webhooks at /webhooks and customers at /thanks. `orders` are its orders, with their rials.
 
-    `webhooks` gets each verified one about one of them once, by its id.
+    `webhooks` gets each verified one about one of them once, by its id; /orders/{id} tells whether it was credited.
     """
 
     def __init__(self, port: int) -> None:
@@ -41,10 +42,12 @@ class Shop:
         self.webhook_secret = ""
         self.return_secret = ""
         self.orders: dict[str, int] = {}
+        self._credits: Counter[str] = Counter()
         self.webhooks: asyncio.Queue[VerifiedWebhook] = asyncio.Queue(maxsize=1000)
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/webhooks", self._webhook)
         app.router.add_get("/thanks", self._thanks)
+        app.router.add_get("/orders/{order_id}", self._order)
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self) -> None:
@@ -63,13 +66,22 @@ class Shop:
         message_id, payload = request.headers["webhook-id"], orjson.loads(body)
         if message_id not in self._received_ids and self.is_ours(payload["data"]):
             self._received_ids.add(message_id)
+            self._credits[payload["data"]["order_id"]] += payload["type"] == "payment.paid"
             self.webhooks.put_nowait(VerifiedWebhook(message_id, request.headers["webhook-signature"], payload))
         return web.Response(status=204)
 
     def is_ours(self, data: dict[str, Any]) -> bool:
         """Whether an event is of real money, of this shop, and of an order with just this amount."""
         live = data["mode"] == "live" and not data["test"]
-        return live and data["storefront"] == STOREFRONT and self.orders.get(data["order_id"]) == data["amount_rials"]
+        return live and data["storefront"] == STOREFRONT and self._costs(data)
+
+    def _costs(self, data: dict[str, Any]) -> bool:
+        """Whether the event is of an order, and of what that costs."""
+        return "order_id" in data and self.orders.get(data["order_id"]) == data["amount_rials"]
+
+    async def _order(self, request: web.Request) -> web.Response:
+        credits_given = self._credits[request.match_info["order_id"]]
+        return web.json_response({"paid": credits_given > 0, "credits": credits_given})
 
     async def _thanks(self, request: web.Request) -> web.Response:
         if not self.came_from_dargah(request.query):

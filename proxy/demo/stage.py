@@ -34,17 +34,16 @@ def free_port() -> int:
 class Stage:
     """Starts and stops the processes of the demo, and runs the CLI as this Dargah's operator."""
 
-    def __init__(
-        self, folder: Path, *, port: int | None = None, shop_port: int, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *, shop_port: int, settings: Mapping[str, str] | None = None) -> None:
         self._folder = folder
         self._processes: list[asyncio.subprocess.Process] = []
-        self.url = f"http://127.0.0.1:{port or free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self.admin_url = f"http://127.0.0.1:{free_port()}"
         self.shop_url = f"http://127.0.0.1:{shop_port}"
         self.gateway_url = ""
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DARGAH_")},
+            "DARGAH_ENV_FILE": "",
             "DARGAH_ENVIRONMENT": "development",
             "DARGAH_DATABASE": str(folder / "dargah.db"),
             "DARGAH_LISTEN": self.url.removeprefix("http://"),
@@ -59,7 +58,7 @@ class Stage:
 
     @property
     def admin_token(self) -> str:
-        """The owner's, for the console. It is worth nothing once this Dargah is gone."""
+        """The owner's, for its API. It is worth nothing once this Dargah is gone."""
         return self._env["DARGAH_ADMIN_TOKEN"]
 
     @property

@@ -45,22 +45,19 @@ class Setup:
     token: str
 
 
-async def play(*, serve: bool, port: int | None) -> None:
-    """One payment from the order to the verified webhook. Raises StageError for a webhook with other values.
-
-    With `serve` everything stays up afterwards, until it is interrupted.
-    """
+async def play() -> None:
+    """One payment from the order to the verified webhook. Raises StageError for a webhook with other values."""
     shop_port = free_port()
     with tempfile.TemporaryDirectory(prefix="dargah-demo-") as folder:
-        stage, shop = Stage(Path(folder), port=port, shop_port=shop_port), Shop(shop_port)
+        stage, shop = Stage(Path(folder), shop_port=shop_port), Shop(shop_port)
         try:
-            await _play(stage, shop, serve=serve)
+            await _play(stage, shop)
         finally:
             await stage.stop()
             await shop.stop()
 
 
-async def _play(stage: Stage, shop: Shop, *, serve: bool) -> None:
+async def _play(stage: Stage, shop: Shop) -> None:
     script = Script()
     await asyncio.gather(stage.start_gateway(), shop.start())
     await stage.start_dargah()
@@ -73,8 +70,6 @@ async def _play(stage: Stage, shop: Shop, *, serve: bool) -> None:
         payment = await _create(session, stage, made, script, shop)
         bank_code = await _pay(session, stage, payment, script, shop)
         await _receive_webhook(shop, payment, bank_code, script)
-        if serve:
-            await _stay(session, stage, made, shop)
 
 
 async def _set_up(stage: Stage, shop: Shop, script: Script) -> Setup:
@@ -184,20 +179,6 @@ async def _receive_webhook(shop: Shop, payment: dict[str, Any], bank_code: str, 
         f"\n  The amount and the bank_code are what the gateway's ledger says: {AMOUNT_RIALS} rial, {bank_code}.\n",
         fg="green",
     )
-
-
-async def _stay(session: ClientSession, stage: Stage, made: Setup, shop: Shop) -> None:
-    click.echo("  It all stays up; Ctrl-C ends it.\n")
-    click.echo(f"  console        {stage.admin_url}/console   token {stage.admin_token}")
-    click.echo(f"  API reference  {stage.url}/docs\n\n  Pay one yourself in a browser:\n")
-    while True:
-        payment = await _create(session, stage, made, Script(), shop)
-        click.secho(f"\n  → {payment['pay_url']}\n", bold=True)
-        webhook = await shop.webhooks.get()
-        data = webhook.payload["data"]
-        click.echo(
-            f"  webhook: {webhook.payload['type']} {data['order_id']}, bank_code {data['bank_code']}. Another one:\n"
-        )
 
 
 def _next(location: str | None) -> str:

@@ -118,7 +118,9 @@ def identifier(value: object) -> str | None:
 
 
 def _names(text: str) -> bool:
-    word = "".join(char for char in text.casefold() if char.isalnum() and char != _LINE)
+    word = text.casefold()
+    if not (word.isascii() and word.isalnum()):
+        word = "".join(char for char in word if char.isalnum() and char != _LINE)
     return bool(word.strip(_ZEROS)) and word not in _NOTHING and not _NEGATIVE.fullmatch(text)
 
 

@@ -24,10 +24,23 @@ LONGEST_RETRY_AFTER: Final = 10 * MINUTE
 
 @dataclass(slots=True)
 class _Circuit:
+    since: int
     failures: int = 0
+    failed_at: int = 0
     open_until: int = 0
     pauses: int = 0
     probing: bool = False
+    reason: str = "no clear answer"
+    """Of the newest unclear answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnclearGateway:
+    """How many unclear answers a gateway gave in a row, in how many milliseconds, and whether it is spared."""
+
+    failures: int
+    lasts: int
+    is_open: bool
 
 
 class CircuitBreaker:
@@ -45,6 +58,15 @@ class CircuitBreaker:
         """How many unclear answers in a row each terminal's gateway gave, where there was one."""
         return {terminal_id: circuit.failures for terminal_id, circuit in self._circuits.items()}
 
+    def unclear(self, within: int) -> dict[str, UnclearGateway]:
+        """The terminals whose gateway gave so many unclear answers that it is spared, the last one within that time."""
+        now = self._now()
+        return {
+            terminal_id: UnclearGateway(circuit.failures, now - circuit.since, circuit.open_until > now)
+            for terminal_id, circuit in self._circuits.items()
+            if circuit.failures >= FAILURES_TO_OPEN and now - circuit.failed_at < within
+        }
+
     def is_open(self, terminal_id: str) -> bool:
         """Whether this terminal's gateway is being spared now. It claims no probe."""
         circuit = self._circuits.get(terminal_id)
@@ -59,7 +81,7 @@ class CircuitBreaker:
         """Raises CircuitOpen while this terminal's gateway is being spared."""
         wait = self.wait_of_call(terminal_id)
         if wait > 0:
-            raise CircuitOpen(max(1, -(-wait // SECOND)))
+            raise CircuitOpen(max(1, -(-wait // SECOND)), terminal_id, self._circuits[terminal_id].reason)
 
     def wait_of_call(self, terminal_id: str) -> int:
         """Milliseconds until a call may be made; 0 when one may now.
@@ -76,16 +98,18 @@ class CircuitBreaker:
         circuit.open_until = now + FIRST_PAUSE
         return 0
 
-    def record(self, merchant_id: str, terminal_id: str, result: RequestResult | CheckResult) -> None:
-        """Counts a call, and logs one without a clear answer."""
-        outcome = result.outcome
-        self.record_answer(terminal_id, clear=is_answer(outcome), retry_after_seconds=result.retry_after_seconds)
+    def record(self, terminal_id: str, result: RequestResult | CheckResult) -> None:
+        """Counts a call, and logs one without a clear answer; whose it is, structlog's context says."""
+        outcome, put_off = result.outcome, result.retry_after_seconds
+        self.record_answer(terminal_id, clear=is_answer(outcome), retry_after_seconds=put_off)
         if isinstance(outcome, RequestUnknown | CheckUnknown):
+            reason = reason_of(outcome)
+            if terminal_id in self._circuits:
+                self._circuits[terminal_id].reason = reason
             log.warning(
                 "gateway_unclear",
-                merchant_id=merchant_id,
                 terminal_id=terminal_id,
-                reason=reason_of(outcome),
+                reason=reason,
                 error_code=outcome.error_code,
                 excerpt=result.excerpt,
             )
@@ -95,9 +119,10 @@ class CircuitBreaker:
         if clear:
             self._circuits.pop(terminal_id, None)
             return
-        circuit = self._circuits.setdefault(terminal_id, _Circuit())
-        circuit.failures += 1
         now = self._now()
+        circuit = self._circuits.setdefault(terminal_id, _Circuit(now))
+        circuit.failures += 1
+        circuit.failed_at = now
         # Calls that were under way when it opened say nothing new: only a probe makes the next pause longer.
         if circuit.failures >= FAILURES_TO_OPEN and (circuit.probing or circuit.open_until <= now):
             circuit.open_until = now + min(FIRST_PAUSE << min(circuit.pauses, 8), LONGEST_PAUSE)

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from proxy.gateways.forms import HostForm
 from proxy.gateways.port import Account, Evidence, Inquiry
+from proxy.gateways.shop_side import ShopSide
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import invalid
 from proxy.kernel.urls import host_of
@@ -121,6 +123,11 @@ class Traits:
     needs_clock: bool = False
     """Whether a signature or field has the time in it."""
 
+    @property
+    def reverses_paid(self) -> bool:
+        """Whether a paid payment can be reversed: not where paid means settled."""
+        return self.reverses and not self.settles
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
@@ -146,7 +153,8 @@ class Family:
     `make` gives its client for the options of outbound calls; `way_there` the customer's way from gateway_url and
     invoice_key; `claim` what a return says of an invoice. `codes` explains the numbers of its refusals; where two calls
     use one number, the more useful meaning stands. `probe` is the doctor's question, None where every question moves
-    money. `simulator` is the Dialect of its simulator, as `module:Class`: only those who simulate load it.
+    money. `forms` is what its sources leave open, for the doctor to tell. `simulator` is the Dialect of its simulator,
+    as `module:Class`: only those who simulate load it. `shop_side` is there for a protocol that shops may speak here.
     """
 
     name: str
@@ -163,7 +171,9 @@ class Family:
         repr=False, default=lambda _invoice_key, _evidence: ReturnClaim.NOTHING
     )
     probe: Probe | None = field(repr=False, default=None)
+    forms: tuple[HostForm, ...] = field(repr=False, default=())
     simulator: str | None = None
+    shop_side: ShopSide | None = field(repr=False, default=None)
 
     def kept_evidence(self, parameters: Mapping[str, str]) -> Evidence:
         """The parameters of a return that are kept. One of more than 200 characters is none of the gateway's."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote_plus
 
 from yarl import URL
@@ -19,12 +19,16 @@ from proxy.gateways.answers import (
     HttpAnswer,
     NoAnswer,
     Unclear,
+    fields_of,
     unpacked,
 )
+from proxy.gateways.forms import HostForm, kept_fields
 from proxy.gateways.port import (
     CheckOutcome,
     CheckResult,
     CheckUnknown,
+    InvoiceIssued,
+    NothingOffered,
     RequestOutcome,
     RequestResult,
     RequestUnknown,
@@ -51,10 +55,15 @@ _TOKEN: Final = re.compile(r"(?=[A-Za-z_+=-]{0,200}[0-9])[0-9A-Za-z_+=-]{16,}|[0
 _DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){8,}")
 
 
+Shows = Callable[[HttpAnswer], Mapping[str, str] | None]
+"""What of an answer is kept because it shows how its host differs from others of the family."""
+
+
 class HttpCalls:
     """The calls of one family, with its `headers` on each. Made inside the running loop; `close` it when nothing is
     under way any more. The TLS contexts and the egress proxy are those of `options`. With `reads_errors` the body of a
-    4xx status is read as that of a 200 is, because the family answers its error codes with one.
+    4xx status is read as that of a 200 is, because the family answers its error codes with one. `shows` is asked about
+    each answer but that of an issued invoice.
     """
 
     def __init__(
@@ -65,8 +74,10 @@ class HttpCalls:
         check_seconds: float = CHECK_SECONDS,
         *,
         reads_errors: bool = False,
+        shows: Shows | None = None,
     ) -> None:
         self._options = options
+        self._shows = shows
         self._request_seconds = request_seconds
         self._check_seconds = check_seconds
         self._statuses_read = {OK, *CLIENT_ERRORS} if reads_errors else {OK}
@@ -83,17 +94,23 @@ class HttpCalls:
         body: str,
         meaning: Callable[[Answer], RequestOutcome],
         secrets: Iterable[str],
+        return_url: str,
         content_type: bytes = b"",
     ) -> RequestResult:
-        """POSTs once, and gives what `meaning` makes of the answer. `secrets` are kept out of the excerpt.
+        """POSTs once, and gives what `meaning` makes of the answer. `secrets`, `return_url` and the token at its end
+        are kept out of the excerpt.
 
         `content_type` is FORM or JSON where the family's `headers` leave it to the call.
         """
         started = self._options.tick()
         answer = await self._post(base, path, content_type, body, self._request_seconds, resend=False)
         outcome = meaning(answer)
-        excerpt = _excerpt(answer, secrets) if isinstance(outcome, RequestUnknown) else ""
-        return RequestResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
+        excerpt = ""
+        if isinstance(outcome, RequestUnknown):
+            excerpt = _excerpt(answer, (*secrets, return_url, return_url.rpartition("/")[2]))
+        fields = None if isinstance(outcome, InvoiceIssued) else self._shown(answer)
+        spent = self._options.milliseconds_since(started)
+        return RequestResult(outcome, spent, excerpt, self._put_off(answer), fields, _status(answer))
 
     async def check(
         self,
@@ -109,7 +126,11 @@ class HttpCalls:
         answer = await self._post(base, path, content_type, body, self._check_seconds, resend=True)
         outcome = meaning(answer)
         excerpt = _excerpt(answer, secrets) if isinstance(outcome, CheckUnknown) else ""
-        return CheckResult(outcome, self._options.milliseconds_since(started), excerpt, self._put_off(answer))
+        spent, fields = self._options.milliseconds_since(started), self._shown(answer)
+        return CheckResult(outcome, spent, excerpt, self._put_off(answer), fields, _status(answer))
+
+    def _shown(self, answer: Answer) -> Mapping[str, str] | None:
+        return None if self._shows is None or isinstance(answer, NoAnswer) else self._shows(answer)
 
     async def _post(
         self, base: str, path: str, content_type: bytes, body: str, seconds: float, *, resend: bool
@@ -138,6 +159,48 @@ class HttpCalls:
 
     def _origin_of(self, base: str) -> Origin:
         return origin_of(self._outbound.session, base, self._options.own_context(URL(base)))
+
+
+class FamilyClient(NothingOffered):
+    """A family's client over HTTP, with the calls that the family has. Made inside the running loop; `close` it when
+    nothing is under way any more.
+
+    `headers` go with each call; `reads_errors` is as in HttpCalls; `forms` are the family's.
+    """
+
+    headers: ClassVar[Mapping[str, str]]
+    reads_errors: ClassVar[bool] = False
+    forms: ClassVar[tuple[HostForm, ...]] = ()
+
+    def __init__(
+        self,
+        options: ClientOptions = DEFAULT_OPTIONS,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        self._now = options.now
+        self._of_answers = [form for form in self.forms if not form.of_returns]
+        self._calls = HttpCalls(
+            options,
+            self.headers,
+            request_seconds,
+            check_seconds,
+            reads_errors=self.reads_errors,
+            shows=self._shows if self._of_answers else None,
+        )
+
+    async def close(self) -> None:
+        await self._calls.close()
+
+    def _shows(self, answer: HttpAnswer) -> Mapping[str, str] | None:
+        fields = self._fields(answer)
+        return (
+            None if isinstance(fields, NoAnswer) else kept_fields(self._of_answers, str(answer.status), fields) or None
+        )
+
+    def _fields(self, answer: HttpAnswer) -> Mapping[str, Any] | NoAnswer:
+        return fields_of(answer, reads_errors=self.reads_errors)
 
 
 async def _read(seconds: float, asking: Awaitable[Response], statuses_read: Container[int]) -> HttpAnswer:
@@ -173,6 +236,10 @@ def excerpt_of(body: bytes, secrets: Iterable[str]) -> str:
             text = text.replace(form, _HIDDEN)
     text = _DIGITS.sub(_HIDDEN, _TOKEN.sub(_HIDDEN, text))
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
+
+
+def _status(answer: Answer) -> int | None:
+    return None if isinstance(answer, NoAnswer) else answer.status
 
 
 def _excerpt(answer: Answer, secrets: Iterable[str]) -> str:

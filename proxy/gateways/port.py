@@ -121,7 +121,8 @@ class Canceled:
 class CheckUnknown:
     """A call about an invoice had no clear answer, or one about the terminal rather than the payment (`alert`).
 
-    `captured_rials` is set for paid without a usable bank_code: the number may still come.
+    `captured_rials` is set for paid without a usable bank_code: the number may still come. `not_reversed` is of a
+    `reverse` that was refused, of an invoice whose money the gateway says that it still has.
     """
 
     invoice_key: str
@@ -130,6 +131,7 @@ class CheckUnknown:
     alert: bool = False
     http_status: int | None = None
     captured_rials: int | None = None
+    not_reversed: bool = False
 
 
 RequestOutcome = InvoiceIssued | RequestRefused | RequestUnknown
@@ -200,13 +202,17 @@ class Inquiry:
 class RequestResult:
     """The outcome of a `request`, and how long it took.
 
-    `excerpt` is the first words of an unclear answer, redacted; `retry_after_seconds` comes with a 429 or 503.
+    `excerpt` is the first words of an unclear answer, redacted; `retry_after_seconds` comes with a 429 or 503. `fields`
+    are what the answer shows of the family's forms, as `proxy.gateways.forms.kept_fields` keeps them. `http_status` is
+    the answer's, None where there was none.
     """
 
     outcome: RequestOutcome
     duration_ms: int
     excerpt: str = ""
     retry_after_seconds: int | None = None
+    fields: Mapping[str, str] | None = None
+    http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +223,8 @@ class CheckResult:
     duration_ms: int
     excerpt: str = ""
     retry_after_seconds: int | None = None
+    fields: Mapping[str, str] | None = None
+    http_status: int | None = None
 
 
 class Gateway(Protocol):
@@ -260,7 +268,7 @@ class Gateway(Protocol):
     async def reverse(self, account: Account, inquiry: Inquiry, /) -> CheckResult:
         """Gives the money of a confirmed invoice back: Reversed, TooLate (it can no longer be done) or CheckUnknown.
 
-        It may be repeated.
+        It may be repeated. After an answer that was lost, TooLate is said only of money that did not go back.
         """
         ...
 
@@ -273,19 +281,21 @@ class GatewayClient(Gateway, Protocol):
         ...
 
 
-class NothingToConfirm:
-    """The calls that a family does not have whose `check` reports captured money. Nobody makes them."""
+class NothingOffered:
+    """The calls about an invoice that a family does not have: nobody makes them, and nothing is sent."""
+
+    async def check(self, _account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE, /) -> CheckResult:
+        return _not_offered(invoice_key)
 
     async def confirm(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
-        return not_offered(inquiry)
+        return _not_offered(inquiry.invoice_key)
 
     async def settle(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
-        return not_offered(inquiry)
+        return _not_offered(inquiry.invoice_key)
 
     async def reverse(self, _account: Account, inquiry: Inquiry, /) -> CheckResult:
-        return not_offered(inquiry)
+        return _not_offered(inquiry.invoice_key)
 
 
-def not_offered(inquiry: Inquiry) -> CheckResult:
-    """The result of a call that the family does not have."""
-    return CheckResult(CheckUnknown(inquiry.invoice_key, "not_offered"), 0)
+def _not_offered(invoice_key: str) -> CheckResult:
+    return CheckResult(CheckUnknown(invoice_key, "not_offered"), 0)

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import structlog
 from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 MAX_HEAD_BYTES: Final = 32 * 1024
 MAX_FRAMING_BYTES: Final = 32 * 1024  # of a body: the sizes and extensions of its chunks, and its trailers
 WRITE_SECONDS: Final = 30
+WRITE_BYTES: Final = 256 * 1024
+"""What a client must read of an answer within WRITE_SECONDS: a file may take longer than them over any network."""
 _LOOKS_PER_HEAD: Final = 4
 _SERVER_ERROR: Final = 500
 
@@ -67,6 +70,7 @@ class ClientConnection(RequestHandler):
         "_stuck",
         "_timer",
         "_wire",
+        "_writer",
         "address",
         "probing",
     )
@@ -99,9 +103,10 @@ class ClientConnection(RequestHandler):
         self._body_bytes = 0
         # Since when a body is waited for.
         self._body_since: float | None = None
-        # Since when the client has not read all of which answer.
-        self._stuck: tuple[int, float] | None = None
+        # Since when the client has not read more of which answer, and how many bytes it had read.
+        self._stuck: tuple[int, int, float] | None = None
         self._wire: asyncio.Transport | None = None
+        self._writer: AbstractStreamWriter | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -120,6 +125,7 @@ class ClientConnection(RequestHandler):
         if self._timer is not None:
             self._timer.cancel()
         self._connection_limits.leave(self)
+        self._writer = None  # which knows the connection: neither would go before a collector comes
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -130,9 +136,10 @@ class ClientConnection(RequestHandler):
         elif body is not None and body is self._content and not body.is_eof():
             self._body_grew(body, len(data))
 
-    def began(self, content: StreamReader) -> None:
-        """A head came whole."""
+    def began(self, content: StreamReader, writer: AbstractStreamWriter) -> None:
+        """A head came whole; its answer goes by `writer`."""
         self._requests += 1
+        self._writer = writer
         self._content = content
         self._idle_since = self._head_since = None
         self._head_bytes = self._body_bytes = 0
@@ -151,7 +158,7 @@ class ClientConnection(RequestHandler):
         """
         if self._idle_since is not None:
             return (self._requests > (0 if self._waits_for_head() else 1), self._idle_since)
-        since = self._body_since if self._stuck is None else self._stuck[1]
+        since = self._body_since if self._stuck is None else self._stuck[2]
         return None if since is None else (self._requests > 1, since)
 
     @contextlib.contextmanager
@@ -225,13 +232,19 @@ class ClientConnection(RequestHandler):
             self._head_since = None
             self._refuse(HeadTooSlow() if self._head_bytes else None)
         assert self._wire is not None, "it is connected while it has a timer"
-        if self._wire.get_write_buffer_size() == 0:
+        unread = self._wire.get_write_buffer_size()
+        read = self._written() - unread
+        if unread == 0:
             self._stuck = None
-        elif self._stuck is None or self._stuck[0] != self._requests:
-            self._stuck = (self._requests, now)
-        elif now - self._stuck[1] >= WRITE_SECONDS:
+        elif self._stuck is None or self._stuck[0] != self._requests or read - self._stuck[1] >= WRITE_BYTES:
+            self._stuck = (self._requests, read, now)
+        elif now - self._stuck[2] >= WRITE_SECONDS:
             self.show_out()
         self._look_later()
+
+    def _written(self) -> int:
+        """Bytes of the answer to the present request."""
+        return 0 if self._writer is None else self._writer.output_size
 
     def _refuse(self, error: DargahError | None) -> None:
         """Says why, where there is something to say, and ends the connection."""

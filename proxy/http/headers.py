@@ -19,11 +19,17 @@ _NOT_NEEDED: Final = (
     "publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip
 
+
+def permissions_policy(*own: str) -> str:
+    """The Permissions-Policy of a page that itself needs the powers `own`, and lends them to no frame."""
+    return ", ".join(f"{name}={'(self)' if name in own else '()'}" for name in _NOT_NEEDED)
+
+
 # What a browser holds any page of ours to; each has a Content-Security-Policy of its own beside it.
 PAGE_SECURITY_HEADERS: Final[Mapping[str, str]] = {
     **SECURITY_HEADERS,
     "Referrer-Policy": "no-referrer",
-    "Permissions-Policy": ", ".join(f"{name}=()" for name in _NOT_NEEDED),
+    "Permissions-Policy": permissions_policy(),
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # Of what leads to a gateway, which may know its customers' way by the origin that they come from, and of what posts to

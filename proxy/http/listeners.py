@@ -83,6 +83,10 @@ class Listen:
         """Of its first TCP address; of a socket file where it has none."""
         return next((place for place in self.places if isinstance(place, Address)), self.places[0]).url
 
+    def of_worker(self, number: int) -> "Listen":
+        """For the listener that each worker has for itself: the next port for each next one, or the next file."""
+        return Listen(tuple(_of_worker(place, number) for place in self.places))
+
     @property
     def called(self) -> Place:
         """Where a process on this machine calls it: loopback for a wildcard."""
@@ -92,6 +96,12 @@ class Listen:
         return place
 
 
+def _of_worker(place: Place, number: int) -> Place:
+    if isinstance(place, Address):
+        return Address(place.host, place.port + number - 1 if place.port else 0)
+    return place if number == 1 else SocketFile(place.path.with_name(f"{place.path.name}.{number}"), place.mode)
+
+
 BACKLOG: Final = 1024
 _REFUSALS: Final = {
     errno.EADDRINUSE: "something listens there already: stop it (`ss -lntxp` names it), or set another",
@@ -99,17 +109,24 @@ _REFUSALS: Final = {
     errno.EACCES: "this process may not: ports below 1024 need CAP_NET_BIND_SERVICE, a socket file a folder of its own",
     errno.EEXIST: "a file that is no socket has this name: remove it, or set another",
     errno.ENOENT: "the folder is not there: make it, for the user that runs Dargah",
-    errno.EROFS: "the folder's file system is read-only",
+    errno.ENOTDIR: "a part of its path is no folder: set another",
+    errno.EROFS: "the folder's file system is read-only: set another folder",
+    errno.EAFNOSUPPORT: "this machine has no IPv6: set an address such as 127.0.0.1 or 0.0.0.0",
 }
+_UNKNOWN: Final = (
+    "no address is known for this name: set an address of this machine, or mend /etc/hosts or its resolver"
+)
 
 
 class ListenRefused(StartRefused):
     """Nothing can listen at an address; the message names the setting."""
 
 
-def bind(listen: Listen, setting: str, stack: AsyncExitStack) -> tuple[socket.socket, ...]:
-    """Sockets that listen until the stack's end. Raises ListenRefused, which names the setting."""
-    return tuple(_bind(place, listen.places, setting, stack) for place in listen.places)
+def bind(listen: Listen, setting: str, stack: AsyncExitStack, *, shared: bool = False) -> tuple[socket.socket, ...]:
+    """Sockets that listen until the stack's end; where ports are `shared`, beside others of this user that share them,
+    among which the kernel spreads the connections. Raises ListenRefused, which names the setting.
+    """
+    return tuple(_bind(place, listen.places, setting, stack, shared=shared) for place in listen.places)
 
 
 def place_of(listener: socket.socket) -> Place:
@@ -118,21 +135,24 @@ def place_of(listener: socket.socket) -> Place:
     return SocketFile(Path(name)) if listener.family == socket.AF_UNIX else Address(name[0], name[1])
 
 
-def _bind(place: Place, beside: Sequence[Place], setting: str, stack: AsyncExitStack) -> socket.socket:
+def _bind(place: Place, beside: Sequence[Place], setting: str, stack: AsyncExitStack, *, shared: bool) -> socket.socket:
     try:
-        listener = _file(place, stack) if isinstance(place, SocketFile) else _tcp(place, beside)
+        listener = _file(place, stack) if isinstance(place, SocketFile) else _tcp(place, beside, shared=shared)
     except OSError as error:
-        why = _REFUSALS.get(error.errno or 0, error.strerror or str(error))
+        # The resolver's own errors are below zero.
+        why = _UNKNOWN if (error.errno or 0) < 0 else _REFUSALS.get(error.errno or 0, error.strerror or str(error))
         raise ListenRefused(f"cannot listen at {place} ({setting}): {why}") from error
     stack.callback(listener.close)
     return listener
 
 
-def _tcp(address: Address, beside: Sequence[Place]) -> socket.socket:
+def _tcp(address: Address, beside: Sequence[Place], *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # [::] is all addresses of both families, as most servers have it; unless the other one's are named as well.
     both = address.host == "::" and Address("0.0.0.0", address.port) not in beside and socket.has_dualstack_ipv6()  # noqa: S104
-    return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    return socket.create_server(
+        (address.host, address.port), family=family, backlog=BACKLOG, dualstack_ipv6=both, reuse_port=shared
+    )
 
 
 def _file(place: SocketFile, stack: AsyncExitStack) -> socket.socket:

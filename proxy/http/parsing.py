@@ -18,7 +18,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from proxy.http.connections import waiting_for_body
 from proxy.http.forms import MAX_TYPE_CHARS, media_type
-from proxy.http.problems import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedMediaType
+from proxy.http.problems import (
+    BodyTooLarge,
+    BodyTooSlow,
+    IdempotencyKeyRequired,
+    MalformedBody,
+    UnsupportedMediaType,
+)
 from proxy.kernel.errors import FieldError, InvalidInput, invalid
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -234,3 +240,16 @@ def _field_error(error: ErrorDetails) -> FieldError:
     if say is None:
         return FieldError(field, "invalid", "is not valid", "معتبر نیست")
     return FieldError(field, *say(context))
+
+
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """The header's key, None where there is none. Raises IdempotencyKeyRequired for several or a malformed one."""
+    keys = request.headers.getall("Idempotency-Key", [])
+    if not keys:
+        return None
+    if len(keys) != 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
+        raise IdempotencyKeyRequired
+    return keys[0]

@@ -13,6 +13,7 @@ from proxy.kernel.errors import (
     DargahError,
     GatewayError,
     InvalidInput,
+    MerchantArchived,
     NoOpenReview,
     NotWithdrawn,
     OrderAlreadyPaid,
@@ -175,6 +176,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "route_not_found": "No such path",
     "method_not_allowed": "No such method at this path",
     "conflict": "The request does not fit the present state",
+    "merchant_archived": "The merchant takes no new payments",
     "order_already_paid": "The order is already paid",
     "request_in_progress": "The first request with this key is still running",
     "payment_closed": "The payment ended before an invoice could be had",
@@ -277,8 +279,19 @@ def _members(error: DargahError) -> dict[str, Any]:
         case InvalidInput():
             return {"errors": [_field_error(each) for each in error.errors]}
         case GatewayError():
-            return {"payment_id": error.payment_id, "gateway_error_code": error.error_code}
-        case OrderAlreadyPaid() | PaymentClosed() | NotWithdrawn() | NoOpenReview():
+            return {
+                "payment_id": error.payment_id,
+                "gateway": error.gateway,
+                "gateway_error_code": error.error_code,
+            }
+        case (
+            errors.Unavailable()
+            | MerchantArchived()
+            | OrderAlreadyPaid()
+            | PaymentClosed()
+            | NotWithdrawn()
+            | NoOpenReview()
+        ):
             return {} if error.payment_id is None else {"payment_id": error.payment_id}
         case _:
             return {}

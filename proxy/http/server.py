@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.http.connection_limits import ConnectionLimits
@@ -131,10 +132,12 @@ def _guard(handler: Handler, ending: Callable[[], bool]) -> Handler:
 def _notify_connection(factory: Factory) -> Factory:
     """Notifies a connection of each complete head: aiohttp makes its request as soon as it takes it up."""
 
-    def make_request(message: Any, content: StreamReader, protocol: RequestHandler, *more: Any) -> web.BaseRequest:
+    def make_request(
+        message: Any, content: StreamReader, protocol: RequestHandler, writer: AbstractStreamWriter, *more: Any
+    ) -> web.BaseRequest:
         if isinstance(protocol, ClientConnection):
-            protocol.began(content)
-        return factory(message, content, protocol, *more)
+            protocol.began(content, writer)
+        return factory(message, content, protocol, writer, *more)
 
     return make_request
 
@@ -149,6 +152,7 @@ class GracefulShutdown:
     """`begin` starts the time; each part of the end then takes what is `left`. `tick` gives seconds.
 
     `linger_seconds` of it the listeners stay open while /readyz says 503, so that load balancers send nobody more.
+    `reason` says for the log what ended the process, and `unfinished` how much work outlived the time.
     """
 
     def __init__(self, seconds: float, tick: Callable[[], float]) -> None:
@@ -156,6 +160,8 @@ class GracefulShutdown:
         self._tick = tick
         self._ends_at: float | None = None
         self.linger_seconds = 0.0
+        self.reason = "closed"
+        self.unfinished = 0
 
     def begin(self) -> None:
         if self._ends_at is None:
@@ -171,6 +177,11 @@ class GracefulShutdown:
         self.begin()
         assert self._ends_at is not None
         return max(0.0, self._ends_at - self._tick())
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return 0.0 if self._ends_at is None else self._tick() - self._ends_at + self._seconds
 
     async def linger(self) -> None:
         if self.linger_seconds > 0:
@@ -190,7 +201,8 @@ class GracefulShutdown:
     async def wait_for(self, kinds: Sequence[Tasks]) -> None:
         """Waits for the background work to end; the leases recover the rest."""
         if not await self._within([tasks.drain() for tasks in kinds]):
-            log.warning("drain_ended_early", running=sum(len(tasks) for tasks in kinds))
+            self.unfinished = sum(len(tasks) for tasks in kinds)
+            log.warning("drain_ended_early", running=self.unfinished)
 
     async def _within(self, waiting: Sequence[Coroutine[Any, Any, None]]) -> bool:
         """Whether all of it ended in time; the rest is not waited for any more."""

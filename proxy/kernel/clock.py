@@ -29,11 +29,12 @@ def system_now() -> int:
 def rfc3339(at: int) -> str:
     """`at` as `2026-11-24T10:00:00.000Z`."""
     second, millisecond = divmod(at, 1000)
-    return f"{_second(second)}.{millisecond:03}Z"
+    return f"{utc_second(second)}.{millisecond:03}Z"
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
+def utc_second(second: int) -> str:
+    """`second` of the epoch as `2026-11-24T10:00:00`."""
     # Kept, as a payment shows five times, most of them within the second that others show too.
     return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
@@ -86,12 +87,14 @@ class ProcessClock:
         self._settled: float | None = None
         self._settled_steady = 0.0
         self.jumps = 0
+        self._jumped_at: int | None = None
         self.on_jump: Callable[[int], None] = lambda _milliseconds: None
 
     def now(self) -> int:
         """Milliseconds since the epoch. Raises AssertionError before anybody looked."""
         assert self._offset is not None, "look first"
-        self._last = max(self._last, int(self._steady() + self._offset))
+        now = int(self._steady() + self._offset)
+        self._last = max(self._last, now)
         return self._last
 
     def steady(self) -> int:
@@ -114,6 +117,10 @@ class ProcessClock:
         passed, self._settled_steady = steady - self._settled_steady, steady
         self._settled = max(self._settled, min(now, self._settled + CATCH_UP * passed))
         return int(self._settled)
+
+    def since_jump(self) -> int | None:
+        """Milliseconds of elapsed time since the last jump; None when there was none."""
+        return None if self._jumped_at is None else self.steady() - self._jumped_at
 
     def follow(self, offset: float) -> None:
         """Takes the difference between the steady clock and the followed one, as just read."""
@@ -140,6 +147,7 @@ class ProcessClock:
         else:
             self._skipped = [(begin, min(end, now)) for begin, end in self._skipped if begin < now]
         self.jumps += 1
+        self._jumped_at = self.steady()
         log.warning("clock_jumped", milliseconds=jump)
         self.on_jump(jump)
 

@@ -9,6 +9,7 @@ DargahError
 ├── RateLimited             too often: retry after `retry_after_seconds`
 ├── NotFound                also for another merchant's rows: never "forbidden"
 ├── Conflict
+│   ├── MerchantArchived    takes no new payments
 │   ├── OrderAlreadyPaid
 │   ├── RequestInProgress   retry after `retry_after_seconds`
 │   ├── PaymentClosed
@@ -140,6 +141,19 @@ class Conflict(DargahError):
     code = "conflict"
 
 
+class MerchantArchived(Conflict):
+    """`payment_id` is that of the payment that was stored before under the same key, if one was."""
+
+    code = "merchant_archived"
+
+    def __init__(self, payment_id: str | None = None) -> None:
+        super().__init__(
+            "This merchant is archived and takes no new payments. Ask the operator of Dargah to unarchive it.",
+            "این پذیرنده بایگانی است و پرداخت تازه نمی‌پذیرد. از گردانندهٔ درگاه بخواهید آن را از بایگانی درآورد.",
+        )
+        self.payment_id = payment_id
+
+
 class OrderAlreadyPaid(Conflict):
     """`payment_id` is None where the caller may not see that payment."""
 
@@ -210,11 +224,14 @@ class NoOpenReview(Conflict):
 
 
 class GatewayError(DargahError):
-    """The gateway's side of a create; `error_code` is its own errorCode where it gave one."""
+    """The gateway's side of a create; `gateway` is its family, `error_code` its own errorCode where it gave one."""
 
-    def __init__(self, detail: str, detail_fa: str, payment_id: str, error_code: int | None = None) -> None:
+    def __init__(
+        self, detail: str, detail_fa: str, payment_id: str, gateway: str, error_code: int | None = None
+    ) -> None:
         super().__init__(detail, detail_fa)
         self.payment_id = payment_id
+        self.gateway = gateway
         self.error_code = error_code
 
 
@@ -231,7 +248,10 @@ class GatewayTimeout(GatewayError):
 
 
 class Unavailable(DargahError):
+    """`payment_id` is that of the payment that was stored before, if one was."""
+
     code = "unavailable"
+    payment_id: str | None = None
 
     def __init__(self, detail: str, detail_fa: str, retry_after_seconds: int = 1) -> None:
         super().__init__(detail, detail_fa)
@@ -252,10 +272,12 @@ class Overloaded(Unavailable):
 class CircuitOpen(Unavailable):
     code = "gateway_circuit_open"
 
-    def __init__(self, retry_after_seconds: int) -> None:
+    def __init__(self, retry_after_seconds: int, terminal_id: str, reason: str) -> None:
         super().__init__(
-            "This terminal's gateway has been failing and is not being asked just now. Nothing was done.",
-            "درگاه این ترمینال پی‌درپی خطا داده و فعلاً از آن پرسیده نمی‌شود. کاری انجام نشد.",
+            f"The gateway of {terminal_id} has been failing ({reason}) and is not being asked just now. Nothing was "
+            "done; send the same request again after `Retry-After`.",
+            f"درگاه {terminal_id} پی‌درپی خطا داده ({reason}) و فعلاً از آن پرسیده نمی‌شود. کاری انجام نشد؛ همین درخواست "
+            "را پس از `Retry-After` دوباره بفرستید.",
             retry_after_seconds,
         )
 

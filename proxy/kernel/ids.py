@@ -9,7 +9,9 @@ import re
 import zlib
 from binascii import b2a_base64
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
+from uuid import UUID
 
 from proxy.kernel.clock import DAY
 
@@ -19,7 +21,7 @@ SECRET_CHARS: Final = 22  # 131 bits
 OPERATOR_SECRET_CHARS: Final = 30
 CHECKSUM_CHARS: Final = 6
 
-PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT, OPERATOR = (
+PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT, OPERATOR, SECOND_FACTOR, FILTER, RESEND = (
     "pay",
     "evt",
     "dlv",
@@ -29,6 +31,9 @@ PAYMENT, EVENT, DELIVERY, ENDPOINT, TERMINAL, TOKEN, MERCHANT, AUDIT, OPERATOR =
     "mer",
     "aud",
     "opr",
+    "fac",
+    "flt",
+    "rsd",
 )
 NO_MERCHANT: Final = "mer_00000000"
 """Whose key is in the ids of what belongs to the installation. A merchant gets it once in 2 ** 47."""
@@ -36,11 +41,14 @@ TOKEN_PATTERN: Final = r"\bdg_(?:live|test|op)_[0-9A-Za-z]{36}\b"  # noqa: S105 
 """What scanners of leaked secrets look for. The last six characters are a checksum: see `token_kind`."""
 
 _ID = re.compile(r"[a-z]{2,4}_([0-9A-Za-z]{8})[0-9A-Za-z]{18}")
-_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{29}")
+# The shorter one has its place in the 36 characters that a protocol allows.
+_LINK = re.compile(r"([0-9A-Za-z]{8})[0-9A-Za-z]{27}(?:[0-9A-Za-z]{2})?")
 # A link as it comes out of a message: between what was pasted around it, of which no character is one of its own.
-_PASTED_LINK = re.compile(r"[^0-9A-Za-z]*([0-9A-Za-z]{37})(?![0-9A-Za-z])(.*)", re.DOTALL)
+_PASTED_LINK = re.compile(r"[^0-9A-Za-z]*([0-9A-Za-z]{35}(?:[0-9A-Za-z]{2})?)(?![0-9A-Za-z])(.*)", re.DOTALL)
 _TOKEN = re.compile(r"dg_(live|test|op)_([0-9A-Za-z]{30})([0-9A-Za-z]{6})")
 _API_TOKEN = re.compile(r"dg_(live|test)_(([0-9A-Za-z]{8})[0-9A-Za-z]{22})([0-9A-Za-z]{6})")
+
+_UUID_TOKEN = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 RandomBytes = Callable[[int], bytes]
 
@@ -65,11 +73,18 @@ def base62(number: int, width: int) -> str:
     return "".join(reversed(digits))[width % 2 :]
 
 
+@lru_cache(maxsize=16)
+def _time_text(now: int) -> str:
+    # Kept, because the records that one step makes are of one time.
+    return base62(now, _TIME_CHARS)
+
+
 class Ids:
     """Makes identifiers from injected randomness (`os.urandom` outside tests)."""
 
     def __init__(self, random_bytes: RandomBytes) -> None:
         self._random_bytes = random_bytes
+        self._numbered_at = self._thousandth = 0
 
     def random(self, chars: int) -> str:
         """`chars` random base62 characters, each as likely as another: of base64's digits, two are left out."""
@@ -82,25 +97,45 @@ class Ids:
 
     def record(self, kind: str, merchant_id: str, now: int) -> str:
         """An id of `kind` under the merchant, ordered by time so that an index grows at its end."""
-        return f"{kind}_{merchant_key(merchant_id)}{base62(now, _TIME_CHARS)}{self.random(10)}"
+        return f"{kind}_{merchant_key(merchant_id)}{_time_text(now)}{self.random(10)}"
 
-    def link(self, merchant_id: str, now: int) -> str:
+    def link(self, merchant_id: str, now: int, secret_chars: int = SECRET_CHARS) -> str:
         """The token of a payment's pay and return links: the merchant's key, the time, and 131 random bits.
 
         The time keeps new links side by side in their index: a commit else writes one of its pages for each of them.
         """
-        return f"{merchant_key(merchant_id)}{base62(now, _TIME_CHARS)[1:]}{self.random(SECRET_CHARS)}"
+        return f"{merchant_key(merchant_id)}{_time_text(now)[1:]}{self.random(secret_chars)}"
 
     def number(self, now: int) -> int:
         """A number below 2**53 that is another one each time, for gateways whose references are numbers: the time, and
-        a random thousandth of a millisecond.
+        a thousandth of a millisecond.
+
+        The first thousandth of a millisecond is random, because another process counts its own; the next ones follow
+        it, so that of up to 1000 here no two are the same.
         """
-        return now * 1000 + int.from_bytes(self._random_bytes(4)) % 1000
+        if now == self._numbered_at:
+            self._thousandth = (self._thousandth + 1) % 1000
+        else:
+            self._numbered_at, self._thousandth = now, int.from_bytes(self._random_bytes(4)) % 1000
+        return now * 1000 + self._thousandth
 
     def api_token(self, merchant_id: str, mode: str) -> str:
         """`dg_live_` or `dg_test_`, 30 base62 characters, and 6 of a CRC32 that scanners can verify."""
         body = f"{merchant_key(merchant_id)}{self.random(SECRET_CHARS)}"
         return f"dg_{mode}_{body}{_checksum(body)}"
+
+    def uuid_token(self, merchant_id: str) -> str:
+        """An API token as a UUID of version 4, for shops whose protocol wants one: the first 48 bits are the merchant's
+        key, and 74 of the others are random.
+        """
+        merchant = number_of(merchant_key(merchant_id))
+        drawn = int.from_bytes(self._random_bytes(10))
+        high, low = drawn >> 62 & 0xFFF, drawn & (1 << 62) - 1
+        return str(UUID(int=merchant << 80 | 4 << 76 | high << 64 | 2 << 62 | low))
+
+    def payment_number(self) -> int:
+        """A number of 16 digits with 52 random bits, below 2**53: as much as every client's JSON keeps."""
+        return 1 << 52 | int.from_bytes(self._random_bytes(7)) & (1 << 52) - 1
 
     def operator_token(self) -> str:
         """`dg_op_`, 30 random base62 characters (178 bits), and the same checksum."""
@@ -146,15 +181,16 @@ def merchant_of_link(token: str) -> str | None:
 
 def time_of_link(token: str) -> int:
     """When a pay or return token was made, in milliseconds; 0 when it is not one of ours."""
-    return _number(token[MERCHANT_KEY_CHARS : MERCHANT_KEY_CHARS + _TIME_CHARS - 1]) if _LINK.fullmatch(token) else 0
+    return number_of(token[MERCHANT_KEY_CHARS : MERCHANT_KEY_CHARS + _TIME_CHARS - 1]) if _LINK.fullmatch(token) else 0
 
 
 def time_of_id(record_id: str) -> int:
     """When a record's id was made, in milliseconds; 0 when it is not one of ours."""
-    return _number(record_id[-18:-10]) if _ID.fullmatch(record_id) else 0
+    return number_of(record_id[-18:-10]) if _ID.fullmatch(record_id) else 0
 
 
-def _number(digits: str) -> int:
+def number_of(digits: str) -> int:
+    """The number that `base62` wrote."""
     number = 0
     for digit in digits:
         number = number * len(ALPHABET) + ALPHABET.index(digit)
@@ -172,7 +208,14 @@ def split_link(text: str) -> tuple[str, str]:
 
 
 def merchant_of_api_token(token: str) -> str | None:
-    """The merchant's id in an API token with a correct checksum; None otherwise, without asking the store."""
+    """The merchant's id in an API token with a correct checksum, or in one that is a UUID; None otherwise. No store is
+    asked.
+    """
+    if (of_uuid := _UUID_TOKEN.fullmatch(token)) is not None:
+        number = int(of_uuid[1] + of_uuid[2], 16)
+        return (
+            f"{MERCHANT}_{base62(number, MERCHANT_KEY_CHARS)}" if number < len(ALPHABET) ** MERCHANT_KEY_CHARS else None
+        )
     match = _API_TOKEN.fullmatch(token)
     if match is None or _checksum(match[2]) != match[4]:
         return None

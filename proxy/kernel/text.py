@@ -40,6 +40,11 @@ def refused_in(text: str, *, lines: bool = False) -> str | None:
     return None if found is None else f"U+{ord(found[0]):04X}"
 
 
+def one_line(text: str) -> str:
+    """`text` with a space in place of each refused character, for a text that nothing is decided by."""
+    return _IN_LINE.sub(" ", text)
+
+
 def is_blank(text: str) -> bool:
     """Whether nothing in it can be seen: white space, half-spaces and marks alone."""
     return all(unicodedata.category(char) in _UNSEEN for char in text)

@@ -6,11 +6,12 @@ ICU and the University of Tehran have it; the cycle of 2820 years that many libr
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from proxy.kernel.clock import DAY, HOUR, MINUTE, parse_rfc3339
 from proxy.kernel.money import RIALS_PER_TOMAN
 
 LATIN_DIGITS: Final = "0123456789"
@@ -31,6 +32,31 @@ def persian_digits(text: str) -> str:
 def latin_digits(text: str) -> str:
     """`text` with Latin digits and separators in the place of the Persian and Arabic ones."""
     return text.translate(_TO_LATIN)
+
+
+_ALIKE: Final = {
+    **{latin: (latin, *others) for latin, *others in zip(LATIN_DIGITS, PERSIAN_DIGITS, ARABIC_DIGITS, strict=True)},
+    "ی": ("ی", "ي", "ى"),
+    "ک": ("ک", "ك"),
+    " ": (" ", "\u200c"),
+    ",": (",", "٬"),
+    ".": (".", "٫"),
+}
+_FOLDED: Final = [(written, plain) for plain, forms in _ALIKE.items() for written in forms if written != plain]
+
+
+def folded(text: str) -> str:
+    """As texts are compared: without case, in Latin digits, with one form of the Arabic and Persian letters."""
+    folded_text = text.casefold()
+    # `translate` takes a hundred times as long, where a text is not all ASCII.
+    for written, plain in () if text.isascii() else _FOLDED:
+        folded_text = folded_text.replace(written, plain)
+    return folded_text
+
+
+def alike(char: str) -> tuple[str, ...]:
+    """The characters that are `char` when they are folded, which it is itself; but for their case."""
+    return _ALIKE.get(char, (char,))
 
 
 def persian_number(number: int) -> str:
@@ -67,11 +93,21 @@ _GREGORIAN_MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+_PERSIAN_GREGORIAN_MONTHS: Final = (
+    "ژانویه", "فوریه", "مارس", "آوریل", "مه", "ژوئن", "ژوئیه", "اوت", "سپتامبر", "اکتبر", "نوامبر", "دسامبر",
+)  # fmt: skip
+_LATIN_MONTHS: Final = (
+    "Farvardin", "Ordibehesht", "Khordad", "Tir", "Mordad", "Shahrivar", "Mehr", "Aban", "Azar", "Dey", "Bahman",
+    "Esfand",
+)  # fmt: skip
 _CYCLE_YEARS: Final = 33
 _YEAR_DAYS: Final = 365
 _LONG_MONTHS: Final = 6
 _LONG_DAYS: Final = 31 * _LONG_MONTHS
 _WRITTEN: Final = re.compile(r"([0-9]{4})[/-]([0-9]{1,2})[/-]([0-9]{1,2})")
+_WRITTEN_TIME: Final = re.compile(_WRITTEN.pattern + r"(?:[ T]+([0-9]{1,2}):([0-9]{2}))?")
+_FIRST_GREGORIAN, _LAST_GREGORIAN = 1971, 2124
+_END_OF_TIMES: Final = 4_891_363_200_000  # 2125
 # 1 Farvardin 1, by the proleptic Gregorian calendar's ordinals.
 _EPOCH: Final = 226_895
 
@@ -135,10 +171,17 @@ def month_days(year: int, month: int) -> int:
     return 30 if month < len(MONTHS) or is_leap(year) else 29
 
 
-def jalali_time(at: int) -> str:
+def jalali_time(at: int, *, seconds: bool = False) -> str:
     """`1405/09/03 13:30` in Tehran, in Latin digits, as spreadsheets sort it."""
     moment = _in_tehran(at)
-    return f"{Jalali.of(moment.date())} {moment:%H:%M}"
+    return f"{Jalali.of(moment.date())} {_clock(moment, seconds=seconds)}"
+
+
+def english_jalali_time(at: int) -> str:
+    """`3 Azar 1405, 13:30:05` in Tehran."""
+    moment = _in_tehran(at)
+    day = Jalali.of(moment.date())
+    return f"{day.day} {_LATIN_MONTHS[day.month - 1]} {day.year}, {_clock(moment)}"
 
 
 def persian_time(at: int) -> str:
@@ -149,10 +192,48 @@ def persian_time(at: int) -> str:
     return persian_digits(text)
 
 
-def english_time(at: int) -> str:
+def english_time(at: int, *, seconds: bool = False) -> str:
     """`24 November 2026, 13:30` in Tehran, without the process's locale."""
     moment = _in_tehran(at)
-    return f"{moment.day} {_GREGORIAN_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M}"
+    return f"{moment.day} {_GREGORIAN_MONTHS[moment.month - 1]} {moment.year}, {_clock(moment, seconds=seconds)}"
+
+
+def persian_gregorian_time(at: int) -> str:
+    """`۲۴ نوامبر ۲۰۲۶، ساعت ۱۳:۳۰:۰۵` in Tehran."""
+    moment = _in_tehran(at)
+    month = _PERSIAN_GREGORIAN_MONTHS[moment.month - 1]
+    return persian_digits(f"{moment.day} {month} {moment.year}، ساعت {_clock(moment)}")
+
+
+def _clock(moment: datetime, *, seconds: bool = True) -> str:
+    return f"{moment:%H:%M:%S}" if seconds else f"{moment:%H:%M}"
+
+
+def time_span(text: str) -> tuple[int, int]:
+    """The day or minute that people wrote: its begin and the begin of the next one, in milliseconds since the epoch.
+
+    `1405/09/10`, `1405/09/10 14:30` and `2026-12-01 14:30` are Tehran's, in any digits; an RFC 3339 time has its own
+    offset. Raises ValueError.
+    """
+    plain = latin_digits(text).strip()
+    found = _WRITTEN_TIME.fullmatch(plain)
+    if found is None:
+        minute = parse_rfc3339(plain) // MINUTE * MINUTE
+        return _reached(minute, minute + MINUTE)
+    year, month, day = map(int, found.groups()[:3])
+    gregorian = date(year, month, day) if _FIRST_GREGORIAN <= year <= _LAST_GREGORIAN else None
+    midnight = tehran_midnight(gregorian or Jalali(year, month, day).gregorian)
+    if found[4] is None:
+        return _reached(midnight, midnight + DAY)
+    of_day = time(int(found[4]), int(found[5]))
+    minute = midnight + of_day.hour * HOUR + of_day.minute * MINUTE
+    return _reached(minute, minute + MINUTE)
+
+
+def _reached(begin: int, end: int) -> tuple[int, int]:
+    if not 0 <= begin < _END_OF_TIMES:
+        raise ValueError("the year must be 1971 to 2124")
+    return begin, end
 
 
 def tehran_midnight(day: date) -> int:

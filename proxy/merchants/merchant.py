@@ -63,7 +63,7 @@ DEFAULT_SCOPES = frozenset({Scope.PAYMENTS_WRITE, Scope.PAYMENTS_READ, Scope.WEB
 @dataclass(frozen=True, slots=True)
 class Branding:
     """A merchant's appearance to customers: a Persian name beside its name, `#rrggbb`, one language for all, the
-    logo's digest, by which its picture is kept, and the merchant's contacts.
+    logo's digest, by which its picture is kept, and the ways to reach the merchant, as `contacts.py` reads them.
     """
 
     name_fa: str | None = None
@@ -75,7 +75,10 @@ class Branding:
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A seller. `return_origins` are the `scheme://host[:port]`, or apps' `scheme://`, that customers go back to."""
+    """A seller. `return_origins` are the `scheme://host[:port]`, or apps' `scheme://`, that customers go back to.
+
+    An archived one takes no new payments; those that it has go on to their end.
+    """
 
     id: str
     name: str
@@ -83,6 +86,7 @@ class Merchant:
     created_at: int
     updated_at: int
     branding: Branding = Branding()
+    archived_at: int | None = None
 
     def called(self, language: Language) -> str:
         """Its name in a language."""
@@ -116,7 +120,7 @@ class Token:
 
     With a `terminal_id` (the scope `terminal:…`) it sees and makes that terminal's payments only. `amount_unit` and the
     two after it are the drop-in's: the unit of the shop's amounts, the method of its customers' return, and whether any
-    https origin is allowed, registered or not.
+    https origin is allowed, registered or not. `protocol` is the family whose protocol such a shop speaks.
     """
 
     id: str
@@ -134,6 +138,7 @@ class Token:
     return_method: ReturnMethod = ReturnMethod.GET
     any_https_return: bool = False
     last_used_at: int | None = None
+    protocol: str = INVOICE_SCRIPT
 
     def alive(self, now: int) -> bool:
         """Whether it may be used at `now`."""

@@ -42,6 +42,7 @@ _WITH_ORIGIN: Final = b"\x02"
 _NONCE_BYTES: Final = 12
 _WRAP_END: Final = 1 + _NONCE_BYTES + KEY_BYTES + 16
 _SECRET_START: Final = _WRAP_END + _NONCE_BYTES
+MAX_UNUSABLE: Final = 1000
 _NAME: Final = re.compile(r"[A-Za-z0-9_.]{1,40}")
 
 API_KEY: Final = "api_key"
@@ -107,13 +108,14 @@ class KeyRing:
         """Raises VaultError that names each of `kek_ids` (those of the stored secrets) that cannot be opened."""
         missing = sorted(set(kek_ids) - self.keys.keys())
         if missing:
-            raise VaultError("; ".join(self._missing(kek_id) for kek_id in missing))
+            found = "; ".join(self._missing(kek_id) for kek_id in missing)
+            raise VaultError(f"{found}: add its line to the ring, which has {', '.join(self.keys)}")
 
     def _missing(self, kek_id: str) -> str:
         name = kek_id.rpartition("-")[0]
         if any(mine.rpartition("-")[0] == name for mine in self.keys):
             return f"the key {name} of the ring is not the one that sealed ({kek_id}): its bytes differ"
-        return f"the key {kek_id} is not in the ring, and secrets in the database are sealed under it: add its line"
+        return f"the key {kek_id} is not in the ring, and secrets in the database are sealed under it"
 
 
 def generate_line(name: str, random_bytes: RandomBytes = os.urandom) -> str:
@@ -128,10 +130,17 @@ class Vault:
         self._ring = ring
         self._random_bytes = random_bytes
         self._keks = {kek_id: AESGCM(key) for kek_id, key in ring.keys.items()}
+        self.unusable: dict[tuple[str, str], int] = {}
+        """By owner and name, how often a secret did not open where it was needed; it is forgotten when it opens."""
 
     @property
     def kek_id(self) -> str:
         return self._ring.kek_id
+
+    def derived_keys(self, purpose: str) -> tuple[bytes, ...]:
+        """A key for this purpose alone of each key of the ring, the sealing one's first. None tells of another."""
+        label = b"dargah derived key\0" + purpose.encode()
+        return tuple(hmac.digest(key, label, hashlib.sha256) for key in self._ring.keys.values())
 
     def check(self, kek_ids: Iterable[str]) -> None:
         """Raises VaultError unless every one of `kek_ids` can be opened; it says which cannot, and why."""
@@ -158,7 +167,9 @@ class Vault:
         """The one of this name, for the origin of `url` where it leaves for one. Raises VaultError and NotFound."""
         for sealed in secrets:
             if sealed.name == name:
-                return self.open(sealed, None if url is None else _origin(sealed, url))
+                opened = self.open(sealed, None if url is None else _origin(sealed, url))
+                self.unusable.pop((sealed.owner_id, name), None)
+                return opened
         raise NotFound("secret")
 
     def open_destined(self, owner: tuple[str, str], secrets: Iterable[SealedSecret], name: str, url: str) -> str:
@@ -167,6 +178,8 @@ class Vault:
         try:
             return self.open_named(secrets, name, url)
         except (VaultError, NotFound) as error:
+            if (owner_id, name) in self.unusable or len(self.unusable) < MAX_UNUSABLE:
+                self.unusable[owner_id, name] = self.unusable.get((owner_id, name), 0) + 1
             log.error("credential_unusable", merchant_id=merchant_id, kind=name, error=str(error))  # noqa: TRY400
             raise CredentialUnusable(owner_id, name) from None
 

@@ -27,6 +27,8 @@ class Readiness:
         self._asking: asyncio.Task[bool] | None = None
         self._written_at: float | None = None
         self.draining = False
+        self.commit_seconds = 0.0
+        """How long the last ping took."""
 
     async def __call__(self) -> Mapping[str, bool]:
         """Every check by its name, and whether it passes. Returns within WAIT_SECONDS."""
@@ -41,6 +43,7 @@ class Readiness:
         return bool(done) and asking.result()
 
     async def _ping(self) -> bool:
+        began = self._tick()
         try:
             await self._heartbeat.ping()
         except DargahError:
@@ -49,6 +52,7 @@ class Readiness:
         finally:
             self._asking = None
         self._written_at = self._tick()
+        self.commit_seconds = self._written_at - began
         return True
 
     def _keys_open(self) -> bool:

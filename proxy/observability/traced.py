@@ -20,13 +20,13 @@ from proxy.gateways.port import (
 from proxy.kernel.clock import Now
 from proxy.kernel.tracing import CURRENT, Kind, Span, Tracer
 from proxy.merchants.cache import GuardedGateway
+from proxy.observability.gateway_calls import ObservedGateway
 from proxy.observability.metrics import Metrics
-from proxy.observability.metrics.observed import MeteredGateway
 from proxy.observability.readiness import Readiness
 from proxy.payments.check_schedule import CheckSchedule
 from proxy.payments.checkout import Checkout, Checkup
 from proxy.payments.history import OUTCOMES
-from proxy.payments.payment import Payment
+from proxy.payments.payment import CallIntent, Payment
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
 from proxy.webhooks.request import Sender, WebhookRequest, WebhookResult
@@ -94,12 +94,14 @@ class TracedCheckout(Checkout):
         super().__init__(payments, gateway, settlement, now)
         self._tracer = tracer
 
-    async def check(self, payment: Payment, schedule: CheckSchedule | None = None) -> Checkup:
+    async def check(
+        self, payment: Payment, schedule: CheckSchedule | None = None, began: CallIntent | None = None
+    ) -> Checkup:
         parent = CURRENT.get() or await self._payments.trace_of_payment(payment.merchant_id, payment.id)
         with self._tracer.span("payment.check", Kind.INTERNAL, parent) as span, current(span):
             span.set("dargah.merchant_id", payment.merchant_id)
             span.set("dargah.payment_id", payment.id)
-            checkup = await super().check(payment, schedule)
+            checkup = await super().check(payment, schedule, began)
             span.set("dargah.status", checkup.payment.status.value)
             return checkup
 
@@ -131,8 +133,8 @@ class Instrumentation:
     tracer: Tracer | None
 
     def gateway(self, gateway: Gateway) -> Gateway:
-        metered = MeteredGateway(gateway, self.metrics)
-        return metered if self.tracer is None else TracedGateway(metered, self.tracer)
+        observed = ObservedGateway(gateway, self.metrics)
+        return observed if self.tracer is None else TracedGateway(observed, self.tracer)
 
     def sender(self, sender: Sender) -> Sender:
         return sender if self.tracer is None else TracedSender(sender, self.tracer)
@@ -152,5 +154,7 @@ def open_tracer(settings: Settings) -> Tracer | None:
     try:
         from proxy.observability.otlp import OtelTracer  # noqa: PLC0415  the libraries are there only where they are wanted
     except ImportError:
-        raise SettingsError("DARGAH_TRACES_URL needs the extra: pip install 'dargah[otel]'") from None
+        raise SettingsError(
+            "DARGAH_TRACES_URL needs libraries: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
+        ) from None
     return OtelTracer.to(settings.traces_url.get_secret_value(), settings.traces_ratio)

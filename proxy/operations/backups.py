@@ -60,6 +60,8 @@ class Backups:
         self._folder = database.parent
         self._prefix = f".{database.name}.backup-"
         self._one = asyncio.Lock()
+        self.failed = False
+        """Whether the last one that this process took failed."""
 
     def begin(self) -> AsyncGenerator[Piece, None]:
         """How far the copy is, then the CompleteBackup, then its bytes, then their SHA-256 in hexadecimal.
@@ -68,7 +70,19 @@ class Backups:
         """
         if self._one.locked():
             raise BackupRunning
-        return self._pieces()
+        return self._noted()
+
+    async def _noted(self) -> AsyncGenerator[Piece, None]:
+        """The pieces; notes that the backup was handed over whole, or that it failed."""
+        try:
+            async with aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    yield piece
+            await self._heartbeat.note_backup()
+            self.failed = False
+        except Exception:
+            self.failed = True
+            raise
 
     async def _pieces(self) -> AsyncGenerator[Piece, None]:
         async with self._one:

@@ -34,11 +34,15 @@ _NAME_FA: Final = "باید ۱ تا ۴۰ نویسه از A-Z و a-z و 0-9 و . 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The caller: the name in the audit log, and the role; `operator_id` is None for a token of the settings."""
+    """The caller: the name in the audit log, and the role; `operator_id` is None for a token of the settings.
+
+    `second_factor` is the id of the one that the operator has.
+    """
 
     name: str
     role: Role
     operator_id: str | None
+    second_factor: str | None = None
 
 
 class Operators:
@@ -82,7 +86,7 @@ class Operators:
         operator = await self._row(hashed, before_look_up)
         if operator is None or not operator.alive(self._now()):
             raise Unauthenticated
-        return Caller(operator.name, operator.role, operator.id)
+        return Caller(operator.name, operator.role, operator.id, operator.second_factor)
 
     async def add(self, name: str, role: Role, expires_at: int | None = None, *, actor: str) -> tuple[Operator, str]:
         """The operator and the token, which is shown once. `expires_at` is milliseconds since the epoch.
@@ -112,7 +116,8 @@ class Operators:
         before = await self._operators.operator(operator_id)
         if not before.alive(now):
             raise Conflict("this token is over; add the operator anew", "این توکن پایان یافته است؛ دوباره بیفزایید")
-        after, text = self._new(before.name, before.role, before.expires_at, now)
+        made, text = self._new(before.name, before.role, before.expires_at, now)
+        after = replace(made, second_factor=before.second_factor, second_factor_at=before.second_factor_at)
         ended = replace(before, revoked_at=_later(now, "overlap_seconds", overlap_seconds))
         data = {"replaces": operator_id, "overlap_seconds": overlap_seconds}
         await self._operators.replace_operator(ended, after, self._audit(actor, "operator.rotate", after, now, data))

@@ -18,7 +18,10 @@ class Session:
     """A browser's session. `merchant_id` is the installation's for an operator.
 
     `digest` is the SHA-256 of the browser's secret. `subject` is the credential that opened it, and ends it: an
-    operator's token by its digest in hex, or a merchant's API token by its id. `embed_origin` may frame its pages.
+    operator's token by its digest in hex, or a merchant's API token by its id. Where `role` is set, a provider's word
+    opened it, and `subject` is a digest of the person there. `embed_origin` may frame its pages. The others are of
+    operators, for people: their `name`, and the browser and address that it was opened from. `second_factor` is the id
+    of the second factor that the operator proved in it.
     """
 
     merchant_id: str
@@ -29,6 +32,27 @@ class Session:
     created_at: int
     seen_at: int
     expires_at: int
+    name: str | None = None
+    role: "Role | None" = None
+    browser: str | None = None
+    address: str | None = None
+    second_factor: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What names it to people. It opens nothing: the secret cannot be had from its digest."""
+        return self.digest.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Who opens an operator's session, and from where. `role` where a provider's word says it."""
+
+    name: str | None = None
+    role: "Role | None" = None
+    browser: str | None = None
+    address: str | None = None
+    second_factor: str | None = None
 
 
 class Role(StrEnum):
@@ -47,7 +71,10 @@ _RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One token of one operator; while a token is rotated the name has two. `digest` is the SHA-256 of it."""
+    """One token of one operator; while a token is rotated the name has two. `digest` is the SHA-256 of it.
+
+    The second factor, by its id and since when, is of the name.
+    """
 
     id: str
     name: str
@@ -58,6 +85,8 @@ class Operator:
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None = None
+    second_factor: str | None = None
+    second_factor_at: int | None = None
 
     def alive(self, now: int) -> bool:
         """Whether it may be used at `now`."""

@@ -9,18 +9,23 @@ from proxy.database.transaction import Row, Transaction
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import Conflict, NotFound
 from proxy.operators.records import Operator, Role, Session, SessionKind, TokenUse
+from proxy.operators.second_factor_storage import forget_second_factor
 
 
 class SessionStorage(Repository):
-    async def add_session(self, session: Session, limit: int, limit_of_subject: int) -> None:
+    async def add_session(self, session: Session, limit: int, limit_of_subject: int, *, replaces: bool = False) -> None:
         """Also forgets those of the same merchant that are over.
 
-        Raises Conflict when the merchant has `limit` others, or the subject has `limit_of_subject`.
+        Raises Conflict when the merchant has `limit` others, or the subject has `limit_of_subject`; one that `replaces`
+        ends the subject's oldest instead.
         """
 
         async def step(transaction: Transaction) -> None:
             await transaction.run("forget_sessions", (session.merchant_id, session.created_at))
             [(count, own)] = await transaction.rows("count_sessions", (session.merchant_id, limit, session.subject))
+            if replaces and own >= limit_of_subject:
+                await transaction.run("end_oldest_session", (session.merchant_id, session.subject))
+                count, own = count - 1, own - 1
             if count >= limit or own >= limit_of_subject:
                 raise Conflict(
                     f"there are {max(count, own)} sessions and links already; wait for one to end",
@@ -45,6 +50,19 @@ class SessionStorage(Repository):
         key = (merchant_id, digest)
         return await self._write.do(lambda transaction: transaction.run("end_session", key), merchant_id) == 1
 
+    async def list_sessions(self, merchant_id: str, now: int, seen_after: int) -> list[Session]:
+        """Those that are neither over nor were last seen before, the longest-living first; at most 1000."""
+        return [_session(row) for row in await self._rows("list_sessions", (merchant_id, now, seen_after, LIST_LIMIT))]
+
+    async def end_sessions(self, digests: Sequence[bytes], audit: AuditEntry) -> int:
+        """Ends these of the installation; gives how many there were to end."""
+
+        async def step(transaction: Transaction) -> int:
+            await write_audit(transaction, audit)
+            return sum([await transaction.run("end_session", (INSTALLATION, digest)) for digest in digests])
+
+        return await self._write.do(step, INSTALLATION)
+
 
 def _row(session: Session) -> Row:
     return (
@@ -56,13 +74,19 @@ def _row(session: Session) -> Row:
         session.created_at,
         session.seen_at,
         session.expires_at,
+        session.name,
+        None if session.role is None else session.role.value,
+        session.browser,
+        session.address,
+        session.second_factor,
     )
 
 
 def _session(row: Row) -> Session:
-    merchant_id, digest, kind, subject, embed_origin, created_at, seen_at, expires_at = row
+    merchant_id, digest, kind, subject, embed_origin, created_at, seen_at, expires_at, name, role, *device = row
     return Session(
-        merchant_id, bytes(digest), SessionKind(kind), subject, embed_origin, created_at, seen_at, expires_at
+        *(merchant_id, bytes(digest), SessionKind(kind), subject, embed_origin, created_at, seen_at, expires_at),
+        *(name, None if role is None else Role(role), *device),
     )
 
 
@@ -84,6 +108,10 @@ class OperatorRepository(SessionStorage):
                 )
             if len(names) >= limit:
                 raise Conflict(f"there are {limit} operators already", f"{limit} گرداننده هست")
+            # That of somebody before, whose name is free again.
+            left = await transaction.row("second_factor_of_operator", (operator.name,))
+            if left is not None:
+                await forget_second_factor(transaction, left[0])
             await transaction.run("insert_operator", _row_of(operator))
 
         await self._write.do(step, INSTALLATION)

@@ -122,7 +122,7 @@ def after(schedule: CheckSchedule, payment: Payment, fact: Fact, now: int, jitte
     if linked_at is None:
         waiting = payment.status is Status.CREATED
         return _due(schedule, payment.expires_at, None, schedule.point) if waiting else None
-    if not payment.open_invoice_keys():
+    if not payment.due_invoice_keys():
         return None
     clear = _is_clear(fact, payment)
     # A cancel answers the return; what may still follow is late money, for which the slow schedule is enough.

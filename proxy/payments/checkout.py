@@ -1,12 +1,14 @@
 """The checkout, from the pay link to the gateway and back: opened links, returns, and checks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.family import WayThere
-from proxy.gateways.port import CheckOutcome, CheckUnknown
+from proxy.gateways.port import CheckOutcome, CheckUnknown, TooLate
 from proxy.gateways.registry import FAMILIES
+from proxy.kernel import log_context
 from proxy.kernel.clock import SECOND, Now
 from proxy.kernel.errors import NotWithdrawn, RateLimited
 from proxy.kernel.frozen import dataclass
@@ -16,7 +18,7 @@ from proxy.payments import check_schedule, history
 from proxy.payments.change import Change, Entry
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
 from proxy.payments.confirmation import Confirmation
-from proxy.payments.payment import OPEN, Payment, ReturnEvidence, Status, Withdrawn
+from proxy.payments.payment import OPEN, AskedBack, CallIntent, Payment, ReturnEvidence, Status, Withdrawn
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.repository import PaymentRepository
 
@@ -78,12 +80,14 @@ class Checkout:
         self._openings = PayLinkOpenings(gateway.breaker, now)
         self._confirmation = Confirmation(gateway, settlement, now)
 
-    async def check(self, payment: Payment, schedule: CheckSchedule | None = None) -> Checkup:
+    async def check(
+        self, payment: Payment, schedule: CheckSchedule | None = None, began: CallIntent | None = None
+    ) -> Checkup:
         """Checks every invoice without a known capture at the gateway, and settles its answer.
 
-        `schedule` is the payment's as stored, for a caller that has it.
+        `schedule` is the payment's as stored, for a caller that has it, and `began` an intent that it has just stored.
         """
-        keys = payment.open_invoice_keys()
+        keys = payment.due_invoice_keys()
         if not keys:
             return Checkup(payment, None)
         schedule = schedule or await self._payments.check_schedule(payment.merchant_id, payment.id)
@@ -92,14 +96,15 @@ class Checkout:
         account = await self._gateway.accounts.account(terminal)
         family = FAMILIES[account.gateway]
         if family.traits.confirms:
-            done = await self._confirmation.check(payment, terminal, account, family, schedule)
+            done = await self._confirmation.check(payment, terminal, account, family, schedule, began)
             return Checkup(done.payment, cast("CheckOutcome | None", done.fact))
         calls: list[tuple[CheckOutcome, int, Entry]] = []
         for key in keys:
-            async with self._gateway.limiter.slot(terminal.merchant_id, terminal.id):
-                started = self._now()
-                checked = await self._gateway.port.check(account, key)
-            self._gateway.breaker.record(terminal.merchant_id, terminal.id, checked)
+            with log_context.about(merchant_id=payment.merchant_id, payment_id=payment.id):
+                async with self._gateway.limiter.slot(terminal.merchant_id, terminal.id):
+                    started = self._now()
+                    checked = await self._gateway.port.check(account, key)
+                self._gateway.breaker.record(terminal.id, checked)
             calls.append((checked.outcome, started, history.call("gateway.check", started, checked)))
         # The least clear answer decides when to ask again, so it is settled last, with the schedule.
         calls.sort(key=lambda call: (isinstance(call[0], CheckUnknown), call[0].invoice_key == payment.invoice_key))
@@ -116,14 +121,14 @@ class Checkout:
             return (await self.check(payment)).payment
         return payment
 
-    async def returned(self, merchant_id: str, link: str, params: Mapping[str, str]) -> Checkup:
+    async def returned(self, merchant_id: str, link: str, params: Mapping[str, str], method: str = "GET") -> Checkup:
         """Handles a customer's return: notes its parameters, believes none of them, and asks the gateway."""
         now = self._now()
 
         def noted(payment: Payment, stored: CheckSchedule | None) -> Change | None:
             if not payment.open_invoice_keys() or payment.status is Status.PAID:
                 return None
-            entry = history.customer_return(payment, now, params)
+            entry = history.customer_return(payment, now, params, method)
             hurried = check_schedule.hurry(stored or check_schedule.resume(payment, now), now + RETURN_LEASE)
             return Change(payment, payment, entries=(entry,), schedule=ScheduleChange(stored, hurried))
 
@@ -147,6 +152,28 @@ class Checkout:
         if payment.withdrawn_at is None:
             raise NotWithdrawn(payment.id, payment.status)
         return payment
+
+    async def reverse(self, payment: Payment) -> Checkup:
+        """A paid payment after its gateway was asked to give the money back, as its shop wishes.
+
+        The wish is stored with its schedule before the call, so that it is carried out though this process dies. The
+        fact is TooLate or CheckUnknown with `not_reversed` where the money stays; after any other but Reversed nothing
+        is known yet.
+        """
+        traits, key = FAMILIES[payment.gateway].traits, payment.captured_invoice_keys[0]
+        if not traits.reverses_paid or (payment.given_back is not None and not payment.is_asked_back):
+            return Checkup(payment, CheckUnknown(key, "not_offered", not_reversed=True))
+        wish = AskedBack((payment.paid_at or 0) + (traits.reverse_within or 0))
+        schedule = await self._payments.check_schedule(payment.merchant_id, payment.id)
+        schedule = schedule or check_schedule.resume(payment, self._now())
+        change = await self._settlement.settle(payment, wish, (), schedule, complete=self._with_wish)
+        if not change.after.is_asked_back:
+            return Checkup(change.after, TooLate(key))
+        return await self.check(change.after, began=None if change.after is change.before else change.after.intent)
+
+    def _with_wish(self, change: Change) -> Change:
+        wished = change.after is not change.before
+        return replace(change, entries=(history.shop_reversal(self._now()),)) if wished else change
 
     def gateway_is_down(self, payment: Payment) -> bool:
         """Whether the payment's gateway has not been answering lately, and is being spared."""

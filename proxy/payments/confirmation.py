@@ -24,6 +24,7 @@ from proxy.gateways.port import (
     PaidUnconfirmed,
     TooLate,
 )
+from proxy.kernel import log_context
 from proxy.kernel.clock import SECOND, Now
 from proxy.merchants.cache import GuardedGateway
 from proxy.merchants.merchant import Terminal
@@ -65,28 +66,37 @@ class Confirmation:
         self._now = now
 
     async def check(
-        self, payment: Payment, terminal: Terminal, account: Account, family: Family, schedule: CheckSchedule
+        self,
+        payment: Payment,
+        terminal: Terminal,
+        account: Account,
+        family: Family,
+        schedule: CheckSchedule,
+        began: CallIntent | None = None,
     ) -> ConfirmedPayment:
-        """Every open invoice, the one in the customer's hands last, with which the schedule moves on."""
+        """Every due invoice, the one in the customer's hands last, with which the schedule moves on.
+
+        `began` is an intent that the caller has just stored, whose call is this one's to make.
+        """
         fact: Fact | None = None
-        keys = sorted(payment.open_invoice_keys(), key=lambda key: key == payment.invoice_key)
+        keys = sorted(payment.due_invoice_keys(), key=lambda key: key == payment.invoice_key)
         for number, key in enumerate(keys, 1):
             asking = _Asking(self._gateway, terminal, account, family, key, self._now)
-            payment, fact = await self._settle(payment, asking, schedule if number == len(keys) else None)
+            payment, fact = await self._settle(payment, asking, schedule if number == len(keys) else None, began)
         return ConfirmedPayment(payment, fact)
 
     async def _settle(
-        self, payment: Payment, asking: "_Asking", schedule: CheckSchedule | None
+        self, payment: Payment, asking: "_Asking", schedule: CheckSchedule | None, began: CallIntent | None
     ) -> tuple[Payment, Fact | None]:
         said = _Said(CheckUnknown(asking.invoice_key, "under_way"), self._now())
         fact: Fact = said.outcome
-        began: CallIntent | None = None
         for _ in range(MAX_CALLS):
             intent = payment.intent
             ours = intent is not None and intent.invoice_key == asking.invoice_key
             if ours and intent is not None and intent is not began and abs(self._now() - intent.at) < CALL_LEASE:
                 break  # somebody else's call; one of a clock that was wrong is nobody's
-            said = await asking.ask(payment, intent.step if ours and intent is not None else None)
+            with log_context.about(merchant_id=payment.merchant_id, payment_id=payment.id):
+                said = await asking.ask(payment, intent.step if ours and intent is not None else None)
             change = await self._settlement.settle(payment, said.outcome, said.entry, asked_at=said.asked_at)
             fact, began = change.fact or said.outcome, change.after.intent
             if began == change.before.intent or began is None:
@@ -159,7 +169,7 @@ class _Asking:
         async with self.gateway.limiter.slot(self.terminal.merchant_id, self.terminal.id):
             started = self.now()
             made = within_window(self.family, await call())
-        self.gateway.breaker.record(self.terminal.merchant_id, self.terminal.id, made)
+        self.gateway.breaker.record(self.terminal.id, made)
         return _Said(made.outcome, started, (history.call(kind, started, made),))
 
     def _with_time(self, said: _Said) -> _Said:

@@ -7,20 +7,21 @@ from typing import Final
 from proxy.gateways.family import check_amount
 from proxy.gateways.port import Purchase, RequestUnknown, reason_of
 from proxy.gateways.registry import FAMILIES
-from proxy.kernel import ids
+from proxy.kernel import ids, log_context
 from proxy.kernel.clock import SECOND, Jitter, Now
 from proxy.kernel.errors import (
     GatewayTimeout,
     GatewayUnclear,
     IdempotencyKeyReused,
     LeaseLost,
+    MerchantArchived,
     OrderAlreadyPaid,
     PaymentClosed,
     RequestInProgress,
     Unavailable,
 )
 from proxy.kernel.frozen import dataclass
-from proxy.kernel.ids import Ids
+from proxy.kernel.ids import SECRET_CHARS, Ids
 from proxy.kernel.tracing import CURRENT
 from proxy.merchants.cache import GuardedGateway
 from proxy.merchants.merchant import Terminal, Token
@@ -89,7 +90,12 @@ class PaymentCreation:
 
         Raises the errors of the tree: InvalidInput about terminal_id, OrderAlreadyPaid, IdempotencyKeyReused,
         RequestInProgress, PaymentClosed, GatewayUnclear, GatewayTimeout, and Unavailable before anything is stored.
+        MerchantArchived as of the cache: a create that began before it was archived, or at another replica within the
+        cache's age of that, makes a payment like any other.
         """
+        merchant = await self._gateway.accounts.merchant(token.merchant_id)
+        if merchant.archived_at is not None:
+            return await self._replay_only(token, request)
         terminal = await self._gateway.accounts.pick_terminal(token, request.terminal_id)
         check_amount(FAMILIES[terminal.gateway], request.order.amount_rials)
         try:
@@ -98,11 +104,31 @@ class PaymentCreation:
             await self._gateway.accounts.account(terminal)
             async with self._gateway.limiter.slot_of_create(terminal.merchant_id, terminal.id, request.deadline):
                 return await self._create(token, terminal, request)
-        except Unavailable:
-            stored = await self._payments.stored(token.merchant_id, token.storefront, token.mode, request.key)
-            if stored is None or stored.reply is None:
+        except Unavailable as error:
+            reply = await self._reply_before(token, request, error)
+            if reply is None:
                 raise
+            return reply
+
+    async def _replay_only(self, token: Token, request: CreateRequest) -> Reply:
+        """The reply that the key had before. Raises MerchantArchived where there is none."""
+        stored = await self._payments.stored(token.merchant_id, token.storefront, token.mode, request.key)
+        reply = None if stored is None else _replay(stored, request.digest, self._now())
+        if reply is None:
+            raise MerchantArchived(None if stored is None else stored.payment.id)
+        return reply
+
+    async def _reply_before(self, token: Token, request: CreateRequest, error: Unavailable) -> Reply | None:
+        """The reply that the key had before `error`, or None: the error then names the payment that is stored."""
+        try:
+            stored = await self._payments.stored(token.merchant_id, token.storefront, token.mode, request.key)
+        except Unavailable:
+            return None
+        if stored is not None and stored.reply is not None:
             return _replay(stored, request.digest, self._now()) or stored.reply
+        if stored is not None and stored.intent.digest == request.digest:
+            error.payment_id = stored.payment.id
+        return None
 
     async def _create(self, token: Token, terminal: Terminal, request: CreateRequest) -> Reply:
         now = self._now()
@@ -117,7 +143,11 @@ class PaymentCreation:
             if reply is not None:
                 return reply
             stored, schedule = await self._take_over(stored, now)
-        return await self._request(stored.payment, terminal, schedule, request)
+        try:
+            return await self._request(stored.payment, terminal, schedule, request)
+        except Unavailable as error:
+            error.payment_id = stored.payment.id
+            raise
 
     async def _store(self, token: Token, payment: Payment, intent: Intent, schedule: CheckSchedule) -> StoredCreation:
         """The payment as stored. Raises OrderAlreadyPaid, which names no payment that the token may not see."""
@@ -151,8 +181,9 @@ class PaymentCreation:
         started = self._now()
         purchase = Purchase(self._ids.number(started), payment.description or payment.order_id)
         return_url = f"{base}/return/{payment.link}"
-        requested = await self._gateway.port.request(account, payment.amount_rials, return_url, purchase)
-        self._gateway.breaker.record(terminal.merchant_id, terminal.id, requested)
+        with log_context.about(merchant_id=payment.merchant_id, payment_id=payment.id):
+            requested = await self._gateway.port.request(account, payment.amount_rials, return_url, purchase)
+            self._gateway.breaker.record(terminal.id, requested)
         entry = history.call("gateway.request", started, requested)
         change = await self._settlement.settle(payment, requested.outcome, (entry,), schedule, request.answered)
         if change.reply is not None:
@@ -166,16 +197,18 @@ class PaymentCreation:
         return first.reply
 
     def _new_payment(self, token: Token, terminal: Terminal, request: CreateRequest, now: int) -> Payment:
+        front = None if request.order.protocol is None else FAMILIES[request.order.protocol].shop_side
         return Payment(
             id=self._ids.record(ids.PAYMENT, token.merchant_id, now),
             merchant_id=token.merchant_id,
             storefront=token.storefront,
             terminal_id=terminal.id,
             mode=token.mode,
-            link=self._ids.link(token.merchant_id, now),
+            link=self._ids.link(token.merchant_id, now, SECRET_CHARS if front is None else front.link_secret_chars),
             expires_at=now + request.expires_in,
             created_at=now,
             updated_at=now,
+            number=self._ids.payment_number() if front is not None and front.numbers else None,
             gateway=terminal.gateway,
             **fields_of(request.order),
         )
@@ -192,10 +225,14 @@ def _replay(stored: StoredCreation, digest: bytes, now: int) -> Reply | None:
 
 def _unclear(fact: RequestUnknown, payment: Payment) -> GatewayUnclear | GatewayTimeout:
     kind = GatewayTimeout if fact.timed_out else GatewayUnclear
+    said = None if fact.error_code is None else FAMILIES[payment.gateway].developer_explanation(fact.error_code)
+    english, persian = said or (reason_of(fact), reason_of(fact))
     return kind(
-        f"The gateway gave no clear answer ({reason_of(fact)}). No link was made; send the same request again, with "
+        f"The gateway gave no clear answer ({english}). No link was made; send the same request again, with "
         "the same Idempotency-Key.",
-        "پاسخ روشنی از درگاه نرسید و پیوند پرداختی ساخته نشد. همین درخواست را با همان Idempotency-Key دوباره بفرستید.",
+        f"پاسخ روشنی از درگاه نرسید ({persian}) و پیوند پرداختی ساخته نشد. همین درخواست را با همان Idempotency-Key "
+        "دوباره بفرستید.",
         payment.id,
+        payment.gateway,
         fact.error_code,
     )

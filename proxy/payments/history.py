@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.gateways.family import ReturnClaim
+from proxy.gateways.forms import kept_fields
 from proxy.gateways.port import (
     INVOICE_SCRIPT,
     AmountDiffers,
@@ -156,7 +157,9 @@ OUTCOMES: Final = {
 
 
 def call(kind: str, started: int, made: RequestResult | CheckResult) -> Entry:
-    """The entry of a gateway call: its outcome, the fact's fields, and the excerpt of an unclear answer. No api_key."""
+    """The entry of a gateway call: its outcome, the fact's fields, the excerpt of an unclear answer, and those `fields`
+    of the answer by which hosts differ. No api_key.
+    """
     data: dict[str, Any] = {"outcome": OUTCOMES[type(made.outcome)]}
     for name in made.outcome.__slots__:
         value = getattr(made.outcome, name)
@@ -166,21 +169,35 @@ def call(kind: str, started: int, made: RequestResult | CheckResult) -> Entry:
         data["excerpt"] = made.excerpt
     if made.retry_after_seconds is not None:
         data["retry_after_seconds"] = made.retry_after_seconds
+    if made.fields is not None:
+        data["fields"] = made.fields
     return Entry(started, kind, made.duration_ms, data)
 
 
-def customer_return(payment: Payment, now: int, params: Mapping[str, str]) -> Entry:
-    """The entry of a return: whether it named this payment's invoice, and its claims (none of them believed)."""
+def customer_return(payment: Payment, now: int, params: Mapping[str, str], method: str = "GET") -> Entry:
+    """The entry of a return: whether it named this payment's invoice, its claims (none of them believed), and of one
+    that did the `fields` by which hosts differ.
+    """
+    family = FAMILIES.get(payment.gateway)
     if payment.gateway == INVOICE_SCRIPT:
         claimed = {name: params[name][:MAX_PARAMETER_CHARS] for name in RETURN_PARAMETERS if name in params}
         ours = params.get("invoice_key") in payment.invoice_keys()
     else:
-        family = FAMILIES.get(payment.gateway)
         claims = {family.claim(key, params) for key in payment.invoice_keys()} if family else set[ReturnClaim]()
         known = claims & {ReturnClaim.PAID, ReturnClaim.UNPAID}
         ours, claimed = bool(known), {"status": min(known).value} if known else {}
-    home = {} if payment.drop_in is None else {"drop_in": payment.drop_in.value}
-    return Entry(now, "return", None, {"own_invoice_key": ours, "claimed": claimed, **home})
+    data: dict[str, Any] = {"own_invoice_key": ours, "claimed": claimed}
+    if payment.drop_in is not None:
+        data["drop_in"] = payment.drop_in.value
+    forms = [form for form in family.forms if form.of_returns] if family is not None and ours else ()
+    if fields := kept_fields(forms, method, params):
+        data["fields"] = fields
+    return Entry(now, "return", None, data)
+
+
+def shop_reversal(now: int) -> Entry:
+    """The entry of a shop's wish to have the money of a paid payment given back."""
+    return Entry(now, "shop.reversal", None, {})
 
 
 def drop_in_check(now: int) -> Entry:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.gateways.family import WayThere
-from proxy.gateways.invoice_script.drop_in import return_params, shop_url
 from proxy.gateways.port import NotPaid
+from proxy.gateways.shop_side import shop_url
 from proxy.kernel.clock import Now
 from proxy.kernel.urls import ascii_url
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.checkout import Checkout, Checkup
 from proxy.payments.payment import OPEN, Payment, Status
 from proxy.payments.return_url import signed_return_url
-from proxy.payments.serializers import shop_invoice
+from proxy.payments.serializers import shop_invoice, shop_side
 from proxy.payments.storage.repository import PaymentRepository
 
 MONEY_MOVED: Final = (Status.PAID, Status.NEEDS_REVIEW)
@@ -152,7 +152,7 @@ class NextSteps:
         if payment.drop_in is None:
             secret = await self._return_secret(payment.merchant_id, payment.mode)
             return SignedReturn(signed_return_url(return_url, secret, payment))
-        invoice = shop_invoice(payment)
-        fields = None if payment.drop_in is ReturnMethod.GET else return_params(invoice)
-        url = shop_url(return_url, invoice) if payment.drop_in is not ReturnMethod.POST else ascii_url(return_url)
+        params = shop_side(payment).return_params(shop_invoice(payment))
+        fields = None if payment.drop_in is ReturnMethod.GET else params
+        url = shop_url(return_url, params) if payment.drop_in is not ReturnMethod.POST else ascii_url(return_url)
         return SignedReturn(url, fields)

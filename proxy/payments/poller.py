@@ -106,7 +106,7 @@ class Poller:
         if not payment.invoice_keys():
             await self._settlement.settle(payment, TimeUp(), schedule=due)
             return
-        if not payment.open_invoice_keys():
+        if not payment.due_invoice_keys():
             # A return that raced with the last capture began it anew: without an end it would be claimed for ever.
             await self._payments.transition(Change(payment, payment, schedule=ScheduleChange(due, None)))
             return

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from proxy.gateways.invoice_script.codes import Code
-from proxy.gateways.invoice_script.drop_in import InvoiceState, ShopInvoice
-from proxy.gateways.port import Canceled, Captured, InvoiceIssued, NotPaid, RequestRefused, Reversed
+from proxy.gateways.port import INVOICE_SCRIPT, Canceled, Captured, InvoiceIssued, NotPaid, RequestRefused, Reversed
+from proxy.gateways.registry import FAMILIES
+from proxy.gateways.shop_side import InvoiceState, ShopInvoice, ShopSide
 from proxy.kernel.clock import rfc3339
 from proxy.kernel.ids import ENDPOINT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import RIALS_PER_TOMAN, Currency, to_toman
@@ -22,8 +23,8 @@ from proxy.payments.payment import (
     Resolution,
     Review,
     Status,
-    apply,
 )
+from proxy.payments.transitions import apply
 from proxy.webhooks.endpoint import Endpoint, EndpointState, endpoint_data
 from proxy.webhooks.event import EventType
 from proxy.webhooks.retry_policy import DisabledReason
@@ -34,7 +35,7 @@ _DROP_IN_STATES: Final = {
     Status.PAID: InvoiceState.PAID,
     Status.CANCELED: InvoiceState.CANCELED,
     Status.EXPIRED: InvoiceState.EXPIRED,
-    Status.GIVEN_BACK: InvoiceState.CANCELED,
+    Status.GIVEN_BACK: InvoiceState.GIVEN_BACK,
     Status.NEEDS_REVIEW: InvoiceState.UNDER_REVIEW,
 }
 
@@ -85,13 +86,25 @@ def _time(at: int | None) -> str | None:
 
 
 def shop_invoice(payment: Payment) -> ShopInvoice:
-    """The payment as a drop-in shop knows it: an invoice with the payment's link as its key."""
+    """The payment as a drop-in shop knows it, named as the shop's protocol names it."""
+    state = _DROP_IN_STATES.get(payment.status, InvoiceState.UNKNOWN)
+    if payment.is_asked_back:
+        state = InvoiceState.GIVEN_BACK if payment.is_reversed else InvoiceState.OPEN
     return ShopInvoice(
-        payment.link,
-        _DROP_IN_STATES.get(payment.status, InvoiceState.UNKNOWN),
+        shop_side(payment).key(payment.link, payment.number),
+        state,
         payment.amount_rials // RIALS_PER_TOMAN if payment.currency is Currency.IRT else payment.amount_rials,
         payment.bank_code if payment.status is Status.PAID else None,
+        payment.order_id,
+        payment.receipt.trace_number if payment.receipt else None,
     )
+
+
+def shop_side(payment: Payment) -> ShopSide:
+    """The side of the family whose protocol the payment's shop speaks."""
+    side = FAMILIES[payment.protocol or INVOICE_SCRIPT].shop_side
+    assert side is not None
+    return side
 
 
 def _failure(failure: Failure | None) -> dict[str, Any] | None:

@@ -24,9 +24,10 @@ from proxy.payments.change import (
     OrderPaidByAnother,
 )
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange
-from proxy.payments.payment import Decision, Fact, IllegalFact, OperatorDecision, Payment, Status, apply
+from proxy.payments.payment import Decision, Fact, OperatorDecision, Payment, Status
 from proxy.payments.serializers import payment_data
 from proxy.payments.storage.repository import PaymentRepository
+from proxy.payments.transitions import IllegalFact, apply
 from proxy.webhooks.delivery import EventClaims, Lease
 from proxy.webhooks.event import Event, EventType
 

@@ -1,104 +1,16 @@
 """openapi.yaml as the reference shows it: operations by tag, with their parameters, results and real examples."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import orjson
 
-from proxy.reference.samples import Sample, samples_of
-
-_NAMED: Final = "#/components/schemas/"
-_DEEPEST: Final = 4
-# The bounds that are worth telling, in words.
-_BOUNDS: Final = (
-    ("minimum", "at least {}"),
-    ("maximum", "at most {}"),
-    ("minLength", "{} characters or more"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "{} or more"),
-    ("maxItems", "at most {}"),
-    ("pattern", "as {}"),
-)
-Resolve = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class FieldKind:
-    """A type in words; `link` is the named schema that it is of."""
-
-    text: str
-    link: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One member; one of a nested object is named with dots, in a list with []."""
-
-    name: str
-    required: bool
-    kinds: tuple[FieldKind, ...]
-    values: tuple[str, ...]
-    bounds: str
-    description: str
-    default: str | None
-
-    def saying(self, parameter: Mapping[str, Any]) -> "Field":
-        """The same with the parameter's own words."""
-        return replace(self, description=parameter.get("description", self.description))
-
-
-def name_of(schema: Mapping[str, Any]) -> str | None:
-    """The component that a schema refers to."""
-    ref = schema.get("$ref", "")
-    return ref.removeprefix(_NAMED) if ref.startswith(_NAMED) else None
-
-
-def fields_of(schema: Mapping[str, Any], resolve: Resolve, depth: int = 0, prefix: str = "") -> tuple[Field, ...]:
-    """The members of an object schema, those of unnamed objects in it behind them."""
-    rows: list[Field] = []
-    required = schema.get("required", ())
-    for part in schema.get("allOf", ()):
-        rows += fields_of(resolve(part), resolve, depth, prefix)
-    for name, member in schema.get("properties", {}).items():
-        rows.append(_field(prefix + name, member, required=name in required))
-        inner, mark = (member["items"], "[]") if "items" in member else (member, "")
-        if depth < _DEEPEST and name_of(inner) is None:
-            rows += fields_of(inner, resolve, depth + 1, f"{prefix}{name}{mark}.")
-    return tuple(rows)
-
-
-def kinds_of(schema: Mapping[str, Any]) -> tuple[FieldKind, ...]:
-    """The types of a value; several when it may have several."""
-    if (name := name_of(schema)) is not None:
-        return (FieldKind(name, name),)
-    for several in ("anyOf", "oneOf", "allOf"):
-        if several in schema:
-            return tuple(kind for each in schema[several] for kind in kinds_of(each))
-    types = schema.get("type", "enum" if "enum" in schema else "any")
-    named = types if isinstance(types, list) else [types]
-    if "items" in schema and "array" in named:
-        return tuple(replace(kind, text=f"list of {kind.text}") for kind in kinds_of(schema["items"]))
-    form = f" ({schema['format']})" if "format" in schema else ""
-    return tuple(FieldKind("text" + form if each == "string" else each) for each in named)
-
-
-def _field(name: str, schema: Mapping[str, Any], *, required: bool) -> Field:
-    bounds = [words.format(schema[bound]) for bound, words in _BOUNDS if bound in schema and schema[bound] != 1]
-    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    default = schema.get("default")
-    return Field(
-        name,
-        required,
-        kinds_of(schema),
-        tuple(map(str, values)),
-        ", ".join(bounds),
-        schema.get("description", ""),
-        None if default is None else str(default),
-    )
-
+from proxy.reference.client_samples import client_samples
+from proxy.reference.fields import NAMED, Field, fields_of, name_of
+from proxy.reference.samples import ADMIN, PUBLIC, VARIABLES, Sample, samples_of
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 _CARRIED: Final = frozenset({"X-Request-Id", "traceparent"})  # of every operation, told once
@@ -123,7 +35,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`example` is a real request with its answer; `body` is the schema of its JSON, by name or as fields."""
+    """`example` is a real request with its answer; `body` is the schema of its JSON, by name or as fields.
+
+    `variable` is the environment variable with its kind of token, None where it needs none; `admin` is whether it is of
+    the operator's listener.
+    """
 
     id: str
     method: str
@@ -136,13 +52,20 @@ class Operation:
     answers: tuple[Answer, ...]
     example: Mapping[str, Any]
     samples: tuple[Sample, ...]
+    variable: str | None
+    admin: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """One tag's operations. `schemas` names every schema that they lead to; `slug` is its page's name in an address."""
+
     name: str
+    slug: str
     description: str
     operations: tuple[Operation, ...]
+    schemas: tuple[str, ...]
+    admin: bool
 
 
 def read_json(name: str) -> bytes:
@@ -162,21 +85,45 @@ def examples() -> dict[str, Any]:
     return loaded
 
 
+@cache
 def groups() -> tuple[Group, ...]:
     """The operations by their tags, in the document's order."""
-    found = list(_operations())
-    return tuple(
-        Group(tag["name"], tag.get("description", ""), tuple(each for name, each in found if name == tag["name"]))
-        for tag in document()["tags"]
-    )
+    return tuple(_group(tag["name"], tag.get("description", "")) for tag in document()["tags"])
 
 
+def _group(name: str, description: str) -> Group:
+    found = [each for each in _operations() if each[2]["tags"][0] == name]
+    operations = tuple(_operation(method, path, item, operation) for method, path, operation, item in found)
+    names = schema_names([[item.get("parameters", ()), operation] for _, _, operation, item in found])
+    admin = all(path.startswith("/admin/") for _, path, _, _ in found)
+    return Group(name, name.replace(" ", "-"), description, operations, names, admin)
+
+
+def schema_names(value: Any) -> tuple[str, ...]:
+    """The component schemas that a part of the document leads to, in the document's order."""
+    followed: set[str] = set()
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            ref = each.get("$ref")
+            if isinstance(ref, str) and ref not in followed:
+                followed.add(ref)
+                waiting.append(resolve(each))
+            waiting += each.values()
+        elif isinstance(each, list | tuple):
+            waiting += each
+    return tuple(name for name in document()["components"]["schemas"] if NAMED + name in followed)
+
+
+@cache
 def webhook() -> Operation:
     """The webhook that Dargah sends."""
     operation = document()["webhooks"]["paymentEvent"]["post"]
     return _operation("post", "your endpoint's URL", {}, operation, sent=True)
 
 
+@cache
 def schemas() -> dict[str, tuple[Mapping[str, Any], tuple[Field, ...]]]:
     """Each named schema with its fields."""
     named = document()["components"]["schemas"]
@@ -195,11 +142,12 @@ def resolve(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return result
 
 
-def _operations() -> Iterator[tuple[str, Operation]]:
+def _operations() -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Method, path, operation and path item of each."""
     for path, item in document()["paths"].items():
         for method, operation in item.items():
             if method in METHODS:
-                yield operation["tags"][0], _operation(method, path, item, operation)
+                yield method, path, operation, item
 
 
 def _operation(
@@ -207,7 +155,8 @@ def _operation(
 ) -> Operation:
     example = examples()[operation["operationId"]]
     security = operation.get("security", document()["security"])
-    scheme = next(iter(security[0])) if security else None
+    variable = VARIABLES[next(iter(security[0]))] if security else None
+    admin = path.startswith(("/admin/", "/metrics"))
     schema = _schema_of(operation.get("requestBody"))
     given = [*item.get("parameters", ()), *operation.get("parameters", ())]
     return Operation(
@@ -221,8 +170,20 @@ def _operation(
         body_fields=() if schema is None or name_of(schema) else fields_of(schema, resolve),
         answers=tuple(_answer(status, resolve(each)) for status, each in operation["responses"].items()),
         example=example,
-        samples=() if sent else samples_of(example["request"], scheme, admin=path.startswith(("/admin/", "/metrics"))),
+        samples=_samples(operation["operationId"], example["request"], variable, ADMIN if admin else PUBLIC, sent=sent),
+        variable=variable,
+        admin=admin,
     )
+
+
+def _samples(
+    operation_id: str, request: Mapping[str, Any], variable: str | None, base_url: str, *, sent: bool
+) -> tuple[Sample, ...]:
+    """By a client where the clients have the call, else by HTTP; what Dargah sends nobody asks for."""
+    by_client = client_samples(operation_id, request)
+    if sent:
+        return tuple(by_client.values())
+    return tuple(by_client.get(each.language, each) for each in samples_of(request, variable, base_url))
 
 
 def _parameter(parameter: Mapping[str, Any]) -> Parameter:

@@ -1,90 +1,50 @@
-"""The page at `/docs` and the document at `/docs/openapi.json`; both are made once, and open to everybody."""
+"""The handlers of the reference: `/docs` with its pages, `/openapi.json`, `/llms.txt` and `GET /v1/event-types`."""
 
 import asyncio
-import json
-import re
-from functools import cache
-from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
-from markupsafe import Markup, escape
 
-from proxy.api.customer.page_assets import source
+from proxy.api.auth import authenticate, bearer
 from proxy.api.middleware import Routes
 from proxy.api.services import SERVICES
-from proxy.http.headers import OPENER_POLICY, PAGE_SECURITY_HEADERS
-from proxy.http.problems import RouteNotFound, problem_kinds
-from proxy.http.static_assets import ICON_NAME, environment
-from proxy.reference.document import document, groups, kinds_of, read_json, schemas, webhook
-
-PAGE: Final = "/docs"
-DOCUMENT: Final = "/docs/openapi.json"
-_CODE: Final = re.compile(r"`([^`]+)`")
-_STYLE: Final = files("proxy.reference").joinpath("templates/reference.css").read_text("utf-8")
-_POLICY: Final = (
-    f"default-src 'none'; style-src {source(_STYLE)}; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
+from proxy.http.problems import RouteNotFound
+from proxy.reference import pages
+from proxy.reference.served import answer
 
 
-async def get_reference(request: web.Request) -> web.Response:
-    """The page."""
-    _check_shown(request)
-    # Made in a thread the first time: it takes longer than others should wait.
-    body = await asyncio.to_thread(_page)
-    headers = {
-        **PAGE_SECURITY_HEADERS,
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": _POLICY,
-        OPENER_POLICY[0]: OPENER_POLICY[1],
-    }
-    return web.Response(body=body, headers=headers)
+async def get_index(request: web.Request) -> web.Response:
+    """The index; with `?q=`, where those words stand."""
+    query = request.query.get("q", "").strip()
+    if not query or not request.app[SERVICES].api_docs:
+        return await get_document(request)
+    found = await asyncio.to_thread(pages.search_page, query, request.app[SERVICES].public_url())
+    return answer(request, found)
 
 
 async def get_document(request: web.Request) -> web.Response:
-    """openapi.yaml as JSON, for programs."""
-    _check_shown(request)
-    policy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-    headers = {**PAGE_SECURITY_HEADERS, "Content-Type": "application/json", "Content-Security-Policy": policy}
-    return web.Response(body=_document(), headers=headers)
-
-
-ROUTES: Final[Routes] = (("GET", PAGE, get_reference), ("GET", DOCUMENT, get_document))
-
-
-def _check_shown(request: web.Request) -> None:
-    if not request.app[SERVICES].api_docs:
+    """The document of this path."""
+    services = request.app[SERVICES]
+    if not services.api_docs:
         raise RouteNotFound
+    # Made in a thread the first time: it takes longer than others should wait.
+    document = await asyncio.to_thread(pages.document_at, request.path.removeprefix("/"), services.public_url())
+    if document is None:
+        raise RouteNotFound
+    return answer(request, document)
 
 
-@cache
-def _document() -> bytes:
-    return read_json("openapi.json")
+async def list_event_types(request: web.Request) -> web.Response:
+    """The event types, for any token. A shop's program needs them where the reference is turned off, too."""
+    await authenticate(request, bearer(request))
+    return answer(request, await asyncio.to_thread(pages.event_types), private=True)
 
 
-@cache
-def _page() -> bytes:
-    pages = environment("proxy.reference")
-    pages.filters.update(prose=_prose, pretty=_pretty, kinds=kinds_of)
-    text = pages.get_template("reference.html").render(
-        info=document()["info"],
-        groups=groups(),
-        webhook=webhook(),
-        schemas=schemas(),
-        problems=problem_kinds(),
-        icon=f"assets/{ICON_NAME}",
-        style=Markup(_STYLE),  # noqa: S704  a file of ours
-    )
-    return text.encode()
-
-
-def _prose(text: str) -> Markup:
-    """Paragraphs, with text in backticks as code."""
-    written = escape(text.strip())
-    marked = _CODE.sub(r"<code>\1</code>", str(written))
-    return Markup("").join(Markup("<p>{}</p>").format(Markup(part)) for part in marked.split("\n\n") if part)  # noqa: S704  escaped above
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+ROUTES: Final[Routes] = (
+    ("GET", "/v1/event-types", list_event_types),
+    ("GET", "/docs", get_index),
+    ("GET", "/docs/dargah.http", get_document),
+    ("GET", "/docs/{page}", get_document),
+    ("GET", "/openapi.json", get_document),
+    ("GET", "/llms.txt", get_document),
+)

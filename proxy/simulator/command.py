@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from importlib import import_module
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
@@ -13,6 +16,7 @@ import uvloop
 from aiohttp import web
 from pydantic import ValidationError
 
+from proxy.database.sqlite.files import FileUse, explained
 from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.gateways.registry import FAMILIES
 from proxy.gateways.simulation.bank import Bank
@@ -20,7 +24,8 @@ from proxy.gateways.simulation.chaos import Chaos
 from proxy.gateways.simulation.dialect import MAX_BODY_BYTES, Dialect
 from proxy.gateways.simulation.faults import Faults
 from proxy.gateways.simulation.gateway import SimulatedGateway
-from proxy.gateways.simulation.ledger import Journal, LedgerInUseError, SimulatedTerminal
+from proxy.gateways.simulation.ledger import Journal, SimulatedTerminal
+from proxy.http.listeners import Address, Listen, bind, url_of
 from proxy.simulator.control import Control, TerminalOrder
 
 GATEWAY = web.AppKey("gateway", SimulatedGateway)
@@ -42,7 +47,9 @@ def create_app(
     `app[GATEWAY]` is the bank and its faults. Each family has its paths from its own documents, which do not collide.
 
     `report` gets a line per call, with no api_key in it. `terminals` are created where the ledger does not have them
-    yet. The control API has no authentication, so the listener belongs on loopback. Raises LedgerInUseError.
+    yet. The control API has no authentication, so the listener belongs on loopback.
+
+    Raises LedgerInUseError, StoreForeign, sqlite3.Error.
     """
     journal = Journal(ledger)
     known_terminals, known_invoices = journal.load()
@@ -88,12 +95,13 @@ def _clean_prefix(prefix: str) -> str:
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Delayed and dripping answers are cut at shutdown; a second lets the honest ones finish.
 _SHUTDOWN_SECONDS = 1.0
+_LEDGER = FileUse("the ledger", "--ledger")
 
 
 _FAMILY = "A family of gateways to speak for; repeatable, all of them by default."
 _TERMINAL = """A terminal's api_key, or its main id in another family; repeatable. NAME is a setting of the control API:
 family, registered_domain, registered_ip, referrer_origin (customers come from it only, such as https://pay.example.ir),
-return_method, key_chars, enabled; or a credential of its family."""
+return_method, key_chars, enabled; or a credential or a form of its family."""
 
 
 def _known(_: click.Context, _option: click.Parameter, families: tuple[str, ...]) -> tuple[str, ...]:
@@ -136,20 +144,20 @@ def simulator(
     parsed = [_terminal(text) for text in terminals]
 
     async def run() -> None:
-        app = create_app(
-            ledger=ledger,
-            prefix=prefix,
-            terminals=parsed,
-            chaos=chaos,
-            report=None if quiet else click.echo,
-            families=families,
-        )
-        await _serve(app, host, port)
+        async with AsyncExitStack() as stack:
+            sockets = bind(Listen((Address(host, port),)), "--host, --port", stack)
+            with explained(Path(ledger), _LEDGER):
+                app = create_app(
+                    ledger=ledger,
+                    prefix=prefix,
+                    terminals=parsed,
+                    chaos=chaos,
+                    report=None if quiet else click.echo,
+                    families=families,
+                )
+            await _serve(app, sockets)
 
-    try:
-        uvloop.run(run())
-    except (LedgerInUseError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    uvloop.run(run())
 
 
 def _terminal(text: str) -> SimulatedTerminal:
@@ -161,6 +169,11 @@ def _terminal(text: str) -> SimulatedTerminal:
         raise click.BadParameter(f"family: one of {', '.join(simulated())}", param_hint="--terminal")
     names = {credential.name for credential in family.credentials} - set(TerminalOrder.model_fields)
     settings["credentials"] = {name: settings.pop(name) for name in names & set(settings)}
+    ways = dialect_of(family.name).ways
+    settings["forms"] = {name: settings.pop(name) for name in set(ways) & set(settings)}
+    for name, way in settings["forms"].items():
+        if way not in ways[name]:
+            raise click.BadParameter(f"{name}: one of {', '.join(ways[name])}", param_hint="--terminal")
     settings["api_key"] = key if mark else named
     if mark:
         settings["return_method"] = method
@@ -172,16 +185,16 @@ def _terminal(text: str) -> SimulatedTerminal:
     return SimulatedTerminal(**order.model_dump())
 
 
-async def _serve(app: web.Application, host: str, port: int) -> None:
+async def _serve(app: web.Application, sockets: tuple[socket.socket, ...]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"simulator ready on http://{shown}:{runner.addresses[0][1]}")
+        for listener in sockets:
+            await web.SockSite(runner, listener).start()
+        click.echo(f"simulator ready on {url_of(sockets)}")
         await stop.wait()
     finally:
         await runner.cleanup()

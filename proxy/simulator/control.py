@@ -69,6 +69,7 @@ class TerminalOrder(_Order):
     key_chars: Annotated[int, Field(ge=8, le=64)] = KEY_CHARS
     family: str = INVOICE_SCRIPT
     credentials: dict[str, str] = Field(default_factory=dict)
+    forms: dict[str, str] = Field(default_factory=dict)
 
 
 class ListOrder(_Order):
@@ -218,12 +219,16 @@ class Control:
 
 
 def _check_terminal(terminal: SimulatedTerminal, dialects: Mapping[str, Dialect]) -> None:
-    """Raises ValueError for a family that is not simulated, and for return_extras that it does not have."""
+    """Raises ValueError for a family that is not simulated, and for return_extras and forms that it does not have."""
     dialect = dialects.get(terminal.family)
     if dialect is None:
         raise ValueError(f"family: one of {', '.join(dialects)}")
     if unknown := set(terminal.return_extras) - dialect.return_extras:
         raise ValueError(f"return_extras: {terminal.family} has no {', '.join(sorted(unknown))}")
+    for name, way in terminal.forms.items():
+        known = dialect.ways.get(name, ())
+        if way not in known:
+            raise ValueError(f"forms: {name} of {terminal.family} is one of {', '.join(known) or 'none'}")
 
 
 def _guarded(handler: Handler) -> Handler:

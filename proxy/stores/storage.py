@@ -1,18 +1,20 @@
 """The store of DARGAH_DATABASE, opened, with the properties of its kind."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from proxy.config.database import Database
 from proxy.config.settings import Settings, SettingsError
 from proxy.database.sqlite import Fault
-from proxy.database.sqlite.files import unusable
+from proxy.database.sqlite.files import FileUse, explained
 from proxy.database.transaction import Batch
 from proxy.kernel.background import LONGEST_IDLE, IdleTimes, Repeater
 from proxy.kernel.clock import SECOND, Now, ProcessClock, WallClock, system_now
-from proxy.kernel.errors import StoreRefused
+from proxy.kernel.errors import StoreRefused, StoreUnavailable
 from proxy.operations.backups import Backups
 from proxy.stores import sqlite
 from proxy.stores.store import Store
@@ -66,6 +68,26 @@ class Storage:
         return self.clock is not None and self.clock.skipped(at)
 
 
+@contextmanager
+def opening(database: Database, setting: str = "DARGAH_DATABASE") -> Iterator[None]:
+    """Names the database, and the setting or option that has it, in what comes out of its first use.
+
+    Raises StoreUnusable of a file, and SettingsError where PostgreSQL cannot be used as it is.
+    """
+    if isinstance(database, Path):
+        with explained(database, FileUse("the database", setting)):
+            try:
+                yield
+            except StoreUnavailable as error:
+                raise error.__cause__ or error from None
+        return
+    try:
+        yield
+    except (StoreRefused, StoreUnavailable) as error:
+        why = error.__cause__ or "it did not answer in time" if isinstance(error, StoreUnavailable) else error
+        raise SettingsError(f"{setting} ({database}): {why}") from error
+
+
 async def open_storage(
     settings: Settings,
     now: Now,
@@ -80,29 +102,23 @@ async def open_storage(
     if isinstance(settings.database, Path):
         clock = WallClock() if now is system_now else None
         now = now if clock is None else clock.now
-        try:
+        with opening(settings.database):
             file = await sqlite.open_store(settings.database, now=now, on_batch=on_batch, fault=fault)
-        except (OSError, sqlite3.Error) as error:
-            raise unusable(settings.database, error) from error
         about = {"sqlite_version": sqlite3.sqlite_version}
         backups = Backups(file.copying, file.heartbeat, settings.database)
         look = (lambda: None) if clock is None else clock.look
         return Storage(file, now, _ALONE, about, backups=backups, clock=clock, look_at_clock=look)
     from proxy.stores import postgresql  # noqa: PLC0415  its driver is 3 MB that a process on a file does without
 
-    try:
-        server = await postgresql.open_store(
-            settings.database.text,
-            postgresql.ServerOptions(
-                now=None if now is system_now else now,
-                pooler=settings.database_pooler,
-                connections=settings.database_connections,
-                on_batch=on_batch,
-                on_scarce=on_scarce,
-            ),
-        )
-    except StoreRefused as error:
-        raise SettingsError(f"DARGAH_DATABASE ({settings.database}): {error}") from error
+    options = postgresql.ServerOptions(
+        now=None if now is system_now else now,
+        pooler=settings.database_pooler,
+        connections=settings.database_connections,
+        on_batch=on_batch,
+        on_scarce=on_scarce,
+    )
+    with opening(settings.database):
+        server = await postgresql.open_store(settings.database.text, options)
     about = {"database": str(settings.database)}
     # The database's clock is looked at on the connection for notifications.
     shared_clock = server.clock if now is system_now else None

@@ -63,7 +63,8 @@ class Lease:
 class Claim:
     """A delivery that belongs to this process until the lease ends.
 
-    `attempt` counts this one, from 1; `scheduled_attempt` counts from where the schedule began, the last time.
+    `attempt` counts this one, from 1; `scheduled_attempt` counts from where the schedule began, the last time. `asked`
+    is one that a person sends again at an endpoint that is held back.
     """
 
     merchant_id: str
@@ -74,6 +75,7 @@ class Claim:
     scheduled_attempt: int
     claimed_at: int
     token: str
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from proxy.webhooks.event import EVENT_TYPES
 
 V1, V1A = "v1", "v1a"
 KEY_PREFIXES = {V1: "signing:", V1A: "signing_v1a:"}
+DEFAULT_IN_FLIGHT: Final = 8
+MOST_IN_FLIGHT: Final = 64
 
 
 class EndpointState(StrEnum):
@@ -37,7 +39,8 @@ class Endpoint:
 
     `header_names` are its extra headers, with sealed values. `signatures` are the schemes that it is signed by. Its
     keys are numbered: the current one is `key_number`, and until `previous_until` the one before signs too.
-    `older_keys` are those before that one, newest first, each a number and until when it signs.
+    `older_keys` are those before that one, newest first, each a number and until when it signs. `max_in_flight` is how
+    many attempts may be on their way to it at once.
     """
 
     id: str
@@ -57,6 +60,7 @@ class Endpoint:
     key_number: int = 1
     previous_until: int | None = None
     older_keys: tuple[tuple[int, int], ...] = ()
+    max_in_flight: int = DEFAULT_IN_FLIGHT
 
     def overlaps(self, now: int) -> tuple[tuple[int, int], ...]:
         """The earlier keys that sign too at `now`, newest first: each a number and until when."""
@@ -97,6 +101,7 @@ def endpoint_data(endpoint: Endpoint) -> dict[str, Any]:
         "event_types": sorted(endpoint.event_types),
         "description": endpoint.description,
         "header_names": list(endpoint.header_names),
+        "max_in_flight": endpoint.max_in_flight,
         "state": endpoint.state.value,
         "state_reason": endpoint.state_reason,
         "state_since": rfc3339(endpoint.state_since),
@@ -162,6 +167,12 @@ class EndpointInspection(Inspection):
         if V1 not in wanted or not set(wanted) <= KEY_PREFIXES.keys():
             self.refuse(field, "signatures_invalid", 'must be ["v1"] or ["v1", "v1a"]', "باید v1 یا v1 و v1a باشد")
         return wanted
+
+    def max_in_flight(self, field: str, value: int) -> int:
+        """How many webhooks may be on their way at once."""
+        if not 1 <= value <= MOST_IN_FLIGHT:
+            self.refuse(field, "out_of_range", f"must be 1 to {MOST_IN_FLIGHT}", f"باید از 1 تا {MOST_IN_FLIGHT} باشد")
+        return value
 
     def headers(self, field: str, values: Mapping[str, str]) -> dict[str, str]:
         """Extra headers of an endpoint, names in lower case."""

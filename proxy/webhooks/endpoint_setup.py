@@ -18,6 +18,7 @@ from proxy.merchants.storage.repository import MerchantRepository
 from proxy.merchants.vault import HEADERS, SealedSecret, Vault
 from proxy.webhooks import request
 from proxy.webhooks.endpoint import (
+    DEFAULT_IN_FLIGHT,
     KEY_PREFIXES,
     MAX_DESCRIPTION_CHARS,
     V1,
@@ -47,6 +48,7 @@ class EndpointChanges(TypedDict, total=False):
     description: str
     headers: Mapping[str, str]
     signatures: Iterable[str]
+    max_in_flight: int
     paused: bool
 
 
@@ -78,6 +80,7 @@ class EndpointSetup(Destinations):
         description: str = "",
         headers: Mapping[str, str] | None = None,
         signatures: Iterable[str] = (V1,),
+        max_in_flight: int = DEFAULT_IN_FLIGHT,
         actor: str,
     ) -> tuple[Endpoint, str]:
         """The endpoint and its `whsec_` secret, which is shown once."""
@@ -97,6 +100,7 @@ class EndpointSetup(Destinations):
             created_at=now,
             updated_at=now,
             signatures=look.signatures("signatures", signatures),
+            max_in_flight=look.max_in_flight("max_in_flight", max_in_flight),
         )
         values = look.headers(HEADERS, headers or {})
         endpoint = replace(endpoint, header_names=tuple(sorted(values)))
@@ -106,7 +110,7 @@ class EndpointSetup(Destinations):
         secret = request.new_secret(self._random_bytes(_KEY_BYTES))
         keys = {V1: secret, V1A: request.private_key(self._random_bytes(_KEY_BYTES))}
         sealed = [*self._sealed_keys(endpoint, keys), *self._sealed_headers(endpoint, values)]
-        names = ("mode", "url", "storefront", "event_types", "description", HEADERS)
+        names = ("mode", "url", "storefront", "event_types", "description", HEADERS, "max_in_flight")
         audit = self._audit(merchant_id, actor, "endpoint.create", endpoint.id, _audit_values(endpoint, names))
         await self._webhooks.add_endpoint(endpoint, sealed, audit)
         self._changed()
@@ -227,6 +231,9 @@ def _apply_changes(look: EndpointInspection, endpoint: Endpoint, changes: Endpoi
         endpoint = replace(endpoint, header_names=tuple(sorted(name.lower() for name in changes["headers"])))
     if "signatures" in changes:
         endpoint = replace(endpoint, signatures=look.signatures("signatures", changes["signatures"]))
+    if "max_in_flight" in changes:
+        most = look.max_in_flight("max_in_flight", changes["max_in_flight"])
+        endpoint = replace(endpoint, max_in_flight=most)
     return endpoint
 
 

@@ -33,9 +33,12 @@ class Redelivery:
         self._now = now
         self._on_due = on_due
 
-    async def retry(self, merchant_id: str, delivery_id: str) -> Delivery:
-        """The delivery, which is due now. Raises NotFound."""
-        delivery = await self._webhooks.retry_delivery(merchant_id, delivery_id)
+    async def retry(self, merchant_id: str, delivery_id: str, seen_attempts: int | None = None) -> Delivery:
+        """The delivery, which is due now, before all others there. Raises NotFound.
+
+        With `seen_attempts` a second click of one page sends nothing: an attempt that began since is its answer.
+        """
+        delivery = await self._webhooks.retry_delivery(merchant_id, delivery_id, seen_attempts)
         self._on_due()
         return delivery
 

@@ -30,11 +30,12 @@ class WebhookRequest:
 class WebhookResult:
     """The result of a request: an HTTP status, or a named error if there was none.
 
-    `error` is one of timeout, connect_timeout, refused, reset, dns, tls, tls_expired, tls_wrong_host,
-    tls_unknown_authority, tls_client_certificate, tls_cut_off, blocked_address, bad_url, bad_response; of the egress
-    proxy: proxy_unreachable, proxy_timeout, proxy_auth, proxy_refused, proxy_bad_response, proxy_needs_tls; or
-    sealed_elsewhere, when the endpoint's own headers were sealed for another origin than its URL's.
-    `excerpt` is the first 4 kB of the answer; `retry_after_seconds` is the parsed Retry-After header.
+    `error` is one of timeout, connect_timeout, refused, reset, dns, tls, tls_expired, tls_not_yet_valid,
+    tls_wrong_host, tls_self_signed, tls_unknown_authority, tls_client_certificate, tls_too_old, tls_not_spoken,
+    tls_cut_off, blocked_address, bad_url, bad_response; of the egress proxy: proxy_unreachable, proxy_timeout,
+    proxy_auth, proxy_refused, proxy_bad_response, proxy_needs_tls; or sealed_elsewhere, when the endpoint's own
+    headers were sealed for another origin than its URL's. `excerpt` is the first 4 kB of the answer;
+    `retry_after_seconds` is the parsed Retry-After header.
     """
 
     status: int | None

@@ -11,7 +11,6 @@ from typing import Final
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
 
 FAILURES_TO_PROBE: Final = 3
-IN_FLIGHT_PER_ENDPOINT: Final = 8
 FIRST_PROBE_PAUSE: Final = 1 * SECOND
 LONGEST_PROBE_PAUSE: Final = 60 * SECOND
 LONGEST_RETRY_AFTER: Final = 24 * 3600
@@ -90,9 +89,13 @@ class Health:
     paused_until: int = 0
 
     @property
-    def limit(self) -> int:
-        """How many attempts may be in flight at once."""
-        return 1 if self.failures >= FAILURES_TO_PROBE else IN_FLIGHT_PER_ENDPOINT
+    def is_probed(self) -> bool:
+        """Whether the endpoint gets one attempt at a time."""
+        return self.failures >= FAILURES_TO_PROBE
+
+    def holds_back(self, now: int) -> bool:
+        """Whether the endpoint is paused, or gets one attempt at a time."""
+        return self.paused_until > now or self.is_probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +116,27 @@ def decide_retry(
     retry_after_seconds: int | None,
     now: int,
     jitter: float,
+    *,
+    asked: bool = False,
 ) -> RetryDecision:
     """The decision after the attempt of this number in the schedule, from 1.
 
     `status` is None when there was no answer; `retry_after_seconds` counts on 429 and 503 only; `jitter` in [-1, 1].
+    `asked` is for an attempt that a person asked for at an endpoint that was held back: its success opens the endpoint,
+    whatever pause there was, and its failure counts for nothing, so that no click lengthens a pause.
     """
     if status is not None and 200 <= status < 300:  # noqa: PLR2004  the HTTP class
-        return RetryDecision(DeliveryStatus.DELIVERED, None, Health(paused_until=_requested_pause(health)))
-    failures = health.failures + (status is None or status >= _SERVER_ERROR)
+        pause = 0 if asked else _requested_pause(health)
+        return RetryDecision(DeliveryStatus.DELIVERED, None, Health(paused_until=pause))
+    counts = not asked and (status is None or status >= _SERVER_ERROR)
+    failures = health.failures + counts
     failing_since = health.failing_since or now
-    paused_until = max(health.paused_until, _probe_at(failures, now))
+    paused_until = health.paused_until if asked else max(health.paused_until, _probe_at(failures, now))
     due_at = schedule.retry_at(attempt, now, jitter)
     if status in _PUT_OFF and retry_after_seconds is not None:
-        asked = now + min(retry_after_seconds, LONGEST_RETRY_AFTER) * SECOND
-        paused_until = max(paused_until, asked)
-        due_at = None if due_at is None else max(due_at, asked)
+        put_off_until = now + min(retry_after_seconds, LONGEST_RETRY_AFTER) * SECOND
+        paused_until = max(paused_until, put_off_until)
+        due_at = None if due_at is None else max(due_at, put_off_until)
     disable = _disable(status, failing_since, now)
     if disable is not None:
         # Nothing is sent between this and the disabling; if that is never done, the next attempt finds the same.
@@ -149,7 +158,7 @@ def _disable(status: int | None, failing_since: int, now: int) -> DisabledReason
 
 def _requested_pause(health: Health) -> int:
     """The rest of a pause after a success: the endpoint's own Retry-After holds, a pause between probes ends."""
-    return 0 if health.failures >= FAILURES_TO_PROBE else health.paused_until
+    return 0 if health.is_probed else health.paused_until
 
 
 def _probe_at(failures: int, now: int) -> int:

@@ -32,11 +32,13 @@ class HttpSender:
         *,
         total_seconds: float = TOTAL_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        excerpt_bytes: int = EXCERPT_BYTES,
     ) -> None:
         self._guard = guard
         self._options = options
         self._total_seconds = total_seconds
         self._body_seconds = body_seconds
+        self._excerpt_bytes = excerpt_bytes
         self._outbound = Outbound(options, guard=guard)
         self._target = lru_cache(maxsize=4096)(self._target_of)
 
@@ -76,7 +78,7 @@ class HttpSender:
 
     async def _excerpt(self, response: Response, deadline: asyncio.Timeout) -> bytes:
         try:
-            return (await response.glance(MAX_BODY_BYTES, self._body_seconds, deadline))[:EXCERPT_BYTES]
+            return (await response.glance(MAX_BODY_BYTES, self._body_seconds, deadline))[: self._excerpt_bytes]
         finally:
             response.release()
 

@@ -39,6 +39,10 @@ MAX_IN_FLIGHT: Final = 512
 ATTEMPTS_IN_A_TURN: Final = 8
 
 
+# Of 500 deliveries each: more keep the times of their schedules.
+MAX_BACKLOG_BATCHES: Final = 200
+
+
 class DeliveryWorker:
     """`step` claims and starts the deliveries that can start now, `begin` those claimed on the terms of an `offer`;
     `tasks` holds the running ones.
@@ -195,7 +199,16 @@ class DeliveryWorker:
         recorded = await self._webhooks.record_attempt(finished, follow)
         if recorded.decision.disable is not None:
             await self._disable(claim, recorded.decision.disable, now)
+        if claim.asked and answer.delivered:
+            await self._send_backlog(claim)
         return recorded.following
+
+    async def _send_backlog(self, claim: Claim) -> None:
+        """Has what waits at the endpoint go now, after a person's probe got through; what is left keeps its times."""
+        self.tasks.short = True  # the end of this attempt begins a round
+        for _ in range(MAX_BACKLOG_BATCHES):
+            if not await self._webhooks.hasten_deliveries(claim.merchant_id, claim.endpoint.id):
+                return
 
     async def _disable(self, claim: Claim, reason: DisabledReason, now: int) -> None:
         event = Event(

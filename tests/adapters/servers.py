@@ -171,6 +171,14 @@ class Authority:
         file.write_bytes(certificate + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, lock))
         return file
 
+    def by_itself(self) -> Path:
+        """A file with the authority's own certificate and its key."""
+        file = self.folder / f"{self.name}-own.pem"
+        plain = serialization.NoEncryption()
+        key = self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        file.write_bytes(self.file.read_bytes() + key)
+        return file
+
     def _signed(
         self, name: str, key: ec.EllipticCurvePrivateKey, begins: dt.datetime, lasts: dt.timedelta, host: str | None
     ) -> bytes:

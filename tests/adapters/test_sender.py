@@ -233,7 +233,7 @@ async def test_certificates_are_verified(own_tls: Any) -> None:
 async def test_a_host_that_does_not_speak_tls(sender: HttpSender) -> None:
     async with RawServer((OK,), greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
         result = await sender.send(WebhookRequest(f"https://127.0.0.1:{server.port}/", HEADERS, BODY))
-    assert result.error == "tls"
+    assert result.error == "tls_not_spoken"
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ async def test_an_authority_that_nobody_named_is_not_enough(ours: Authority) -> 
     ("host", "begins", "lasts", "reason"),
     [
         (HERE, -3 * DAY, 2 * DAY, "tls_expired"),
-        (HERE, DAY, DAY, "tls_expired"),
+        (HERE, DAY, DAY, "tls_not_yet_valid"),
         ("other.example", -DAY, 2 * DAY, "tls_wrong_host"),
         ("127.0.0.2", -DAY, 2 * DAY, "tls_wrong_host"),
     ],
@@ -145,7 +145,7 @@ async def test_nothing_older_is(ours: Authority, version: ssl.TLSVersion) -> Non
     old = spoken(ours, version)
     async with RawServer((ISSUED,), tls=old) as server, client({HERE: tls_context(ours.file)}) as gateway:
         # Such a server may hang up instead of saying why.
-        await assert_is_refused(server, gateway, "tls", "tls_cut_off")
+        await assert_is_refused(server, gateway, "tls_too_old", "tls_cut_off")
 
 
 async def test_that_server_would_have_answered_a_client_of_its_age(ours: Authority) -> None:
@@ -197,9 +197,17 @@ async def errors(url: str, trusted: Authority) -> list[str | None]:
 
 
 async def test_an_expired_certificate_or_one_of_tomorrow(ours: Authority) -> None:
-    for begins in (-3 * DAY, DAY):
+    for begins, name in ((-3 * DAY, "tls_expired"), (DAY, "tls_not_yet_valid")):
         async with RawServer((OK,), tls=ours.server(begins=begins)) as server:
-            assert await errors(server.url, ours) == ["tls_expired"] * 3
+            assert await errors(server.url, ours) == [name] * 3
+
+
+async def test_a_certificate_that_signed_itself(ours: Authority, tmp_path: Path) -> None:
+    alone = Authority(tmp_path, HERE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(alone.by_itself())
+    async with RawServer((OK,), tls=context) as server:
+        assert await errors(server.url, ours) == ["tls_self_signed"] * 3
 
 
 async def test_a_certificate_of_another_host(ours: Authority) -> None:
@@ -227,7 +235,7 @@ async def test_a_handshake_that_is_cut_off(ours: Authority, ending: str) -> None
 async def test_a_server_that_speaks_no_tls(ours: Authority) -> None:
     script: Script = answer(b"")
     async with RawServer((script,), greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
-        assert await errors(server.url.replace("http:", "https:"), ours) == ["tls"] * 3
+        assert await errors(server.url.replace("http:", "https:"), ours) == ["tls_not_spoken"] * 3
 
 
 @pytest.fixture

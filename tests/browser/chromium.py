@@ -15,6 +15,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_
 # The tests that share a browser share its loop.
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 PHONE = {"width": 360, "height": 740}
+# The width of most phones that are sold: an operator's.
+HANDSET = {"width": 390, "height": 844}
 PATIENCE_MILLISECONDS = 30_000
 # The shell draws and runs the same, and has no windows to keep.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -51,6 +53,58 @@ _MARK_ONE_OF_EACH = """
         element.setAttribute("data-one-of-each", "");
     }
     axe.configure({rules: [{id: "color-contrast", selector: "[data-one-of-each]"}]});
+}
+"""
+
+# The page where it is wider than the screen, what scrolls sideways in it, and cells of lists out of sight.
+_SPILLS = """
+() => {
+    const wide = element => element.scrollWidth > element.clientWidth;
+    const beyond = element => {
+        const {left, right, width} = element.getBoundingClientRect();
+        return width > 1 && (left < 0 || right > innerWidth);
+    };
+    const root = document.documentElement;
+    const regions = [...document.querySelectorAll(".scroll, nav")].filter(wide);
+    const cells = [...document.querySelectorAll("td")].filter(beyond);
+    return [...(root.scrollWidth > innerWidth ? [root] : []), ...regions, ...cells].map(
+        element => `${element.localName} ${element.className}: ${element.innerText.slice(0, 60)}`);
+}
+"""
+
+# Words of Latin letters where a Persian reader reads: not in what is marked as code, as a name or as of another
+# language. Beside them the names that Persian prose takes over.
+_LATIN_WORDS = """
+() => {
+    const apart = "code, pre, bdi, .code, [dir=ltr], [dir=auto], [lang=en], script, style, noscript";
+    const taken = new Set(["API", "CSV", "GET", "HTTP", "IP", "JSON", "PNG", "POST", "TLS", "URL"]);
+    const said = [];
+    const texts = document.createTreeWalker(document.documentElement, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (!text.parentElement.closest(apart)) said.push(text.data.replace(/https?:\\S+/, ""));
+    }
+    for (const name of ["title", "placeholder", "aria-label", "alt", "data-label"]) {
+        const named = document.querySelectorAll(`[${name}]:not([dir=ltr])`);
+        said.push(...[...named].map(element => element.getAttribute(name)));
+    }
+    return said.filter(text => (text.match(/[A-Za-z]{2,}/g) || []).some(word => !taken.has(word)));
+}
+"""
+# What a finger would miss: less than 44 pixels tall, though not within a sentence. A tick is as large as its label, and
+# the first link of a card as the card.
+_SMALL_TARGETS = """
+() => {
+    const touched = element => {
+        if (element.matches("td:first-child > a")) return element.closest("tr");
+        return element.closest("label") || element;
+    };
+    const inSentence = element => element.matches("a") && [...element.parentElement.childNodes].some(
+        node => node.nodeType === Node.TEXT_NODE && /[^\\s:·،]/.test(node.data));
+    return [...document.querySelectorAll("a[href], button, select, textarea, summary, input:not([type=hidden])")]
+        .filter(element => element.checkVisibility() && !element.matches(".skip") && !inSentence(element))
+        .filter(element => touched(element).getBoundingClientRect().height < 43.5)
+        .map(element => `${element.outerHTML.slice(0, 100)}: ${touched(element).getBoundingClientRect().height}`);
 }
 """
 
@@ -117,6 +171,21 @@ class Reader:
             for violation in found["violations"]
             for node in violation["nodes"]
         ]
+
+    async def spills(self) -> list[str]:
+        """What a reader would have to scroll sideways for."""
+        found: list[str] = await self.page.evaluate(_SPILLS)
+        return found
+
+    async def latin_words(self) -> list[str]:
+        """Texts with words that a Persian page should say in Persian."""
+        found: list[str] = await self.page.evaluate(_LATIN_WORDS)
+        return found
+
+    async def small_targets(self) -> list[str]:
+        """What is too small for a finger."""
+        found: list[str] = await self.page.evaluate(_SMALL_TARGETS)
+        return found
 
     async def loaded(self) -> dict[str, int]:
         """How many bytes each thing was that the page loaded, its font too, as they came over the wire."""

@@ -21,10 +21,14 @@ from support.receiver import Receiver, receiver
 from web.lab import Lab, lab_in, link_of
 
 from proxy.gateways.family import WayThere
-from proxy.kernel.clock import MINUTE, parse_rfc3339
+from proxy.kernel.clock import HOUR, MINUTE, parse_rfc3339
 from proxy.kernel.errors import Overloaded
 from proxy.merchants.merchant import Mode
+from proxy.operators.saved_filters import FilteredList, SavedFilter
+from proxy.payments.payment import Decision
 from proxy.simulator.command import dialect_of
+from proxy.webhooks.endpoint import Endpoint
+from proxy.webhooks.resend import ResendActor, ResendChoice, ResendFilter, ResendRequest
 from proxy.webhooks.retry_policy import DeliveryStatus
 
 if TYPE_CHECKING:
@@ -323,8 +327,10 @@ class Office:
     delivery_id: str
     endpoint_id: str
     review: dict[str, Any]
+    decided: dict[str, Any]
     withdrawn: dict[str, Any]
     pending: dict[str, Any]
+    resend_id: str
 
     @property
     def console(self) -> str:
@@ -361,10 +367,27 @@ async def office(stage: Stage) -> AsyncIterator[Office]:
         shop.status, shop.body = 204, b""
         await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
         review = await _settled(stage, "pay", "A-10483", 240_000)
+        decided = await _decided(stage)
         await _staffed(stage)
         withdrawn = await _paid_after_all(stage)
+        await _filtered(stage)
         pending = await stage.lab.created(amount=95_000, order_id="A-10484")
-        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, withdrawn, pending)
+        resend_id = await _resent(stage, endpoint)
+        yield Office(stage, shop, complaint, delivery_id, endpoint.id, review, decided, withdrawn, pending, resend_id)
+
+
+async def _resent(stage: Stage, endpoint: Endpoint) -> str:
+    """A resend whose three webhooks got through by themselves before it came to them."""
+    wanted = ResendFilter(stage.lab.clock.now - HOUR, stage.lab.clock.now, types=frozenset({"ping"}))
+    asked = ResendRequest(ResendChoice(wanted, [(endpoint, 3)], []), ResendActor("sara"))
+    resend, _ = await stage.services.resends.begin(asked)
+
+    async def over() -> bool | None:
+        return (await stage.services.resends.known(resend.id)).ended_at is not None or None
+
+    await eventually(over)
+    resend_id: str = resend.id
+    return resend_id
 
 
 async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
@@ -372,6 +395,18 @@ async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[s
     await stage.lab.act(payment, act)
     checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
     return checked
+
+
+async def _decided(stage: Stage) -> dict[str, Any]:
+    """A review that an operator has decided."""
+    await stage.lab.fault("check", "wrong_amount", amount_rials=900_000, times=1)
+    payment = await _settled(stage, "pay", "A-10481", 95_000)
+    url = f"{stage.lab.dargah.admin_url}/admin/v1/payments/{payment['id']}/resolve"
+    decision = {"decision": Decision.REFUNDED.value, "note": "The customer has the money back, by card."}
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    async with stage.lab.session.post(url, json=decision, headers=headers) as answer:
+        assert answer.ok
+    return payment
 
 
 async def _paid_after_all(stage: Stage) -> dict[str, Any]:
@@ -395,6 +430,21 @@ async def _staffed(stage: Stage) -> None:
             ids.append((await answer.json())["id"])
     async with stage.lab.session.delete(f"{url}/{ids[-1]}", headers=headers) as answer:
         assert answer.ok
+
+
+async def _filtered(stage: Stage) -> None:
+    """The operator of the settings keeps a filter, and one of each list is for everyone."""
+    store = stage.services.store.saved_filters
+    for nth, (of, name, query) in enumerate(
+        (
+            (FilteredList.PAYMENTS, "پرداخت‌های امروز", "status=paid&range=today"),
+            (FilteredList.PAYMENTS, "Large, unpaid", "status=expired&status=canceled&min=5000000"),
+            (FilteredList.DELIVERIES, "Not there yet", "status=pending"),
+            (FilteredList.ATTEMPTS, "No answer", "http=0"),
+        )
+    ):
+        owner, now = ("admin" if nth == 0 else "sara"), stage.lab.clock.now
+        await store.save(SavedFilter(f"flt_{nth}", owner, owner, of, name, query, nth > 0, now), None)
 
 
 async def _told(stage: Stage, count: int) -> None:
@@ -425,19 +475,39 @@ PAGES: tuple[ConsolePage, ...] = (
     ConsolePage("payments", lambda _: "/payments"),
     ConsolePage("payment", lambda made: f"/payments/{made.complaint['id']}"),
     ConsolePage("review", lambda made: f"/payments/{made.review['id']}"),
+    ConsolePage("decided", lambda made: f"/payments/{made.decided['id']}"),
     ConsolePage("given-back", lambda made: f"/payments/{made.withdrawn['id']}"),
     ConsolePage("reviews", lambda _: "/reviews"),
     ConsolePage("webhooks", lambda _: "/endpoints"),
     ConsolePage("webhook", lambda made: f"/endpoints/{made.endpoint_id}"),
+    ConsolePage("deliveries", lambda _: "/deliveries"),
+    ConsolePage("attempts", lambda _: "/attempts"),
+    ConsolePage("resend", lambda _: "/resend"),
+    ConsolePage("resent", lambda made: f"/resends/{made.resend_id}"),
     ConsolePage("delivery", lambda made: f"/deliveries/{made.delivery_id}"),
     ConsolePage("merchants", lambda _: "/merchants"),
     ConsolePage("merchant", lambda made: f"/merchants/{made.stage.lab.merchant_id}"),
+    ConsolePage("archived", lambda _: "/merchants?archived=1"),
+    ConsolePage("archive", lambda made: f"/merchants/{made.stage.lab.merchant_id}/archive"),
+    ConsolePage("view-as", lambda made: f"/as/{made.stage.lab.merchant_id}/main/live/payments"),
+    ConsolePage("portal-guide", lambda _: "/guide"),
     ConsolePage("guide", lambda _: "/merchants/new"),
+    ConsolePage("question", lambda made: f"/endpoints/{made.endpoint_id}/rotate-secret"),
     ConsolePage("reconcile", lambda office: f"/merchants/{office.stage.lab.merchant_id}/reconcile"),
     ConsolePage("operators", lambda _: "/operators"),
+    ConsolePage("sessions", lambda _: "/sessions"),
+    ConsolePage("second-factor", lambda _: "/second-factor"),
     ConsolePage("audit", lambda _: "/audit"),
     ConsolePage("settings", lambda _: "/settings"),
+    ConsolePage("sessions", lambda _: "/sessions"),
+    ConsolePage("alerts", lambda _: "/alerts"),
+    ConsolePage("totals", lambda _: "/payments/totals"),
+    ConsolePage("settlement", lambda _: "/settlement"),
+    ConsolePage("settlement-report", lambda _: "/settlement?from=1405/09/03"),
+    ConsolePage("found", lambda _: "/search?q=A-104"),
     ConsolePage("nothing-found", lambda _: "/search?q=nothing"),
+    ConsolePage("filtered", lambda _: "/payments?status=paid&range=today"),
+    ConsolePage("filters", lambda _: "/filters"),
     ConsolePage("no-payments", lambda _: "/payments?status=failed"),
     ConsolePage("not-found", lambda _: "/payments/pay_x", 404),
 )
@@ -447,7 +517,24 @@ PORTAL_PAGES: tuple[ConsolePage, ...] = tuple(
     page
     for page in PAGES
     if page.name
-    in {"payments", "payment", "review", "reviews", "webhooks", "webhook", "delivery", "nothing-found", "not-found"}
+    in {
+        "payments",
+        "payment",
+        "review",
+        "reviews",
+        "webhooks",
+        "webhook",
+        "delivery",
+        "deliveries",
+        "attempts",
+        "resend",
+        "decided",
+        "totals",
+        "found",
+        "nothing-found",
+        "not-found",
+        "portal-guide",
+    }
 )
 
 

@@ -271,6 +271,23 @@ async def test_no_customer_page_is_wider_than_the_phone(
         assert box["x"] + box["width"] <= PHONE["width"]
 
 
+async def test_each_line_of_a_long_latin_name_is_centred_on_a_persian_page(stage: Stage, browser: Browser) -> None:
+    await stage.services.setup.change_merchant(stage.lab.merchant_id, actor="test", name_fa="Persian Gulf Trading " * 4)
+    payment = await ordered(stage, return_url=None)
+    await stage.lab.act(payment, "pay")
+    async with reading(browser, viewport=PHONE) as reader:
+        await reader.open(link(stage, payment))
+        centres = await reader.page.locator(".shop bdi").evaluate(
+            """name => {
+                const range = document.createRange();
+                range.selectNodeContents(name);
+                return [...range.getClientRects()].map(line => (line.left + line.right) / 2);
+            }"""
+        )
+    assert len(centres) > 1
+    assert all(abs(centre - PHONE["width"] / 2) < 4 for centre in centres), centres
+
+
 async def settle(stage: Stage, payment: dict[str, Any]) -> None:
     """The gateway answers again, and somebody asks it."""
     await stage.lab.control("DELETE", "faults")
@@ -462,6 +479,8 @@ async def test_a_page_is_without_flaws_in_any_language_and_light_and_small(
             sizes = await reader.loaded()
             assert await reader.flaws() == [], (locale, scheme)
             assert await reader.violations() == [], (locale, scheme)
+            assert await reader.spills() == [], (locale, scheme)
+            assert await reader.small_targets() == [], (locale, scheme)
             reader.expect(f"status of {state.status}")
             assert reader.complaints == [], (locale, scheme)
             assert any(".woff2" in loaded for loaded in sizes), sizes
@@ -478,11 +497,24 @@ async def test_the_reference_is_without_flaws_on_a_phone_and_a_desk_light_and_da
         staged(tmp_path, log_level="error") as stage,
         reading(browser, locale="en-US", color_scheme="light", viewport={"width": 360, "height": 800}) as reader,
     ):
-        await reader.open(f"{stage.lab.dargah.url}/docs")
-        await assert_is_flawless(reader, 360)
-        await reader.page.set_viewport_size({"width": 1280, "height": 800})
-        await reader.page.emulate_media(color_scheme="dark")
-        await assert_is_flawless(reader, 1280)
+        for path in ("/docs", "/docs/payments", "/docs/event-types", "/docs?q=payment", "/docs/problems"):
+            await reader.page.set_viewport_size({"width": 360, "height": 800})
+            await reader.page.emulate_media(color_scheme="light")
+            await reader.open(f"{stage.lab.dargah.url}{path}")
+            await assert_is_flawless(reader, 360)
+            await reader.page.set_viewport_size({"width": 1280, "height": 800})
+            await reader.page.emulate_media(color_scheme="dark")
+            await assert_is_flawless(reader, 1280)
+
+
+async def test_a_search_in_the_reference_leads_to_what_was_looked_for(tmp_path: Path, browser: Browser) -> None:
+    async with staged(tmp_path, log_level="error") as stage, reading(browser, locale="en-US") as reader:
+        await reader.open(f"{stage.lab.dargah.url}/docs/problems")
+        await reader.page.get_by_role("searchbox").fill("qr.svg")
+        await reader.page.get_by_role("button", name="Search").click()
+        await reader.page.get_by_role("link", name="GET /v1/payments/{payment_id}/qr.svg").click()
+        assert reader.page.url == f"{stage.lab.dargah.url}/docs/payments#getQr"
+        assert reader.complaints == []
 
 
 async def assert_is_flawless(reader: Reader, width: int) -> None:

@@ -91,6 +91,15 @@ REVERSING: Final = replace(
     intent=CallIntent(GatewayStep.REVERSE, "inv_1", CREATED_AT + 6),
     given_back=GivenBack(GivenBackReason.AMOUNT_DIFFERS, "inv_1", 15_000),
 )
+ASKED_BACK: Final = replace(
+    PAID,
+    version=4,
+    intent=CallIntent(GatewayStep.REVERSE, "inv_1", CREATED_AT + 6),
+    given_back=GivenBack(GivenBackReason.MERCHANT_REVERSED, "inv_1", ASKED),
+)
+UNDONE: Final = replace(
+    PAID, version=5, given_back=GivenBack(GivenBackReason.MERCHANT_REVERSED, "inv_1", ASKED, at=CREATED_AT + 9)
+)
 WITHDRAWN: Final = replace(CANCELED, withdrawn_at=CREATED_AT + 3)
 LAPSING: Final = replace(
     PENDING,

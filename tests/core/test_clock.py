@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from proxy.database.repository import Heartbeat
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, ProcessClock, WallClock, parse_rfc3339, rfc3339
 from proxy.locale import persian
-from proxy.locale.persian import Jalali, english_time, is_leap, jalali_time, month_days, persian_time, tehran_midnight
+from proxy.locale.persian import (
+    Jalali,
+    english_time,
+    is_leap,
+    jalali_time,
+    month_days,
+    persian_time,
+    tehran_midnight,
+    time_span,
+)
 from proxy.operations.clock_watch import ClockWatch, DueTimeRepository
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, RetrySchedule
 
@@ -344,3 +353,27 @@ def test_without_the_systems_table_the_offset_is_the_laws(monkeypatch: pytest.Mo
         assert jalali_time(parse_rfc3339("2026-11-24T10:00:00Z")) == "1405/09/03 13:30"
     finally:
         persian.tehran.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "end"),
+    [
+        ("1405/09/03", "2026-11-23T20:30:00Z", "2026-11-24T20:30:00Z"),
+        ("۱۴۰۵/۹/۳ ۱۴:۳۰", "2026-11-24T11:00:00Z", "2026-11-24T11:01:00Z"),
+        ("2026-11-24 14:30", "2026-11-24T11:00:00Z", "2026-11-24T11:01:00Z"),
+        ("2026-11-24T11:00:59.9Z", "2026-11-24T11:00:00Z", "2026-11-24T11:01:00Z"),
+        ("2026-11-24T14:30:00+03:30", "2026-11-24T11:00:00Z", "2026-11-24T11:01:00Z"),
+    ],
+)
+def test_a_written_time_is_its_day_or_minute(text: str, begin: str, end: str) -> None:
+    assert time_span(text) == (parse_rfc3339(begin), parse_rfc3339(end))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "17", "1405/13/01", "1405/09/31", "2026-02-30", "1405/09/03 24:00", "1405/09/03 10:60", "2026-11-24T11:00:00",
+     "1300/01/01", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2200-01-01", "1405/09/03 14:30 x", "order/17/1"],
+)  # fmt: skip
+def test_what_is_no_time_of_a_payment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        time_span(text)

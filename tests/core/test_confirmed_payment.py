@@ -8,6 +8,7 @@ import pytest
 
 from core.payments import (
     ASKED,
+    ASKED_BACK,
     CONFIRMING,
     EXPIRED,
     EXPIRES_AT,
@@ -17,6 +18,7 @@ from core.payments import (
     RETURNED,
     REVERSING,
     SETTLING,
+    UNDONE,
     WITHDRAWN,
 )
 from proxy.gateways.port import (
@@ -30,21 +32,22 @@ from proxy.gateways.port import (
     Reversed,
     TooLate,
 )
+from proxy.gateways.registry import FAMILIES
 from proxy.payments.payment import (
+    AskedBack,
     CallIntent,
     Fact,
     GatewayStep,
     GivenBack,
     GivenBackReason,
-    IllegalFact,
     Payment,
     ReturnEvidence,
     Review,
     ReviewReason,
     Status,
     Withdrawn,
-    apply,
 )
+from proxy.payments.transitions import IllegalFact, apply
 from proxy.webhooks.event import EventType
 
 # All of inv_1, learnt 1 ms before the expiry. States: confirming, settling and reversing have that call decided,
@@ -75,6 +78,38 @@ canceled                canceled  canceled   canceled canceled  .         .     
 unclear                 .         .          .        .         .         .         .        .        .    .
 evidence                evidence  .          .        .         evidence  evidence  evidence evidence .    evidence
 withdrawn               withdrawn .          .        .         .         .         .        .        .    .
+not reversed            .         .          .        .         .         .         .        .        .    .
+asked back              .         .          .        .         .         .         .        .        ask  .
+asked back, late        .         .          .        .         .         .         .        .        .    .
+"""
+# The same of a paid payment that is to be reversed for its shop, and of one that was.
+REVERSALS: Final = """
+fact                    asked      undone
+paid                    .          .
+paid, kept              .          .
+paid less               .          .
+paid less, kept         .          .
+paid, order paid        .          .
+paid, order busy        .          .
+presumed                .          .
+presumed, order paid    .          .
+confirmed before, less  .          .
+confirmed               .          .
+captured                .          .
+captured less           .          .
+captured less, undo     .          .
+captured, code used     .          .
+too late                kept       .
+reversed                back-asked .
+amount differs          .          .
+not paid                .          .
+canceled                .          .
+unclear                 .          .
+evidence                .          .
+withdrawn               .          .
+not reversed            kept       .
+asked back              .          .
+asked back, late        .          .
 """
 NOW: Final = EXPIRES_AT - 1
 BY: Final = NOW + 900_000
@@ -96,6 +131,8 @@ STATES: Final = {
     "returned": RETURNED,
     "paid": PAID,
     "held": HELD,
+    "asked": ASKED_BACK,
+    "undone": UNDONE,
 }
 FACTS: Final[dict[str, Fact]] = {
     "paid": PaidUnconfirmed("inv_1", goes_back_at=BY),
@@ -120,6 +157,9 @@ FACTS: Final[dict[str, Fact]] = {
     "unclear": CheckUnknown("inv_1", "timeout"),
     "evidence": ReturnEvidence(BROUGHT),
     "withdrawn": Withdrawn(),
+    "not reversed": CheckUnknown("inv_1", "unknown_code", error_code=-60, not_reversed=True),
+    "asked back": AskedBack(NOW + 1),
+    "asked back, late": AskedBack(NOW),
 }
 Expected = tuple[Payment, tuple[EventType, ...]]
 Cell = Callable[[Payment, Fact], Expected]
@@ -173,6 +213,16 @@ def _gone(payment: Payment, _fact: Fact) -> Expected:
     return replace(payment, given_back=replace(payment.given_back, at=NOW)), ()
 
 
+def _ask(payment: Payment, _fact: Fact) -> Expected:
+    given = GivenBack(GivenBackReason.MERCHANT_REVERSED, "inv_1", ASKED)
+    return replace(payment, intent=CallIntent(GatewayStep.REVERSE, "inv_1", NOW), given_back=given), ()
+
+
+def _back_asked(payment: Payment, _fact: Fact) -> Expected:
+    given = GivenBack(GivenBackReason.MERCHANT_REVERSED, "inv_1", ASKED, at=NOW)
+    return replace(payment, intent=None, given_back=given), (EventType.GIVEN_BACK,)
+
+
 def _canceled(payment: Payment, _fact: Fact) -> Expected:
     return replace(payment, status=Status.CANCELED, intent=None), (EventType.CANCELED,)
 
@@ -196,6 +246,9 @@ CELLS: Final[dict[str, Cell]] = {
     "paid": _paid,
     "late": _paid,
     "gone": _gone,
+    "ask": _ask,
+    "back-asked": _back_asked,
+    "kept": lambda payment, _fact: (replace(payment, intent=None, given_back=None), ()),
     "no": lambda payment, _fact: (replace(payment, intent=None), ()),
     "canceled": _canceled,
     "withdrawn": _withdrawn,
@@ -204,7 +257,11 @@ CELLS: Final[dict[str, Cell]] = {
 
 
 def _rows() -> list[Any]:
-    head, *lines = TABLE.strip().splitlines()
+    return [*_rows_of(TABLE), *_rows_of(REVERSALS)]
+
+
+def _rows_of(table: str) -> list[Any]:
+    head, *lines = table.strip().splitlines()
     states = head.split()[1:]
     return [
         pytest.param(" ".join(line.split()[: -len(states)]), state, cell, id=f"{state}: {line.split()[0]}…{number}")
@@ -238,3 +295,24 @@ def test_the_table_has_every_fact_and_every_cell() -> None:
     assert {fact for fact, _, _ in rows} == set(FACTS)
     assert {cell for _, _, cell in rows} - {"."} == set(CELLS)
     assert {state for _, state, _ in rows} == set(STATES)
+
+
+def test_money_of_a_second_invoice_takes_nothing_from_what_is_told_of_a_reversal() -> None:
+    for state in (ASKED_BACK, UNDONE):
+        held, events = apply(state, PaidUnconfirmed("inv_2", goes_back_at=BY), NOW)
+        if state is UNDONE:
+            assert (held.status, held.given_back, events) == (Status.PAID, state.given_back, (EventType.NEEDS_REVIEW,))
+        for fact in (TooLate("inv_2"), Reversed("inv_2"), AmountDiffers("inv_2", LESS, goes_back_at=BY)):
+            after, _ = apply(state, fact, NOW)
+            assert (after.status, after.intent, after.given_back) == (Status.PAID, state.intent, state.given_back)
+
+
+def test_a_payment_that_gave_other_money_back_is_not_reversed() -> None:
+    other = replace(PAID, given_back=GivenBack(GivenBackReason.PAID_TWICE, "inv_2", by=BY))
+    assert apply(other, AskedBack(NOW + 1), NOW) == (other, ())
+
+
+def test_every_family_that_reverses_what_is_paid_says_until_when() -> None:
+    reversing = {name for name, family in FAMILIES.items() if family.traits.reverses_paid}
+    assert reversing == {"zarinpal", "sep"}
+    assert all(FAMILIES[name].traits.reverse_within for name in reversing)

@@ -161,3 +161,12 @@ def test_a_router_finds_the_cell_without_a_look_up(row: int, seen: str) -> None:
 def test_the_page_has_a_pattern_for_each_way_in() -> None:
     assert len(patterns()) == 3
     assert not patterns()[1].search("Bearer dg_op_" + "0" * 36)
+
+
+def test_the_purchases_of_one_millisecond_have_numbers_of_their_own() -> None:
+    now, ids = 1_800_000_000_000, Ids(os.urandom)
+    numbers = [ids.number(now) for _ in range(1000)]
+    assert len(set(numbers)) == 1000
+    assert {number // 1000 for number in numbers} == {now}
+    assert len({Ids(os.urandom).number(now) for _ in range(100)}) > 50, "another process begins elsewhere"
+    assert ids.number(9_000_000_000_000) < 2**53, "for 200 years"

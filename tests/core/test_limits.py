@@ -164,7 +164,7 @@ def test_the_page_has_the_bounds_that_are_no_settings() -> None:
     for row in (
         f"| a body's time | {parsing.BODY_TIMEOUT_SECONDS} s |",
         f"| an unread body | {server.LINGER_SECONDS} s |",
-        f"| an unread answer | {connections.WRITE_SECONDS} s |",
+        f"| less than {connections.WRITE_BYTES >> 10} KiB of an answer read in | {connections.WRITE_SECONDS} s |",
         f"| a body | {parsing.MAX_BODY_BYTES // 1024} KiB |",
         f"| request line, or one header | {server.MAX_LINE_BYTES // 1024} KiB |",
         f"| the whole head | {connections.MAX_HEAD_BYTES // 1024} KiB |",

@@ -42,12 +42,10 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, Change, Entry, violations
 from proxy.payments.history import MAX_ENTRIES, DeliveryAttempts, EventDeliveries, merged
 from proxy.payments.payment import (
-    _APPLY,
     Decision,
     Fact,
     Failure,
     FailureReason,
-    IllegalFact,
     OperatorDecision,
     Payment,
     Resolution,
@@ -57,8 +55,8 @@ from proxy.payments.payment import (
     Status,
     TimeUp,
     Withdrawn,
-    apply,
 )
+from proxy.payments.transitions import _APPLY, IllegalFact, apply
 from proxy.webhooks.delivery import Attempt, Delivery
 from proxy.webhooks.event import EventType, StoredEvent
 from proxy.webhooks.retry_policy import DeliveryStatus

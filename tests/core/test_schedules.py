@@ -18,7 +18,8 @@ from proxy.gateways.port import Canceled, Captured, CheckUnknown, InvoiceIssued,
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import DAY, HOUR, MINUTE, REACH, SECOND
 from proxy.payments.check_schedule import FROM_LINK, GAPS, SOON, CheckSchedule, after, begin, expect, hurry, resume
-from proxy.payments.payment import Fact, Payment, Status, TimeUp, apply
+from proxy.payments.payment import Fact, Payment, Status, TimeUp
+from proxy.payments.transitions import apply
 from proxy.webhooks.retention import BATCH, PAUSE, Retention, RetentionBatch, RetentionRepository
 
 UNCLEAR = CheckUnknown("inv_1", "timeout")

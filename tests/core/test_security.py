@@ -93,6 +93,8 @@ SECRET = re.compile(r"secret|token|signature|digest|password|api_key|hmac|hashed
 HARMLESS = {
     "webhooks/storage/queue.py: claimed[1] != claim.token": "the fence of a claim, which nobody outside gives",
     "payments/creation.py: stored.intent.digest != digest": "of a create's body, which whoever asks has sent himself",
+    "payments/creation.py: stored.intent.digest == request.digest": "the same",
+    "webhooks/storage/resends.py: known[1] != asked.digest": "of a resend's request, the same",
     "cli/api.py: ' ' in token": "the operator's own, on his own machine",
     "cli/backup.py: _line(answer).get('sha256') != digest.hexdigest()": "of a file's bytes, which the operator has",
     "cli/options.py: ' ' in token": "the same",
@@ -101,6 +103,7 @@ HARMLESS = {
     "config/values.py: token in (token + token)[1:-1]": "of a setting with itself, when it is read",
     "config/values.py: token in tokens.values()": "of settings, when they are read",
     "merchants/cache.py: hashed not in self._right": "of digests, in a set: its place tells nothing of a token",
+    "operations/first_settings.py: name != SECRETS_DIR": "of a setting's name",
     "operators/operators.py: hashed not in self._right": "the same",
     "operators/sessions.py: hashed not in self._right": "the same",
     "operators/operators.py: token_kind(text) != 'op'": "of what stands in front of a token",

@@ -9,14 +9,8 @@ from browser.stage import chunk, logo, png
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.gateways.invoice_script.wire import (
-    ReturnUrlsDiffer,
-    codec_of,
-    parse_fields,
-    return_url_of,
-    text_of,
-    url_text,
-)
+from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, return_url_of
+from proxy.gateways.shop_calls import codec_of, parse_fields, text_of, url_text
 from proxy.http.forms import MAX_PARTS, MAX_TYPE_CHARS, Part, UnreadableForm, charset_of, media_type, read_parts
 from proxy.merchants.logo_images import MAX_BYTES, MAX_SIDE, BadImage, clean_png
 

@@ -1,6 +1,5 @@
 """Webhooks: signatures by the specification's vectors, sizes, docs/webhooks.md, and what each answer means."""
 
-import json
 import os
 import random
 import re
@@ -16,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 from support.fakes import FakeSender
-from web.openapi_check import check_schema
 
 from proxy.api.v1.schemas import MAX_METADATA_BYTES, CreatePayment
 from proxy.gateways.port import Captured, InvoiceIssued
-from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, rfc3339
+from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
 from proxy.kernel.ids import ENDPOINT, EVENT, PAYMENT, TERMINAL, Ids
 from proxy.kernel.money import MAX_RIALS, Currency
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup.fields import MAX_URL_CHARS
-from proxy.payments.payment import Decision, OperatorDecision, Payment, apply
-from proxy.payments.serializers import payment_data, ping_data, sample_data
+from proxy.payments.payment import Decision, OperatorDecision, Payment
+from proxy.payments.serializers import payment_data
+from proxy.payments.transitions import apply
 from proxy.webhooks.delivery import AttemptReport, Claim, Lease, RecordedAttempt
 from proxy.webhooks.endpoint import (
     MAX_DESCRIPTION_CHARS,
@@ -38,7 +37,7 @@ from proxy.webhooks.endpoint import (
     EndpointState,
     endpoint_data,
 )
-from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, EventType, StoredEvent
+from proxy.webhooks.event import EVENT_TYPES, MAX_BODY_BYTES, Event, StoredEvent
 from proxy.webhooks.request import WebhookResult, new_secret, private_key, public_key, sign
 from proxy.webhooks.retry_policy import (
     DEFAULT_SCHEDULE,
@@ -49,6 +48,7 @@ from proxy.webhooks.retry_policy import (
     decide_retry,
 )
 from proxy.webhooks.sender import TOTAL_SECONDS
+from proxy.webhooks.storage.queue import EndpointQueue, InFlightClaims
 from proxy.webhooks.storage.repository import WebhookRepository
 from proxy.webhooks.worker import ATTEMPTS_IN_A_TURN, LEASE, DeliveryWorker
 
@@ -230,46 +230,7 @@ def test_a_lease_outlives_the_longest_attempt_by_five_seconds() -> None:
 
 TOLD_AT = 1_795_514_400_000  # 2026-11-24T10:00:00Z
 MERCHANT_ID = "mer_8Hk2Lm0Q"
-SHOWN = {"order_id": "17", "description": "یک بسته چای", "metadata": {"cart": 81}}
-
-
-def examples() -> dict[str, dict[str, Any]]:
-    """The message of each type, in the order of the document."""
-    ordered = sorted(EVENT_TYPES, key=lambda kind: (not kind.startswith("payment."), kind))
-    return {kind: _message(kind, number) for number, kind in enumerate(ordered, start=41)}
-
-
-def text_of(message: dict[str, Any]) -> str:
-    return json.dumps(message, ensure_ascii=False, indent=2)
-
-
-def _message(kind: str, sequence: int) -> dict[str, Any]:
-    ids = Ids(random.Random(17).randbytes)
-    if kind == EventType.PING:
-        pinged = ping_data(Mode.LIVE, "main") | {
-            "endpoint_id": ids.record(ENDPOINT, MERCHANT_ID, TOLD_AT),
-            "sequence": 0,
-        }
-        return {"type": kind, "timestamp": rfc3339(TOLD_AT), "data": pinged}
-    data = sample_data(kind, MERCHANT_ID, "main", Mode.LIVE, TOLD_AT, ids)
-    data["test"] = False
-    if "order_id" in data:
-        data |= SHOWN
-    if "url" in data:
-        data["description"] = "the shop's old server"
-    return {"type": kind, "timestamp": rfc3339(TOLD_AT), "data": data | {"sequence": sequence}}
-
-
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text("utf-8")
-EXAMPLES = examples()
-
-
-@pytest.mark.parametrize("kind", EXAMPLES)
-def test_each_event_type_has_its_payload(kind: str) -> None:
-    section = DOCUMENT.partition(f"\n### {kind}\n")[2].partition("\n### ")[0]
-    shown = re.findall(r"```json\n(.*?)\n```", section, re.DOTALL)
-    assert shown == [text_of(EXAMPLES[kind])]
-    check_schema("WebhookMessage", json.loads(shown[0]))
 
 
 def test_the_schedule_is_the_codes() -> None:
@@ -430,9 +391,13 @@ def test_a_retry_is_within_a_fifth_of_its_schedule(attempt: int, jitter: float) 
     assert due_at == NOW + round(DEFAULT_SCHEDULE.delays[attempt - 1] * (1 + 0.2 * jitter))
 
 
-@pytest.mark.parametrize(("failures", "limit"), [(0, 8), (2, 8), (3, 1), (99, 1)])
-def test_a_failing_endpoint_has_one_place(failures: int, limit: int) -> None:
-    assert Health(failures).limit == limit
+@pytest.mark.parametrize("most", [1, 2, 8, 64])
+@pytest.mark.parametrize("failures", [0, 2, 3, 99])
+def test_a_failing_endpoint_has_one_place_and_one_for_a_person(failures: int, most: int) -> None:
+    queue = EndpointQueue(replace(HOOK, max_in_flight=most), Health(failures), 0, False, InFlightClaims())
+    probed = failures >= 3
+    assert queue.room(NOW) == (1 if probed else most)
+    assert queue.room(NOW, asked=True) == (min(2, most) if probed else most)
 
 
 HOOK = Endpoint(

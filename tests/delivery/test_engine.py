@@ -23,11 +23,11 @@ from proxy.merchants.merchant import Mode
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, generate_line
 from proxy.webhooks.delivery import AttemptReport, Claim, DeliveryFilter, Lease, RecordedAttempt
-from proxy.webhooks.endpoint import Endpoint, EndpointSecrets, EndpointState
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT, Endpoint, EndpointSecrets, EndpointState
 from proxy.webhooks.endpoint_setup import EndpointSetup
 from proxy.webhooks.event import Event, EventFilter
 from proxy.webhooks.request import WebhookResult, content_digest, sign
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT, DeliveryStatus
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, DeliveryStatus
 from proxy.webhooks.storage.repository import WebhookRepository
 from proxy.webhooks.worker import LATEST_START, LEASE, DeliveryWorker
 
@@ -229,7 +229,7 @@ async def test_a_backlog_drains_with_a_few_in_flight_at_a_time(engine: Engine) -
     await engine.delivery.step()
     await engine.sender.began.wait()
     await engine.delivery.step()
-    assert len(engine.delivery.tasks) == IN_FLIGHT_PER_ENDPOINT
+    assert len(engine.delivery.tasks) == DEFAULT_IN_FLIGHT
     engine.sender.hold.set()
     await engine.run()
     assert sorted(engine.sender.ids) == sorted(made)
@@ -422,7 +422,7 @@ async def test_a_dead_endpoint_gets_one_probe_at_a_time_and_the_living_all_they_
     await engine.run()
     tried = len(engine.sender.sent)
     # The first of its failures may be recorded before the others, and bring another attempt along.
-    assert tried < IN_FLIGHT_PER_ENDPOINT + FAILURES_TO_PROBE
+    assert tried < DEFAULT_IN_FLIGHT + FAILURES_TO_PROBE
     for _ in range(5):
         engine.clock.now += 61 * SECOND
         before = len(engine.sender.sent)

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import orjson
+from support.debian_root import CACHE, packed, run, unpack
 
 from deploy.tools import REPOSITORY
 
@@ -131,14 +131,13 @@ def files(root: Path, rules: list[str]) -> list[PurePosixPath]:
         if ignored(PurePosixPath(top.name), rules):
             continue
         below = [top] if top.is_file() else sorted(top.rglob("*"))
-        names = [PurePosixPath(each.relative_to(root)) for each in below if each.is_file()]
+        names = [PurePosixPath(each.relative_to(root)) for each in below if each.is_file() or each.is_symlink()]
         found += [name for name in names if not ignored(name, rules)]
     return found
 
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dargah-image"
 WHEELHOUSE = CACHE / "wheels"
-BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+BASE_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 PIP_AS_IN_THE_BASE = '--customize-hook=chroot "$1" python3 -m venv /usr/local'
 WHEELS = "mnt"  # where a build sees the wheels that the locks name; a run does not
 # What the base image gives: the search path of Debian's root.
@@ -146,33 +145,9 @@ BASE_ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"/{WHEELS}", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
 
 
-def run(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
-    """What it prints; fails with what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=300)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def base_tar(codename: str) -> Path:
-    """A Debian root with Python, packed; made once. The archive is the one that apt here is set up for."""
-    tar = CACHE / f"{codename}.tar"
-    if not tar.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        listed = run("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages")
-        [archive, *_] = [site for site, release in map(str.split, listed.splitlines()) if release == codename]
-        half = tar.with_suffix(".half.tar")
-        run(
-            "mmdebstrap",
-            "--variant=minbase",
-            "--mode=root",
-            f"--include={BASE_PACKAGES}",
-            PIP_AS_IN_THE_BASE,
-            codename,
-            half,
-            archive,
-        )
-        half.rename(tar)
-    return tar
+    """A Debian root with Python, packed."""
+    return packed(codename, codename, BASE_PACKAGES, PIP_AS_IN_THE_BASE)
 
 
 def fetch_wheels() -> None:
@@ -195,11 +170,7 @@ class Root:
 
     @classmethod
     def empty(cls, path: Path, tar: Path) -> "Root":
-        path.mkdir(parents=True)
-        run("tar", "-C", path, "-xf", tar)
-        for name in ("resolv.conf", "hosts"):
-            shutil.copyfile(f"/etc/{name}", path / "etc" / name)
-        return cls(path)
+        return cls(unpack(tar, path))
 
     def inside(self, name: str) -> Path:
         """Where the path `name` of the image is on this machine."""
@@ -244,7 +215,7 @@ def copy(root: Root, words: list[str], built: Mapping[str, Root]) -> None:
                 whole = REPOSITORY / source
                 place = root.inside(target) / (name.relative_to(source) if whole.is_dir() else name)
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(REPOSITORY / name, place)
+                shutil.copyfile(REPOSITORY / name, place, follow_symlinks=False)
 
 
 def build(folder: Path) -> tuple[Stage, Root]:

@@ -4,7 +4,9 @@ What is changed for the test is where they listen, their certificate and whom th
 """
 
 import asyncio
+import base64
 import datetime as dt
+import hashlib
 import re
 import ssl
 import time
@@ -23,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.dargah import server
 from support.eventually import listening
 from web.lab import lab_in
+from web.openapi_check import check_schema
 
 from deploy import tools
 from deploy.tools import REPOSITORY
@@ -30,6 +33,7 @@ from proxy.demo.stage import free_port
 
 CADDY = REPOSITORY / "deploy" / "caddy"
 NGINX = REPOSITORY / "deploy" / "nginx" / "dargah.conf"
+PAGE = REPOSITORY / "deploy" / "pages" / "restarting.html"
 SITE = "pay.example.ir"
 START_SECONDS = 15
 FORGED = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
@@ -73,6 +77,51 @@ async def test_a_hostile_form_is_refused_at_once_behind_either(tmp_path: Path, p
             async with session.get(f"{lab.dargah.url}/healthz") as alive:
                 assert alive.status == 200
         assert time.process_time() - started < 1
+
+
+def test_the_page_of_a_restart_never_says_failed_and_its_style_is_the_one_allowed() -> None:
+    page = PAGE.read_text("utf-8")
+    assert "ناموفق" not in page
+    assert "fail" not in page.lower()
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    for path in (CADDY / "Caddyfile", NGINX):
+        assert f"style-src 'sha256-{digest}';" in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("proxy", ["caddy", "nginx"])
+async def test_while_dargah_restarts_a_browser_gets_a_page_that_reloads_and_a_program_json(
+    tmp_path: Path, proxy: str
+) -> None:
+    in_front = {"caddy": caddy, "nginx": nginx}[proxy]
+    async with in_front(tmp_path, f"127.0.0.1:{free_port()}") as front, aiohttp.ClientSession() as session:
+        html = {"Host": SITE, "Accept": "text/html,*/*;q=0.8"}
+        async with session.get(f"{front}/pay/x?go=1", headers=html, ssl=UNVERIFIED) as page:
+            assert (page.status, page.content_type) == (503, "text/html")
+            assert await page.text() == PAGE.read_text("utf-8")
+            assert (page.headers["Retry-After"], page.headers["Cache-Control"]) == ("3", "no-store")
+            assert page.headers["Refresh"] in {f"3; url=https://{SITE}/pay/x?go=1", "3"}
+        program = {"Host": SITE, "Accept": "*/*"}
+        async with session.post(f"{front}/v1/payments", data=b"{}", headers=program, ssl=UNVERIFIED) as refused:
+            assert (refused.status, refused.content_type) == (503, "application/problem+json")
+            check_schema("Problem", await refused.json())
+            assert refused.headers["Retry-After"] == "3"
+
+
+async def test_a_return_by_post_while_dargah_restarts_is_asked_for_again_with_what_it_brought(tmp_path: Path) -> None:
+    async with nginx(tmp_path, f"127.0.0.1:{free_port()}") as front, aiohttp.ClientSession() as session:
+
+        async def refresh(path: str, body: bytes) -> str:
+            sent = {"Host": SITE, "Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
+            async with session.post(front + path, data=body, headers=sent, ssl=UNVERIFIED) as page:
+                assert (page.status, page.content_type) == (503, "text/html")
+                return page.headers["Refresh"].removeprefix(f"3; url=https://{SITE}")
+
+        assert await refresh("/return/x", b"State=OK&RefNum=a%2Bb%3D") == "/return/x?State=OK&RefNum=a%2Bb%3D"
+        assert await refresh("/return/x?a=1", b"State=OK") == "/return/x?a=1&State=OK"
+        for hostile in (b"a=<script>", b"a=1\r\nSet-Cookie: x=y", b"a=" + b"x" * 5000, b""):
+            assert await refresh("/return/x", hostile) == "/return/x"
+        assert await refresh("//evil.example/x", b"a=1") == "//evil.example/x?a=1", "behind the site's own name"
 
 
 async def holds(front: str) -> None:
@@ -129,7 +178,11 @@ async def caddy(folder: Path, upstream: str) -> AsyncIterator[str]:
     )
     text = text.replace("pay.example.ir} {", f"pay.example.ir}} {{\n\ttls {certificate} {key}", 1)
     (folder / "Caddyfile").write_text(text)
-    env |= {"DARGAH_SITE": f"https://127.0.0.1:{port}, https://{SITE}:{port}", "DARGAH_UPSTREAM": upstream}
+    env |= {
+        "DARGAH_SITE": f"https://127.0.0.1:{port}, https://{SITE}:{port}",
+        "DARGAH_UPSTREAM": upstream,
+        "DARGAH_PAGES": str(PAGE.parent),
+    }
     command = (tools.find("caddy"), "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile"))
     async with program(folder, port, env, *command):
         yield f"https://127.0.0.1:{port}"
@@ -148,6 +201,7 @@ async def nginx(folder: Path, upstream: str) -> AsyncIterator[str]:
         "/etc/ssl/dargah/fullchain.pem": str(certificate),
         "/etc/ssl/dargah/privkey.pem": str(key),
         "server 127.0.0.1:8080;": f"server {upstream};",
+        "root /usr/share/dargah;": f"root {PAGE.parent};",
     }.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)

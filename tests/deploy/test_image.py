@@ -11,11 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.dargah import API_KEY, KEY_RING, OPERATOR_TOKEN, gateway
+from support.debian_root import run
 from support.receiver import Receiver, receiver
 from support.shop import RETURN_ORIGIN, Shop
 
 from deploy import image
-from deploy.image import START_SECONDS, Container, Stage, run
+from deploy.image import START_SECONDS, Container, Stage
 from deploy.tools import REPOSITORY
 from proxy.demo.stage import free_port
 
@@ -149,12 +150,15 @@ async def test_nobody_inside_can_write_or_build(started: Running) -> None:
 async def test_what_runs_is_the_built_package_with_all_its_files(built: Built) -> None:
     _, root = built
     [package] = root.inside("/opt/dargah/lib").glob("python3.*/site-packages/proxy")
-    there = {
-        path.relative_to(package) for path in package.rglob("*") if path.is_file() and path.suffix not in UNSHIPPED
-    }
+    there = shipped(package)
     source = root.path.with_name("0") / "src" / "proxy"  # what the first stage was given
-    meant = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix not in UNSHIPPED}
-    assert there == meant
+    assert there == shipped(source)
+
+
+def shipped(folder: Path) -> set[Path]:
+    """The files below it, also where a link leads to their folder."""
+    below = [Path(place) / name for place, _, names in os.walk(folder, followlinks=True) for name in names]
+    return {path.relative_to(folder) for path in below if path.suffix not in UNSHIPPED}
 
 
 async def test_it_says_what_is_missing_when_it_has_no_secrets(built: Built, tmp_path: Path) -> None:

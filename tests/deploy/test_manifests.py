@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -16,6 +17,7 @@ from support.shop import Shop, playground
 
 from deploy import tools
 from deploy.tools import REPOSITORY
+from proxy import __version__
 from proxy.config.settings import Settings, load
 from proxy.config.values import parse_admin_tokens
 from proxy.gateways.simulation.ledger import SimulatedTerminal
@@ -27,9 +29,9 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 MEANT = {
     "demo": {"demo", "demo-gateway", "demo-secrets", "demo-shop"},
-    "sqlite": {"dargah", "secrets"},
-    "postgresql": {"dargah-postgresql", "postgres", "secrets"},
-    "replicas": {"balancer", "replica-1", "replica-2", "postgres", "secrets"},
+    "sqlite": {"dargah", "secrets", "console"},
+    "postgresql": {"dargah-postgresql", "postgres", "secrets", "console"},
+    "replicas": {"balancer", "replica-1", "replica-2", "postgres", "secrets", "console"},
     "monitoring": {"prometheus", "grafana"},
 }
 OURS = [name for name, service in SERVICES.items() if service["image"].startswith("dargah:")]
@@ -52,7 +54,9 @@ def test_each_profile_is_what_is_meant_and_needs_nothing_of_another() -> None:
 def test_only_what_a_person_or_a_proxy_calls_is_published_and_on_loopback() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert not [port for port in published if port.endswith((":8081", ":5432"))]
+    assert not [port for port in published if port.endswith(":5432")]
+    admin = {name for name, each in SERVICES.items() if any(":8081" in port for port in each.get("ports", []))}
+    assert admin == {"console"}, "the operator's listener is reached through the console's container alone"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -155,15 +159,17 @@ def networks(name: str) -> set[str]:
     return set(SERVICES[name].get("networks", {}))
 
 
-def test_the_admin_listener_is_on_a_network_with_prometheus_alone() -> None:
+def test_the_admin_listener_is_on_a_network_with_prometheus_and_the_console_alone() -> None:
     served = {name for name in OURS if "DARGAH_ADMIN_LISTEN" in SERVICES[name].get("environment", {})}
     assert served == {"dargah", "dargah-postgresql", "replica-1", "replica-2"}
-    assert {name for name in SERVICES if "monitoring" in networks(name)} - served == {"prometheus"}
+    assert {name for name in SERVICES if "monitoring" in networks(name)} - served == {"prometheus", "console"}
     for name in served:
         host, _, port = SERVICES[name]["environment"]["DARGAH_ADMIN_LISTEN"].rpartition(":")
         aliases = {each: (at or {}).get("aliases", []) for each, at in SERVICES[name]["networks"].items()}
         # The name is the container's own on that network, and another container's on none.
-        assert (aliases.pop("monitoring"), port) == ([host], "8081")
+        own, *shared = aliases.pop("monitoring")
+        assert (own, port) == (host, "8081")
+        assert {own, *shared} >= {"admin"}, "the console's container asks there, whichever profile is up"
         assert not any(aliases.values())
     assert COMPOSE["networks"]["monitoring"] == COMPOSE["networks"]["database"] == {"internal": True}
 
@@ -181,13 +187,6 @@ def test_nothing_starts_with_an_empty_password(name: str, variable: str) -> None
         )
         assert (ran.returncode, ran.stdout.strip()) == (code, out)
         assert code == 0 or ".env" in ran.stderr
-
-
-def test_ci_takes_actions_by_commit() -> None:
-    workflows = list((REPOSITORY / ".github" / "workflows").glob("*.y*ml"))
-    used = [line for file in workflows for line in re.findall(r"uses: *(\S.*)", file.read_text("utf-8"))]
-    assert used
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} {2}# v\d+\.\d+\.\d+", each) for each in used), used
 
 
 KUBERNETES = REPOSITORY / "deploy" / "kubernetes"
@@ -313,6 +312,40 @@ def test_the_settings_are_dargahs_and_the_grace_period_is_over_the_drain(
     assert pod(overlay)["terminationGracePeriodSeconds"] > load().drain_seconds
 
 
+PAGE = (REPOSITORY / "docs" / "operations.md").read_text("utf-8")
+
+
+def documented_images() -> set[str]:
+    """What the commands in docs/operations.md build."""
+    return set(re.findall(r"docker (?:buildx )?build [^\n`]*--tag (\S+)", PAGE))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_image_is_one_that_a_documented_command_builds(overlay: str) -> None:
+    image = dargah(overlay)["image"]
+    assert image in documented_images()
+    # A cluster pulls only what was pushed.
+    assert re.search(rf"buildx build [^\n]*--tag {re.escape(image)} --push \.$", PAGE, re.MULTILINE)
+
+
+def test_compose_and_kubernetes_run_this_version() -> None:
+    images = {SERVICES[name]["image"] for name in OURS} | {dargah(overlay)["image"] for overlay in OVERLAYS}
+    assert images == documented_images()
+    assert {image.rpartition(":")[2] for image in images} == {__version__}
+
+
+def test_an_overlay_names_its_own_registry_as_the_page_says(tmp_path: Path) -> None:
+    [name] = re.findall(r"`name: (\S+)` with your `newName`", PAGE)
+    digest = f"sha256:{'0' * 64}"
+    own = {"resources": ["../single"], "images": [{"name": name, "newName": "example.org/mine", "digest": digest}]}
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "own"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    rendered = tools.run("kubectl", "kustomize", overlay)
+    assert re.findall(r"image: (\S+)", rendered) == [f"example.org/mine@{digest}"]
+
+
 UNIT = REPOSITORY / "deploy" / "systemd" / "dargah.service"
 MAX_EXPOSURE = 2.0
 
@@ -344,7 +377,13 @@ def test_the_unit_waits_longer_than_the_drain_and_every_variable_is_a_setting() 
 YAML_RULES = (
     "{extends: default, rules: {document-start: disable, line-length: {max: 140}, truthy: {check-keys: false}}}"
 )
-YAML_FILES = sorted([*(REPOSITORY / "deploy").rglob("*.y*ml"), *(REPOSITORY / ".github").rglob("*.y*ml")])
+# A chart's templates are no YAML before they are rendered.
+YAML_FILES = sorted(
+    path
+    for folder in ("deploy", ".github")
+    for path in (REPOSITORY / folder).rglob("*.y*ml")
+    if path.parent.name != "templates"
+)
 
 
 def test_yamllint_finds_nothing() -> None:

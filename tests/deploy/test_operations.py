@@ -3,6 +3,7 @@
 promtool takes the alerts and shows of each that it fires and that it does not.
 """
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -294,3 +295,61 @@ def test_the_dashboards_panels_do_not_overlap_and_its_source_is_provisioned() ->
         assert max(x for x, _ in cells) < 24
         taken |= cells
     assert {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
+
+
+LEVELS = {"info": 0, "warning": 1, "error": 2, "critical": 3}
+# Where the page's prose points at a line of the log.
+_POINTERS = (
+    r"the log(?:'s)?(?: has| lines?)? ((?:`[a-z_]+`(?:,? and |, )?)+)",
+    r"log lines? ((?:`[a-z_]+`(?:,? and |, )?)+)",
+    r"`([a-z]+(?:_[a-z]+)+)`[^`|]{0,40}? in the log\b",
+)
+
+
+def logged_events() -> dict[str, str]:
+    """The events of the source, each with its gravest level."""
+    found: dict[str, str] = {}
+    for file in (REPOSITORY / "proxy").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=[event, *_]):
+                    level = "error" if method == "exception" else method
+                    if level not in LEVELS:
+                        continue
+                    assert isinstance(event, ast.Constant), f"{file}: an event's name is written where it is logged"
+                    name = str(event.value)
+                    found[name] = max(level, found.get(name, "info"), key=LEVELS.__getitem__)
+    return found
+
+
+def told_events() -> dict[str, str]:
+    """The events of the page's two tables, each with its level."""
+    section = PAGE_TEXT.partition("\n## The log\n")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `([a-z_]+)` \| (warning|error|critical) \| .+ \| .+ \|$", section, re.MULTILINE))
+    for names in re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \| .+ \|$", section, re.MULTILINE):
+        told |= {name: told.get(name, "info") for name in re.findall(r"`([a-z_]+)`", names)}
+    return told
+
+
+def test_the_page_has_every_event_of_the_log_with_its_level_and_no_other() -> None:
+    assert told_events() == logged_events()
+
+
+def test_what_the_page_says_is_in_the_log_is_logged() -> None:
+    named = {
+        name
+        for pattern in _POINTERS
+        for found in re.findall(pattern, PAGE_TEXT, re.IGNORECASE)
+        for name in re.findall(r"[a-z]+(?:_[a-z]+)*", found)
+        if "_" in name
+    }
+    assert {"clock_jumped", "gateway_unclear", "store_server_changed"} <= named
+    assert named <= set(logged_events())
+
+
+def test_every_series_that_the_runbook_names_is_in_the_metrics_page() -> None:
+    metrics = (REPOSITORY / "docs" / "metrics.md").read_text("utf-8")
+    runbook = PAGE_TEXT.partition("\n## Runbook\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\bdargah_[a-z_]+[a-z]", runbook))
+    assert named
+    assert not {name for name in named if name not in metrics}

@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,11 +22,23 @@ def find(name: str) -> str:
     """Where the program is, among the wheels' first; without it the test is skipped and says so."""
     path = shutil.which(name, path=os.pathsep.join((str(BESIDE_PYTHON), os.environ["PATH"], "/usr/sbin")))
     if path is None:
-        why = f"NOT RUN: {name} is not installed (`make test-deploy` installs it where it can)"
-        if REQUIRED:
-            pytest.fail(why)
-        pytest.skip(why)
+        missing(name)
     return path
+
+
+def imported(name: str) -> Any:
+    """The module of a tool that is a library; without it the test is skipped and says so."""
+    try:
+        return import_module(name)
+    except ImportError:
+        missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    why = f"NOT RUN: {name} is not installed (`make test-deploy` installs it where it can)"
+    if REQUIRED:
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 def call(

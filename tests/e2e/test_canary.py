@@ -7,13 +7,14 @@ down: where is a mark that must not be there?
 import asyncio
 import base64
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import aiohttp
 import asyncpg
@@ -21,14 +22,17 @@ import orjson
 import pytest
 from aiohttp import web
 from databases.places import Databases
+from support.authenticator import Authenticator
 from support.command import Cli, Ran
 from support.dargah import server
 from support.eventually import eventually
 from support.process import Process
+from support.provider import echoing_provider
 from support.shop import RETURN_ORIGIN
 
 from proxy.config.settings import Settings
 from proxy.gateways.simulation.ledger import SimulatedTerminal
+from proxy.kernel.clock import system_now
 from proxy.simulator.command import create_app
 
 TAIL = 16
@@ -101,6 +105,11 @@ OPERATOR_TOKEN = "canary-operator-token-5cd20f8817"
 MASTER_KEY = f"k1:{base64.b64encode(b'canary-master-key-0123456789abcd').decode()}"
 COLLECTOR_PASSWORD = "canary-collector-password-66e1"
 EGRESS_PASSWORD = "canary-egress-password-3b7d"
+BOT_TOKEN = "123456789:canary-bot-token-8e21d7"
+MAIL_PASSWORD = "canary-mail-password-41f9"
+ALERT_PATH = "canary-alert-path-c07e55"
+ALERT_SECRET = f"whsec_{base64.b64encode(b'canary-alert-secret-0123456789ab').decode()}"
+OIDC_SECRET = "canary-oidc-client-secret-8a41"
 DATABASE_PASSWORD = "canary-database-password-91c2d0"
 DATABASE = ("dargah.db", "dargah.db-wal", "dargah.db-shm", "dargah.db-journal")
 
@@ -224,9 +233,30 @@ async def begun(folder: Path, **more: str) -> AsyncIterator[Run]:
             "DARGAH_ADMIN_TOKEN": OPERATOR_TOKEN,
             "DARGAH_KEYS": MASTER_KEY,
             "DARGAH_EGRESS_PROXY_CREDENTIALS": f"dargah:{EGRESS_PASSWORD}",
+            "DARGAH_OIDC_CLIENT_SECRET": OIDC_SECRET,
             "DARGAH_TRACES_URL": f"http://dargah:{COLLECTOR_PASSWORD}@{traces}/v1/traces",
+            "DARGAH_ALERT_BOT_TOKEN": BOT_TOKEN,
+            "DARGAH_ALERT_EMAIL_CREDENTIALS": f"dargah:{MAIL_PASSWORD}",
+            "DARGAH_ALERT_WEBHOOK_URL": f"{hook_url}/{ALERT_PATH}",
+            "DARGAH_ALERT_WEBHOOK_SECRET": ALERT_SECRET,
         }
-        process = Process(folder, **secrets, DARGAH_LOG_LEVEL="debug", DARGAH_UNREADY_SECONDS="0", **more)
+        # None of them takes anything, so that each failure is told of.
+        alerts = {
+            "DARGAH_ALERT_BOT_CHATS": "1",
+            "DARGAH_ALERT_BOT_URL": hook_url,
+            "DARGAH_ALERT_EMAIL_SERVER": f"smtp://{hook_url.removeprefix('http://')}",
+            "DARGAH_ALERT_EMAIL_FROM": "dargah@example.ir",
+            "DARGAH_ALERT_EMAIL_TO": "ops@example.ir",
+            "DARGAH_ALERT_HOLD_SECONDS": "0",
+        }
+        provider = {
+            "DARGAH_OIDC_ISSUER": await stack.enter_async_context(server(echoing_provider())),
+            "DARGAH_OIDC_CLIENT_ID": "dargah",
+            "DARGAH_OIDC_ROLES": "owners=owner",
+            "DARGAH_CONSOLE_URL": "http://127.0.0.1:8081",
+        }
+        quick = {"DARGAH_LOG_LEVEL": "debug", "DARGAH_UNREADY_SECONDS": "0"}
+        process = Process(folder, **secrets, **alerts, **provider, **quick, **more)
         for name, secret in (*raw_key(MASTER_KEY), *_given()):
             seen.hide(name, secret)
         if DATABASE_PASSWORD in more.get("DARGAH_DATABASE", ""):
@@ -259,6 +289,11 @@ def _given() -> list[tuple[str, str]]:
         "operator's token": OPERATOR_TOKEN,
         "collector's password": COLLECTOR_PASSWORD,
         "egress proxy's password": EGRESS_PASSWORD,
+        "bot's token": BOT_TOKEN,
+        "mail's password": MAIL_PASSWORD,
+        "alerts' address": ALERT_PATH,
+        "alerts' secret": ALERT_SECRET,
+        "provider's secret": OIDC_SECRET,
     }
     return list(given.items())
 
@@ -344,9 +379,9 @@ async def rotate(run: Run, terminal_id: str, endpoint_id: str) -> None:
     [token] = [each for each in await run.command("token", "list", *owner) if "facade" not in each["scopes"]]
     rotated = await run.command("token", "rotate", token["id"], once={"token": "rotated token"})
     run.token = rotated["token"]
-    await run.command("token", "revoke", token["id"])
+    await run.command("token", "revoke", token["id"], "--yes")
     await run.command("endpoint", "rotate-secret", endpoint_id, once={"secret": "rotated secret"})
-    again = ("merchant", "rotate-return-secret", run.merchant_id)
+    again = ("merchant", "rotate-return-secret", run.merchant_id, "--yes")
     await run.command(*again, once={"return_secret": "rotated return secret"})
     operator = await run.command("operator", "add", "--name", "new", "--role", "owner", once={"token": "operator"})
     theirs = ("operator", "rotate", operator["id"])
@@ -372,6 +407,7 @@ async def look(run: Run, payment: Mapping[str, Any]) -> None:
         ("recover", "--since", f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"),
     ):
         await run.words(*arguments)
+    await run.words("alert", "test", code=1)
     await run.words("token", "check", run.token)
     for path in ("/v1/payments", "/v1/events", "/v1/webhook-endpoints", "/healthz", "/readyz"):
         assert (await run.call("GET", path))[0] == 200
@@ -388,6 +424,60 @@ async def look(run: Run, payment: Mapping[str, Any]) -> None:
     assert status == 200
 
 
+async def sign_in(run: Run) -> None:
+    """At a provider that does not take our secret."""
+    login = f"{run.admin_url}/console/login/oidc"
+    async with run.session.get(login, allow_redirects=False) as begun:
+        assert begun.status == 303
+        cookie, state = begun.headers["Set-Cookie"].partition(";")[0], begun.headers["Location"]
+        run.seen.shown("sign-in", headers_text(begun.headers))
+    query = {"state": parse_qs(urlsplit(state).query)["state"][0], "code": "any"}
+    async with run.session.get(f"{login}/answer", params=query, headers={"Cookie": cookie}) as answer:
+        assert answer.status == 503
+        run.seen.shown("sign-in", headers_text(answer.headers).encode() + await answer.read())
+
+
+async def second_factor(run: Run) -> None:
+    """Enrolled, given at a login, and a recovery code: through the console."""
+    made = await run.command(
+        "operator", "add", "--name", "sara", "--role", "read", once={"token": "second operator's token"}
+    )
+    form = {"Origin": run.admin_url, "Sec-Fetch-Site": "same-origin"}
+    cookies: dict[str, str] = {}
+
+    async def sent(method: str, path: str, data: Mapping[str, str] | None = None, *once: str) -> str:
+        held = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        headers, url = {**form, "Cookie": held}, f"{run.admin_url}/console{path}"
+        async with run.session.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
+            assert answer.status in {200, 303, 401}
+            cookies.update({name: morsel.value for name, morsel in answer.cookies.items()})
+            text = await answer.text()
+            for name in once:
+                found = re.search(_SHOWN_ONCE[name], text)
+                assert found is not None, text
+                run.seen.hide(name, found[1])
+            run.seen.shown(f"{method} /console{path}", headers_text(answer.headers) + text, *once)
+            return text
+
+    token = {"token": made["token"]}
+    await sent("POST", "/login", token)
+    page = await sent("GET", "/second-factor", None, "second factor's secret")
+    shown = {name: re.findall(f'name="{name}" value="([^"]+)"', page)[-1] for name in ("csrf", "offered")}
+    app = Authenticator(run.seen.secrets["second factor's secret"])
+    await sent("POST", "/second-factor", {**shown, "code": app.code(system_now())}, "recovery code")
+    await sent("POST", "/login", token)
+    for code in (app.wrong(system_now()), run.seen.secrets["recovery code"]):
+        await sent("POST", "/login/code", {"code": code})
+    await sent("GET", "/second-factor")
+    await sent("GET", "/audit")
+
+
+_SHOWN_ONCE = {
+    "second factor's secret": r'id="secret"[^>]* value="([A-Z2-7]{32})"',
+    "recovery code": r"((?:[A-Z2-7]{4}-){3}[A-Z2-7]{4})",
+}
+
+
 async def everything(run: Run) -> None:
     endpoint_id = await set_up(run)
     [terminal] = await run.command("terminal", "list", "--merchant", run.merchant_id)
@@ -396,13 +486,20 @@ async def everything(run: Run) -> None:
     await go_wrong(run, terminal["id"])
     await rotate(run, terminal["id"], endpoint_id)
     await look(run, payment)
+    await sign_in(run)
+    await second_factor(run)
 
 
 # Where each secret setting has its canary; a new setting that holds a secret fails here until it has one.
 SETTINGS = {
     "admin_token": "operator's token",
+    "alert_bot_token": "bot's token",
+    "alert_email_credentials": "mail's password",
+    "alert_webhook_secret": "alerts' secret",
+    "alert_webhook_url": "alerts' address",
     "egress_proxy_credentials": "egress proxy's password",
     "keys": "master key",
+    "oidc_client_secret": "provider's secret",
     "traces_url": "collector's password",
 }
 
@@ -417,7 +514,7 @@ async def test_no_secret_is_shown_anywhere_by_anything(tmp_path: Path, form: str
     async with begun(tmp_path, DARGAH_LOG_FORMAT=form) as run:
         await everything(run)
     seen = run.seen
-    assert {*SETTINGS.values()} < seen.secrets.keys()
+    assert {*SETTINGS.values(), *_SHOWN_ONCE} < seen.secrets.keys()
     surfaces = [surface for surface, _, _ in seen.surfaces]
     for kind in ("log", "stdout", "webhook", "file dargah.db", "GET /metrics", "span", "dargah doctor", "raw answer"):
         assert kind in surfaces, kind

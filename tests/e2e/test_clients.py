@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook
 from standardwebhooks import WebhookVerificationError as StandardRefused
+from support import certified
 from support.dargah import API_KEY, gateway, settings
 from support.eventually import eventually, listening
 from support.receiver import receiver
@@ -38,7 +40,7 @@ from proxy.app import Dargah, running
 from proxy.demo.stage import free_port
 from proxy.kernel.clock import system_now
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope
-from proxy.webhooks.request import signed_headers
+from proxy.webhooks.request import new_secret, signed_headers
 
 PROGRAMS = Path(__file__).parents[1] / "clients"
 RUNNERS = {"php": "php", "mjs": "node", "lua": "lua5.4", "py": sys.executable}
@@ -421,12 +423,14 @@ def signed_by(public: str, message: tuple[dict[str, str], bytes]) -> list[bool]:
 
 
 @asynccontextmanager
-async def documented(command: list[str], folder: Path, secret: str, port: int) -> AsyncIterator[asyncio.StreamReader]:
+async def documented(
+    command: list[str], folder: Path, secret: str, port: int, orders: Mapping[str, int]
+) -> AsyncIterator[asyncio.StreamReader]:
     """A server of the document, listening; gives its standard output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=os.environ | {"DARGAH_WEBHOOK_SECRET": secret, "PORT": str(port), "ORDERS": json.dumps(ORDERS)},
+        env=os.environ | {"DARGAH_WEBHOOK_SECRET": secret, "PORT": str(port), "ORDERS": json.dumps(orders)},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -445,7 +449,7 @@ async def plays_its_part(shop: Shop, command: list[str], folder: Path) -> None:
     endpoint = await call(shop, "POST", "/v1/webhook-endpoints", {"url": url})
     # In the middle of a rotation: the server still has the old secret.
     await call(shop, "POST", f"/v1/webhook-endpoints/{endpoint['id']}/rotate-secret", {"overlap_seconds": 600})
-    async with documented(command, folder, endpoint["secret"], port) as out:
+    async with documented(command, folder, endpoint["secret"], port, ORDERS) as out:
         await shop.paid(order_id="17", amount=250_000)
         assert [each["http_status"] for each in await attempts(shop, endpoint["id"])] == [204]
         rows = (await call(shop, "GET", f"/v1/webhook-endpoints/{endpoint['id']}/deliveries"))["data"]
@@ -493,9 +497,26 @@ def test_every_documented_server_compares_mode_storefront_and_amount(language: s
         assert name in text, name
 
 
+async def is_certified(command: list[str], folder: Path) -> None:
+    """`dargah certify` passes the documented server: each line that it prints is a credit."""
+    secret, port = new_secret(bytes(range(32))), free_port()
+    credited = Counter[str]()
+
+    async def read(out: asyncio.StreamReader) -> None:
+        async for line in out:
+            credited[line.decode().split()[1]] += 1
+
+    async with documented(command, folder, secret, port, certified.ORDERS) as out:
+        reader = asyncio.create_task(read(out))
+        url = f"http://127.0.0.1:{port}/hook"
+        await certified.passes_certification(url, secret, credited.__getitem__, folder)
+        reader.cancel()
+
+
 async def test_the_documents_python_server_plays_its_part(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text(example("python"), "utf-8")
     await plays_its_part(shop, [sys.executable, "hook.py"], tmp_path)
+    await is_certified([sys.executable, "hook.py"], tmp_path)
 
 
 async def node_with_library(folder: Path) -> list[str]:
@@ -529,3 +550,4 @@ async def test_the_documents_node_server_plays_its_part(shop: Shop, tmp_path: Pa
     command = await node_with_library(tmp_path)
     (tmp_path / "hook.js").write_text(example("js"), "utf-8")
     await plays_its_part(shop, command, tmp_path)
+    await is_certified(command, tmp_path)

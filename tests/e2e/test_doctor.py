@@ -13,14 +13,15 @@ from support.command import Cli
 from support.dargah import OPERATOR_TOKEN, server
 from support.eventually import eventually
 from support.shop import Shop, playground
+from web.openapi_check import document
 
 from proxy.app import Dargah
 from proxy.gateways.invoice_script import FAMILY
 from proxy.gateways.port import CheckResult, CheckUnknown, NotPaid
 from proxy.merchants.merchant import Mode, Scope
 from proxy.operations.doctor.base import Level, Prober, ProbeResult
+from proxy.operations.doctor.connections import GATEWAY, WEBHOOK, explanation
 from proxy.operations.doctor.gateway import key_finding, referrer_finding, return_host_finding
-from proxy.operations.doctor.merchant import TLS
 from proxy.operations.doctor.terminal import CLOCK_PROBLEM, CLOCK_WARNING, clock_finding
 
 NOW = 1_800_000_000_000
@@ -76,13 +77,26 @@ async def test_a_healthy_set_up_has_no_problem_and_makes_no_invoice(clinic: Clin
     assert (await clinic.shop.call("GET", "/v1/payments"))[1]["data"] == []
 
 
-async def test_doctor_shows_lines_for_people_in_both_languages(clinic: Clinic) -> None:
+ENGLISH, PERSIAN = "Set the right one: `dargah terminal update ID --new-api-key`", "کلید درست را بگذارید"
+
+
+@pytest.mark.parametrize(
+    ("options", "locale", "shown"),
+    [
+        ((), "C", {ENGLISH}),
+        ((), "fa_IR.UTF-8", {PERSIAN}),
+        (("--lang", "fa"), "C", {PERSIAN}),
+        (("--lang", "both"), "C", {ENGLISH, PERSIAN}),
+    ],
+)
+async def test_doctor_shows_lines_for_people_in_their_language(
+    clinic: Clinic, options: tuple[str, ...], locale: str, shown: set[str]
+) -> None:
     await clinic.shop.fault("check", "error", code=101)
-    ran = await clinic.cli.run("doctor", "--quiet")
+    ran = await clinic.cli.given(LC_ALL=locale, PYTHONUTF8="1").run("doctor", "--quiet", *options)
     assert ran.code == 1
     assert "PROBLEM  terminal_key" in ran.out
-    assert "dargah terminal update ID --new-api-key" in ran.out
-    assert "api_key ترمینال نادرست است (۱۰۱)" in ran.out
+    assert {text for text in (ENGLISH, PERSIAN) if text in ran.out} == shown
     assert "\nok " not in ran.out
 
 
@@ -156,6 +170,51 @@ def test_doctor_reads_the_gateways_word_on_an_impossible_invoice() -> None:
     assert key_finding("trm", FAMILY, PROBE, CheckResult(NotPaid("x"), 1)).level is Level.WARNING
 
 
+@pytest.mark.parametrize(
+    ("reason", "names"),
+    [
+        ("tls_expired", ["expired", "clock"]),
+        ("tls_not_yet_valid", ["not valid yet", "clocks"]),
+        ("tls_wrong_host", ["another host name"]),
+        ("tls_self_signed", ["signed by itself", "DARGAH_GATEWAY_CA_FILES"]),
+        ("tls_unknown_authority", ["authority", "DARGAH_GATEWAY_CA_FILES"]),
+        ("tls_client_certificate", ["client certificate", "ask the gateway"]),
+        ("tls_too_old", ["1.2"]),
+        ("tls_not_spoken", ["no TLS"]),
+        ("tls_cut_off", ["hung up"]),
+        ("dns", ["name", "getent"]),
+        ("refused_connection", ["nothing listens", "firewall"]),
+        ("timeout", ["in time", "DARGAH_EGRESS_PROXY"]),
+        ("proxy_auth", ["credentials", "DARGAH_EGRESS_PROXY_CREDENTIALS"]),
+    ],
+)
+def test_why_a_gateway_is_not_reached_is_said_with_what_to_do(reason: str, names: list[str]) -> None:
+    found = key_finding("trm", FAMILY, PROBE, CheckResult(CheckUnknown("x", reason), 1), "https://pay.example.ir")
+    assert (found.level, found.check) == ("problem", "gateway_reachable")
+    for name in names:
+        assert name in f"{found.detail} {found.advice}"
+    assert found.detail_fa
+    assert "{" not in found.advice + found.advice_fa
+
+
+def test_an_authority_that_is_not_the_file_s_names_the_file() -> None:
+    for key in ("pay.example.ir", "pay.example.ir:443"):
+        told = explanation("tls_unknown_authority", GATEWAY, "https://Pay.example.ir/x", {key: "/etc/bank.pem"})
+        assert told is not None
+        for words in told[1]:
+            assert "/etc/bank.pem" in words
+            assert "DARGAH_GATEWAY_CA_FILES" in words
+    other = explanation("tls_unknown_authority", GATEWAY, "https://a.example", {"pay.example.ir": "/etc/bank.pem"})
+    assert other is not None
+    assert "/etc/bank.pem" not in other[1][0]
+
+
+def test_every_named_failure_of_a_webhook_has_words() -> None:
+    kinds = set(document()["components"]["schemas"]["AttemptError"]["enum"])
+    unsaid = {error for error in kinds - {None} if explanation(error, WEBHOOK) is None}
+    assert unsaid == {"bad_url", "bad_response", "event_not_for_endpoint", "sealed_elsewhere"}
+
+
 def test_an_unclear_gateway_is_told_by_its_status_and_its_words() -> None:
     said = [
         key_finding(
@@ -204,7 +263,14 @@ async def test_a_probe_of_nothing_names_the_error() -> None:
     assert (await Prober().look("http://127.0.0.1:9/healthz", "x")).error == "refused"
 
 
-KINDS: Final = ("tls_expired", "tls_wrong_host", "tls_unknown_authority", "tls_client_certificate", "tls_cut_off")
+KINDS: Final = (
+    "tls_expired",
+    "tls_not_yet_valid",
+    "tls_wrong_host",
+    "tls_unknown_authority",
+    "tls_client_certificate",
+    "tls_cut_off",
+)
 
 
 @pytest.fixture
@@ -227,6 +293,8 @@ def refuser(kind: str, ours: Authority, folder: Path) -> AbstractAsyncContextMan
             return cutting("closed")
         case "tls_expired":
             return serving(RawServer((answer(b"ok"),), tls=ours.server(begins=-3 * DAY)))
+        case "tls_not_yet_valid":
+            return serving(RawServer((answer(b"ok"),), tls=ours.server(begins=DAY)))
         case "tls_wrong_host":
             return serving(RawServer((answer(b"ok"),), tls=ours.server("shop.example.ir")))
         case _:
@@ -265,7 +333,9 @@ def of_endpoint(found: dict[str, list[dict[str, Any]]], check: str, endpoint_id:
 async def test_why_tls_failed_is_told_of_a_ping_and_of_the_last_webhook_that_is_stored(
     trusting_clinic: Clinic, ours: Authority, tmp_path: Path, kind: str
 ) -> None:
-    (detail, detail_fa), (advice, advice_fa) = TLS[kind]
+    told = explanation(kind, WEBHOOK, f"https://{HERE}", {HERE: str(ours.file)})
+    assert told is not None
+    (detail, detail_fa), (advice, advice_fa) = told
     async with refuser(kind, ours, tmp_path) as url:
         endpoint_id = await added(trusting_clinic, url)
         await attempted(trusting_clinic, endpoint_id)

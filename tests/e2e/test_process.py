@@ -7,6 +7,7 @@ or needs them, and what was lost is told.
 
 import asyncio
 import errno
+import json
 import os
 import re
 import signal
@@ -35,8 +36,9 @@ from proxy.demo.stage import free_port
 from proxy.http.listeners import ListenRefused
 from proxy.kernel.background import Repeater
 from proxy.observability.logs import MOST_BYTES, MOST_LINES, LineWriter
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT
 from proxy.webhooks.event import EventFilter
-from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT, DeliveryStatus
+from proxy.webhooks.retry_policy import DeliveryStatus
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -75,6 +77,9 @@ async def test_sighup_drains_as_sigterm_does(tmp_path: Path) -> None:
     await process.start()
     os.kill(process.pid, signal.SIGHUP)
     assert await process.stop() == 0
+    lines = [json.loads(line) for line in process.log.read_text("utf-8").splitlines()]
+    assert [line["event"] for line in lines[-2:]] == ["stopping", "stopped"]
+    assert {line["reason"] for line in lines[-2:]} <= {"SIGHUP", "SIGTERM"}, "whichever it took up first"
 
 
 async def test_every_answer_of_a_process_that_ends_closes_its_connection(tmp_path: Path) -> None:
@@ -480,10 +485,10 @@ async def test_a_drain_ends_what_is_on_its_way_and_begins_nothing(folder: Path) 
             for _ in range(BACKLOG):
                 await shop.call("POST", "/v1/events/test", {"type": "ping"})
 
-            await until(lambda: len(made.requests) == IN_FLIGHT_PER_ENDPOINT)
+            await until(lambda: len(made.requests) == DEFAULT_IN_FLIGHT)
             let_go = asyncio.create_task(once_stopping(dargah, made.hold[1]))
         await let_go
-        assert len(made.requests) == IN_FLIGHT_PER_ENDPOINT
+        assert len(made.requests) == DEFAULT_IN_FLIGHT
         made.hold = None
         async with running(settings(folder)):
             await made.told(BACKLOG)

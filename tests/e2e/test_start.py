@@ -1,4 +1,4 @@
-"""Every start that is refused: exit code 2, and one sentence that says what to do. And what a start loads.
+"""What a start loads, and where a database takes no second process; test_refusals.py has the starts that are refused.
 
 A database file has one process, under whatever name two containers have it mounted; at a database server, replicas
 that each do a part make a whole payment together, and alone none does another's work.
@@ -6,15 +6,11 @@ that each do a part make a whole payment together, and alone none does another's
 
 import asyncio
 import json
-import os
-import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 import pytest
@@ -22,152 +18,12 @@ from databases.places import served
 from support.command import Cli
 from support.dargah import OPERATOR_TOKEN, settings
 from support.eventually import eventually
-from support.process import Process, environment, process_shop
+from support.process import Process, environment
 from support.shop import Shop, prepared_shop
 
 from proxy.app import running
 from proxy.config.settings import SettingsError, load
 from proxy.config.values import ALL_ROLES, ProcessRole, parse_roles
-from proxy.merchants.vault import generate_line
-
-MEGABYTE: Final = 1 << 20
-_SERVE: Final = 'exec "$PYTHON" -m proxy serve'
-# Root passes permissions by; without these two it does not.
-_AS_OWNER: Final = "setpriv --bounding-set -dac_override,-dac_read_search "
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """`prepare` runs before the start, in a mount namespace of its own; `prefix` before the command."""
-
-    name: str
-    says: str
-    prepare: str = ""
-    prefix: str = ""
-    env: tuple[tuple[str, str], ...] = ()
-
-
-STARTS: Final = (
-    Refused("a folder that is not there", "the folder .*/data is not there: make it", prepare="rmdir data"),
-    Refused("a file for a folder", "/data is no folder", prepare="rmdir data; touch data"),
-    Refused("a folder for a file", "it is a folder: name a file in it", prepare="mkdir data/dargah.db"),
-    Refused("no database", "it is no SQLite database", prepare="yes text | head -c 9000 > data/dargah.db"),
-    Refused(
-        "a file of another owner's",
-        r"this process \(uid 0\) may not write .*dargah.db: `chown`",
-        prepare="touch data/dargah.db; chmod 400 data/dargah.db",
-        prefix=_AS_OWNER,
-    ),
-    Refused(
-        "a folder of another owner's",
-        "may not write .*dargah.db.lock",
-        prepare="chmod 500 data",
-        prefix=_AS_OWNER,
-    ),
-    Refused("a read-only mount", "its file system is read-only: mount it", prepare="mount -t tmpfs -o ro tmpfs data"),
-    Refused(
-        "a full disk",
-        "there is no room left on the disk of .*/data",
-        prepare="mount -t tmpfs -o size=64k tmpfs data; head -c 1M /dev/zero > data/much 2>&- || true",
-    ),
-    Refused("an immutable file", "see `lsattr", prepare="touch data/dargah.db; chattr +i data/dargah.db"),
-    Refused("an immutable folder", "see `lsattr", prepare="chattr +i data"),
-    Refused(
-        "PostgreSQL is down", "the database cannot be reached", env=(("DATABASE", "postgresql://x@127.0.0.1:1/x"),)
-    ),
-    Refused("no key ring", "DARGAH_KEYS_FILE: .*cannot be read", env=(("KEYS", ""), ("KEYS_FILE", "/nowhere/ring"))),
-    Refused("a key that is no key", "key ring, line 1", env=(("KEYS", "main:short"),)),
-    Refused(
-        "an address of another machine",
-        r"cannot listen at 192.0.2.1:8080 \(DARGAH_LISTEN\): this machine has no such address",
-        env=(("LISTEN", "192.0.2.1:8080"), ("PUBLIC_URL", "https://pay.example.ir")),
-    ),
-    Refused(
-        "a name that nobody knows",
-        r"cannot listen at nowhere.invalid:8080 \(DARGAH_ADMIN_LISTEN\)",
-        env=(("ADMIN_LISTEN", "nowhere.invalid:8080"),),
-    ),
-)
-
-
-def start(folder: Path, case: Refused) -> subprocess.CompletedProcess[str]:
-    env = environment(str(folder / "data" / "dargah.db"), **dict(case.env))
-    env |= {"PYTHON": sys.executable, "PYTHONPATH": str(Path(__file__).parents[2])}
-    script = f"set -e; {case.prepare or ':'}\n{_SERVE.replace('exec', f'exec {case.prefix}')}"
-    command = ["sh", "-c", script]
-    if "mount" in case.prepare:
-        command = ["unshare", "-m", *command]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
-
-
-def assert_refused(done: subprocess.CompletedProcess[str], says: str) -> None:
-    assert done.returncode == 2, done
-    assert "Traceback" not in done.stderr
-    [sentence] = re.findall(r"^Error: (.*)", done.stderr, re.MULTILINE)
-    assert re.search(says, sentence), sentence
-    assert done.stderr.endswith(f"Error: {sentence}\n")
-    assert done.stdout == ""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    data = tmp_path / "data"
-    data.mkdir()
-    yield tmp_path
-    subprocess.run(["sh", "-c", "chattr -i data data/dargah.db 2>&-"], cwd=tmp_path, check=False)  # noqa: S607  of PATH
-
-
-@pytest.mark.parametrize("case", STARTS, ids=lambda case: case.name)
-def test_a_start_is_refused_in_a_sentence(place: Path, case: Refused) -> None:
-    if os.geteuid() and ("mount" in case.prepare or "chattr" in case.prepare or case.prefix):
-        pytest.skip("this takes root")
-    done = start(place, case)
-    if re.search("Operation not (permitted|supported)|Inappropriate ioctl", done.stderr):
-        pytest.skip("this file system or container cannot")
-    assert_refused(done, case.says)
-
-
-def test_a_port_in_use_is_named_by_its_setting(place: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = start(place, Refused("", "", env=(("ADMIN_LISTEN", f"127.0.0.1:{port}"),)))
-    assert_refused(done, rf"cannot listen at 127.0.0.1:{port} \(DARGAH_ADMIN_LISTEN\): something listens there already")
-    assert not (place / "data" / "dargah.db").exists(), "nothing was touched"
-
-
-@pytest.mark.parametrize(
-    ("part", "other", "says"),
-    [
-        (r"/[^/?]+(\?|$)", r"/nothing_here\1", 'database "nothing_here" does not exist'),
-        (r"//[^@/]*@", "//nobody_here@", '"nobody_here"'),
-    ],
-)
-def test_postgresql_that_lets_nobody_in_says_why(
-    place: Path, postgresql_url: str, part: str, other: str, says: str
-) -> None:
-    url = re.sub(part, other, postgresql_url, count=1)
-    assert_refused(start(place, Refused("", "", env=(("DATABASE", url),))), says)
-
-
-async def test_another_key_ring_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    async with process_shop(tmp_path / "data") as (_, process):
-        await process.stop()
-        done = start(tmp_path, Refused("", "", env=(("KEYS", generate_line("other")),)))
-    assert_refused(done, "is not in the ring, and secrets in the database are sealed under it")
-
-
-@pytest.mark.parametrize("megabytes", [100, 190])
-def test_a_limit_of_addresses_that_is_too_low_is_told_with_the_one_that_is_enough(place: Path, megabytes: int) -> None:
-    done = start(place, Refused("", "", prefix=f"prlimit --as={megabytes * MEGABYTE} -- "))
-    assert_refused(done, rf"its address space is {megabytes} MB \(`ulimit -v`\), 192 MB are the least")
-
-
-@pytest.mark.parametrize("files", [64, 255])
-def test_too_few_open_files_are_told_with_the_number_needed(place: Path, files: int) -> None:
-    done = start(place, Refused("", "", prefix=f"prlimit --nofile={files}:{files} -- "))
-    assert_refused(done, rf"may open {files} files \(`ulimit -n`\): 256 are the least, and 5224 are needed")
-
 
 _MOUNTED = 'mount --bind "$0" "$1" && exec "$2" -m proxy serve'
 

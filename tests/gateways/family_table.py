@@ -1,5 +1,5 @@
-"""`python -m gateways.family_table` from tests/: the table of families in docs/gateways.md, as their traits say it, and
-the tables of codes in the families' own pages.
+"""`python -m gateways.family_table` from tests/: the tables of families and of their forms in docs/gateways.md, and the
+tables of codes in the families' own pages.
 """
 
 import re
@@ -18,6 +18,9 @@ HEAD = (
     "| can be reversed within | tells the card | locks | amounts in rials | sandbox | doctor tells the credentials |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
+
+FORMS = re.compile(r"(?<=<!-- table of forms -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+FORMS_HEAD = "| family | form | ways, the simulator's own first |\n| --- | --- | --- |\n"
 
 CODES = re.compile(r"(?<=<!-- table of codes -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 CODES_HEAD = ("| code | it says | معنا | what to do | چه باید کرد |", "| --- | --- | --- | --- | --- |")
@@ -62,6 +65,16 @@ def table() -> str:
     return HEAD + "\n".join(map(row, FAMILIES.values()))
 
 
+def form_table() -> str:
+    rows = (
+        f"| {family.title[0]} | {form.title[0]} (`{form.name}`) "
+        f"| {'; '.join(f'`{way.name}`: {way.said[0]}' for way in form.ways)} |"
+        for family in FAMILIES.values()
+        for form in family.forms
+    )
+    return FORMS_HEAD + "\n".join(rows)
+
+
 def pages() -> Iterator[tuple[Family, Path]]:
     """The families whose page marks where its table of codes stands, and their pages."""
     for family in FAMILIES.values():
@@ -76,6 +89,7 @@ def page_with_codes(family: Family, text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text("utf-8")), "utf-8")
+    families = TABLE.sub(lambda _: table(), PAGE.read_text("utf-8"))
+    PAGE.write_text(FORMS.sub(lambda _: form_table(), families), "utf-8")
     for each, page in pages():
         page.write_text(page_with_codes(each, page.read_text("utf-8")), "utf-8")

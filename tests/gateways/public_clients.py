@@ -14,7 +14,7 @@ import os
 import shutil
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -75,14 +75,14 @@ class Front:
 
 
 @asynccontextmanager
-async def front_of(behind: str, folder: Path) -> AsyncIterator[Front]:
-    """A front whose requests go to the server at the URL `behind`."""
+async def front_of(behind: str | Callable[[str], str], folder: Path) -> AsyncIterator[Front]:
+    """A front whose requests go to the server at the URL `behind`, or at the one that it gives for a path."""
     authority = Authority(folder, "clients")
     async with aiohttp.ClientSession() as session:
 
         async def pass_on(request: web.Request) -> web.Response:
             headers, body = _kept(request.headers), await request.read()
-            url = behind + request.raw_path
+            url = (behind if isinstance(behind, str) else behind(request.path)) + request.raw_path
             async with session.request(
                 request.method, url, data=body or None, headers=headers, allow_redirects=False
             ) as answer:
@@ -134,14 +134,10 @@ class Runtime:
             return f"NOT RUN: {self.name} was not at hand when the clients were installed (`.ci/clients`)"
         return ""
 
-    def command(self, program: str) -> list[str]:
+    def command(self, program: str, *, rerouted: bool = True) -> list[str]:
         if self.name == "node":
-            return [
-                shutil.which("node") or "node",
-                "--require",
-                str(PROGRAMS / "reroute.cjs"),
-                str(PROGRAMS / f"{program}.cjs"),
-            ]
+            preload = ["--require", str(PROGRAMS / "reroute.cjs")] if rerouted else []
+            return [shutil.which("node") or "node", *preload, str(PROGRAMS / f"{program}.cjs")]
         return [str(INSTALLED / self.name / "bin" / "python"), "-m", f"clients.families.{program}"]
 
     def environment(self, front: Front) -> dict[str, str]:
@@ -180,12 +176,17 @@ class Driven:
 
 
 @asynccontextmanager
-async def driven(runtime: Runtime, program: str, client: str, family: str, front: Front) -> AsyncIterator[Driven]:
-    """The client, driven by `program`; skips the test, saying why, where its runtime is missing."""
+async def driven(
+    runtime: Runtime, program: str, client: str, family: str, front: Front, credentials: Mapping[str, str] | None = None
+) -> AsyncIterator[Driven]:
+    """The client, driven by `program`, with those of CREDENTIALS unless others are given; skips the test, saying why,
+    where its runtime is missing.
+    """
     if why := runtime.missing():
         (pytest.fail if REQUIRED else pytest.skip)(why)
+    given = credentials or CREDENTIALS[family]
     process = await asyncio.create_subprocess_exec(
-        *(*runtime.command(program), client, family, json.dumps(CREDENTIALS[family])),
+        *(*runtime.command(program, rerouted="base" not in given), client, family, json.dumps(given)),
         cwd=front.authority.folder,
         env=runtime.environment(front),
         stdin=asyncio.subprocess.PIPE,
@@ -223,6 +224,12 @@ class _Form(HTMLParser):
             self.action = given.get("action") or ""
         elif tag == "input" and given.get("type") == "hidden":
             self.fields[given.get("name") or ""] = given.get("value") or ""
+
+
+def form_of(page: str) -> tuple[str, dict[str, str]]:
+    """The action and the hidden fields of the first form of a page."""
+    form = _Form(page)
+    return form.action, form.fields
 
 
 @dataclass

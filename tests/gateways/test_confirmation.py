@@ -109,6 +109,18 @@ async def test_a_return_keeps_no_more_than_its_family_allows_and_no_card_number(
     assert (await lab.payment(payment["id"]))["card_mask"] == "603799******7890"
 
 
+async def test_a_receipt_that_is_too_long_to_be_one_is_not_asked_for(lab: Lab) -> None:
+    counter = await counter_at(lab, FAMILIES["sep"])
+    payment = await counter.order()
+    trip = (await counter.act(payment, "pay"))["returns"][0]
+    for length, asked in ((201, 0), (5_000, 0), (200, 1)):
+        brought = {**trip["params"], "RefNum": "r" * length}
+        await counter.travel({**trip, "params": brought})
+        assert await called(counter, "confirm") == asked
+    await counter.travel(trip)
+    assert await counter.status(payment) == "paid"
+
+
 async def test_an_amount_that_its_family_does_not_take_is_told_at_the_create(lab: Lab) -> None:
     counter = await counter_at(lab, FAMILIES["zarinpal"])
     refused = await lab.create(

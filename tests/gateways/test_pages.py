@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateways.family_table import PAGE, TABLE, table
+from gateways.family_table import FORMS, PAGE, TABLE, form_table, table
 from proxy.gateways.registry import FAMILIES
 
 
@@ -10,6 +10,12 @@ def test_the_table_of_families_is_what_their_traits_say() -> None:
     found = TABLE.search(PAGE.read_text("utf-8"))
     assert found is not None
     assert found[0] == table(), "write it again: make docs"
+
+
+def test_the_table_of_forms_is_what_the_families_say() -> None:
+    found = FORMS.search(PAGE.read_text("utf-8"))
+    assert found is not None
+    assert found[0] == form_table(), "write it again: make docs"
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -88,7 +88,7 @@ MEASURES: Final = (
     Measure("circles of files", 0, 0, lambda it: circles(it.graph)),
     Measure("circles of files, imports at start", 0, 0, lambda it: circles(it.start_graph)),
     Measure("floors of imports at the top", 10, 14, lambda it: longest_chain(entries(it.graph))),
-    Measure("floors of imports of files", None, 31, lambda it: longest_chain(it.graph)),
+    Measure("floors of imports of files", None, 32, lambda it: longest_chain(it.graph)),
     Measure("lines for a payment field", 12, 12, lambda it: it.field_places),
     Measure("files for a payment field", 8, 8, lambda it: files_of(it.field_places)),
     Measure("files for a gateway code", 2, 2, lambda it: files_of(it.code_places)),
@@ -98,11 +98,11 @@ MEASURES: Final = (
     Measure("files under 40 lines", 12, 2, lambda it: list(short_files(it.sources))),
     Measure("functions over 50 lines", 0, 0, lambda it: list(long_functions(it.sources))),
     Measure("class names that stand twice", 5, 3, lambda it: it.classes.names_twice()),
-    Measure("Python files", 480, 541, lambda it: python(it.sources)),
+    Measure("Python files", 480, 802, lambda it: python(it.sources)),
     Measure(
         "Python lines",
         64_000,
-        107_300,
+        146_200,
         lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources)),
     ),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -46,9 +47,19 @@ class Sources:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """The paths of all tracked and all new files that git does not ignore, in order."""
-        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        listed = subprocess.run(command, cwd=self.root, check=True, capture_output=True, text=True).stdout
-        return tuple(sorted({path for path in listed.split("\0") if path and (self.root / path).is_file()}))
+        return tuple(path for path in self.paths if (self.root / path).is_file())
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The same, with links to folders."""
+        listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        if (self.root / ".git").exists():
+            listed = _git(self.root, *listing)
+        else:  # an unpacked sdist: all its files are new to an empty repository
+            with TemporaryDirectory() as empty:
+                _git(self.root, "init", "--quiet", "--bare", empty)
+                listed = _git(self.root, f"--git-dir={empty}", f"--work-tree={self.root}", *listing)
+        return tuple(sorted({path for path in listed.split("\0") if path and (self.root / path).exists()}))
 
     @cached_property
     def modules(self) -> dict[str, Module]:
@@ -66,6 +77,11 @@ class Sources:
             if path.startswith(f"{PACKAGE}/"):
                 name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
                 yield Module(path, name, self.text(path))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
 Edges = Mapping[str, set[str]]

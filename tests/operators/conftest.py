@@ -35,10 +35,12 @@ from proxy.operations.doctor.doctor import Doctor
 from proxy.operations.recovery import Recovery
 from proxy.operations.test_events import EventTester
 from proxy.operators.operators import Operators
+from proxy.operators.second_factor import SecondFactors
 from proxy.payments.checkout import Checkout
 from proxy.payments.settlement import Reviews, Settlement
 from proxy.webhooks.endpoint import EndpointSecrets
 from proxy.webhooks.endpoint_setup import EndpointSetup
+from proxy.webhooks.resends import Resends
 
 BEGIN = 1_795_514_400_000  # 2026-11-24T10:00:00Z
 OPERATORS = {"sara": "sara-token-0123456789abcdef", "omid": "omid-token-0123456789abcdef"}
@@ -82,6 +84,7 @@ def services_of(setup: MerchantSetup, store: AnyStore, vault: Vault, clock: Manu
     around = InspectedSettings(
         "http://127.0.0.1:1", development=True, database=Path(), admin_on_loopback=True, kek_id=vault.kek_id
     )
+    operators = Operators(store.operators, store.audit, ids, clock, OPERATORS)
     return AdminServices(
         setup=setup,
         endpoints=EndpointSetup(store.merchants, store.webhooks, vault, clock),
@@ -97,11 +100,15 @@ def services_of(setup: MerchantSetup, store: AnyStore, vault: Vault, clock: Manu
             clock,
             around,
         ),
+        resends=Resends(store.resends, store.webhooks, store.merchants, ids, clock),
         store=store,
         tasks=Tasks(100),
         metrics=Metrics(),
         random_bytes=os.urandom,
-        operators=Operators(store.operators, store.audit, ids, clock, OPERATORS),
+        operators=operators,
+        second_factors=SecondFactors(
+            store.second_factors, store.merchants, store.audit, vault, os.urandom, clock, operators.forget
+        ),
     )
 
 

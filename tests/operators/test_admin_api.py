@@ -30,6 +30,7 @@ from proxy.merchants.vault import KeyRing, Vault, generate_line
 from proxy.operators import operators as operators_module
 from proxy.operators.operators import Operators, TokenUsage
 from proxy.operators.records import Role
+from proxy.webhooks.resend import ResendActor, ResendChoice, ResendFilter, ResendRequest
 
 MERCHANT = {"name": "فروشگاه نمونه", "return_origins": ["https://shop.example.ir"]}
 TERMINAL = {"name": "main", "gateway_url": "https://pay.example.ir", "api_key": "canary-api-key-5b7e"}
@@ -158,7 +159,7 @@ async def test_no_path_lets_anyone_in_without_an_operators_token(
         if path == METRICS:
             continue  # the one that takes no token
         real = path.removeprefix("/admin/v1").replace("{merchant_id}", merchant["id"])
-        for kind in ("terminal", "token", "endpoint", "payment", "operator"):
+        for kind in ("terminal", "token", "endpoint", "payment", "operator", "resend"):
             real = real.replace(f"{{{kind}_id}}", f"trm_{'0' * 26}")
         status, problem = await admin.call(method, real, {}, token=token)
         assert (status, problem["code"]) == (401, "unauthenticated"), (method, path)
@@ -360,6 +361,7 @@ def real(path: str, ids: Mapping[str, str], operator_id: str) -> str:
         endpoint_id=ids["e"],
         payment_id=payment_id,
         operator_id=operator_id,
+        resend_id=f"rsd_{'0' * 26}",
     )
 
 
@@ -394,6 +396,8 @@ ACTS: tuple[tuple[str, str, Any, str], ...] = (
     ("DELETE", "/operators/{operator_id}", None, "operator.revoke"),
     ("POST", "/merchants", MERCHANT, "merchant.create"),
     ("PATCH", "/merchants/{merchant_id}", {"name": "x"}, "merchant.update"),
+    ("POST", "/merchants/{merchant_id}/archive", None, "merchant.archive"),
+    ("POST", "/merchants/{merchant_id}/unarchive", None, "merchant.unarchive"),
     ("POST", "/merchants/{merchant_id}/rotate-return-secret", {}, "merchant.rotate_return_secret"),
     (
         "POST",
@@ -405,6 +409,8 @@ ACTS: tuple[tuple[str, str, Any, str], ...] = (
     ("POST", "/merchants/{merchant_id}/tokens", {}, "token.issue"),
     ("POST", "/merchants/{merchant_id}/tokens/{token_id}/rotate", {}, "token.rotate"),
     ("DELETE", "/merchants/{merchant_id}/tokens/{token_id}", None, "token.revoke"),
+    ("POST", "/resends", {"since": "2026-11-24T00:00:00Z"}, "webhooks.resend"),
+    ("POST", "/resends/{resend_id}/stop", {}, "webhooks.resend_stop"),
     ("POST", "/merchants/{merchant_id}/endpoints", HOOK, "endpoint.create"),
     ("PATCH", "/merchants/{merchant_id}/endpoints/{endpoint_id}", {"paused": True}, "endpoint.update"),
     ("POST", "/merchants/{merchant_id}/endpoints/{endpoint_id}/rotate-secret", {}, "endpoint.rotate_secret"),
@@ -424,8 +430,9 @@ ACTS: tuple[tuple[str, str, Any, str], ...] = (
 
 def test_every_act_is_among_those_that_are_looked_for_in_the_log() -> None:
     acts = {(method, BASE + path) for method, path, _, _ in ACTS}
-    # Only a file has one: test_storage.py finds it in the log.
-    acts.add(("POST", f"{BASE}/backup"))
+    # Only a file has one, only who set channels up another, only who enrolled the third: tests of their own find them.
+    acts |= {("POST", f"{BASE}/backup"), ("POST", f"{BASE}/alerts/test")}
+    acts |= {("DELETE", f"{BASE}/operators/{{operator_id}}/second-factor")}
     assert acts == {route for route in table() if route[0] != "GET"}
 
 
@@ -438,6 +445,7 @@ async def test_each_act_is_in_the_audit_log_with_its_operators_name(office: Desk
         "payment_id": (await office.odd())["id"],
         "operator_id": third["id"],
     }
+    ids["resend_id"] = await _held_resend(office)
     for kind in ("token", "endpoint"):
         _, listed = await office.call("GET", f"/merchants/{ids['merchant_id']}/{kind}s")
         ids[f"{kind}_id"] = listed["data"][0]["id"]
@@ -451,6 +459,16 @@ async def test_each_act_is_in_the_audit_log_with_its_operators_name(office: Desk
     ends = (await office.call("GET", "/audit/verify"))[1]["data"]
     assert [end["broken"] for end in ends] == [None] * len(ends)
     assert len(ends) >= 3
+
+
+async def _held_resend(office: Desk) -> str:
+    """One that waits for its endpoint, which is paused."""
+    services = office.dargah.services
+    [endpoint] = await services.store.webhooks.list_endpoints(office.shop.merchant_id)
+    await services.endpoints.change_endpoint(endpoint.merchant_id, endpoint.id, paused=True, actor="test")
+    choice = ResendChoice(ResendFilter(0, office.clock()), [(endpoint, 1)], [])
+    resend, _ = await services.resends.begin(ResendRequest(choice, ResendActor("test")))
+    return resend.id
 
 
 async def test_the_settings_tokens_are_owners_by_name_and_in_no_list(admin: Admin) -> None:
@@ -579,10 +597,10 @@ async def test_operators_are_run_by_the_command(cli: Cli) -> None:
     assert "needs the role `owner`" in refused.error
     rotated = await cli.json("operator", "rotate", added["id"], "--overlap-seconds", "0")
     assert (await theirs.run("operator", "whoami")).code == 1
-    revoked = await cli.run("operator", "revoke", rotated["id"])
+    revoked = await cli.run("operator", "revoke", rotated["id"], "--yes")
     assert (revoked.code, revoked.out.startswith(f"{rotated['id']} ends at")) == (0, True)
     assert [each["name"] for each in await cli.json("operator", "list")] == ["new", "new"]
-    assert (await cli.run("operator", "revoke", "sara")).code == 1
+    assert (await cli.run("operator", "revoke", "sara", "--yes")).code == 2
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import pty
+import re
+import shlex
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from aiohttp import web
 from databases.places import AnyStore
@@ -17,7 +20,9 @@ from support.command import DEADLINE_SECONDS, Cli, Ran
 from support.dargah import server
 
 from operators.conftest import OPERATORS, Admin
-from proxy.cli.api import ApiError, admin_token, admin_url
+from proxy.cli import dargah
+from proxy.cli.api import admin_token, admin_url
+from proxy.cli.output import Refused
 from proxy.kernel.ids import digest
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault, generate_line
@@ -64,12 +69,24 @@ async def test_a_merchant_is_set_up_from_a_script(cli: Cli, store: AnyStore, vau
     ]
 
 
+async def test_a_merchant_is_archived_and_taken_back(cli: Cli) -> None:
+    merchant, other = [await cli.json("merchant", "create", "--name", name) for name in ("Shop", "Other")]
+    archived = await cli.json("merchant", "archive", merchant["id"])
+    assert (archived["id"], archived["archived_at"] is None) == (merchant["id"], False)
+    assert await cli.json("merchant", "archive", merchant["id"]) == archived
+    assert [each["id"] for each in await cli.json("merchant", "list")] == [other["id"]]
+    assert [each["id"] for each in await cli.json("merchant", "list", "--archived")] == [merchant["id"]]
+    assert (await cli.json("merchant", "unarchive", merchant["id"]))["archived_at"] is None
+    assert {each["id"] for each in await cli.json("merchant", "list")} == {merchant["id"], other["id"]}
+    assert (await cli.run("merchant", "archive", "mer_00000000")).code != 0
+
+
 async def test_a_merchants_set_up_can_be_changed_and_ended(cli: Cli) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     owner = ("--merchant", merchant["id"])
     changed = await cli.json("merchant", "update", merchant["id"], "--return-origin", "https://a.ir")
     assert (changed["name"], changed["return_origins"]) == ("Shop", ["https://a.ir"])
-    rotated = await cli.json("merchant", "rotate-return-secret", merchant["id"])
+    rotated = await cli.json("merchant", "rotate-return-secret", merchant["id"], "--yes")
     assert rotated["return_secret"] != merchant["return_secret"]
     terminal = await cli.json(
         *("terminal", "create", *owner, "--name", "main", "--gateway-url", "https://pay.ir", "--mode", "test"),
@@ -85,12 +102,20 @@ async def test_a_merchants_set_up_can_be_changed_and_ended(cli: Cli) -> None:
         "token", "create", *owner, "--scope", "payments:read", "--expires-at", "2090-01-01T00:00:00Z"
     )
     assert (token["scopes"], token["expires_at"]) == (["payments:read"], "2090-01-01T00:00:00.000Z")
-    assert (await cli.json("token", "revoke", token["id"], "--after-seconds", "5"))["revoked_at"] is not None
-    endpoint = await cli.json("endpoint", "create", *owner, "--url", "https://shop.ir/hook")
+    assert (await cli.json("token", "revoke", token["id"], "--after-seconds", "5", "--yes"))["revoked_at"] is not None
+    endpoint = await cli.json("endpoint", "create", *owner, "--url", "https://shop.ir/hook", "--max-in-flight", "64")
+    assert endpoint["max_in_flight"] == 64
     assert (await cli.json("endpoint", "pause", endpoint["id"]))["state"] == "paused"
     assert (await cli.json("endpoint", "resume", endpoint["id"]))["state"] == "enabled"
     assert (await cli.json("endpoint", "update", endpoint["id"], "--description", "x"))["description"] == "x"
-    assert (await cli.json("endpoint", "delete", endpoint["id"])) == {"id": endpoint["id"], "deleted": True}
+    assert (await cli.json("endpoint", "update", endpoint["id"], "--max-in-flight", "1"))["max_in_flight"] == 1
+    assert (
+        "65 is not in the range 1<=x<=64"
+        in (await cli.run("endpoint", "update", endpoint["id"], "--max-in-flight", "65")).error
+    )
+    asked = await cli.run("endpoint", "delete", endpoint["id"])
+    assert (asked.code, asked.error.count("\n"), "add --yes" in asked.error) == (2, 1, True)
+    assert (await cli.json("endpoint", "delete", endpoint["id"], "--yes")) == {"id": endpoint["id"], "deleted": True}
     assert await cli.json("endpoint", "list", *owner) == []
 
 
@@ -154,8 +179,8 @@ async def test_an_api_key_is_asked_for_without_an_echo(cli: Cli, store: AnyStore
 async def test_without_a_terminal_to_ask_on_it_says_how_to_pass_the_key(cli: Cli) -> None:
     merchant = await cli.json("merchant", "create", "--name", "Shop")
     create = ("terminal", "create", "--merchant", merchant["id"], "--name", "m", "--gateway-url", "https://pay.ir")
-    assert_refused(await cli.run(*create), "--api-key-stdin")
-    assert_refused(await cli.run(*create, "--api-key-stdin"), "standard input has no api_key")
+    assert_refused(await cli.run(*create), "--api-key-stdin", code=2)
+    assert_refused(await cli.run(*create, "--api-key-stdin"), "standard input has no api_key", code=2)
     asked = await cli.run(*create, "--api-key", API_KEY)
     assert asked.code == 2
 
@@ -165,18 +190,31 @@ async def test_without_a_terminal_to_ask_on_it_says_how_to_pass_the_key(cli: Cli
     [
         (("merchant", "create", "--name", "Shop", "--return-origin", "shop.ir"), "return_origins: 'shop.ir'"),
         (("merchant", "show", "mer_00000000"), "There is no such"),
-        (("merchant", "show", "trm_1"), "not a merchant's id"),
         (("merchant", "update", "mer_00000000"), "must change at least one field"),
+        (("endpoint", "create", "--merchant", "mer_00000000", "--url", "http://a.ir"), "url: must be https://"),
+    ],
+)
+async def test_a_refusal_of_the_servers_is_one_clear_line_and_exit_code_1(
+    cli: Cli, arguments: tuple[str, ...], told: str
+) -> None:
+    assert_refused(await cli.run(*arguments), told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("merchant", "show", "trm_1"), "not a merchant's id"),
         (("terminal", "show", "tok_" + "0" * 26), "not the id of a terminal"),
         (("token", "show", "../../etc"), "not the id of a token"),
         (("terminal", "list", "--merchant", "mer_../x"), "not a merchant's id"),
-        (("endpoint", "create", "--merchant", "mer_00000000", "--url", "http://a.ir"), "url: must be https://"),
         (("merchant", "list", "--token-file", "/nowhere"), "/nowhere cannot be read"),
         (("merchant", "list", "--admin-url", "ftp://a"), "is not a URL of the operator's API"),
     ],
 )
-async def test_a_refusal_is_one_clear_line_and_exit_code_1(cli: Cli, arguments: tuple[str, ...], told: str) -> None:
-    assert_refused(await cli.run(*arguments), told)
+async def test_what_cannot_be_meant_is_refused_before_the_server_is_asked(
+    nowhere: Cli, arguments: tuple[str, ...], told: str
+) -> None:
+    assert_refused(await nowhere.given(DARGAH_ADMIN_TOKEN=API_KEY).run(*arguments), told, code=2)
 
 
 async def test_a_header_without_a_colon_is_a_usage_error(cli: Cli) -> None:
@@ -187,7 +225,7 @@ async def test_a_header_without_a_colon_is_a_usage_error(cli: Cli) -> None:
 
 async def test_a_wrong_token_or_none_is_told(cli: Cli) -> None:
     assert_refused(await cli.given(DARGAH_ADMIN_TOKEN="w" * 30).run("merchant", "list"), "does not know this token")
-    assert_refused(await cli.given(DARGAH_ADMIN_TOKEN="").run("merchant", "list"), "no operator's token")
+    assert_refused(await cli.given(DARGAH_ADMIN_TOKEN="").run("merchant", "list"), "no operator's token", code=2)
 
 
 async def test_a_server_that_is_not_there_is_told(cli: Cli, unused_tcp_port: int) -> None:
@@ -224,7 +262,7 @@ def test_where_the_server_is_and_who_asks() -> None:
     assert admin_url({"DARGAH_ADMIN_URL": "http://a", "DARGAH_ADMIN_LISTEN": "b:1"}) == "http://a"
     assert admin_url({"DARGAH_ADMIN_LISTEN": "[::]:9000"}) == "http://[::1]:9000"
     assert admin_token(None, {"DARGAH_ADMIN_TOKEN": "sara:tok-en,omid:other"}) == "tok-en"
-    with pytest.raises(ApiError, match="characters that no token has"):
+    with pytest.raises(Refused, match="characters that no token has"):
         admin_token(None, {"DARGAH_ADMIN_TOKEN": "to ken"})
 
 
@@ -289,7 +327,7 @@ async def test_config_shows_every_setting_and_no_secret(nowhere: Cli) -> None:
 
 async def test_config_with_a_wrong_setting_still_explains_them_and_fails(nowhere: Cli) -> None:
     ran = await nowhere.given(DARGAH_LISTEN="here").run("config")
-    assert ran.code == 1
+    assert ran.code == 2
     assert "Where storefronts and customers come to" in ran.out
     assert "DARGAH_LISTEN: write host:port" in ran.error
 
@@ -337,7 +375,7 @@ async def other_server() -> AsyncIterator[tuple[str, list[str]]]:
 
 def assert_refused(ran: Ran, told: str, code: int = 1) -> None:
     assert (ran.code, ran.out) == (code, "")
-    assert ran.error.startswith("Error: ")
+    assert re.match('({.*"event":"start_refused".*}\n)?Error: ', ran.error)
     assert told in ran.error
     assert "Traceback" not in ran.error
 
@@ -354,3 +392,65 @@ def _read_until(terminal: int, text: bytes | None) -> bytes:
             break
         seen += piece
     return seen
+
+
+def commands_of(command: click.Command, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for part in command.list_commands(context):
+        found = command.get_command(context, part)
+        assert found is not None
+        yield from commands_of(found, (*name, part))
+
+
+def test_every_command_ends_its_help_with_an_example_that_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bank.csv").touch()
+    Path("captured.txt").touch()
+    Path("dargah-backup.db").touch()
+    Path("dargah.db").touch()
+    for name, command in commands_of(dargah):
+        example = command.get_help(click.Context(command, info_name=name[-1])).rpartition("Example:")[2].strip()
+        line = " ".join(example.split())
+        assert line.startswith(f"dargah {' '.join(name)}"), name
+        words = shlex.split(line.partition(" < ")[0].partition(" > ")[0].partition(" >> ")[0])
+        command.make_context(name[-1], words[1 + len(name) :]).close()
+
+
+async def test_help_names_every_command_in_its_group(nowhere: Cli) -> None:
+    ran = await nowhere.run("--help")
+    assert ran.code == 0
+    for word in ("Begin:", "Run:", "Set up a shop:", "Day to day:", "For a shop's developer:"):
+        assert word in ran.out
+    for name in {first for (first, *_), _ in commands_of(dargah)}:
+        assert f"\n  {name} " in ran.out, name
+
+
+async def test_a_shell_gets_its_completion(nowhere: Cli) -> None:
+    asked = nowhere.given(_DARGAH_COMPLETE="bash_complete", COMP_WORDS="dargah pay", COMP_CWORD="1")
+    assert "plain,payment" in (await asked.run()).out.splitlines()
+    for shell in ("bash", "zsh", "fish"):
+        assert "_DARGAH_COMPLETE" in (await nowhere.run("completion", shell)).out
+
+
+async def test_a_second_factor_is_removed_once_the_operator_says_so(cli: Cli) -> None:
+    made = await cli.json("operator", "add", "--name", "amir", "--role", "read")
+    [listed] = await cli.json("operator", "list")
+    assert (made["second_factor_at"], listed["second_factor_at"]) == (None, None)
+    assert (await cli.run("operator", "remove-second-factor", made["id"])).code == 2
+    ran = await cli.run("operator", "remove-second-factor", made["id"], "--yes")
+    assert (ran.code, ran.out.strip()) == (0, f"{made['id']} has no second factor")
+    assert (await cli.run("operator", "remove-second-factor", "amir", "--yes")).code == 2
+
+
+async def test_a_time_may_be_a_span_or_of_either_calendar(cli: Cli) -> None:
+    made = await cli.json("operator", "add", "--name", "amir", "--role", "read", "--expires-at", "1450/01/01")
+    assert made["expires_at"] == "2071-03-20T20:30:00.000Z"
+    month = await cli.json("operator", "add", "--name", "zahra", "--role", "read", "--expires-at", "30d")
+    assert month["expires_at"].endswith("Z")
+    ran = await cli.run("operator", "add", "--name", "x", "--role", "read", "--expires-at", "next week")
+    assert (ran.code, "2026-11-20T10:00:00Z" in ran.error) == (2, True)

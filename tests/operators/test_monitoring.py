@@ -12,7 +12,6 @@ from typing import Any, cast
 import aiohttp
 import pytest
 from aiohttp import web
-from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 from support.clock import SteadyClock
 from support.command import Cli
@@ -29,6 +28,7 @@ from proxy.merchants.vault import KeyRing, SealedSecret, Vault, generate_line
 from proxy.observability import logs
 from proxy.observability.logs import ConsoleRenderer
 from proxy.observability.metrics import Metrics, observed
+from proxy.observability.metrics.distribution import Distribution
 from proxy.observability.metrics.metrics import LOOPS, PERIOD_SECONDS, LagProbe
 from proxy.observability.metrics.observed import AUDIT_PAUSE, Auditor, StoreStatistics
 from proxy.observability.readiness import KEEP_SECONDS, WAIT_SECONDS, Readiness
@@ -196,6 +196,20 @@ async def test_the_command_asks_whether_the_process_lives_or_may_be_sent_work(tm
         assert await asked(url, tmp_path) == (0, '{"says": 200}\n')
         code, said = await asked(url, tmp_path, "--ready")
         assert (code, "/readyz says 503" in said) == (1, True)
+
+
+async def test_the_command_waits_for_a_process_that_is_not_ready_yet(tmp_path: Path) -> None:
+    statuses = iter([503, 503, 200])
+
+    async def readyz(_: web.Request) -> web.Response:
+        return web.json_response({}, status=next(statuses))
+
+    app = web.Application()
+    app.router.add_get("/readyz", readyz)
+    async with server(app) as url:
+        assert await asked(url, tmp_path, "--ready", "--wait", "60") == (0, "{}\n")
+    code, said = await asked(url, tmp_path, "--ready", "--wait", "0.1")
+    assert (code, "nothing answers" in said) == (1, True)
 
 
 async def test_a_process_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
@@ -438,7 +452,7 @@ async def test_the_audit_goes_round_and_counts_what_it_finds() -> None:
 
 
 async def test_a_loop_that_is_held_up_shows_it() -> None:
-    lag = Histogram("lag", "x", registry=None, buckets=[PERIOD_SECONDS])
+    lag = Distribution("lag", "x", registry=None, buckets=[PERIOD_SECONDS])
     pulse = LagProbe(lag)
     pulse.start()
     pulse._due -= 10

@@ -34,7 +34,8 @@ from proxy.operations.reconciliation.file import Layout, Row, read_rows
 from proxy.operations.reconciliation.matching import Line, MatchOutcome, explain, spellings
 from proxy.operations.recovery import AT_ONCE, LONGEST_STEP, Recovery
 from proxy.payments.checkout import Checkup
-from proxy.payments.payment import Decision, OperatorDecision, Payment, apply
+from proxy.payments.payment import Decision, OperatorDecision, Payment
+from proxy.payments.transitions import apply
 
 # Wide enough that midnight in Tehran may come while a test runs.
 BEFORE, AFTER = (f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}" for days in (-2, 2))
@@ -184,6 +185,27 @@ async def test_a_file_in_tomans_that_is_said_to_be_in_rials_is_called_out(office
     right = await office.cli.run(*arguments, "toman")
     assert (right.code, right.error) == (0, "")
     assert "all matched" in right.out
+
+
+async def test_a_row_with_the_code_of_a_paid_payment_and_no_money_differs_and_another_ones_does_not(
+    office: Desk,
+) -> None:
+    payment, zeroed = await paid(office), await paid(office)
+    rows = f"bank_code,amount\n{payment['bank_code']},150000\n999999,0\n"
+    assert (await reconciled(office, rows, "--unit", "rial", "--one-way"))["all_matched"]
+    report = await reconciled(office, f"{rows}{zeroed['bank_code']},0\n", "--unit", "rial", "--one-way")
+    assert not report["all_matched"]
+    assert report["counts"]["amount_differs"] == 1
+    assert report["counts"]["missing_here"] == 0
+
+
+async def test_a_file_that_is_not_all_utf_8_is_told_by_its_line(office: Desk) -> None:
+    file = office.cli.folder / "bank.csv"
+    file.write_bytes("گزارش\nکد رهگیری,مبلغ\n".encode() + b"1,\xff\n")
+    ran = await office.cli.run("reconcile", "--csv", str(file), "--merchant", office.shop.merchant_id)
+    assert ran.code == 1
+    assert "line 3 is not UTF-8" in ran.error
+    assert "save the file as UTF-8" in ran.error
 
 
 async def test_a_reconciliation_counts_only_its_own_merchants_payments(office: Desk) -> None:
@@ -439,7 +461,7 @@ async def test_a_recoverys_cursor_belongs_to_its_since(admin: Admin, store: AnyS
     assert (status, rest["checked"]) == (200, 1)
 
 
-@pytest.mark.parametrize("since", ["48", "2 days", "-1h", "2026-11-20", "2026-11-20T10:00:00", "h"])
+@pytest.mark.parametrize("since", ["48", "2 days", "-1h", "2026-11-20T10:00:00", "h"])
 async def test_the_recover_command_takes_no_unclear_time(tmp_path: Path, since: str) -> None:
     ran = await Cli({"DARGAH_ADMIN_TOKEN": OPERATORS["sara"]}, tmp_path).run("recover", f"--since={since}")
     assert ran.code == 2

@@ -96,7 +96,7 @@ async def test_a_backup_overwrites_nothing_and_leaves_no_part(office: Desk, tmp_
     file = tmp_path / "backup.db"
     file.write_text("precious")
     ran = await office.cli.run("backup", str(file))
-    assert (ran.code, "overwrites nothing" in ran.error) == (1, True)
+    assert (ran.code, "overwrites nothing" in ran.error) == (2, True)
     assert file.read_text() == "precious"
     away = await office.cli.given(DARGAH_ADMIN_URL="http://127.0.0.1:1").run("backup", str(tmp_path / "other.db"))
     assert (away.code, "cannot be reached" in away.error) == (1, True)
@@ -162,7 +162,7 @@ async def test_postgresql_is_backed_up_by_its_own_tools(tmp_path: Path, postgres
             status, problem = await office.call("POST", "/backup", {})
             assert (status, "pg_dump" in problem["detail"]) == (409, True)
             ran = await office.cli.given(DARGAH_DATABASE=postgresql_url).run("backup", "backup.db")
-    assert (ran.code, "pg_basebackup" in ran.error) == (1, True)
+    assert (ran.code, "pg_basebackup" in ran.error) == (2, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\1" * 5000])
@@ -171,7 +171,7 @@ async def test_a_file_that_is_no_backup_is_not_restored(tmp_path: Path, content:
     (tmp_path / "dargah.db").write_text("what was there")
     (tmp_path / "bad.db").write_bytes(content)
     ran = await cli.run("restore", "bad.db")
-    assert (ran.code, "nothing was changed" in ran.error) == (1, True)
+    assert (ran.code, "nothing was changed" in ran.error) == (2, True)
     assert (tmp_path / "dargah.db").read_text() == "what was there"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.db", "dargah.db", "dargah.db.lock"]
 
@@ -187,7 +187,7 @@ async def test_a_damaged_page_is_found(tmp_path: Path) -> None:
         damaged[start : start + 200] = b"\x55" * 200
     (tmp_path / "bad.db").write_bytes(damaged)
     ran = await cli.run("restore", "bad.db")
-    assert (ran.code, "bad.db" in ran.error) == (1, True)
+    assert (ran.code, "bad.db" in ran.error) == (2, True)
     assert rows_in(tmp_path)["payments"] != []
 
 
@@ -198,7 +198,7 @@ async def test_a_backup_of_a_newer_schema_is_not_restored(tmp_path: Path) -> Non
         connection.execute("INSERT INTO schema_versions VALUES (9999, 'later', 0, 9999)")
         connection.commit()
     ran = await cli.run("restore", "newer.db")
-    assert (ran.code, "schema version 9999" in ran.error) == (1, True)
+    assert (ran.code, "schema version 9999" in ran.error) == (2, True)
     assert not (tmp_path / "dargah.db").exists()
 
 
@@ -215,7 +215,12 @@ async def test_a_payment_paid_after_the_backup_is_paid_after_the_restore(tmp_pat
         unknown = await shop.created()
         _, events = await shop.call("GET", "/v1/events")
         refused = await cli.run("restore", "backup.db")
-        assert (refused.code, "is open in another process" in refused.error) == (1, True)
+        assert (refused.code, "is open in another process" in refused.error) == (2, True)
+        other = cli.given(DARGAH_DATABASE=f"sqlite:{tmp_path / 'other.db'}")
+        refused = await other.run("restore", "dargah.db")
+        assert refused.code == 2
+        assert f"dargah.db is open in another process (pid {process.pid})" in refused.error
+        assert "is DARGAH_DATABASE itself" in (await cli.run("restore", "dargah.db")).error
         await process.stop()
 
         ran = await cli.run("restore", "backup.db", "--json")
@@ -249,7 +254,7 @@ async def test_a_restore_through_a_symbolic_link_leaves_a_database_in_use_alone(
     await (await open_store(other / "backup.db", now=system_now)).close()
     before = (folder / "dargah.db").stat().st_ino
     refused = await stopped(other).run("restore", "backup.db")
-    assert (refused.code, "is open in another process" in refused.error) == (1, True)
+    assert (refused.code, "is open in another process" in refused.error) == (2, True)
     await store.close()
     assert (await stopped(other).run("restore", "backup.db")).code == 0
     assert (other / "dargah.db").is_symlink()
@@ -284,7 +289,7 @@ async def test_a_restore_with_contradictory_options_is_refused(tmp_path: Path) -
     for arguments in ((), ("backup.db", "--in-place"), ("--in-place", "--moment", "yesterday")):
         assert (await cli.run("restore", *arguments)).code == 2
     ran = await cli.run("restore", "--in-place")
-    assert (ran.code, "is not there" in ran.error) == (1, True)
+    assert (ran.code, "is not there" in ran.error) == (2, True)
 
 
 class Walk:
@@ -491,17 +496,17 @@ async def test_a_file_that_is_in_use_is_not_moved(shop: Shop, tmp_path: Path, ta
         with pytest.raises(StoreLocked):
             await move(tmp_path / "dargah.db", target, 1, nobody, nobody)
         ran = await bare_cli(tmp_path).run(*arguments(target))
-    assert (ran.code, "is open in another process" in ran.error) == (1, True)
+    assert (ran.code, "is open in another process" in ran.error) == (2, True)
     assert rows_in(tmp_path / "moved")["payments"] == []
 
 
 async def test_a_database_that_is_in_use_or_not_empty_takes_no_store(shop: Shop, tmp_path: Path, target: str) -> None:
     async with running(settings(tmp_path / "moved")) as dargah:
         ran = await bare_cli(tmp_path).run(*arguments(target))
-        assert (ran.code, "a Dargah is running on the database" in ran.error) == (1, True)
+        assert (ran.code, "a Dargah is running on the database" in ran.error) == (2, True)
         await dargah.services.setup.create_merchant("another", [], actor="test")
     ran = await bare_cli(tmp_path).run(*arguments(target))
-    assert (ran.code, "the database is not empty: there are rows in audit" in ran.error) == (1, True)
+    assert (ran.code, "the database is not empty: there are rows in audit" in ran.error) == (2, True)
 
 
 async def test_a_second_move_at_once_is_refused(shop: Shop, tmp_path: Path, target: str) -> None:
@@ -521,7 +526,7 @@ async def test_only_a_file_is_moved_and_only_to_a_server(tmp_path: Path) -> None
     ran = await bare_cli(tmp_path).run(
         "migrate-store", "--from", "sqlite:none.db", "--to", "postgresql://u@127.0.0.1:1/d"
     )
-    assert (ran.code, "none.db is not there" in ran.error) == (1, True)
+    assert (ran.code, "none.db is not there" in ran.error) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
+from alerts.bot_api import CHAT, TOKEN, bot_api
 from browser.stage import NOW, Stage, logo, staged
 from support.dargah import OPERATOR_TOKEN
 from support.eventually import eventually
@@ -27,8 +28,11 @@ from yarl import URL
 from proxy.http.static_assets import FONT_NAME
 from proxy.kernel.clock import DAY, SECOND, rfc3339
 from proxy.kernel.ids import base62, time_of_link
+from proxy.locale.day_ranges import tehran_day
 from proxy.merchants.merchant import DEFAULT_SCOPES, Scope
 from proxy.operations.restores import Asker
+from proxy.reference.events import event_kinds
+from proxy.reference.markdown import event_text
 
 # They open nothing any more, but whoever finds them in the repository cannot know it.
 _SECRETS = (
@@ -84,7 +88,7 @@ class Recorder:
             assert answer.status < 400, (operation_id, answer.status, raw)
             kind = answer.headers.get("Content-Type", "").partition(";")[0]
             told = {name: answer.headers[name] for name in SHOWN_HEADERS if name in answer.headers}
-            shown = None if operation_id == "apiDocument" else _body(kind, raw)  # it would hold itself
+            shown = _shown(operation_id, kind, raw)
             sent.pop("Authorization", None)
             asked = {"method": method, "target": target, "headers": sent, "json": body, "form": form}
             given = {"status": answer.status, "headers": told, "content_type": kind or None, "body": shown}
@@ -113,8 +117,13 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     }
 
 
-def _body(kind: str, raw: bytes) -> Any:
-    """JSON as it is, a short text as text; of pages and files only that there is one."""
+def _shown(operation_id: str, kind: str, raw: bytes) -> Any:
+    """JSON as it is, a short text as text; of pages and files only that there is one. Of what is long, a part."""
+    if operation_id == "apiDocument":
+        return None  # it would hold itself
+    if operation_id == "listEventTypes":
+        listed = orjson.loads(raw)
+        return listed | {"data": [each for each in listed["data"] if each["type"] == "ping"]}
     if kind.endswith("json"):
         return orjson.loads(raw)
     if kind == "text/plain":
@@ -140,7 +149,11 @@ UNTIL = rfc3339(NOW + DAY)
 
 async def recorded(folder: Path) -> dict[str, Any]:
     """The example of each operation, by its id; `onPaymentEvent` is what a shop was really sent."""
-    async with receiver() as shop, staged(folder, log_level="error") as stage:
+    async with (
+        receiver() as shop,
+        bot_api() as bot,
+        staged(folder, log_level="error", alert_bot_token=TOKEN, alert_bot_chats=CHAT, alert_bot_url=bot.base) as stage,
+    ):
         dargah, lab = stage.lab.dargah, stage.lab
         hook_url = shop.url
         places = {
@@ -203,6 +216,7 @@ async def _shops(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("triggerTestEvent", body={"type": "payment.paid"})
     events = await ask("listEvents", query={"payment_id": payment["id"]})
     await ask("getEvent", {"event_id": events["data"][0]["id"]})
+    await ask("listEventTypes")
     await ask("createPortalLink", body={"embed_origin": stage.shop_url})
     other = await lab.session.post(
         f"{recorder.public_url}/v1/webhook-endpoints",
@@ -252,6 +266,7 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("listOperators")
     await ask("getOperator", operator)
     await ask("rotateOperator", operator, body={"overlap_seconds": 3600})
+    await ask("removeSecondFactor", operator)
     await ask("revokeOperator", operator)
     made = await ask("createMerchant", body={"name": "My shop", "return_origins": [ORIGIN]})
     merchant = {"merchant_id": made["id"]}
@@ -259,7 +274,13 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     picture = await _logo(recorder, merchant["merchant_id"])
     await ask("logo", {"merchant_id": merchant["merchant_id"], "digest": picture})
     await ask("getMerchant", merchant)
-    await ask("changeMerchant", merchant, body={"name_fa": "فروشگاه من", "colour": "#0f766e"})
+    await ask(
+        "changeMerchant",
+        merchant,
+        body={"name_fa": "فروشگاه من", "colour": "#0f766e", "contact": "02188881234"},
+    )
+    await ask("archiveMerchant", merchant)
+    await ask("unarchiveMerchant", merchant)
     await ask("rotateReturnSecret", merchant, body={})
     await ask("listGateways")
     terminal = await ask(
@@ -276,6 +297,7 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("revokeToken", {**merchant, "token_id": token["id"]})
     await _endpoints(recorder, merchant, hook_url)
     await _money(recorder, stage)
+    await _resends(recorder)
     await _lost(stage)
     await ask("listLostPayments", {"merchant_id": lab.merchant_id})
     await ask("listAudit", query={"limit": "2"})
@@ -283,6 +305,7 @@ async def _operators(recorder: Recorder, stage: Stage, hook_url: str) -> None:
     await ask("checkUp", body={"merchant_id": lab.merchant_id})
     await ask("rotateKeys", body={"limit": 100})
     await ask("takeBackup", body={})
+    await ask("testAlerts", body={"channel": "bot"})
 
 
 async def _lost(stage: Stage) -> None:
@@ -326,6 +349,11 @@ async def _money(recorder: Recorder, stage: Stage) -> None:
     merchant = {"merchant_id": lab.merchant_id}
     listed = await ask("listOperatorPayments", query={**merchant, "status": "paid", "limit": "2"})
     first = listed["data"][0]
+    today = tehran_day(lab.clock.now).isoformat()
+    await ask("exportOperatorPayments", query={**merchant, "status": "needs_review"})
+    await ask("totalOperatorPayments", query={**merchant, "status": "paid,needs_review"})
+    await ask("reportSettlement", query={**merchant, "first_day": today, "last_day": today})
+    await ask("findOperatorPayments", query={"text": first["bank_code"]})
     await ask("getOperatorPayment", {"payment_id": first["id"]})
     await ask("getOperatorTimeline", {"payment_id": first["id"]})
     await ask(
@@ -346,13 +374,24 @@ async def _money(recorder: Recorder, stage: Stage) -> None:
     await ask("recover", body={"since": SINCE, "limit": 50})
 
 
+async def _resends(recorder: Recorder) -> None:
+    begun = await recorder.ask("createResend", body={"since": SINCE, "statuses": ["delivered"]})
+    resend = {"resend_id": begun["id"]}
+    await recorder.ask("getResend", resend)
+    await recorder.ask("stopResend", resend, body={})
+    await recorder.ask("listResends", query={"limit": "2"})
+
+
 async def _process(recorder: Recorder) -> None:
-    for operation in ("healthz", "readyz", "metrics", "apiReference", "apiDocument"):
+    for operation in ("healthz", "readyz", "metrics", "apiReference", "apiRequests", "apiDocument", "apiForModels"):
         await recorder.ask(operation)
+    await recorder.ask("apiReferencePage", {"page": "payments.md"})
 
 
 PACKAGE = Path(__file__).parents[2] / "proxy" / "reference"
 OPENAPI, EXAMPLES = PACKAGE / "openapi.json", PACKAGE / "examples.json"
+WEBHOOKS = Path(__file__).parents[2] / "docs" / "webhooks.md"
+EVENT_TYPES = re.compile(r"(?<=<!-- event types -->\n).*?(?=<!-- end -->)", re.DOTALL)
 # The page is one of the operations, and needs an example of each to be shown.
 _NOT_YET = {
     "request": {"method": "GET", "target": "/", "headers": {}, "json": None, "form": None},
@@ -368,13 +407,25 @@ def examples_text(examples: dict[str, Any]) -> str:
     return json.dumps(dict(sorted(examples.items())), ensure_ascii=False, indent=1) + "\n"
 
 
+def with_event_types(page: str) -> str:
+    """docs/webhooks.md with the event types of openapi.yaml."""
+    told = [part for event in event_kinds() for part in event_text(event, level=3)]
+    return EVENT_TYPES.sub(lambda _: "\n" + "\n\n".join(told) + "\n", page)
+
+
 def main() -> None:
     OPENAPI.write_text(openapi_text(), "utf-8")
     known = json.loads(EXAMPLES.read_text("utf-8")) if EXAMPLES.exists() else {}
     EXAMPLES.write_text(examples_text(dict.fromkeys([*operations(), "onPaymentEvent"], _NOT_YET) | known), "utf-8")
     with tempfile.TemporaryDirectory() as folder:
-        examples = asyncio.run(recorded(Path(folder)))
+        fresh = asyncio.run(recorded(Path(folder)))
+    # One that tells nothing new stays as it is: its ids would change for nothing.
+    examples = {
+        name: known[name] if name in known and shape(known[name]) == shape(made) else made
+        for name, made in fresh.items()
+    }
     EXAMPLES.write_text(examples_text(examples), "utf-8")
+    WEBHOOKS.write_text(with_event_types(WEBHOOKS.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

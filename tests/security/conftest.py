@@ -23,6 +23,7 @@ from proxy.merchants.merchant import ALL_SCOPES, Mode, Scope, Token
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import Endpoint, endpoint_data
 from proxy.webhooks.event import Event
+from proxy.webhooks.resend import ResendActor, ResendChoice, ResendFilter, ResendRequest
 from security.principals import ROLES, Call, Principal, Records, filled
 
 __all__ = ["house", "lab", "more_settings"]
@@ -139,6 +140,7 @@ class House:
             "merchant_id": self.lab.merchant_id,
             "origin": ORIGIN,
             "job_id": "0" * 32,
+            "resend_id": await self._resent(),
         }
         ids |= await self._looked_up(ids)
         return Records(
@@ -155,6 +157,12 @@ class House:
         hook = (await self.lab.call("POST", "/v1/webhook-endpoints", json=body, token=own)).json
         await self.lab.call("PATCH", f"/v1/webhook-endpoints/{hook['id']}", json={"paused": True}, token=own)
         return hook
+
+    async def _resent(self) -> str:
+        """An operator's, which had nothing to send."""
+        nothing = ResendChoice(ResendFilter(0, 1), (), ())
+        made, _ = await self.lab.dargah.services.resends.begin(ResendRequest(nothing, ResendActor("root")))
+        return made.id
 
     async def _looked_up(self, ids: Mapping[str, str]) -> dict[str, str]:
         """The event and the deliveries of the payment, and where the lists go on."""
@@ -211,7 +219,7 @@ class House:
             type="endpoint.disabled",
             payment_id=None,
             occurred_at=now,
-            data=endpoint_data(endpoint),
+            data=endpoint_data(endpoint) | {"state": "disabled", "state_reason": "gone"},
         )
         await self._store.webhooks.add_event(event)
         return event_id
@@ -267,7 +275,7 @@ async def _bound(lab: Lab, terminal_id: str) -> str:
         lab.merchant_id, scopes=ALL_SCOPES - {Scope.WEBHOOKS}, terminal_id=terminal_id, actor="test"
     )
     old: Token = replace(token, scopes=ALL_SCOPES)
-    await lab.dargah.services.store.merchants.save_token(old, new_audit(lab.merchant_id, lab.clock.now))
+    await lab.dargah.services.store.merchants.save_token(old, new_audit(lab.merchant_id, lab.clock.now, "token.scopes"))
     return text
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from web.lab import Answer
 
-from proxy.console.page_context import Side
+from proxy.console.viewer import Side
 from proxy.merchants.merchant import Scope
 from proxy.operators.records import Role
 
@@ -258,12 +258,20 @@ _OPEN: Final = (
     call(None, "GET /assets/{name}", 404, at="/assets/{payment_id}"),
     call(None, "GET /logos/{merchant_id}/{digest}.png", 404, at="/logos/{merchant_id}/" + "0" * 64 + ".png"),
     call(None, "GET /docs", 200),
-    call(None, "GET /docs/openapi.json", 200),
+    call(None, "GET /docs/{page}", 200, at="/docs/payments"),
+    call(None, "GET /docs/dargah.http", 200),
+    call(None, "GET /openapi.json", 200),
+    call(None, "GET /llms.txt", 200),
     call(None, "GET /healthz", 200),
     call(None, "GET /readyz", 200),
 )
 
-CALLS: Final[tuple[Call, ...]] = (*_LOOK, *_OPEN, *_ACT, *_MAKE)
+# Any token will do, whatever its scopes, and none will not.
+_EVENT_TYPES: Final = Call(
+    "GET /v1/event-types", Scope.PAYMENTS_READ, dict.fromkeys((*TOKENS, Principal.SCOPELESS), 200)
+)
+
+CALLS: Final[tuple[Call, ...]] = (*_LOOK, *_OPEN, _EVENT_TYPES, *_ACT, *_MAKE)
 
 
 _ONE: Final = "/admin/v1/merchants/{merchant_id}"
@@ -319,18 +327,28 @@ ACTS: Final = (
     Act(_READ, f"GET {_ENDPOINT}", 200),
     Act(_READ, f"GET {_ONE}/paid", 200, query="?since=2027-01-15T00:00:00Z&until=2027-01-16T00:00:00Z"),
     Act(_READ, "GET /admin/v1/payments", 200, query="?merchant_id={merchant_id}"),
+    Act(_READ, "GET /admin/v1/payments.csv", 200, query="?merchant_id={merchant_id}"),
+    Act(_READ, "GET /admin/v1/payments/find", 200, query="?text=order"),
+    Act(_READ, "GET /admin/v1/payments/totals", 200),
+    Act(_READ, "GET /admin/v1/settlement", 200, query="?first_day=2027-01-15&last_day=1405/10/26"),
     Act(_READ, f"GET {_OPERATORS_PAYMENT}", 200),
     Act(_READ, f"GET {_OPERATORS_PAYMENT}/timeline", 200),
+    Act(_READ, "GET /admin/v1/resends", 200),
+    Act(_READ, "GET /admin/v1/resends/{resend_id}", 200),
     Act(_READ, "GET /admin/v1/audit", 200),
     Act(_READ, "GET /admin/v1/audit/verify", 200),
     Act(_OPERATE, f"POST {_OPERATORS_PAYMENT}/resolve", 409, {"decision": "refunded", "note": "x"}),
     Act(_OPERATE, f"POST {_ONE}/reconcile", 200, {"rows": [{"bank_code": "1", "amount_rials": 1000}]}),
     Act(_OPERATE, "POST /admin/v1/recover", 200, {"since": "2027-01-15T00:00:00Z"}),
+    Act(_OPERATE, "POST /admin/v1/resends", 200, {"since": "2026-11-24T00:00:00Z", "dry_run": True}),
+    Act(_OPERATE, "POST /admin/v1/resends/{resend_id}/stop", 200),
     Act(_OPERATE, "POST /admin/v1/doctor", 200, {"merchant_id": "{merchant_id}"}),
     Act(_OPERATE, "POST /admin/v1/keys/rotate", 200, {}),
     Act(_OWNER, "POST /admin/v1/merchants", 201, {"name": "new", "return_origins": []}),
     Act(_OWNER, f"PATCH {_ONE}", 200, {"name": "changed"}),
     Act(_OWNER, f"POST {_ONE}/rotate-return-secret", 200),
+    Act(_OWNER, f"POST {_ONE}/archive", 200),
+    Act(_OWNER, f"POST {_ONE}/unarchive", 200),
     Act(
         _OWNER,
         f"POST {_ONE}/terminals",
@@ -347,9 +365,12 @@ ACTS: Final = (
     Act(_OWNER, f"DELETE {_ENDPOINT}", 204),
     Act(_OWNER, "POST /admin/v1/operators", 201, {"name": "{fresh_name}", "role": "read"}),
     Act(_OWNER, f"POST {_OPERATOR}/rotate", 201, {}),
+    Act(_OWNER, f"DELETE {_OPERATOR}/second-factor", 200),
     Act(_OWNER, f"DELETE {_OPERATOR}", 200),
     # Of a file: PostgreSQL has its own.
     Act(_OWNER, BACKUP, 200),
+    # No channel is set up.
+    Act(_OWNER, "POST /admin/v1/alerts/test", 422, {}),
 )
 
 
@@ -409,7 +430,7 @@ def page(
 
 
 # The columns of each row in the portal:                        own, bound, terminal, test, shop, stranger
-PAGES: Final = (
+_PAGES: Final = (
     page("GET /", _READ, 200, _SEE, 303),
     page("GET /payments", _READ, 200, _SEE, 200),
     page("GET /payments", _READ, 200, _SEE, 200, at="/payments?merchant={merchant_id}&status=paid"),
@@ -423,8 +444,14 @@ PAGES: Final = (
     page("GET /search", _READ, 303, _SEE, 303, 303, 200, 200, 200, 200, at="/search?q={bank_code}"),
     page("GET /search", _READ, 303, _SEE, 303, 303, 200, 200, 200, 200, at="/search?q={amount}"),
     page("GET /reviews", _READ, 200, _SEE, 200),
+    page("GET /guide", _READ, 200, _SEE, 200),
+    page("GET /payments/totals", _READ, 200, _SEE, 200),
+    page("GET /settlement", _READ, 200),
+    page("GET /settlement.csv", _READ, 303),
+    page("GET /settlement.csv", _READ, 200, at="/settlement.csv?from=1405/10/26&merchant={merchant_id}"),
     page("GET /payments/{payment_id}", _READ, 200, _SEE, 200, 200, 404, 404, 404, 404),
     page("POST /payments/{payment_id}/check", _OPERATE, 303, _ASK, 303, 303, 404, 404, 404, 404),
+    page("GET /payments/{payment_id}/resolve", _OPERATE, 422),
     page(
         "POST /payments/{payment_id}/resolve", _OPERATE, 409, form={"decision": "refunded", "note": "x"},
     ),
@@ -433,6 +460,24 @@ PAGES: Final = (
     page("GET /endpoints/{endpoint_id}", _READ, 200, _HOOKS, 200, 403, 403, 404, 404, 404),
     page("GET /endpoints/{endpoint_id}", _READ, 200, _HOOKS, 404, 403, 403, 404, 404, 404,
          at="/endpoints/{owners_endpoint_id}"),
+    page("GET /deliveries", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200),
+    page("GET /deliveries", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200,
+         at="/deliveries?merchant={merchant_id}&status=delivered"),
+    page("GET /deliveries", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200, at="/deliveries?endpoint={endpoint_id}"),
+    page("GET /deliveries", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200,
+         at="/deliveries?endpoint={owners_endpoint_id}"),
+    page("GET /deliveries", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200, at="/deliveries?number={order_id}"),
+    page("GET /resend", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200),
+    page("GET /resend", _READ, 404, _HOOKS, 200, 403, 403, 200, 200, 200, at="/resend?endpoint=ep_1"),
+    page("GET /resend", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200, at="/resend?endpoint={owners_endpoint_id}"),
+    page("POST /resend", _OPERATE, 409, _HOOKS, 409, 403, 403, 409, 409, 409, form={"hours": "1", "mode": "test"}),
+    # An operator's.
+    page("GET /resends/{resend_id}", _READ, 200, _HOOKS, 404, 403, 403, 404, 404, 404),
+    page("POST /resends/{resend_id}/stop", _OPERATE, 303, _HOOKS, 404, 403, 403, 404, 404, 404),
+    page("GET /attempts", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200),
+    page("GET /attempts", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200, at="/attempts?endpoint={endpoint_id}"),
+    page("GET /attempts", _READ, 200, _HOOKS, 200, 403, 403, 200, 200, 200,
+         at="/attempts?endpoint={owners_endpoint_id}"),
     page("GET /deliveries/{delivery_id}", _READ, 200, _HOOKS, 200, 403, 403, 404, 404, 404),
     page("GET /deliveries/{delivery_id}", _READ, 200, _HOOKS, 404, 403, 403, 404, 404, 404,
          at="/deliveries/{owners_delivery_id}"),
@@ -456,7 +501,11 @@ PAGES: Final = (
     page("POST /merchants/{merchant_id}", _OWNER, 303, form={"name": "changed"}),
     page("POST /merchants/{merchant_id}/looks", _OWNER, 303),
     page("GET /merchants/{merchant_id}/logo", _READ, 404),
+    page("GET /merchants/{merchant_id}/rotate-return-secret", _OWNER, 200),
     page("POST /merchants/{merchant_id}/rotate-return-secret", _OWNER, 200),
+    page("GET /merchants/{merchant_id}/archive", _OWNER, 200),
+    page("POST /merchants/{merchant_id}/archive", _OWNER, 303),
+    page("POST /merchants/{merchant_id}/unarchive", _OWNER, 303),
     page("POST /merchants/{merchant_id}/check-up", _OPERATE, 200),
     page("GET /merchants/{merchant_id}/reconcile", _READ, 200),
     page("POST /merchants/{merchant_id}/reconcile", _OPERATE, 422),
@@ -466,23 +515,66 @@ PAGES: Final = (
     page("POST /terminals/{terminal_id}", _OWNER, 303),
     page("POST /terminals/{terminal_id}/test", _OPERATE, 200),
     page("POST /tokens/{token_id}/test-payment", _OWNER, 303),
+    page("GET /terminals/{terminal_id}/switch-off", _OWNER, 200),
+    page("POST /terminals/{terminal_id}/switch-off", _OWNER, 303),
+    page("POST /terminals/{terminal_id}/switch-on", _OWNER, 303),
+    page("GET /tokens/{token_id}/rotate", _OWNER, 200),
     page("POST /tokens/{token_id}/rotate", _OWNER, 200),
-    page("POST /tokens/{token_id}/revoke", _OPERATE, 303),
-    page("POST /endpoints/{endpoint_id}/state", _OWNER, 303),
+    page("GET /tokens/{token_id}/revoke", _OPERATE, 200),
+    page("POST /tokens/{token_id}/revoke", _OPERATE, 200),
+    page("POST /tokens/{token_id}/restore", _OPERATE, 409),
+    page("POST /endpoints/{endpoint_id}/limit", _OWNER, 303, form={"max_in_flight": "9"}),
+    page("GET /endpoints/{endpoint_id}/pause", _OWNER, 200),
+    page("POST /endpoints/{endpoint_id}/pause", _OWNER, 303),
+    page("POST /endpoints/{endpoint_id}/resume", _OWNER, 303),
+    page("GET /endpoints/{endpoint_id}/rotate-secret", _OWNER, 200),
     page("POST /endpoints/{endpoint_id}/rotate-secret", _OWNER, 200),
+    page("GET /endpoints/{endpoint_id}/delete", _OWNER, 200),
     page("POST /endpoints/{endpoint_id}/delete", _OWNER, 303),
     page("GET /operators", _READ, 200),
     page("POST /operators", _OWNER, 422),
+    page("GET /operators/{operator_id}/rotate", _OWNER, 200),
     page("POST /operators/{operator_id}/rotate", _OWNER, 200),
+    page("GET /operators/{operator_id}/revoke", _OWNER, 200),
     page("POST /operators/{operator_id}/revoke", _OWNER, 303),
+    page("GET /operators/{operator_id}/remove-second-factor", _OWNER, 409),
+    page("POST /operators/{operator_id}/remove-second-factor", _OWNER, 409),
+    page("GET /second-factor", _READ, 200),
+    page("POST /second-factor", _READ, 422),
+    page("GET /second-factor/end", _READ, 409),
+    page("POST /second-factor/end", _READ, 409),
+    page("GET /second-factor/recovery-codes", _READ, 409),
+    page("POST /second-factor/recovery-codes", _READ, 409),
+    page("GET /filters", _READ, 200),
+    page("POST /filters", _READ, 422),
+    page("GET /filters/{filter_id}/delete", _READ, 404, at="/filters/flt_none/delete"),
+    page("POST /filters/{filter_id}/delete", _READ, 404, at="/filters/flt_none/delete"),
+    page("GET /sessions", _READ, 200),
+    page("POST /sessions/end-others", _READ, 303),
+    page("POST /sessions/{session_id}/end", _READ, 404, at="/sessions/" + "0" * 64 + "/end"),
     page("GET /audit", _READ, 200),
     page("POST /audit/verify", _READ, 200),
     page("GET /settings", _READ, 200),
+    page("GET /alerts", _READ, 200),
+    page("POST /alerts/test", _OWNER, 422),
     page("POST /logout", _READ, 303, _SEE, 200),
 )  # fmt: skip
+# What an operator sees of a shop in the console is what the shop's own token sees in the portal.
+_VIEWED: Final = tuple(
+    page(
+        f"GET /as/{{merchant_id}}/{{storefront}}/{{mode}}{one.operation.partition(' ')[2]}",
+        _READ,
+        one.gets[Principal.OWN],
+        at=f"/as/{{merchant_id}}/main/live{one.path}",
+    )
+    for one in _PAGES
+    if one.method == "GET" and one.scope is not None
+)
+PAGES: Final = (*_VIEWED, *_PAGES)
 # What needs no session: the way in, the first page's other address, and files for everybody.
 OPEN: Final = {
     Side.CONSOLE: {"GET /console": 303, "GET /console/assets/{name}": 404, "GET /console/login": 200,
-                "POST /console/login": 401},
+                "POST /console/login": 401, "GET /console/login/code": 303, "POST /console/login/code": 303,
+                "GET /console/login/oidc": 404, "GET /console/login/oidc/answer": 404},
     Side.PORTAL: {"GET /portal": 303, "GET /portal/assets/{name}": 404, "GET /portal/enter/{link}": 401},
 }  # fmt: skip

@@ -233,10 +233,15 @@ MOST_GROWTH: Final = 2 * TIMES
 VARIABLES: Final = {
     "name": "icon.svg",
     "digest": "0" * 64,
-    "prefix": "shop",
+    "prefix": "shop/",
+    "end": "",
+    "page": "payments",
+    "storefront": "main",
+    "mode": "live",
+    "number": "4503599627370497",
     "merchant_id": "mer_00000000",
     **{f"{kind}_id": "x_" + "0" * 26 for kind in ("payment", "event", "delivery", "endpoint", "terminal", "token")},
-    **{f"{kind}_id": "x" for kind in ("operator", "job")},
+    **{f"{kind}_id": "x" for kind in ("operator", "job", "session", "resend", "filter")},
 }
 LINKS: Final = frozenset({"link", "invoice_key"})
 NOTHING: Final = Hostile("nothing", "Accept", lambda _size: "*/*")

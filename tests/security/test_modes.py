@@ -294,7 +294,7 @@ async def test_the_console_shows_the_mode_and_makes_endpoints_and_secrets_of_eit
     assert (endpoint.mode, endpoint.storefront) == (Mode.TEST, None)
     for page in (merchant, "/console/endpoints", f"/console/endpoints/{endpoint.id}"):
         assert "آزمایشی" in (await browser.get(page)).text, page
-    shown = await browser.post(f"{merchant}/rotate-return-secret", {"mode": "test"})
+    shown = await browser.confirmed(f"{merchant}/rotate-return-secret", {"mode": "test"})
     [secret] = set(re.findall(r"dg_return_test_\w+", shown.text))
     token = await lab.issue(mode=Mode.TEST)
     assert new_signature(secret, (await paid(lab, token))[1])
@@ -439,6 +439,7 @@ async def upgraded(folder: Path) -> AsyncIterator[tuple[Lab, Before, Receiver]]:
         receiver() as made,
         aiohttp.ClientSession() as session,
     ):
+        made.any_event = True
         before = Before(made.url, gateway_url)
         await leave(folder, before)
         async with running_by(clock, settings(folder, log_level="info")) as dargah:

@@ -9,8 +9,8 @@ import pytest
 from web.lab import Lab
 from web.openapi_check import operations
 
-from proxy.api import drop_in as facade
 from proxy.api import public
+from proxy.api.drop_in.invoice_script import CHECK
 from security.conftest import House
 from security.principals import (
     ACTS,
@@ -28,6 +28,7 @@ from security.principals import (
     filled,
     is_outcome,
 )
+from security.test_protocol_shops import OPERATIONS
 
 ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
 CALLERS = (*TOKENS, Principal.SCOPELESS, *OUTSIDERS, Principal.PORTAL, *ROLES)
@@ -50,14 +51,15 @@ def test_an_operation_that_is_not_in_the_table_is_noticed() -> None:
 
 def unserved(lab: Lab) -> set[tuple[str, str]]:
     """The routes of the public listener's router that are no operation of the table's."""
-    tabled = {tuple(one.operation.split(" ")) for one in CALLS}
+    tabled = {tuple(one.operation.split(" ")) for one in CALLS} | OPERATIONS
     paths = {path for _, path in tabled}
     found = set[tuple[str, str]]()
     for route in public.create_public_app(lab.dargah.services).router.routes():
         if route.resource is not None:
             # The drop-in is known under any prefix, with a slash behind it, and its check without a key.
-            path = route.resource.canonical.removeprefix("/{prefix}").rstrip("/")
-            path = facade.CHECK if path == facade.CHECK.rpartition("/")[0] else path
+            path = route.resource.canonical.removeprefix("/{prefix}").replace("{end}", "").rstrip("/")
+            path = path if path.startswith("/") or not path else f"/{path}"
+            path = CHECK if path == CHECK.rpartition("/")[0] else path
             method = "GET" if route.method == "HEAD" else route.method
             if path not in paths or (method != "*" and (method, path) not in tabled):
                 found.add((method, path))

@@ -11,9 +11,9 @@ from web.clients import Browser, console, portal
 from web.lab import Answer
 
 from proxy.api.rate_limiting import unlimited
-from proxy.console.page_context import Side
 from proxy.console.routes import add_routes
 from proxy.console.services import ConsoleServices
+from proxy.console.viewer import Side
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import ALL_SCOPES, Scope
 from security.conftest import House, hire
@@ -107,7 +107,9 @@ async def test_what_needs_no_session_shows_nobody_anything(house: House) -> None
 
 async def opened(browser: Browser, side: Side, one: Page, records: Records) -> Answer:
     path = f"{side}{filled(one.path, records.ids)}"
-    return await (browser.get(path) if one.method == "GET" else browser.post(path, filled(dict(one.form), records.ids)))
+    if one.method == "GET":
+        return await browser.get(path)
+    return await browser.confirmed(path, filled(dict(one.form), records.ids))
 
 
 def assert_no_canary(records: Records, principal: Principal, one: Page | str, answer: Answer) -> None:
@@ -134,7 +136,9 @@ async def portal_session(house: House, principal: Principal, scope: Scope | None
         await setup.revoke_token(lab.merchant_id, token.id, actor="test")
     elif principal is Principal.SCOPELESS and scope is not None:
         less = replace(token, scopes=ALL_SCOPES - {scope})
-        await lab.dargah.services.store.merchants.save_token(less, new_audit(lab.merchant_id, lab.clock.now))
+        await lab.dargah.services.store.merchants.save_token(
+            less, new_audit(lab.merchant_id, lab.clock.now, "token.scopes")
+        )
     lab.clock.forward(10 if principal is Principal.EXPIRED else 0)
     return browser
 

@@ -519,7 +519,7 @@ async def test_a_stores_password_is_taken_from_a_file_and_not_from_the_arguments
         await Cli({}, tmp_path).run(*begin, "--to-file", "-", stdin=where),
     ):
         # It was let through, as far as the server that is not there.
-        assert (ran.code, "canary" in ran.out + ran.error) == (1, False)
+        assert (ran.code, "canary" in ran.out + ran.error) == (2, False)
         assert "Connect call failed" in ran.error
 
 

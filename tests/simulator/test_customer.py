@@ -4,10 +4,9 @@ And the control API: terminals and the ledger's pages.
 """
 
 import asyncio
+import os
 import signal
 import sqlite3
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from html.parser import HTMLParser
@@ -19,6 +18,7 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 from support.eventually import eventually
+from support.process import Forked
 
 from proxy.gateways.invoice_script.simulator import ReturnExtra
 from proxy.gateways.simulation.ledger import (
@@ -259,7 +259,7 @@ async def test_the_control_api_acts_as_the_customer(shop: Shop, act: str, state:
 async def test_a_terminal_is_made_and_then_changed_field_by_field(shop: Shop) -> None:
     body = {"api_key": "new", "return_method": "post", "return_extras": ["status"], "registered_ip": "127.0.0.1"}
     made = await shop.control("POST", "terminals", body)
-    named = {"family": "invoice_script", "credentials": {}, "key_chars": 32}
+    named = {"family": "invoice_script", "credentials": {}, "key_chars": 32, "forms": {}}
     assert made == {**body, **named, "enabled": True, "registered_domain": None, "referrer_origin": None}
     changed = await shop.control("POST", "terminals", {"api_key": "new", "enabled": False})
     assert changed == {**made, "enabled": False}
@@ -276,6 +276,7 @@ async def test_a_terminal_is_made_and_then_changed_field_by_field(shop: Shop) ->
         ({"api_key": "a", "return_method": "put"}, "return_method"),
         ({"api_key": "a", "colour": 1}, "colour"),
         ({"api_key": "a", "family": "nobody"}, "family"),
+        ({"api_key": "a", "forms": {"return_method": "PUT"}}, "forms"),
         ({"api_key": "a", "return_extras": ["colour"]}, "return_extras"),
         ("text", "an object"),
     ],
@@ -327,18 +328,21 @@ DEADLINE_SECONDS = 20
 
 
 @asynccontextmanager
-async def _running(ledger: Path, *options: str) -> AsyncIterator[tuple[Process, str]]:
-    arguments = ("-m", "proxy", "simulator", "--port", "0", "--ledger", str(ledger), *options)
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=PIPE, stderr=PIPE)
-    assert process.stdout is not None
+async def _running(ledger: Path, *options: str) -> AsyncIterator[tuple[Forked, str]]:
+    arguments = ("simulator", "--port", "0", "--ledger", str(ledger), *options)
+    process = await Forked.launched(arguments, os.environ, _errors(ledger))
     try:
         line = await asyncio.wait_for(process.stdout.readline(), DEADLINE_SECONDS)
-        assert line.startswith(b"simulator ready on http://127.0.0.1:"), await process.communicate()
+        assert line.startswith(b"simulator ready on http://127.0.0.1:"), _errors(ledger).read_text()
         yield process, line.split()[-1].decode()
     finally:
-        with suppress(ProcessLookupError):
+        if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.wait()
+
+
+def _errors(ledger: Path) -> Path:
+    return ledger.parent.with_name(f"{ledger.parent.name}.errors")
 
 
 async def _post(http: aiohttp.ClientSession, url: str, **form: str) -> Any:
@@ -408,10 +412,11 @@ async def test_a_signal_stops_it_cleanly_even_with_a_delayed_answer_open(
         hanging = asyncio.create_task(_post(http, f"{base}/invoice/check/{key}", api_key="k"))
         await _checked(http, base, key)
         process.send_signal(number)
-        output, errors = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
+        output = await asyncio.wait_for(process.stdout.read(), DEADLINE_SECONDS)
+        code = await process.wait()
         with pytest.raises(aiohttp.ClientError):
             await hanging
-    assert (process.returncode, errors) == (0, b"")
+    assert (code, _errors(tmp_path / "l.db").read_bytes()) == (0, b"")
     assert b"request -> " in output
     assert _names(tmp_path) == ["l.db"]
 

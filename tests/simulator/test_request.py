@@ -284,6 +284,8 @@ def test_the_command_takes_a_terminals_settings_and_refuses_others() -> None:
         ("k,color=red", "color: "),
         ("k:put", "return_method: "),
         ("k,key_chars=x", "key_chars: "),
+        ("k,family=sadad,repeated_verify=7", "repeated_verify: one of 100, 10, 010"),
+        ("k,family=zibal,return_token=token", "return_token: "),
         (",enabled=1", "api_key: "),
     ):
         ran = CliRunner().invoke(simulator, ["--terminal", text])

@@ -12,7 +12,8 @@ from proxy.merchants.merchant import DEFAULT_SCOPES, Merchant, Mode, Terminal, T
 from proxy.merchants.vault import SealedSecret
 from proxy.payments.change import Change, Intent, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule, begin
-from proxy.payments.payment import Fact, Payment, apply
+from proxy.payments.payment import Fact, Payment
+from proxy.payments.transitions import apply
 from proxy.stores.store import Store
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.event import Event

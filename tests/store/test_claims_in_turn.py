@@ -14,10 +14,11 @@ from proxy.kernel.ids import EVENT
 from proxy.merchants.merchant import Mode
 from proxy.payments.change import Change
 from proxy.payments.checkout import Checkout
-from proxy.payments.payment import Payment, apply
+from proxy.payments.payment import Payment
 from proxy.payments.poller import LEASE, Poller
 from proxy.payments.settlement import Settlement
 from proxy.payments.storage.writes import LEAST_LOOK
+from proxy.payments.transitions import apply
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import Lease
 from proxy.webhooks.event import Event

@@ -21,12 +21,11 @@ from proxy.payments.check_schedule import begin
 from proxy.payments.payment import Decision, OperatorDecision, Payment
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Delivery, EventClaims, Lease, RecordedAttempt
-from proxy.webhooks.endpoint import EndpointState
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT, EndpointState
 from proxy.webhooks.event import Event, EventFilter
 from proxy.webhooks.retry_policy import (
     DEFAULT_SCHEDULE,
     FAILURES_TO_PROBE,
-    IN_FLIGHT_PER_ENDPOINT,
     DeliveryStatus,
     RetrySchedule,
 )
@@ -204,7 +203,7 @@ async def test_racing_claims_take_each_delivery_once(store: Store) -> None:
         await paid(store, f"order-{number}")
     claims = await asyncio.gather(*(claim(store, limit=7, token=f"t{number}") for number in range(8)))
     ids = [claimed.delivery_id for batch in claims for claimed in batch]
-    assert len(ids) == len(set(ids)) == 2 * IN_FLIGHT_PER_ENDPOINT
+    assert len(ids) == len(set(ids)) == 2 * DEFAULT_IN_FLIGHT
 
 
 async def test_a_delivery_that_got_through_is_done(store: Store) -> None:
@@ -500,10 +499,10 @@ async def test_what_has_waited_longer_goes_first(store: Store) -> None:
 
 async def test_events_that_come_together_take_no_more_than_their_endpoint_has_room_for(store: Store) -> None:
     await add_endpoint(store)
-    payments = [await pending(store, f"{number}") for number in range(IN_FLIGHT_PER_ENDPOINT + 2)]
+    payments = [await pending(store, f"{number}") for number in range(DEFAULT_IN_FLIGHT + 2)]
     begun = await asyncio.gather(*(store.payments.transition(paying(each), AT_ONCE) for each in payments))
     claims = [claimed for each in begun for claimed in each.claims]
-    assert len(claims) == IN_FLIGHT_PER_ENDPOINT
+    assert len(claims) == DEFAULT_IN_FLIGHT
     assert not any(each.waiting for each in begun)
     assert await claim(store) == []
     # Those that had no room are taken along by the first that lands.
@@ -584,7 +583,7 @@ async def test_a_lost_lease_is_told_to_its_own_worker_only(store: Store) -> None
 
 async def test_failures_in_a_row_count_one_by_one_and_bring_nothing_with_them(store: Store) -> None:
     await add_endpoint(store)
-    await backlog(store, IN_FLIGHT_PER_ENDPOINT + 1)
+    await backlog(store, DEFAULT_IN_FLIGHT + 1)
     claims = await claim(store)
     failed = (
         store.webhooks.record_attempt(finished(each, delivered=False), NEXT) for each in claims[:FAILURES_TO_PROBE]
@@ -597,12 +596,12 @@ async def test_failures_in_a_row_count_one_by_one_and_bring_nothing_with_them(st
 
 async def test_no_more_follow_than_may_be_in_flight(store: Store) -> None:
     await add_endpoint(store)
-    await backlog(store, 3 * IN_FLIGHT_PER_ENDPOINT)
+    await backlog(store, 3 * DEFAULT_IN_FLIGHT)
     claims = await claim(store)
     for _ in range(2):
         recorded = await asyncio.gather(*(store.webhooks.record_attempt(finished(each), NEXT) for each in claims))
         claims = [each.following for each in recorded if each.following is not None]
-        assert len(claims) == IN_FLIGHT_PER_ENDPOINT
+        assert len(claims) == DEFAULT_IN_FLIGHT
         assert await claim(store, NOW + 30) == []
 
 

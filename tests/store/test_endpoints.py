@@ -12,20 +12,21 @@ import pytest
 from proxy.gateways.port import RequestRefused
 from proxy.kernel.clock import DAY, HOUR, SECOND
 from proxy.kernel.errors import NotFound
-from proxy.kernel.ids import DELIVERY, EVENT
+from proxy.kernel.ids import DELIVERY, ENDPOINT, EVENT
 from proxy.merchants.merchant import Mode
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import Claim, Delivery, DeliveryFilter, Lease, RecordedAttempt
-from proxy.webhooks.endpoint import Endpoint, EndpointState
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT, Endpoint, EndpointState
 from proxy.webhooks.event import Event, EventFilter, EventSpan
 from proxy.webhooks.retry_policy import (
     DEFAULT_SCHEDULE,
     FAILURES_TO_PROBE,
-    IN_FLIGHT_PER_ENDPOINT,
+    LONGEST_PROBE_PAUSE,
     DeliveryStatus,
     DisabledReason,
     Health,
 )
+from proxy.webhooks.storage.claims import LEAST_LOOK
 from proxy.webhooks.storage.events import WINDOW
 from proxy.webhooks.storage.redelivery import EndpointStatistics, RecentAttempt
 from store.records import (
@@ -76,9 +77,9 @@ def disabled_event(endpoint: Endpoint, at: int) -> Event:
 
 async def test_no_more_are_in_flight_at_an_endpoint_than_its_limit(store: Store) -> None:
     await add_endpoint(store)
-    await backlog(store, IN_FLIGHT_PER_ENDPOINT + 3)
+    await backlog(store, DEFAULT_IN_FLIGHT + 3)
     first = await claim(store)
-    assert len(first) == IN_FLIGHT_PER_ENDPOINT
+    assert len(first) == DEFAULT_IN_FLIGHT
     assert await claim(store, NOW + 1) == []
     await store.webhooks.record_attempt(finished(first[0]), None)
     assert len(await claim(store, NOW + 30)) == 1
@@ -111,7 +112,7 @@ async def test_a_probe_that_gets_through_opens_the_endpoint_again(store: Store) 
     [probe] = await claim(store, now)
     recorded = await store.webhooks.record_attempt(finished(probe, at=now), None)
     assert recorded.decision.health.failures == 0
-    assert len(await claim(store, now)) == IN_FLIGHT_PER_ENDPOINT
+    assert len(await claim(store, now)) == DEFAULT_IN_FLIGHT
 
 
 async def test_answers_of_4xx_are_retried_and_do_not_make_it_a_failing_endpoint(store: Store) -> None:
@@ -574,8 +575,113 @@ async def test_a_persons_retry_goes_now_and_alone_though_the_endpoint_asked_for_
     [again] = await claim(store, now + 1000)
     assert again.delivery_id == wanted
     assert await claim(store, now + 1000) == []
-    await store.webhooks.record_attempt(finished(again, status=200, at=now + 1000), None)
-    assert await claim(store, now + 2000) == []
-    assert {each.delivery_id for each in await claim(store, now + 3600_000 + 1)} == {
+    recorded = await store.webhooks.record_attempt(finished(again, status=200, at=now + 1000), None)
+    assert (again.asked, recorded.decision.health) == (True, Health())
+    assert not await store.webhooks.hasten_deliveries(MERCHANT_ID, again.endpoint.id)
+    assert {each.delivery_id for each in await claim(store, now + 1001)} == {
         each.delivery_id for each in claims if each.delivery_id != wanted
     }
+
+
+async def dead_endpoint(store: Store, waiting: int = 6) -> tuple[list[str], int]:
+    """An endpoint that does not answer, between two probes: what waits there, and the time."""
+    await add_endpoint(store)
+    for number in range(waiting):
+        await event_at(store, NOW + number)
+    ids = [each.id for each in await deliveries_of(store)]
+    now = NOW + 100
+    for _ in range(FAILURES_TO_PROBE):
+        [claimed] = await claim(store, now, limit=1)
+        await store.webhooks.record_attempt(finished(claimed, delivered=False, at=now), None)
+    return ids, now
+
+
+async def test_a_persons_retry_goes_beside_the_probe_that_hangs_and_there_is_one_place_for_it(store: Store) -> None:
+    ids, now = await dead_endpoint(store)
+    now += LONGEST_PROBE_PAUSE
+    [probe] = await claim(store, now)
+    wanted = [each for each in ids if each != probe.delivery_id][-2:]
+    for each in wanted:
+        await store.webhooks.retry_delivery(MERCHANT_ID, each)
+    [asked] = await claim(store, now)
+    assert (asked.delivery_id in wanted, asked.asked, probe.asked) == (True, True, False)
+    assert await claim(store, now) == []
+    recorded = await store.webhooks.record_attempt(
+        finished(asked, delivered=False, at=now), Lease(now + 30_000, "next")
+    )
+    assert recorded.following is not None
+    assert {asked.delivery_id, recorded.following.delivery_id} == set(wanted)
+
+
+async def test_a_persons_retry_that_fails_leaves_the_pause_as_it_was(store: Store) -> None:
+    ids, now = await dead_endpoint(store)
+    before = await health_of(store)
+    assert before.paused_until > now
+    for _ in range(5):
+        await store.webhooks.retry_delivery(MERCHANT_ID, ids[-1])
+        [asked] = await claim(store, now)
+        assert asked.delivery_id == ids[-1]
+        await store.webhooks.record_attempt(finished(asked, delivered=False, at=now), None)
+        assert await health_of(store) == before
+    assert await claim(store, now) == []
+    await store.webhooks.retry_delivery(MERCHANT_ID, ids[-1])
+    [asked] = await claim(store, now)
+    await store.webhooks.record_attempt(finished(asked, status=503, at=now, retry_after_seconds=3600), None)
+    assert (await health_of(store)).paused_until == now + 3600 * SECOND
+
+
+async def test_a_persons_retry_that_gets_through_opens_the_endpoint_and_what_waits_goes_at_once(store: Store) -> None:
+    ids, now = await dead_endpoint(store)
+    await store.webhooks.retry_delivery(MERCHANT_ID, ids[-1])
+    [asked] = await claim(store, now)
+    await store.webhooks.record_attempt(finished(asked, at=now), None)
+    while await store.webhooks.hasten_deliveries(MERCHANT_ID, asked.endpoint.id, 2):
+        pass
+    assert {each.delivery_id for each in await claim(store, now + 1)} == set(ids[:-1])
+
+
+async def test_two_clicks_on_one_page_give_one_request_and_the_next_page_another(store: Store) -> None:
+    await add_endpoint(store)
+    await event_at(store, NOW)
+    [claimed] = await claim(store)
+    await store.webhooks.record_attempt(finished(claimed), None)
+    for _ in range(2):  # before it is claimed
+        await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id, 1)
+    [second] = await claim(store)
+    again = await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id, 1)  # while it is on its way
+    assert again.attempts == 2
+    await store.webhooks.record_attempt(finished(second), None)
+    await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id, 1)  # when it is over
+    assert await claim(store) == []
+    await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id, 2)
+    assert [each.attempt for each in await claim(store)] == [3]
+
+
+async def test_a_persons_retry_during_an_attempt_goes_after_it_though_that_paused_the_endpoint(store: Store) -> None:
+    await add_endpoint(store)
+    await event_at(store, NOW)
+    [claimed] = await claim(store)
+    await store.webhooks.retry_delivery(MERCHANT_ID, claimed.delivery_id)
+    put_off = finished(claimed, status=429, at=NOW + 1, retry_after_seconds=3600)
+    recorded = await store.webhooks.record_attempt(put_off, Lease(NOW + 30_000, "next"))
+    assert recorded.following is not None
+    assert (recorded.following.attempt, recorded.following.asked) == (2, True)
+
+
+async def test_a_persons_retry_is_first_where_others_wait_longer(store: Store) -> None:
+    for number in range(LEAST_LOOK):
+        await add_endpoint(store, id=IDS.record(ENDPOINT, MERCHANT_ID, NOW), storefront=f"shop-{number}")
+        await event_at(store, NOW + number, storefront=f"shop-{number}")
+    await add_endpoint(store, storefront="mine")
+    await event_at(store, NOW + 100, storefront="mine")
+    [mine] = [each for each in await deliveries_of(store) if each.storefront == "mine"]
+    await store.webhooks.retry_delivery(MERCHANT_ID, mine.id)
+    [first] = await claim(store, NOW + 200, limit=1)
+    assert first.delivery_id == mine.id
+
+
+async def health_of(store: Store) -> Health:
+    [endpoint] = await store.webhooks.list_endpoints(MERCHANT_ID)
+    health = (await store.webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, NOW)).health
+    assert health is not None
+    return health

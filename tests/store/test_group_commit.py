@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.database.sqlite import Batch
+from proxy.database.sqlite import Batch, lane
 from proxy.database.sqlite.connection import StepWaited
 from proxy.database.transaction import Transaction
 from proxy.gateways.port import InvoiceIssued
@@ -391,6 +391,23 @@ async def test_reads_do_not_see_what_is_not_committed(lab: Lab) -> None:
         await create(lab.store, payment)
     with pytest.raises(NotFound):
         await seen[0]
+
+
+async def test_reads_that_take_long_let_a_write_in_between(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "READ_SECONDS", 0.0)
+    ended = list[str]()
+
+    async def read(number: int) -> None:
+        await lab.store.payments.next_check_at()
+        ended.append(f"read {number}")
+
+    async def write() -> None:
+        await lab.store.heartbeat.ping()
+        ended.append("write")
+
+    await asyncio.gather(*map(read, range(20)), write())
+    assert [each for each in ended if each != "write"] == [f"read {number}" for number in range(20)]
+    assert ended.index("write") < 10
 
 
 async def test_an_observer_that_raises_does_not_stop_the_store(tmp_path: Path) -> None:

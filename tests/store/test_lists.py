@@ -12,18 +12,19 @@ from typing import Any, Final
 
 import pytest
 
-from proxy.console.search import MERCHANTS_AT_ONCE, ROWS_AT_ONCE
 from proxy.database.repository import STRETCH
 from proxy.gateways.port import Canceled, Captured, InvoiceIssued, NotPaid, RequestRefused
-from proxy.kernel.clock import DAY, HOUR
+from proxy.kernel.clock import DAY, HOUR, MINUTE
 from proxy.kernel.ids import PAYMENT, Ids
 from proxy.merchants.merchant import Mode
 from proxy.observability.statistics import DueStatistics
 from proxy.operations.restores import Recheck
 from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNTOLD, PENDING_UNWATCHED, Change, Entry
 from proxy.payments.check_schedule import ScheduleChange, begin
+from proxy.payments.finder import MERCHANTS_AT_ONCE, ROWS_AT_ONCE
+from proxy.payments.order_match import OrderMatch
 from proxy.payments.payment import Decision, OperatorDecision, Payment, Status
-from proxy.payments.search import FIRST_PLACE, Number, PaymentFilter, SearchCriteria, id_at, place_at, place_of
+from proxy.payments.search import FIRST_PLACE, DaySum, Number, PaymentFilter, id_at, place_at, place_of
 from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import DeliveryFilter, Lease
@@ -149,7 +150,11 @@ def payment_lists() -> dict[str, Look]:
         (None, Status.PAID, Status.NEEDS_REVIEW, Status.FAILED),
         (None, "common", "seldom"),
     )
-    wanted = [PaymentFilter(place, order, status, None, 20, mode) for place, mode, status, order in filters]
+    wanted = [
+        PaymentFilter(place, order, () if status is None else (status,), None, 20, mode, oldest_first=oldest)
+        for place, mode, status, order in filters
+        for oldest in (False, True)
+    ]
     return {
         f"payments {each}": lambda store, each=each: store.payments.list_payments(MERCHANT_ID, each)  # type: ignore[misc]  # binds the loop's variable
         for each in wanted
@@ -171,19 +176,18 @@ def event_lists() -> dict[str, Look]:
 
 def walks() -> dict[str, Look]:
     looks: dict[str, Look] = {
-        f"newest {status}": lambda store, status=status: store.payments.newest_ids(
-            None, None, SearchCriteria(status), MERCHANTS_AT_ONCE
-        )  # type: ignore[misc]  # as above
-        for status in (None, *Status)
+        "heads": lambda store: store.payments.heads(None, PaymentFilter(), MERCHANTS_AT_ONCE),
+        "lines": lambda store: store.payments.lines(MERCHANT_ID, PaymentFilter(terminal_id="none"), 500),
     }
     looks |= {
-        f"search by {number}": lambda store, number=number: store.payments.find_ids(None, None, number, "common", 10)  # type: ignore[misc]  # as above
+        f"search by {number}": lambda store, number=number: store.payments.find_ids(("mer_", "mer_~"), number, "common")  # type: ignore[misc]  # as above
         for number in Number
     }
     return looks | {
-        "search by amount": lambda store: store.payments.ids_of_amount(MERCHANT_ID, None, 5, ROWS_AT_ONCE, 1),
-        "search by amount, all": lambda store: store.payments.ids_of_amount(None, None, 5, 300, 2),
-        "day": lambda store: store.payments.day_rows(MERCHANT_ID, "", 500),
+        "search among the newest": lambda store: store.payments.ids_among_newest(
+            [MERCHANT_ID], FIRST_PLACE, OrderMatch("12345").accepts, ROWS_AT_ONCE, 25
+        ),
+        "day": lambda store: store.payments.day_sums((MERCHANT_ID, "", "~"), 0, DAY, 500),
         "open figures": lambda store: store.statistics.open_statistics(None, 20),
         "due figures": lambda store: store.statistics.due_statistics(),
         "audit of invariants": lambda store: store.statistics.audit(None, 0, 5),
@@ -250,23 +254,16 @@ async def test_no_list_costs_more_in_a_larger_history(stores: tuple[Filled, Fill
 
 async def test_a_page_that_no_index_narrows_says_where_it_goes_on(tmp_path: Path) -> None:
     filled = await fill(tmp_path / "dargah.db", LARGE, Status.CANCELED)
-    wanted, found, pages = PaymentFilter("second", "common", None, None, 20, Mode.LIVE), list[str](), 0
+    wanted, found, pages = PaymentFilter("second", "common", mode=Mode.LIVE), list[str](), 0
     while True:
         page = await filled.store.payments.list_payments(MERCHANT_ID, wanted)
         found, pages = [*found, *(payment.id for payment in page.payments)], pages + 1
         if page.reached is None:
             break
-        wanted = PaymentFilter("second", "common", None, page.reached, 20, Mode.LIVE)
+        wanted = wanted.behind(page.reached)
     assert len(found) == len(set(found)) == 5
     assert pages <= LARGE // STRETCH + 2
     await filled.store.close()
-
-
-def test_the_list_of_a_storefront_looks_for_every_status() -> None:
-    from proxy.database.transaction import load_queries  # noqa: PLC0415  only here
-
-    sql = load_queries("sqlite")["list_payments_of_storefront"]
-    assert all(f"status = '{status}'" in sql for status in Status)
 
 
 MERCHANTS = sorted(IDS.merchant() for _ in range(5))
@@ -290,43 +287,6 @@ async def every_payment(store: Store) -> list[Payment]:
     return sorted(made, key=lambda payment: place_of(payment.id), reverse=True)
 
 
-async def walked(store: Store, wanted: SearchCriteria, merchants: int) -> list[str]:
-    """A page, over every stretch of so many merchants."""
-    found: list[str] = []
-    after: str | None = None
-    while True:
-        stretch = await store.payments.newest_ids(None, after, wanted, merchants)
-        found += stretch.ids
-        after = stretch.reached
-        if after is None:
-            return sorted(found, key=place_of, reverse=True)[: wanted.limit]
-
-
-@pytest.mark.parametrize("merchants", [1, 2, 5, 100])
-async def test_the_newest_of_all_merchants_come_in_order_and_page_by_page_without_a_gap(
-    shops: Store, merchants: int
-) -> None:
-    made = [payment.id for payment in await every_payment(shops)]
-    seen: list[str] = []
-    before = FIRST_PLACE
-    while page := await walked(shops, SearchCriteria(before=before, limit=3), merchants):
-        seen += page
-        before = place_of(page[-1])
-    assert seen == made
-
-
-async def test_a_day_and_a_status_and_one_merchant_narrow_the_list(shops: Store) -> None:
-    made = await every_payment(shops)
-    since = SearchCriteria(since=place_at(NOW + 7), limit=100)
-    assert await walked(shops, since, 2) == [each.id for each in made if each.created_at >= NOW + 7]
-    assert await walked(shops, SearchCriteria(status=Status.PAID, limit=100), 2) == []
-    settled = await paid(shops, "paid-one", merchant_id=MERCHANTS[2])
-    assert await walked(shops, SearchCriteria(status=Status.PAID, limit=100), 2) == [settled.id]
-    own = await shops.payments.newest_ids(MERCHANTS[0], None, SearchCriteria(limit=100), 50)
-    assert own.reached is None
-    assert list(own.ids) == [each.id for each in made if each.merchant_id == MERCHANTS[0]]
-
-
 async def test_payments_are_read_in_the_order_of_their_ids_and_what_is_not_there_is_left_out(shops: Store) -> None:
     made = await every_payment(shops)
     nobodys = IDS.record(PAYMENT, MERCHANTS[0], NOW)
@@ -335,14 +295,9 @@ async def test_payments_are_read_in_the_order_of_their_ids_and_what_is_not_there
 
 
 async def found(store: Store, number: Number, text: str, merchants: int = 2) -> set[str]:
-    ids: set[str] = set()
-    after: str | None = None
-    while True:
-        stretch = await store.payments.find_ids(None, after, number, text, merchants)
-        ids |= set(stretch.ids)
-        after = stretch.reached
-        if after is None:
-            return ids
+    spans, complete = await store.payments.merchant_spans(merchants, 1000)
+    assert complete
+    return {each for span in spans for each in await store.payments.find_ids(span, number, text)}
 
 
 async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: Store) -> None:
@@ -358,19 +313,25 @@ async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: St
     assert await found(shops, Number.ORDER_ID, "order-17") == {one.id, other.id}
     for number in Number:
         assert await found(shops, number, "bank-1") == set()
-    own = await shops.payments.find_ids(MERCHANTS[1], None, Number.ORDER_ID, "order-17", 1)
-    assert (list(own.ids), own.reached) == ([other.id], None)
+    own = (MERCHANTS[1], MERCHANTS[1])
+    assert await shops.payments.find_ids(own, Number.ORDER_ID, "order-17") == [other.id]
+    spans, complete = await shops.payments.merchant_spans(2, 3)
+    assert ([len(set(span)) for span in spans], complete) == ([2, 1], False)
 
 
 async def test_an_amount_is_found_in_rials_and_in_toman_among_the_newest(shops: Store) -> None:
     await every_payment(shops)
     dear = await create(shops, new_payment("dear", merchant_id=MERCHANTS[2], amount_rials=990_010, at=NOW + 100))
     for amount in (990_010, 99_001):
-        stretch = await shops.payments.ids_of_amount(None, None, amount, 100, 100)
+        accepts = OrderMatch(str(amount)).accepts
+        stretch = await shops.payments.ids_among_newest(MERCHANTS, FIRST_PLACE, accepts, 100, 9)
         assert (list(stretch.ids), stretch.reached) == ([dear.id], None)
-    assert (await shops.payments.ids_of_amount(MERCHANTS[1], None, 990_010, 100, 1)).ids == []
-    await create(shops, new_payment("newer", merchant_id=MERCHANTS[2], at=NOW + 200))
-    assert (await shops.payments.ids_of_amount(MERCHANTS[2], None, 990_010, 1, 1)).ids == []
+    assert (await shops.payments.ids_among_newest(MERCHANTS[1:2], FIRST_PLACE, accepts, 100, 9)).ids == []
+    newer = await create(shops, new_payment("newer", merchant_id=MERCHANTS[2], at=NOW + 200))
+    stretch = await shops.payments.ids_among_newest(MERCHANTS[2:3], FIRST_PLACE, accepts, 1, 9)
+    assert (list(stretch.ids), stretch.reached) == ([], place_of(newer.id))
+    stretch = await shops.payments.ids_among_newest(MERCHANTS[2:3], place_of(newer.id), accepts, 1, 9)
+    assert (list(stretch.ids), stretch.reached) == ([dear.id], place_of(dear.id))
 
 
 async def test_money_that_came_otherwise_than_asked_is_found_by_its_bank_code(shops: Store) -> None:
@@ -381,12 +342,23 @@ async def test_money_that_came_otherwise_than_asked_is_found_by_its_bank_code(sh
     assert await found(shops, Number.BANK_CODE, "bank-odd") == {after.id}
 
 
-async def test_a_days_rows_come_in_stretches_in_id_order(shops: Store) -> None:
-    mine = [each for each in await every_payment(shops) if each.merchant_id == MERCHANTS[0]][::-1]
-    first = await shops.payments.day_rows(MERCHANTS[0], id_at(MERCHANTS[0], place_at(NOW)), 3)
-    rest = await shops.payments.day_rows(MERCHANTS[0], first[-1].id, 100)
-    assert [row.id for row in [*first, *rest]] == [each.id for each in mine]
-    assert {row.amount_rials for row in first} == {mine[0].amount_rials}
+async def test_a_days_sums_come_in_stretches_that_add_up(shops: Store) -> None:
+    mine = [each for each in await every_payment(shops) if each.merchant_id == MERCHANTS[0]]
+    after, until, sums = id_at(MERCHANTS[0], place_at(NOW)), id_at(MERCHANTS[0], place_at(NOW + DAY)), list[DaySum]()
+    while True:
+        stretch = await shops.payments.day_sums((MERCHANTS[0], after, until), NOW, MINUTE, 3)
+        sums += stretch.sums
+        if stretch.reached is None:
+            break
+        after = stretch.reached
+    assert {(each.mode, each.part) for each in sums} == {(p.mode, (p.created_at - NOW) // MINUTE) for p in mine}
+    for status in Status:
+        these = [each for each in sums if each.status is status]
+        expected = [payment.amount_rials for payment in mine if payment.status is status]
+        assert (sum(each.count for each in these), sum(each.amount_rials for each in these)) == (
+            len(expected),
+            sum(expected),
+        )
 
 
 OTHER_ID = "mer_ZZZZZZZZ"

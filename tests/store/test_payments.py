@@ -11,7 +11,7 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.change import BankCodeTaken, Change, Entry, InvoiceKeyTaken, OrderPaidByAnother, Reply
 from proxy.payments.check_schedule import CheckSchedule, ScheduleChange, begin, hurry
 from proxy.payments.payment import Decision, OperatorDecision, Payment, ReviewReason, Status
-from proxy.payments.search import PaymentFilter, PaymentPage
+from proxy.payments.search import PaymentFilter, PaymentPage, place_of
 from proxy.stores.store import Store
 from proxy.webhooks.event import EventFilter
 from store.records import (
@@ -253,11 +253,11 @@ async def test_an_entry_alone_needs_no_version(store: Store) -> None:
     assert await store.payments.timeline(MERCHANT_ID, before.id) == [first, second, first]
 
 
-async def test_lists_are_newest_first_and_page_by_id(store: Store) -> None:
+async def test_lists_are_newest_first_and_page_by_place(store: Store) -> None:
     payments = [await create(store, new_payment(f"order-{number}", at=NOW + number)) for number in range(5)]
     newest = list(reversed(payments))
     first = await store.payments.list_payments(MERCHANT_ID, PaymentFilter(limit=2))
-    assert first == PaymentPage(newest[:2], newest[1].id)
+    assert first == PaymentPage(newest[:2], place_of(newest[1].id))
     rest = await store.payments.list_payments(MERCHANT_ID, PaymentFilter(after=first.reached, limit=10))
     assert rest == PaymentPage(newest[2:], None)
 
@@ -268,19 +268,19 @@ async def test_lists_are_newest_first_and_page_by_id(store: Store) -> None:
         (PaymentFilter(storefront="second"), {"s2"}),
         (PaymentFilter(order_id="a"), {"s2", "pending", "paid"}),
         (PaymentFilter(order_id="a", storefront="main"), {"pending", "paid"}),
-        (PaymentFilter(order_id="a", status=Status.PAID), {"paid"}),
-        (PaymentFilter(status=Status.PENDING), {"pending"}),
-        (PaymentFilter(status=Status.CREATED), {"created", "s2"}),
-        (PaymentFilter(status=Status.CREATED, storefront="main"), {"created"}),
-        (PaymentFilter(status=Status.EXPIRED), {"expired"}),
-        (PaymentFilter(status=Status.FAILED), set()),
+        (PaymentFilter(order_id="a", statuses=(Status.PAID,)), {"paid"}),
+        (PaymentFilter(statuses=(Status.PENDING,)), {"pending"}),
+        (PaymentFilter(statuses=(Status.CREATED,)), {"created", "s2"}),
+        (PaymentFilter(statuses=(Status.CREATED,), storefront="main"), {"created"}),
+        (PaymentFilter(statuses=(Status.EXPIRED,)), {"expired"}),
+        (PaymentFilter(statuses=(Status.FAILED,)), set()),
         (PaymentFilter(order_id="none"), set()),
         (PaymentFilter(mode=Mode.TEST), {"test"}),
         (PaymentFilter(mode=Mode.TEST, storefront="third"), {"test"}),
         (PaymentFilter(mode=Mode.LIVE, storefront="third"), {"live"}),
         (PaymentFilter(storefront="third"), {"live", "test"}),
         (PaymentFilter(order_id="c", mode=Mode.LIVE), {"live"}),
-        (PaymentFilter(status=Status.CANCELED, mode=Mode.TEST), {"test"}),
+        (PaymentFilter(statuses=(Status.CANCELED,), mode=Mode.TEST), {"test"}),
     ],
 )
 async def test_lists_are_filtered(store: Store, wanted: PaymentFilter, expected: set[str]) -> None:

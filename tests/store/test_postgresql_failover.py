@@ -91,6 +91,30 @@ async def test_a_server_that_is_frozen_is_left_for_the_one_that_is_promoted(
     await again.close()
 
 
+async def test_a_server_that_freezes_inside_a_look_is_left_all_the_same(
+    servers: tuple[Postgres, Postgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two statements of one transaction: its ROLLBACK would be waited for until the server wakes up."""
+    monkeypatch.setattr(hints_module, "LOOK_SECONDS", 0.0)
+    first, second = servers
+    store = await postgresql.open_store(both(first.port, second.port), postgresql.ServerOptions(now=lambda: NOW))
+    payment = await create(store, new_payment("before"))
+    look, frozen = store.replicas._look, asyncio.Event()
+
+    async def freezing(connection: asyncpg.Connection) -> None:
+        if not frozen.is_set():
+            first.freeze()
+            frozen.set()
+        await look(connection)
+
+    store.replicas._look = freezing
+    await frozen.wait()
+    await second.promote()
+    async with asyncio.timeout(20):
+        assert await store.payments.payment(MERCHANT_ID, payment.id) == payment
+    await store.close()
+
+
 async def test_a_server_that_takes_no_writes_any_more_is_left_by_reads_and_hints_too(
     servers: tuple[Postgres, Postgres],
 ) -> None:

@@ -23,7 +23,6 @@ from proxy.stores import postgresql
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from proxy.webhooks.event import EventFilter
-from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT
 from store.records import (
     LEASE,
     MERCHANT_ID,
@@ -278,9 +277,12 @@ async def test_replicas_without_a_clock_of_their_own_agree_on_the_time(postgresq
     await asyncio.gather(*(store.close() for store in stores))
 
 
-async def test_an_endpoints_limit_holds_over_replicas_and_each_delivery_goes_out_once(pair: Pair) -> None:
+@pytest.mark.parametrize(("limit", "reached"), [(1, 1), (8, 2), (64, 9)])
+async def test_an_endpoints_limit_holds_over_replicas_and_each_delivery_goes_out_once(
+    pair: Pair, limit: int, reached: int
+) -> None:
     await add_merchant(pair[0])
-    endpoint = await add_endpoint(pair[0])
+    endpoint = await add_endpoint(pair[0], max_in_flight=limit)
     for number in range(30):
         await paid(pair[0], f"order-{number}")
     on_the_way: set[str] = set()
@@ -308,7 +310,7 @@ async def test_an_endpoints_limit_holds_over_replicas_and_each_delivery_goes_out
     async with asyncio.timeout(60):
         await asyncio.gather(*map(replica, range(4)))
     assert len(sent) == len(set(sent)) == 30
-    assert 1 < most <= IN_FLIGHT_PER_ENDPOINT
+    assert reached <= most <= limit
     statistics = await pair[1].webhooks.endpoint_statistics(MERCHANT_ID, endpoint.id, 0)
     assert (statistics.backlog, statistics.in_flight, len(statistics.attempts)) == (0, 0, 30)
 

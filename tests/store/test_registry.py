@@ -152,6 +152,7 @@ async def test_an_endpoint_is_added_with_its_secrets_changed_and_listed(store: S
         event_types=frozenset(),
         description="",
         header_names=(),
+        max_in_flight=64,
         state=EndpointState.DISABLED,
         state_reason="410",
         state_since=NOW + 1,

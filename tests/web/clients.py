@@ -13,6 +13,7 @@ import orjson
 from support.eventually import eventually
 from yarl import URL
 
+from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.merchants.merchant import AmountUnit, Mode, ReturnMethod, Scope
 from proxy.payments.payment import Payment
 from proxy.payments.search import PaymentFilter
@@ -92,6 +93,13 @@ class Browser:
             upload.add_field(name, content, filename="logo.png" if content else "", content_type="image/png")
         return await self._send("POST", path, upload, sent)
 
+    async def confirmed(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
+        """The answer to a form of an act that asks on a page of its own, after it was asked and answered with yes."""
+        asked = await self.post(path, form)
+        if asked.status != 200 or 'name="asked"' not in asked.text:
+            return asked
+        return await self.post(path, answered(asked))
+
     async def followed(self, answer: Answer) -> Answer:
         """The page that an answer ends in, over redirects and jobs that are under way."""
 
@@ -138,6 +146,18 @@ class Browser:
             self.cookies.pop(found[1], None)
         else:
             self.cookies[found[1]] = found[2]
+
+
+_HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
+_TO_TYPE = re.compile(r'<label for="typed">.*<span class="code">([^<]+)</span>')
+
+
+def answered(asked: Answer) -> dict[str, str]:
+    """The fields that say yes on a page that asks."""
+    main = asked.text.partition("<main")[2]
+    fields = {name: unescape(value) for name, value in _HIDDEN.findall(main)}
+    to_type = _TO_TYPE.search(main)
+    return fields | ({"typed": unescape(to_type[1])} if to_type else {})
 
 
 def console(lab: Lab) -> Browser:
@@ -253,6 +273,7 @@ async def facade_token(
     unit: AmountUnit = AmountUnit.RIAL,
     method: ReturnMethod = ReturnMethod.GET,
     any_https_return: bool = False,
+    protocol: str = INVOICE_SCRIPT,
 ) -> str:
     _, text = await lab.dargah.services.setup.issue_token(
         merchant_id or lab.merchant_id,
@@ -262,6 +283,7 @@ async def facade_token(
         amount_unit=unit,
         return_method=method,
         any_https_return=any_https_return,
+        protocol=protocol,
         actor="test",
     )
     return text

@@ -13,10 +13,11 @@ from support.eventually import eventually, until
 from support.receiver import receiver
 
 from proxy.console.jobs import PATIENCE_SECONDS
-from proxy.console.payments import _cell
+from proxy.console.page_context import SCRIPT_NAME
 from proxy.kernel.clock import DAY, SECOND
 from proxy.locale.persian import jalali_time
-from web.clients import Browser, operator, words
+from proxy.payments.payment_csv import safe_cell
+from web.clients import Browser, operator, portal, words
 from web.lab import API_KEY, Answer, Lab
 
 SCRIPT = "<script>alert(1)</script>"
@@ -94,6 +95,36 @@ async def test_filters_narrow_the_list_and_a_day_that_is_none_is_said(lab: Lab) 
     assert "Write a day such as" in wrong.text
     nothing = await browser.get("/console/payments?status=failed")
     assert "Nothing fits these filters." in nothing.text
+    several = await browser.get("/console/payments?status=paid&status=pending&sort=oldest")
+    assert orders(several) == ["settled", "open", "tomorrow"]
+    assert [each.count("checked") for each in re.findall("<fieldset.*?</fieldset>", several.text)] == [2]
+    assert orders(await browser.get("/console/payments?range=today")) == ["tomorrow"]
+    assert orders(await browser.get("/console/payments?range=yesterday&bank_code=none")) == []
+
+
+async def test_amounts_are_toman_in_any_digits_and_a_wrong_field_says_so(lab: Lab) -> None:
+    await lab.created(order_id="small", amount=15_000)
+    lab.clock.forward(1)
+    await lab.created(order_id="large", amount=77_000)
+    browser = await operator(lab)
+    assert orders(await browser.get("/console/payments?min=%DB%B2%DB%B0%D9%AC%DB%B0%DB%B0%DB%B0")) == ["large"]
+    assert orders(await browser.get("/console/payments?min=15000&max=15%2C000")) == ["small"]
+    assert orders(await browser.get("/console/payments?order=small&gateway=zibal")) == []
+    for name in ("min", "from", "paid_to", "storefront", "gateway"):
+        wrong = await browser.get(f"/console/payments?{name}=%3Cb%3E&lang=en")
+        assert wrong.status == 200
+        assert orders(wrong) == ["large", "small"]
+        assert name == "gateway" or f'id="wrong-{name}"' in wrong.text
+        assert "<b>" not in wrong.text.partition('<form class="card"')[2].partition("</form>")[0]
+
+
+async def test_a_portals_filters_cannot_leave_its_shop(lab: Lab) -> None:
+    await lab.created(order_id="own")
+    browser = await portal(lab)
+    page = await browser.get("/portal/payments?merchant=mer_00000001&storefront=elsewhere&mode=test")
+    assert orders(page) == ["own"]
+    assert 'name="merchant"' not in page.text
+    assert 'name="storefront"' not in page.text
 
 
 @pytest.mark.parametrize("name", ["id", "bank_code", "invoice_key", "order_id", "link", "amount_rials", "amount_toman"])
@@ -171,6 +202,49 @@ async def test_a_webhook_is_sent_again_and_its_answer_is_shown(lab: Lab) -> None
         assert "delivery.retry" in {entry.action for entry in entries}
 
 
+async def test_sending_again_goes_at_once_where_the_shop_asked_for_a_day_and_opens_it_for_all_that_waits(
+    lab: Lab,
+) -> None:
+    async with receiver(status=503) as shop:
+        shop.headers["Retry-After"] = "86400"
+        await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
+        first = await paid(lab)
+        await until(lambda: len(shop.requests) >= 1)
+        browser = await operator(lab, "operate")
+        await eventually(lambda: _waits(lab, 0))
+        await paid(lab)
+        await paid(lab)
+        page = await browser.get(f"/console/payments/{first['id']}?lang=en")
+        [delivery] = set(re.findall(r"/console/deliveries/(dlv_\w+)/retry", page.text))
+        assert len(shop.requests) == 1
+        shop.status = 204
+        for _ in range(2):  # a double click
+            await browser.post(f"/console/deliveries/{delivery}/retry", {"seen": "1"})
+        await until(lambda: len(shop.requests) >= 4)
+        assert shop.ids[0] == shop.ids[1]
+        assert sorted(shop.ids.count(each) for each in set(shop.ids)) == [1, 1, 2]
+
+
+async def _waits(lab: Lab, in_flight: int) -> bool | None:
+    [endpoint] = await lab.dargah.services.store.webhooks.list_endpoints(lab.merchant_id)
+    stats = await lab.dargah.services.redelivery.stats(lab.merchant_id, endpoint.id)
+    return stats.endpoint.in_flight == in_flight or None
+
+
+async def test_an_endpoint_that_is_off_gets_nothing_and_the_page_says_how_to_switch_it_on(lab: Lab) -> None:
+    async with receiver(status=500) as shop:
+        endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
+        payment = await paid(lab)
+        browser = await operator(lab, "operate")
+        delivery = await refused(browser, payment)
+        await lab.dargah.services.endpoints.change_endpoint(lab.merchant_id, endpoint.id, paused=True, actor="test")
+        resent = await browser.post(f"/console/deliveries/{delivery}/retry", {"seen": "1"})
+        page = await browser.get(resent.headers["Location"])
+        assert "paused by a person, so nothing is sent there" in page.text
+        assert f"/console/endpoints/{endpoint.id}" in page.text
+        assert (len(shop.requests), "/retry" in page.text) == (1, False)
+
+
 async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so_and_not_while_it_thinks(
     lab: Lab,
 ) -> None:
@@ -184,7 +258,7 @@ async def test_a_webhook_that_is_sent_again_has_failed_when_the_shop_has_said_so
         resent = await browser.post(f"/console/deliveries/{delivery}/retry")
         await until(lambda: len(shop.requests) >= 2)
         page = await browser.get(resent.headers["Location"])
-        assert "It is being sent" in page.text
+        assert "It is on its way since" in page.text
         assert "did not arrive" not in page.text
         for at in (f"payments/{payment['id']}", f"deliveries/{delivery}"):
             assert "no answer was seen so far" in (await browser.get(f"/console/{at}?lang=en")).text
@@ -204,11 +278,11 @@ async def test_what_did_not_arrive_is_sent_again_in_one_go_and_everything_too(la
             await paid(lab)
         await until(lambda: len(shop.requests) >= 3)
         browser = await operator(lab)
-        for act, count in (("recover", 0), ("replay", 3)):
+        for act, where in (("recover", f"/resend?endpoint={endpoint.id}&hours=24"), ("replay", "count=3")):
             done = await browser.post(f"/console/endpoints/{endpoint.id}/{act}", {"hours": "24"})
             page = await browser.followed(done)
             assert page.status == 200
-            assert f"count={count}" in browser._at
+            assert where in browser._at
         await until(lambda: len(shop.requests) >= 6)
         wrong = await browser.post(f"/console/endpoints/{endpoint.id}/replay", {"hours": "9999"})
         assert wrong.status == 422
@@ -258,7 +332,7 @@ async def test_a_review_waits_in_its_list_until_somebody_decides_with_a_note(lab
     path = f"/console/payments/{payment['id']}/resolve"
     assert (await browser.post(path, {"decision": "refunded", "note": " "})).status == 422
     assert (await browser.post(path, {"decision": "stolen", "note": "x"})).status == 422
-    done = await browser.post(path, {"decision": "refunded", "note": "به کارت مشتری برگشت"})
+    done = await browser.confirmed(path, {"decision": "refunded", "note": "به کارت مشتری برگشت"})
     assert done.headers["Location"].endswith("said=resolved")
     page = await browser.get(f"/console/payments/{payment['id']}")
     assert "به کارت مشتری برگشت" in page.text
@@ -307,7 +381,7 @@ async def test_nothing_that_others_wrote_is_markup_on_any_page(lab: Lab) -> None
         for path in paths:
             page = await browser.get(f"/console{path}")
             assert page.status == 200, path
-            assert "<script" not in page.text, path
+            assert "<script" not in page.text.replace(f'<script src="/console/assets/{SCRIPT_NAME}"', ""), path
             assert "x<b>" not in page.text, path
 
 
@@ -320,11 +394,16 @@ async def test_today_adds_up_what_began_since_midnight_in_tehran(lab: Lab) -> No
     await lab.created()
     await odd(lab)
     lab.clock.forward(11 * SECOND)  # what was read is kept for ten seconds
-    page = words(await browser.get("/console/?lang=en"))
-    said = " ".join(page.split())
-    assert "Paid 25,000 toman 1 payments" in said
+
+    async def added_up() -> str | None:
+        said = " ".join(words(await browser.get("/console/?lang=en")).split())
+        return said if "Paid 25,000 toman" in said else None
+
+    said = await eventually(added_up)
+    assert "Payments paid 1" in said
     assert "Success rate 50% of 2 that ended" in said
     assert "Needs review 1" in said
+    assert "Payments wait for a decision" in said
 
 
 async def test_the_first_page_of_a_fresh_installation_leads_to_the_guide(
@@ -409,30 +488,30 @@ async def test_what_belongs_to_a_merchant_is_added_and_changed_from_its_page(lab
     assert "second" in page.text
 
     second = next(each for each in await store.merchants.list_terminals(lab.merchant_id) if each.name == "second")
-    await browser.post(f"/console/terminals/{second.id}", {"enabled": "0"})
+    await browser.confirmed(f"/console/terminals/{second.id}/switch-off")
     assert not (await store.merchants.terminal(lab.merchant_id, second.id)).enabled
-    await browser.post(f"/console/endpoints/{endpoint.id}/state")
+    await browser.confirmed(f"/console/endpoints/{endpoint.id}/pause")
     assert (await store.webhooks.endpoint(lab.merchant_id, endpoint.id)).state == "paused"
-    assert "whsec_" in (await browser.post(f"/console/endpoints/{endpoint.id}/rotate-secret")).text
+    assert "whsec_" in (await browser.confirmed(f"/console/endpoints/{endpoint.id}/rotate-secret")).text
 
 
 async def test_a_terminals_key_is_tested_and_what_is_wrong_is_said(lab: Lab) -> None:
     browser = await operator(lab)
     good = await browser.followed(await browser.post(f"/console/terminals/{lab.terminal_id}/test"))
     assert "terminal_key" in good.text
-    assert '<div class="note ok"><p><b>terminal_key</b>' in good.text
+    assert '<div class="note ok"><p><b class="code">terminal_key</b>' in good.text
     await browser.post(f"/console/terminals/{lab.terminal_id}", {"api_key": "wrong-key"})
     bad = await browser.followed(await browser.post(f"/console/terminals/{lab.terminal_id}/test"))
-    assert '<div class="note bad"><p><b>terminal_key</b>' in bad.text
+    assert '<div class="note bad"><p><b class="code">terminal_key</b>' in bad.text
     assert "wrong-key" not in bad.text
 
 
 async def test_a_token_is_rotated_and_revoked(lab: Lab) -> None:
     browser = await operator(lab)
     [token] = await lab.dargah.services.store.merchants.list_tokens(lab.merchant_id)
-    rotated = await browser.post(f"/console/tokens/{token.id}/rotate")
+    rotated = await browser.confirmed(f"/console/tokens/{token.id}/rotate")
     assert re.search(r"dg_live_\w{36}", rotated.text)
-    assert (await browser.post(f"/console/tokens/{token.id}/revoke")).status == 303
+    assert (await browser.confirmed(f"/console/tokens/{token.id}/revoke")).status == 200
     assert (await lab.call("GET", "/v1/payments")).status == 401
 
 
@@ -489,13 +568,13 @@ SEPARATORS = ("", "x;", "x؛", "x,", "x،", "x|", "x\t", "x\n")
 @pytest.mark.parametrize("separator", SEPARATORS)
 def test_no_sign_of_a_formula_begins_a_cell(separator: str) -> None:
     for unseen, sign in product(UNSEEN, SIGNS):
-        assert str(_cell(f"{separator}{unseen}{sign}1+1")).startswith(f"{separator}'"), (separator, unseen, sign)
+        assert str(safe_cell(f"{separator}{unseen}{sign}1+1")).startswith(f"{separator}'"), (separator, unseen, sign)
 
 
 @pytest.mark.parametrize("plain", ["A-1700", "سفارش ۱۲", "a=b", "x+y", "1,5", "علی؛ رضا", "a@b.example"])
 def test_what_is_no_formula_stays_as_it_is(plain: str) -> None:
-    assert _cell(plain) == plain
-    assert _cell(-5) == -5
+    assert safe_cell(plain) == plain
+    assert safe_cell(None) is None
 
 
 async def test_an_exported_order_is_text(lab: Lab) -> None:
@@ -507,3 +586,92 @@ async def test_an_exported_order_is_text(lab: Lab) -> None:
     rows = csv.DictReader(io.StringIO(answer.body.decode("utf-8-sig"), newline=""))
     shown = {row["order_id"] for row in rows}
     assert shown == {"x;'=1+1", "x؛'=1+1", "'＝1+1", "'=cmd|' /C calc'!A0", "'@SUM(1)"}
+
+
+async def test_the_deliveries_of_all_endpoints_are_listed_and_found_by_state_order_and_day(lab: Lab) -> None:
+    async with receiver() as good, receiver(status=500) as bad:
+        endpoints = lab.dargah.services.endpoints
+        fine, _ = await endpoints.add_endpoint(lab.merchant_id, good.url, actor="test")
+        await endpoints.add_endpoint(lab.merchant_id, f"{bad.url}?bad", actor="test")
+        for order in ("first", "second"):
+            await paid(lab, order_id=order)
+        browser = await operator(lab, "read")
+
+        async def listed(query: str = "", at: str = "deliveries") -> tuple[int, str]:
+            page = await browser.get(f"/console/{at}?lang=en&{query}")
+            assert page.status == 200, page.text
+            return page.text.count("<tr>") - page.text.count("<thead><tr>"), " ".join(words(page).split())
+
+        await eventually(lambda: _answered(lab, 4))
+        count, said = await listed()
+        assert count == 4
+        for part in ("payment.paid", "Delivered", "it answered HTTP 500", "first", "second", good.url):
+            assert part in said
+        for query, expected in {
+            "status=delivered": 2,
+            "status=pending": 2,
+            "number=first": 2,
+            "number=first&status=delivered": 1,
+            f"endpoint={fine.id}": 2,
+            "type=payment.failed": 0,
+            "mode=test": 0,
+            "to=2020-01-01": 0,
+            f"merchant={lab.merchant_id}&from=1400/01/01": 4,
+        }.items():
+            assert (await listed(query))[0] == expected, query
+        assert (await browser.get("/console/deliveries?from=nonsense")).status == 422
+        assert (await browser.get("/console/deliveries?endpoint=ep_'%3B--")).status == 422
+        for query, expected in {"": 4, "outcome=failed": 2, "http=5": 2, "http=4": 0, f"endpoint={fine.id}": 2}.items():
+            assert (await listed(query, "attempts"))[0] == expected, query
+
+
+async def _answered(lab: Lab, count: int) -> bool | None:
+    endpoints = await lab.dargah.services.store.webhooks.list_endpoints(lab.merchant_id)
+    stats = [await lab.dargah.services.redelivery.stats(lab.merchant_id, each.id) for each in endpoints]
+    return sum(len(each.endpoint.attempts) for each in stats) >= count or None
+
+
+async def test_what_did_not_arrive_anywhere_is_counted_asked_for_and_sent_again_but_not_to_what_is_off(
+    lab: Lab,
+) -> None:
+    async with receiver(status=404) as shop, receiver(status=404) as other:
+        endpoints = lab.dargah.services.endpoints
+        await endpoints.add_endpoint(lab.merchant_id, shop.url, actor="test")
+        off, _ = await endpoints.add_endpoint(lab.merchant_id, f"{other.url}?off", actor="test")
+        for _ in range(3):
+            await paid(lab)
+        await eventually(lambda: _answered(lab, 6))
+        await endpoints.change_endpoint(lab.merchant_id, off.id, paused=True, actor="test")
+        browser = await operator(lab, "operate")
+        path = "/console/resend?lang=en&hours=24"
+        page = await browser.get(path)
+        assert "These endpoints are off" in page.text
+        asked = await browser.post("/console/resend", {"hours": "24"})
+        assert "3 webhooks to 1 endpoints" in asked.text
+        assert len(shop.requests) == 3
+        shop.status = 204
+        done = await browser.followed(await browser.confirmed("/console/resend", {"hours": "24"}))
+        assert "Wanted 3 to 1 endpoints" in " ".join(words(done).split())
+        await until(lambda: len(shop.requests) >= 6)
+        assert sorted(shop.ids.count(each) for each in set(shop.ids)) == [2, 2, 2]
+
+        async def mended() -> bool | None:
+            return "Nothing is undelivered since then" in (await browser.get(path)).text or None
+
+        assert await eventually(mended)
+        lab.clock.forward(SECOND)
+
+        async def told() -> bool | None:
+            """The progress of the last one, which the list of resends leads to."""
+            listed = await browser.get(path)
+            begun = listed.text.partition('href="/console/resends/')[2].partition('"')[0]
+            shown = " ".join(words(await browser.get(f"/console/resends/{begun}?lang=en")).split())
+            return ("Done" in shown and "Delivered 3 Failed again 0" in shown and "All of it arrived" in shown) or None
+
+        assert await eventually(told)
+        assert (await browser.confirmed("/console/resend", {"hours": "24"})).status == 409
+        for query in ("hours=5", "type=nothing", "mode=x"):
+            assert (await browser.get(f"/console/resend?{query}")).status == 422
+        assert (await browser.get(f"/console/resend?endpoint={off.id}&type=payment.paid")).status == 200
+        assert (await browser.get("/console/resends/rsd_1")).status == 404
+        assert len(other.requests) == 3

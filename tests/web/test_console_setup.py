@@ -58,12 +58,12 @@ async def test_an_operators_new_token_is_shown_once_and_the_one_before_is_revoke
     owner = await operator(lab)
     await owner.get("/console/operators")
     [before] = await lab.dargah.services.store.operators.list_operators()
-    rotated = await owner.post(f"/console/operators/{before.id}/rotate")
+    rotated = await owner.confirmed(f"/console/operators/{before.id}/rotate")
     [new] = re.findall(r"dg_op_\w+", rotated.text)
     assert new != token
     assert (await console(lab).log_in(new)).status == 303
     assert (await theirs.get("/console/payments")).status == 200
-    assert (await owner.post(f"/console/operators/{before.id}/revoke")).status == 303
+    assert (await owner.confirmed(f"/console/operators/{before.id}/revoke")).status == 303
     assert (await theirs.get("/console/payments")).status == 303
     assert (await console(lab).log_in(token)).status == 401
     assert (await console(lab).log_in(new)).status == 303
@@ -152,16 +152,61 @@ async def test_a_file_is_taken_only_by_the_form_that_has_one_and_with_its_token(
     assert lab.rows()["merchants"] == before
 
 
+@pytest.mark.parametrize(
+    ("protocol", "name", "host"),
+    [("zarinpal", "merchant_id", "payment.zarinpal.com"), ("zibal", "merchant", "gateway.zibal.ir")],
+)
+async def test_a_shop_that_speaks_a_protocol_is_told_what_to_paste(
+    lab: Lab, protocol: str, name: str, host: str
+) -> None:
+    browser = await operator(lab)
+    path = f"/console/merchants/{lab.merchant_id}"
+    await browser.get(path)
+    form = {"storefront": "main", "mode": "live", "protocol": protocol, "scope:payments:read": "1"}
+    made = await browser.post(f"{path}/tokens", form)
+    said = words(made)
+    assert f"{lab.dargah.services.public_url()}/" in said
+    assert host in said
+    assert re.search(rf"{name}\s+(dg_live_\w{{36}}|[0-9a-f-]{{36}})", said), said
+    tokens = await lab.dargah.services.store.merchants.list_tokens(lab.merchant_id)
+    [token] = [each for each in tokens if each.protocol == protocol]
+    assert token.scope_names() == ["facade"]
+    nonsense = await browser.post(f"{path}/tokens", form | {"protocol": "paypal"})
+    assert nonsense.status == 422
+
+
 async def test_a_return_secret_is_made_anew_and_shown_once(lab: Lab) -> None:
     browser = await operator(lab)
     path = f"/console/merchants/{lab.merchant_id}"
     await browser.get(path)
-    made = await browser.post(f"{path}/rotate-return-secret")
+    made = await browser.confirmed(f"{path}/rotate-return-secret")
     [text] = re.findall(r"dg_return_\w+", made.text)
-    again = await browser.post(f"{path}/rotate-return-secret")
+    again = await browser.confirmed(f"{path}/rotate-return-secret")
     assert text not in again.text
     assert text not in (await browser.get(path)).text
     assert "merchant.rotate_return_secret" in (await browser.get("/console/audit")).text
+
+
+async def test_an_endpoints_limit_is_set_with_it_and_changed_on_its_page(lab: Lab) -> None:
+    browser = await operator(lab)
+    path = f"/console/merchants/{lab.merchant_id}"
+    form = {"url": "https://own.example.ir/hook", "mode": "live", "max_in_flight": "۳۲"}
+    await browser.get(path)
+    assert "max_in_flight" in words(await browser.post(f"{path}/endpoints", form | {"max_in_flight": "65"}))
+    assert (await browser.post(f"{path}/endpoints", form)).status == 200
+    [endpoint] = await lab.dargah.services.store.webhooks.list_endpoints(lab.merchant_id)
+    page = f"/console/endpoints/{endpoint.id}"
+    assert "0 of at most 32" in words(await browser.get(f"{page}?lang=en"))
+    for wrong in ("", "0", "65", "-1", "8.5", "9" * 400, "x"):
+        refused = await browser.post(f"{page}/limit", {"max_in_flight": wrong})
+        assert (refused.status, "must be 1 to 64" in words(refused)) == (422, True)
+    lab.clock.forward(1000)
+    changed = await browser.post(f"{page}/limit", {"max_in_flight": "1"})
+    assert (changed.status, changed.headers["Location"]) == (303, f"{page}?said=saved")
+    [stored] = await lab.dargah.services.store.webhooks.list_endpoints(lab.merchant_id)
+    assert (stored.max_in_flight, stored.url) == (1, endpoint.url)
+    [entry] = await lab.dargah.services.store.audit.list_audit(lab.merchant_id, None, 1)
+    assert (entry.action, entry.data) == ("endpoint.update", {"max_in_flight": 1})
 
 
 async def test_an_endpoint_is_deleted_and_its_page_is_gone(lab: Lab) -> None:
@@ -169,7 +214,7 @@ async def test_an_endpoint_is_deleted_and_its_page_is_gone(lab: Lab) -> None:
     endpoint, _ = await lab.dargah.services.endpoints.add_endpoint(lab.merchant_id, url, actor="test")
     browser = await operator(lab)
     assert "/delete" in (await browser.get(f"/console/endpoints/{endpoint.id}")).text
-    deleted = await browser.post(f"/console/endpoints/{endpoint.id}/delete")
+    deleted = await browser.confirmed(f"/console/endpoints/{endpoint.id}/delete")
     assert (deleted.status, deleted.headers["Location"]) == (303, f"/console/merchants/{lab.merchant_id}?said=deleted")
     assert url not in (await browser.get(deleted.headers["Location"])).text
     assert (await browser.get(f"/console/endpoints/{endpoint.id}")).status == 404
@@ -241,7 +286,7 @@ async def test_when_all_match_it_says_so(lab: Lab) -> None:
     [
         ("bank_code,amount\n1,1000\n", "rials or tomans"),
         ("bank_code,amount rial\n1,x\n", "is not a number"),
-        ("bank_code,amount rial\n1,0\n", "No row brings money in"),
+        ("bank_code,amount rial\n,0\n", "No row brings money in"),
         ("<script>alert(1)</script>", "no row has headings"),
     ],
 )

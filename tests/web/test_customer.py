@@ -451,6 +451,43 @@ async def test_customers_are_told_how_to_reach_the_shop(lab: Lab, contact: str, 
     assert "پیوند پرداخت تازه‌ای از فروشگاه بگیرید" in canceled.text
 
 
+SEVERAL = "021-8888 1234، help@shop.example.ir , https://shop.example.ir/help"
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("fa", ("پرسشی دارید؟", "تلفن", "ایمیل", "نشانی")),
+        ("en", ("Questions?", "Call", "E-mail", "Open")),
+    ],
+)
+async def test_a_shop_with_several_contacts_shows_each_on_every_page_of_its_customers(
+    lab: Lab, language: str, said: tuple[str, ...]
+) -> None:
+    shown = await changed(lab, contact=SEVERAL, language=language)
+    assert shown.json["contact"] == "021-8888 1234, help@shop.example.ir, https://shop.example.ir/help"
+    canceled, paid, expired, waiting = [await lab.created() for _ in range(4)]
+    pages = [await lab.call("GET", waiting["pay_url"], headers={"User-Agent": "TelegramBot"}, token="")]
+    await lab.call("GET", await lab.act(canceled, "cancel"), token="")
+    pages.append(await lab.call("GET", canceled["pay_url"], token=""))
+    await lab.call("GET", await lab.act(paid, "pay"), token="")
+    pages.append(await lab.call("GET", paid["pay_url"], token=""))
+    await lab.fault("check", "http_500", times=9)
+    pages.append(await lab.call("GET", await lab.act(expired, "pay"), token=""))
+    for page in pages:
+        assert page.status == 200
+        for link in ("tel:02188881234", "mailto:help@shop.example.ir", "https://shop.example.ir/help"):
+            assert f'<a href="{link}" rel="noreferrer">' in page.text
+        assert '<bdi dir="ltr">021-8888 1234</bdi>' in page.text
+        assert [each for each in said if each not in page.text] == []
+
+
+async def test_an_address_with_a_comma_is_one_contact(lab: Lab) -> None:
+    shown = await changed(lab, contact="https://shop.example.ir/a,b")
+    assert shown.json["contact"] == "https://shop.example.ir/a,b"
+    assert (await changed(lab, name="Another")).json["contact"] == "https://shop.example.ir/a,b"
+
+
 async def test_a_merchant_may_be_made_with_its_branding(lab: Lab) -> None:
     made = await admin(lab, "POST", "/merchants", {"name": "Shop", "colour": "#ffffff", "logo": LOGO})
     assert made.status == 201
@@ -507,6 +544,10 @@ async def test_a_logo_is_found_by_its_own_merchant_and_digest_only(lab: Lab) -> 
         ("contact", "a@b"),
         ("contact", "a@b.ir?subject=x"),
         ("contact", "021\n88881234"),
+        ("contact", "02188881234, call me"),
+        ("contact", "02188881234, javascript:alert(1)"),
+        ("contact", "02188881234,, help@shop.example.ir"),
+        ("contact", "1234, 1235, 1236, 1237"),
         ("contact", "https://shop.example.ir/" + "x" * 200),
     ],
 )

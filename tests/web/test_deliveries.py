@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from proxy.cli.webhooks import ReceivedWebhook, finding
 from proxy.kernel.clock import SECOND, rfc3339
 from proxy.kernel.ids import EVENT, Ids
 from proxy.merchants.merchant import Mode, Scope
+from proxy.payments.serializers import ping_data
 from proxy.webhooks.event import Event
 from proxy.webhooks.request import new_secret, private_key, public_key, signed_headers
 from web.lab import Lab, deliveries, endpoint_at, settled, trigger
@@ -97,7 +100,9 @@ async def stored_events(lab: Lab, count: int, at: int) -> list[str]:
     store = lab.dargah.services.store
     for number in range(count):
         event_id = ids.record(EVENT, lab.merchant_id, at + number)
-        event = Event(event_id, lab.merchant_id, "main", Mode.LIVE, "ping", None, at + number, {"test": True})
+        event = Event(
+            event_id, lab.merchant_id, "main", Mode.LIVE, "ping", None, at + number, ping_data(Mode.LIVE, "main")
+        )
         await store.webhooks.add_event(event)
         made.append(event_id)
     return made
@@ -441,7 +446,7 @@ async def test_what_is_wrong_is_one_line(lab: Lab) -> None:
     dargah = cli_of(lab)
     unknown = await dargah.run("webhook", "stats", "pay_1")
     assert (unknown.code, unknown.error) == (
-        1,
+        2,
         "Error: 'pay_1' is no id of the kind endpoint; those look like ep_…\n",
     )
     wrong = await dargah.given(DARGAH_TOKEN="dg_live_wrong").run("webhook", "endpoints")
@@ -488,6 +493,37 @@ async def test_listen_shows_people_each_event_and_a_server_that_is_not_there(lab
     assert "payment.paid" in told
     assert "Connection refused" in told
     assert told.endswith(" ms\n")
+
+
+async def test_listen_signs_with_the_secret_that_the_local_server_has(lab: Lab, shop: Receiver) -> None:
+    wrong = await cli_of(lab).run("listen", "--forward-to", shop.url, "--secret", "whsec_%")
+    assert (wrong.code, "this is no webhook secret" in wrong.error) == (2, True)
+    dargah = cli_of(lab).given(DARGAH_WEBHOOK_SECRET=SECRET)
+    async with dargah.running("listen", "--json", "--forward-to", shop.url) as out:
+        assert await line(out) == {"secret": None, "forward_to": shop.url}
+        event = await trigger(lab, "ping")
+        await line(out)
+    [(headers, body)] = shop.requests
+    assert Webhook(SECRET).verify(body, headers)["type"] == event["type"]
+
+
+async def test_ctrl_c_is_how_listen_ends(lab: Lab, shop: Receiver) -> None:
+    dargah = cli_of(lab)
+    # A shell starts what is in the background with the signal ignored, and so would its child be.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "proxy", "listen", "--json", "--forward-to", shop.url),
+        env=dargah.env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    await line(process.stdout)
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        _, error = await process.communicate()
+    assert (process.returncode, error) == (0, b"")
 
 
 def capture(headers: dict[str, str], body: bytes = BODY, start: str = "POST /hook HTTP/1.1\r\n") -> bytes:

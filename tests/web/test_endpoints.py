@@ -5,6 +5,7 @@ import base64
 import hmac
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from standardwebhooks import Webhook
@@ -21,6 +22,7 @@ async def test_the_secret_is_shown_once(lab: Lab) -> None:
     made = (await lab.call("POST", "/v1/webhook-endpoints", json={"url": URL})).json
     Webhook(made["secret"])
     assert (made["state"], made["event_types"], made["storefront"]) == ("enabled", [], "main")
+    assert made["max_in_flight"] == 8
     shown = await lab.call("GET", f"/v1/webhook-endpoints/{made['id']}")
     assert shown.json == {name: value for name, value in made.items() if name != "secret"}
     listed = await lab.call("GET", "/v1/webhook-endpoints")
@@ -29,12 +31,13 @@ async def test_the_secret_is_shown_once(lab: Lab) -> None:
 
 
 async def test_a_change_touches_only_what_it_names(lab: Lab) -> None:
-    full = {
+    full: dict[str, Any] = {
         "url": URL,
         "storefront": "main",
         "event_types": ["payment.paid"],
         "description": "سرور فروشگاه",
         "headers": {"x-shop": "17"},
+        "max_in_flight": 64,
     }
     made = (await lab.call("POST", "/v1/webhook-endpoints", json=full)).json
     path = f"/v1/webhook-endpoints/{made['id']}"
@@ -46,7 +49,15 @@ async def test_a_change_touches_only_what_it_names(lab: Lab) -> None:
     assert {name: paused[name] for name in full} == full
     changed = (await lab.call("PATCH", path, json={"event_types": [], "paused": False})).json
     assert (changed["state"], changed["storefront"], changed["event_types"]) == ("enabled", "main", [])
-    assert (changed["description"], changed["header_names"]) == (full["description"], full["header_names"])
+    assert {name: changed[name] for name in ("description", "header_names", "max_in_flight")} == {
+        name: full[name] for name in ("description", "header_names", "max_in_flight")
+    }
+    lab.clock.forward(1000)
+    assert (await lab.call("PATCH", path, json={"max_in_flight": 1})).json == changed | {
+        "max_in_flight": 1, "updated_at": ANY,
+    }  # fmt: skip
+    [entry] = await lab.dargah.services.store.audit.list_audit(lab.merchant_id, None, 1)
+    assert (entry.action, entry.data) == ("endpoint.update", {"max_in_flight": 1})
     assert (await lab.call("PATCH", path, json={})).json["url"] == URL
 
 
@@ -83,6 +94,7 @@ BAD: list[tuple[str, Any]] = [
     ("headers.webhook-id", {"webhook-id": "1"}),
     ("headers.X A", {"X A": "1"}),
     ("headers.X-A", {"X-A": "a\r\nb"}),
+    *(("max_in_flight", value) for value in (None, 0, -1, 65, 2**63, True, "8", 8.5)),
     ("paused", "yes"),
     ("state", "paused"),
     ("id", "ep_1"),

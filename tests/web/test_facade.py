@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from support.eventually import eventually
 
 from proxy.gateways.invoice_script.codes import code_of
-from proxy.gateways.invoice_script.drop_in import UNDER_REVIEW, shop_url
-from proxy.gateways.invoice_script.wire import parse_fields, plain_url
+from proxy.gateways.invoice_script.drop_in import UNDER_REVIEW, return_params
+from proxy.gateways.invoice_script.wire import plain_url
+from proxy.gateways.shop_calls import parse_fields
+from proxy.gateways.shop_side import shop_url
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.ids import merchant_of_link
 from proxy.kernel.text import refused_in
@@ -434,7 +436,7 @@ def test_any_return_url_comes_back_byte_for_byte_with_the_key(query: str, path: 
     body = orjson.dumps({"return_url": sent}) if as_json else f"a=1&return_url={quote_plus(sent)}".encode()
     understood = plain_url(parse_fields(body)["return_url"])
     assert understood == url
-    home = shop_url(understood, shop_invoice(replace(PENDING, return_url=understood, link="k" * 30)))
+    home = shop_url(understood, return_params(shop_invoice(replace(PENDING, return_url=understood, link="k" * 30))))
     assert home.isascii()
     glue = "" if url.endswith("&") or url.partition("?")[2] == "" else "&"
     assert home == f"{ascii_url(url)}{glue}invoice_key={'k' * 30}"
@@ -444,7 +446,7 @@ def test_any_return_url_comes_back_byte_for_byte_with_the_key(query: str, path: 
     assert unquote_to_bytes(ascii_url(url)) == unquote_to_bytes(url.encode())
     assert added(home, ascii_url(url)) == {"invoice_key": "k" * 30}
     paid = replace(PENDING, status=Status.PAID, bank_code="۱۲ &=#", return_url=understood, link="k" * 30)
-    assert added(shop_url(understood, shop_invoice(paid)), ascii_url(url)) == {
+    assert added(shop_url(understood, return_params(shop_invoice(paid))), ascii_url(url)) == {
         "invoice_key": "k" * 30,
         "bank_code": "۱۲ &=#",
     }

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from support.eventually import eventually
 
-from proxy.api import drop_in as facade
+from proxy.api.drop_in import calls
 from proxy.payments.payment import Status
 from web.clients import FORM, RETURN_URL, drop_in
 from web.lab import SHARED, Lab
@@ -383,8 +383,8 @@ class TestAGatewayThatIsSlow:
 
     @pytest.fixture(autouse=True)
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert facade.ANSWER_SECONDS < 9
-        monkeypatch.setattr(facade, "ANSWER_SECONDS", 0.2)
+        assert calls.ANSWER_SECONDS < 9
+        monkeypatch.setattr(calls, "ANSWER_SECONDS", 0.2)
 
     async def test_a_check_is_301_and_the_next_one_gets_what_was_found(self, lab: Lab) -> None:
         shop = await drop_in(lab)

@@ -128,9 +128,10 @@ async def test_what_nobody_foresaw_is_a_problem_without_detail_and_a_line_in_the
     async def broken(*_: Any) -> Any:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr(lab.dargah.services.store.payments, "list_payments", broken)
+    payment = await lab.created()
+    monkeypatch.setattr(lab.dargah.services.store.payments, "payment", broken)
     with capture_logs() as lines:
-        answer = await lab.call("GET", "/v1/payments")
+        answer = await lab.call("GET", f"/v1/payments/{payment['id']}")
     assert (answer.status, answer.json["code"]) == (500, "internal_error")
     assert "inside" not in answer.text
     [line] = [line for line in lines if line["event"] == "request_failed"]
@@ -170,14 +171,14 @@ async def _hang_up_in_the_body(lab: Lab) -> None:
 
 SCRIPT = """
 import structlog
-from structlog.contextvars import bind_contextvars
+from proxy.kernel import log_context
 from proxy.observability import logs
 
 def call(api_key):
     raise RuntimeError("inside")
 
 logs.configure("info", FORM)
-bind_contextvars(request_id="r-17", trace_id="t-17")
+log_context.bind(request_id="r-17", trace_id="t-17")
 try:
     call("canary" + "-5511")
 except RuntimeError:
@@ -232,6 +233,7 @@ SAMPLES: dict[int, list[DargahError]] = {
         errors.NotWithdrawn(PAYMENT_ID, "paid"),
         errors.NoOpenReview(PAYMENT_ID),
         errors.EventNotForEndpoint(),
+        errors.MerchantArchived(PAYMENT_ID),
     ],
     413: [problems.BodyTooLarge(10)],
     415: [problems.UnsupportedMediaType()],
@@ -241,15 +243,15 @@ SAMPLES: dict[int, list[DargahError]] = {
     429: [errors.RateLimited("calls", 60, 3)],
     431: [problems.HeadTooLarge()],
     500: [problems.InternalError()],
-    502: [errors.GatewayRefused("a", "ب", PAYMENT_ID, 101), errors.GatewayUnclear("a", "ب", PAYMENT_ID)],
+    502: [errors.GatewayRefused("a", "ب", PAYMENT_ID, "sep", 101), errors.GatewayUnclear("a", "ب", PAYMENT_ID, "sep")],
     503: [
         errors.Unavailable("a", "ب"),
         errors.Overloaded(),
-        errors.CircuitOpen(5),
+        errors.CircuitOpen(5, "trm_1", "timeout"),
         errors.CredentialUnusable("trm_1", "api_key"),
         errors.StoreUnavailable(),
     ],
-    504: [errors.GatewayTimeout("a", "ب", PAYMENT_ID)],
+    504: [errors.GatewayTimeout("a", "ب", PAYMENT_ID, "sep")],
 }
 ALL = [(status, error) for status, samples in SAMPLES.items() for error in samples]
 
@@ -286,7 +288,7 @@ def test_one_that_nobody_mapped_shows_nothing_of_itself() -> None:
     ("error", "name", "value"),
     [
         (errors.RequestInProgress(3), "Retry-After", "3"),
-        (errors.CircuitOpen(7), "Retry-After", "7"),
+        (errors.CircuitOpen(7, "trm_1", "timeout"), "Retry-After", "7"),
         (errors.Unauthenticated(), "WWW-Authenticate", 'Bearer realm="dargah"'),
         (problems.MethodNotAllowed(("GET", "POST")), "Allow", "GET, POST"),
     ],

@@ -12,13 +12,13 @@ from core.payments import PENDING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.api import drop_in as facade
 from proxy.api import public
 from proxy.api.customer import pages
 from proxy.api.customer.page_assets import luminance, text_on
 from proxy.api.customer.pages import Frame, error_page, invitation_page, payment_page
 from proxy.api.customer.visit import SPEECHES, is_ahead, is_preview, pick_language
 from proxy.api.customer.words import PageText, Speech
+from proxy.api.drop_in.invoice_script import PAY
 from proxy.http.problems import InternalError
 from proxy.kernel.errors import NotFound, Overloaded, StoreUnavailable
 from proxy.merchants.merchant import Branding, Language, Merchant
@@ -242,9 +242,7 @@ def test_what_is_fetched_ahead_of_its_user_is_known(name: str, value: str) -> No
 
 
 PAGES = {
-    (method, path)
-    for method, path in public.operations()
-    if path.startswith(public.CUSTOMER_PATHS) or path == facade.PAY
+    (method, path) for method, path in public.operations() if path.startswith(public.CUSTOMER_PATHS) or path == PAY
 }
 UNKNOWN = "0" * 37
 

@@ -240,6 +240,28 @@ async def test_a_large_one_that_is_read_arrives_whole(monkeypatch: pytest.Monkey
         client.close()
 
 
+@pytest.mark.parametrize(("at_once", "arrives"), [(60_000, True), (100, False)])
+async def test_an_answer_may_take_as_long_as_it_is_read_steadily(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, arrives: bool
+) -> None:
+    monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "WRITE_BYTES", 50_000)
+    async with ground(idle_seconds=60) as place:
+        loop, read = asyncio.get_running_loop(), 0
+        with socket.socket() as sock, suppress(ConnectionError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", place.port))
+            await until(lambda: len(place.door) == 1)
+            began = loop.time()
+            await loop.sock_sendall(sock, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            while read < LARGE and len(place.door) == 1:
+                read += len(await loop.sock_recv(sock, at_once))
+                await asyncio.sleep(0.002)
+        assert (read >= LARGE) is arrives
+        assert loop.time() - began > 0.3
+
+
 async def test_a_full_house_shows_out_who_waits_and_takes_who_asks() -> None:
     async with ground(ConnectionLimits(16), head_seconds=60, idle_seconds=60) as place:
         silent = [await Client.connect(place.port) for _ in range(8)]

@@ -89,7 +89,11 @@ async def test_what_a_gateway_hangs_on_the_path_is_noted_as_a_query_is(lab: Lab,
     await opened(lab, f"/return/{link_of(payment)}{tail}")
     lines = (await lab.call("GET", f"/v1/payments/{payment['id']}/timeline")).json["data"]
     [noted] = [line["data"] for line in lines if line["kind"] == "return"]
-    assert noted == {"own_invoice_key": True, "claimed": {"status": "0"}}
+    assert noted == {
+        "own_invoice_key": True,
+        "claimed": {"status": "0"},
+        "fields": {"HTTP": "GET", "status": '"0"'},
+    }
 
 
 async def test_a_longer_link_or_one_with_another_character_is_no_link(lab: Lab) -> None:

@@ -8,9 +8,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.api.admin.operations import AdminBackup, AdminReconcile
+from proxy.api.admin.operations import AdminAlerts, AdminBackup, AdminReconcile
 from proxy.api.admin.operators import AdminOperators
 from proxy.api.admin.payments import AdminPayments
+from proxy.api.admin.resends import AdminResends
 from proxy.api.admin.schemas import CheckUp, Rotate
 from proxy.api.admin.setup import AdminSetup, findings_object, rotated_object
 from proxy.api.auth import bearer
@@ -82,11 +83,14 @@ def operations() -> Iterator[tuple[str, str]]:
     return iter([*((method, BASE + path) for method, path, _, _ in ROUTES), ("GET", METRICS)])
 
 
-class Admin(AdminSetup, AdminPayments, AdminReconcile, AdminOperators, AdminBackup):
+_PARTS: Final = (AdminSetup, AdminPayments, AdminResends, AdminReconcile, AdminOperators, AdminBackup, AdminAlerts)
+
+
+class Admin(AdminSetup, AdminPayments, AdminResends, AdminReconcile, AdminOperators, AdminBackup, AdminAlerts):
     """The handlers of the operator's API. Each gets the authenticated operator as its caller."""
 
     def __init__(self, services: AdminServices) -> None:
-        for part in (AdminSetup, AdminPayments, AdminReconcile, AdminOperators, AdminBackup):
+        for part in _PARTS:
             part.__init__(self, services)
         self._doctor = services.doctor
 
@@ -135,10 +139,13 @@ ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("GET", "/operators/{operator_id}", READ, Admin.get_operator),
     ("POST", "/operators/{operator_id}/rotate", OWNER, Admin.rotate_operator),
     ("DELETE", "/operators/{operator_id}", OWNER, Admin.revoke_operator),
+    ("DELETE", "/operators/{operator_id}/second-factor", OWNER, Admin.remove_second_factor),
     ("POST", "/merchants", OWNER, Admin.create_merchant),
     ("GET", "/merchants", READ, Admin.list_merchants),
     ("GET", _ONE, READ, Admin.get_merchant),
     ("PATCH", _ONE, OWNER, Admin.change_merchant),
+    ("POST", f"{_ONE}/archive", OWNER, Admin.archive_merchant),
+    ("POST", f"{_ONE}/unarchive", OWNER, Admin.unarchive_merchant),
     ("POST", f"{_ONE}/rotate-return-secret", OWNER, Admin.rotate_return_secret),
     ("POST", f"{_ONE}/terminals", OWNER, Admin.create_terminal),
     ("GET", f"{_ONE}/terminals", READ, Admin.list_terminals),
@@ -158,14 +165,23 @@ ROUTES: Final[tuple[tuple[str, str, Role, AdminHandler], ...]] = (
     ("POST", f"{_ONE}/reconcile", OPERATE, Admin.compare_rows),
     ("GET", f"{_ONE}/paid", READ, Admin.list_paid),
     ("GET", "/payments", READ, Admin.list_payments),
+    ("GET", "/payments.csv", READ, Admin.export_payments),
+    ("GET", "/payments/find", READ, Admin.find_payments),
+    ("GET", "/payments/totals", READ, Admin.total_payments),
+    ("GET", "/settlement", READ, Admin.report_settlement),
     ("GET", "/merchants/{merchant_id}/lost-payments", READ, Admin.list_lost),
     ("GET", "/payments/{payment_id}", READ, Admin.get_payment),
     ("GET", "/payments/{payment_id}/timeline", READ, Admin.get_payment_timeline),
     ("POST", "/payments/{payment_id}/resolve", OPERATE, Admin.resolve_payment),
     ("POST", "/recover", OPERATE, Admin.recover),
+    ("POST", "/resends", OPERATE, Admin.create_resend),
+    ("GET", "/resends", READ, Admin.list_resends),
+    ("GET", "/resends/{resend_id}", READ, Admin.get_resend),
+    ("POST", "/resends/{resend_id}/stop", OPERATE, Admin.stop_resend),
     ("GET", "/audit", READ, Admin.list_audit),
     ("GET", "/audit/verify", READ, Admin.verify_audit),
     ("POST", "/keys/rotate", OPERATE, Admin.rotate_keys),
     ("POST", "/doctor", OPERATE, Admin.check_up),
     ("POST", "/backup", OWNER, Admin.take_backup),
+    ("POST", "/alerts/test", OWNER, Admin.test_alerts),
 )

@@ -1,8 +1,8 @@
-"""Backups and reconciliation of the operator's API: `/admin/v1/backup`, and a bank's file beside our payments."""
+"""Backups, tests of alerts and reconciliation of the operator's API: what an installation needs, and a bank's file."""
 
 import time
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 import structlog
@@ -18,6 +18,9 @@ from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.parsing import query_of, read_object, validated
 from proxy.kernel.clock import parse_rfc3339, rfc3339
 from proxy.merchants.merchant import Mode
+from proxy.operations.alerts.alerter import no_channel
+from proxy.operations.alerts.answers import SendResult, sentence
+from proxy.operations.alerts.channels import Channel
 from proxy.operations.backups import BackupNotSupported, CompleteBackup, Piece
 from proxy.operations.reconciliation.cells import MAX_CODE_CHARS
 from proxy.operations.reconciliation.matching import (
@@ -88,11 +91,49 @@ def _line(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value) + b"\n"
 
 
+class SendTest(Input):
+    """`POST /alerts/test`: to which kind of channel; None is all."""
+
+    channel: Literal["bot", "email", "webhook"] | None = None
+
+
+class AdminAlerts:
+    """The handler of alerts. It gets the authenticated operator as its caller."""
+
+    def __init__(self, services: AdminServices) -> None:
+        self._alerter = services.alerter
+        self._operators = services.operators
+        self._tasks = services.tasks
+
+    async def test_alerts(self, request: web.Request, caller: Caller) -> web.Response:
+        body = validated(SendTest, await read_object(request))
+        if self._alerter is None:
+            raise no_channel(body.channel)
+        answers = await self._tasks.run(self._alerter.test(body.channel))
+        taken = sum(answer.failure is None for _, answer in answers)
+        data = {"channel": body.channel, "taken": taken, "failed": len(answers) - taken}
+        await self._operators.noted(caller.name, "alerts.test", data)
+        return json_answer({"data": [_answer_object(*each) for each in answers]})
+
+
+def _answer_object(channel: Channel, answer: SendResult) -> dict[str, Any]:
+    english, persian = sentence(channel.kind, answer)
+    return {
+        "channel": channel.kind,
+        "target": channel.name.partition(" ")[2],
+        "taken": answer.failure is None,
+        "failure": answer.failure,
+        "status": answer.status,
+        "detail": english,
+        "detail_fa": persian,
+    }
+
+
 class BankRow(Input):
     """One row of the bank's: its tracking number, the amount in rials, and whether the money went out."""
 
     bank_code: Annotated[str, Field(min_length=1, max_length=MAX_CODE_CHARS), AfterValidator(free_text)]
-    amount_rials: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    amount_rials: Annotated[int, Field(ge=0, le=2**53 - 1)]
     reversal: bool = False
 
 

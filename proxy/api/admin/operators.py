@@ -24,6 +24,7 @@ class AdminOperators:
     def __init__(self, services: AdminServices) -> None:
         self._store = services.store
         self._operators = services.operators
+        self._second_factors = services.second_factors
         self._audit_log = AuditLog(services.store.audit)
 
     async def who_am_i(self, _request: web.Request, caller: Caller) -> web.Response:
@@ -52,6 +53,12 @@ class AdminOperators:
         query = validated(RevokeQuery, query_of(request))
         revoked = await self._operators.revoke(_operator_id(request), query.after_seconds, actor=caller.name)
         return json_answer(operator_object(revoked))
+
+    async def remove_second_factor(self, request: web.Request, caller: Caller) -> web.Response:
+        """Where there is none, nothing is done."""
+        before = await self._store.operators.operator(_operator_id(request))
+        await self._second_factors.remove(before, caller.name)
+        return json_answer(operator_object(await self._store.operators.operator(before.id)))
 
     async def list_audit(self, request: web.Request, _caller: Caller) -> web.Response:
         query = validated(AuditQuery, query_of(request))
@@ -95,6 +102,7 @@ def operator_object(operator: Operator) -> dict[str, Any]:
         "expires_at": optional_time(operator.expires_at),
         "revoked_at": optional_time(operator.revoked_at),
         "last_used_at": optional_time(operator.last_used_at),
+        "second_factor_at": optional_time(operator.second_factor_at),
     }
 
 

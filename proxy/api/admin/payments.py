@@ -1,13 +1,21 @@
 """`/admin/v1/payments` and `/admin/v1/recover`: the operator looks at any merchant's payment, decides, and recovers."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
 
-from proxy.api.admin.schemas import AdminPaymentQuery, RecoverPayments, Resolve
+from proxy.api.admin.schemas import (
+    AdminPaymentConditions,
+    AdminPaymentQuery,
+    FindQuery,
+    RecoverPayments,
+    Resolve,
+    SettlementQuery,
+)
 from proxy.api.auth import payment_of_path
 from proxy.api.middleware import MERCHANT_ID
-from proxy.api.responses import json_answer, page_answer, read_cursor, write_cursor
+from proxy.api.responses import csv_answer, json_answer, page_answer, read_cursor, write_cursor
 from proxy.api.services import AdminServices
 from proxy.api.v1.objects import timeline_object
 from proxy.http.parsing import query_of, read_object, validated
@@ -16,9 +24,13 @@ from proxy.operations.recovery import RecoveryStep
 from proxy.operations.restores import LostPayment
 from proxy.operators.operators import Caller
 from proxy.payments.access import Access
+from proxy.payments.finder import PaymentFinder
+from proxy.payments.long_reads import within_one_answer
 from proxy.payments.payment import Payment
-from proxy.payments.search import PaymentFilter
+from proxy.payments.payment_csv import COLUMNS, PaymentCsv
+from proxy.payments.scan import PaymentScan
 from proxy.payments.serializers import payment_data
+from proxy.payments.totals import SettlementDay, Totals, settlement_report, totals_of
 
 
 class AdminPayments:
@@ -31,18 +43,59 @@ class AdminPayments:
         self._recovery = services.recovery
         self._tasks = services.tasks
         self._operators = services.operators
+        self._long_reads = services.long_reads
 
     async def list_payments(self, request: web.Request, _caller: Caller) -> web.Response:
         query = validated(AdminPaymentQuery, query_of(request))
-        request[MERCHANT_ID] = query.merchant_id
-        scope = ("payments", query.merchant_id, query.storefront, query.order_id, query.status)
-        after = read_cursor(query.cursor, scope)
-        await self._store.merchants.merchant(query.merchant_id)
-        wanted = PaymentFilter(query.storefront, query.order_id, query.status, after, query.limit)
-        page = await self._store.payments.list_payments(query.merchant_id, wanted)
-        return page_answer(
-            request, [operator_payment(payment) for payment in page.payments], write_cursor(page.reached, scope)
-        )
+        await self._note_merchant(request, query.merchant_id)
+        scope = ("payments", *query.scope())
+        wanted = replace(query.filter(), after=read_cursor(query.cursor, scope), limit=query.limit)
+        page = await PaymentFinder(self._access).page(query.merchant_id, wanted)
+        data = [operator_payment(payment) for payment in page.payments]
+        return page_answer(request, data, write_cursor(page.following, scope))
+
+    async def _note_merchant(self, request: web.Request, merchant_id: str | None) -> None:
+        """Raises NotFound for a merchant that there is not."""
+        if merchant_id is not None:
+            request[MERCHANT_ID] = merchant_id
+            await self._store.merchants.merchant(merchant_id)
+
+    async def export_payments(self, request: web.Request, _caller: Caller) -> web.StreamResponse:
+        """All payments of the filter as CSV, written while they are read."""
+        query = validated(AdminPaymentConditions, query_of(request))
+        await self._note_merchant(request, query.merchant_id)
+        file = PaymentCsv([name for _, name in COLUMNS], {})
+        with self._long_reads.place():
+            return await csv_answer(request, "dargah-payments.csv", file.chunks(self._scan(query)))
+
+    async def total_payments(self, request: web.Request, _caller: Caller) -> web.Response:
+        query = validated(AdminPaymentConditions, query_of(request))
+        await self._note_merchant(request, query.merchant_id)
+        with self._long_reads.place():
+            totals = await totals_of(self._scan(query), within_one_answer("created_after"))
+        return json_answer(totals_object(totals))
+
+    async def report_settlement(self, request: web.Request, _caller: Caller) -> web.Response:
+        query = validated(SettlementQuery, query_of(request))
+        await self._note_merchant(request, query.merchant_id)
+        with self._long_reads.place():
+            days = await settlement_report(
+                self._store.payments,
+                query.merchant_id,
+                query.period(),
+                mode=query.mode,
+                terminal_id=query.terminal_id,
+                progress=within_one_answer("first_day"),
+            )
+        return json_answer({"data": [settlement_object(day) for day in days]})
+
+    def _scan(self, query: AdminPaymentConditions) -> PaymentScan:
+        return PaymentFinder(self._access).scan(query.merchant_id, query.filter())
+
+    async def find_payments(self, request: web.Request, _caller: Caller) -> web.Response:
+        query = validated(FindQuery, query_of(request))
+        found = await PaymentFinder(self._access).find(query.text)
+        return page_answer(request, [operator_payment(payment) for payment in found.payments], None)
 
     async def get_payment(self, request: web.Request, _caller: Caller) -> web.Response:
         return json_answer(operator_payment(await self._payment(request)))
@@ -84,6 +137,33 @@ def operator_payment(payment: Payment) -> dict[str, Any]:
         "spare_invoice_keys": list(payment.spare_invoice_keys),
         "captured_invoice_keys": list(payment.captured_invoice_keys),
         "captured_rials": payment.captured_rials,
+    }
+
+
+def totals_object(totals: Totals) -> dict[str, Any]:
+    statuses = {status.value: asdict(each) for status, each in totals.statuses.items()}
+    return {
+        "looked": totals.looked,
+        "count": totals.count,
+        "paid_rials": totals.paid_rials,
+        "reversed": asdict(totals.reversed),
+        "statuses": statuses,
+    }
+
+
+def settlement_object(row: SettlementDay) -> dict[str, Any]:
+    return {
+        "merchant_id": row.merchant_id,
+        "terminal_id": row.terminal_id,
+        "gateway": row.gateway,
+        "day": row.day.isoformat(),
+        "paid": asdict(row.paid),
+        "late": asdict(row.late),
+        "fees_told": row.fees_told,
+        "fees_rials": row.fees_rials,
+        "net_rials": row.net_rials,
+        "given_back": asdict(row.given_back),
+        "reviews": asdict(row.reviews),
     }
 
 

@@ -1,17 +1,32 @@
 """The bodies and queries of the operator's API: shapes only. The set-up validates the meaning of a field."""
 
 import base64
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from proxy.api.fields import Cursor, Input, ModeName, PageQuery, Time, Url, digits, free_text
-from proxy.api.v1.schemas import PaymentQuery
+from proxy.api.fields import (
+    DEFAULT_LIMIT,
+    Cursor,
+    Input,
+    Limit,
+    ModeName,
+    PageQuery,
+    Printable,
+    Time,
+    Url,
+    YesOrNo,
+    digits,
+    free_text,
+)
+from proxy.api.v1.payment_filters import PaymentConditions
 from proxy.audit.log import INSTALLATION
 from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.http.parsing import refuse
-from proxy.kernel.clock import parse_rfc3339
+from proxy.kernel.clock import DAY, parse_rfc3339
 from proxy.kernel.ids import merchant_of_id
+from proxy.locale.persian import time_span
 from proxy.merchants.logo_images import MAX_BYTES
 from proxy.merchants.merchant import (
     DEFAULT_STOREFRONT,
@@ -25,6 +40,8 @@ from proxy.merchants.merchant import (
 from proxy.merchants.setup.tokens import DEFAULT_OVERLAP_SECONDS, LONGEST_OVERLAP_SECONDS
 from proxy.operators.records import Role
 from proxy.payments.payment import Decision
+from proxy.payments.search import PaymentFilter
+from proxy.payments.totals import MAX_DAYS, ReportPeriod
 
 MAX_ORIGINS: Final = 50
 MAX_CREDENTIALS: Final = 10
@@ -39,6 +56,16 @@ def _merchant_id(value: str) -> str:
     if merchant_of_id(f"aud_{value.removeprefix('mer_')}{'0' * 18}") != value:
         raise refuse("not_an_id", "must be a merchant's id, such as mer_0a1B2c3D", "باید شناسهٔ پذیرنده باشد")
     return value
+
+
+def _day(text: str) -> str:
+    try:
+        begin, end = time_span(text)
+    except ValueError:
+        begin = end = 0
+    if end - begin != DAY:
+        raise refuse("not_a_day", "must be a day, such as 2026-11-24 or 1405/09/03", "باید روزی مانند 1405/09/03 باشد")
+    return text
 
 
 def _not_blank(value: str) -> str:
@@ -114,6 +141,12 @@ class ChangedMerchant(Changes):
     contact: Text | None = None
 
 
+class MerchantQuery(PageQuery):
+    """`GET /admin/v1/merchants?…`: all of them, or those that are archived or not."""
+
+    archived: YesOrNo | None = None
+
+
 class RotateReturnSecret(Input):
     """`…/rotate-return-secret`: which of the two."""
 
@@ -150,6 +183,7 @@ class NewToken(Input):
     amount_unit: Annotated[AmountUnit, Field(strict=False)] = AmountUnit.RIAL
     return_method: Annotated[ReturnMethod, Field(strict=False)] = ReturnMethod.GET
     any_https_return: bool = False
+    protocol: Name = INVOICE_SCRIPT
 
     @model_validator(mode="before")
     @classmethod
@@ -227,5 +261,48 @@ class VerifyQuery(PageQuery):
     number: Number = 0
 
 
-class AdminPaymentQuery(PaymentQuery):
-    merchant_id: MerchantId
+class AdminPaymentConditions(PaymentConditions):
+    """Of one merchant or of all; what a storefront's token is bound to, an operator filters by."""
+
+    merchant_id: MerchantId | None = None
+    mode: ModeName | None = None
+
+    def filter(self) -> PaymentFilter:
+        return replace(super().filter(), mode=self.mode)
+
+
+class AdminPaymentQuery(AdminPaymentConditions):
+    """`GET /admin/v1/payments?…`"""
+
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+
+class SettlementQuery(Input):
+    """`GET /admin/v1/settlement?…`: the days of a report, both in it, as `2026-11-24` or `1405/09/03`."""
+
+    merchant_id: MerchantId | None = None
+    terminal_id: Printable | None = None
+    mode: ModeName = Mode.LIVE
+    first_day: Annotated[str, Field(max_length=20), AfterValidator(_day)]
+    last_day: Annotated[str, Field(max_length=20), AfterValidator(_day)]
+
+    @model_validator(mode="after")
+    def _is_a_period(self) -> "SettlementQuery":
+        period = self.period()
+        if period.until <= period.since or period.too_long:
+            raise refuse(
+                "not_a_period",
+                f"must be {MAX_DAYS} days at most, the first day before the last one",
+                f"باید دست‌بالا {MAX_DAYS} روز باشد و روز نخست پیش از روز پایانی",
+            )
+        return self
+
+    def period(self) -> ReportPeriod:
+        return ReportPeriod(time_span(self.first_day)[0], time_span(self.last_day)[1])
+
+
+class FindQuery(Input):
+    """`GET /admin/v1/payments/find?text=…`"""
+
+    text: Printable

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from proxy.api.admin.schemas import (
     ChangedMerchant,
+    MerchantQuery,
     NewMerchant,
     NewToken,
     RevokeQuery,
@@ -16,7 +17,6 @@ from proxy.api.admin.schemas import (
 )
 from proxy.api.admin.terminals import CREATED, AdminTerminals, ids_of_path, merchant_id_of_path
 from proxy.api.customer.page_assets import logo_path
-from proxy.api.fields import PageQuery
 from proxy.api.middleware import MERCHANT_ID
 from proxy.api.responses import first_page, json_answer, page_answer, read_cursor, write_cursor
 from proxy.api.services import AdminServices
@@ -24,7 +24,7 @@ from proxy.api.v1.objects import endpoint_object, endpoint_objects
 from proxy.api.v1.schemas import ChangeEndpoint, CreateEndpoint, RotateSecret
 from proxy.audit.log import INSTALLATION, AuditEntry
 from proxy.http.headers import SECURITY_HEADERS
-from proxy.http.parsing import query_of, read_object, read_optional_object, validated
+from proxy.http.parsing import query_of, read_body, read_object, read_optional_object, validated
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.merchant import Merchant, Token
 from proxy.merchants.setup import BrandingChanges, MerchantChanges, RotationBatch
@@ -45,6 +45,7 @@ def merchant_object(merchant: Merchant) -> dict[str, Any]:
         "return_origins": list(merchant.return_origins),
         "created_at": rfc3339(merchant.created_at),
         "updated_at": rfc3339(merchant.updated_at),
+        "archived_at": optional_time(merchant.archived_at),
     }
 
 
@@ -64,6 +65,7 @@ def token_object(token: Token) -> dict[str, Any]:
         "amount_unit": token.amount_unit.value,
         "return_method": token.return_method.value,
         "any_https_return": token.any_https_return,
+        "protocol": token.protocol,
         "last_used_at": optional_time(token.last_used_at),
     }
 
@@ -116,10 +118,10 @@ class AdminSetup(AdminTerminals):
         return json_answer(merchant_object(merchant) | {"return_secret": secret}, CREATED)
 
     async def list_merchants(self, request: web.Request, _caller: Caller) -> web.Response:
-        query = validated(PageQuery, query_of(request))
-        scope = ("merchants",)
+        query = validated(MerchantQuery, query_of(request))
+        scope = ("merchants", str(query.archived))
         after = read_cursor(query.cursor, scope)
-        found = await self._store.merchants.list_merchants(after, query.limit + 1)
+        found = await self._store.merchants.list_merchants(after, query.limit + 1, archived=query.archived)
         page, last = first_page(found, query.limit)
         return page_answer(request, [merchant_object(merchant) for merchant in page], write_cursor(last, scope))
 
@@ -132,6 +134,16 @@ class AdminSetup(AdminTerminals):
         return json_answer(
             merchant_object(await self._setup.change_merchant(merchant_id, actor=caller.name, **changes))
         )
+
+    async def archive_merchant(self, request: web.Request, caller: Caller) -> web.Response:
+        await read_body(request)
+        merchant_id = merchant_id_of_path(request)
+        return json_answer(merchant_object(await self._setup.archive_merchant(merchant_id, actor=caller.name)))
+
+    async def unarchive_merchant(self, request: web.Request, caller: Caller) -> web.Response:
+        await read_body(request)
+        merchant_id = merchant_id_of_path(request)
+        return json_answer(merchant_object(await self._setup.unarchive_merchant(merchant_id, actor=caller.name)))
 
     async def rotate_return_secret(self, request: web.Request, caller: Caller) -> web.Response:
         merchant_id = merchant_id_of_path(request)
@@ -152,6 +164,7 @@ class AdminSetup(AdminTerminals):
             body.amount_unit,
             body.return_method,
             any_https_return=body.any_https_return,
+            protocol=body.protocol,
             actor=caller.name,
         )
         return json_answer(token_object(token) | {"token": text}, CREATED)

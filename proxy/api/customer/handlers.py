@@ -75,7 +75,7 @@ async def come_back(request: web.Request) -> web.StreamResponse:
 async def _take_return(services: Services, visit: Visit) -> Checkup:
     """The checkup as known when the customer should see a page; the check itself goes on in the background."""
     if visit.polls is None and not visit.glance:
-        returned = services.checkout.returned(visit.merchant_id, visit.link, visit.parameters)
+        returned = services.checkout.returned(visit.merchant_id, visit.link, visit.parameters, visit.method)
         checkup = await services.tasks.run_within(returned, PATIENCE_SECONDS, visit.merchant_id)
         if checkup is not None:
             return checkup

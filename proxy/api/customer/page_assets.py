@@ -20,8 +20,8 @@ from proxy.api.services import SERVICES
 from proxy.http.headers import PAGE_SECURITY_HEADERS
 from proxy.http.static_assets import LASTING_HEADERS, environment, font_face
 from proxy.kernel.clock import rfc3339
+from proxy.merchants.contacts import contacts_of
 from proxy.merchants.merchant import Merchant
-from proxy.merchants.setup.merchants import contact_link
 
 _CLOSED: Final = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # Of whatever a browser gets that is no page: a redirect, or the answer to a HEAD.
@@ -73,7 +73,7 @@ def template() -> Template:
     """The one template of all pages."""
     pages = environment("proxy.api.customer", lstrip_blocks=False)
     pages.filters["rfc3339"] = rfc3339
-    pages.filters["contact_link"] = contact_link
+    pages.filters["contacts"] = contacts_of
     pages.globals["script"] = Markup(SCRIPT)  # noqa: S704  a file of ours
     return pages.get_template("page.html")
 

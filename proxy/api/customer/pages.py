@@ -246,7 +246,7 @@ def _styles(frame: Frame) -> list[str]:
 
 def _times(payment: Payment, speech: Speech, state: str) -> list[tuple[str, int]]:
     labels = speech.labels
-    if payment.status is Status.GIVEN_BACK and payment.given_back is not None:
+    if payment.given_back is not None and (payment.status is Status.GIVEN_BACK or payment.is_reversed):
         given = payment.given_back
         if given.at is not None:
             return [(labels.given_back, given.at)]

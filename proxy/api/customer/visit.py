@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from proxy.api.customer.words import ENGLISH, PERSIAN, Speech
 from proxy.api.rate_limiting import PAY_LINK
+from proxy.gateways.family import MAX_EVIDENCE_CHARS
 from proxy.http.parsing import plain_number, read_body
 from proxy.http.problems import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedMediaType
 from proxy.kernel.errors import NotFound
@@ -63,7 +64,7 @@ def _language_of(text: str) -> Language | None:
     return next((language for language in Language if language == text), None)
 
 
-MAX_PARAMETER_CHARS: Final = 200
+MAX_PARAMETER_CHARS: Final = MAX_EVIDENCE_CHARS + 1  # so that one that is too long is still seen to be
 MAX_FORM_FIELDS: Final = 100
 _AS_SENT: Final = "backslashreplace"  # what is not UTF-8 is kept as it came, for whoever compares it
 # What messengers and crawlers call themselves. A phone's maker is named Cubot.
@@ -95,6 +96,7 @@ class Visit:
     going: bool
     polls: int | None
     from_elsewhere: bool
+    method: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -115,6 +117,7 @@ class Visit:
             going="go" in query,
             polls=(plain_number(query["again"], 2) or 0) if "again" in query else None,
             from_elsewhere=not ours and headers.get("Sec-Fetch-Dest") == "document",
+            method=request.method,
             parameters=parameters or {},
         )
 

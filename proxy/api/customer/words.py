@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.locale.persian import english_time, latin_toman, persian_number, persian_time, persian_toman
+from proxy.merchants.contacts import ContactKind
 from proxy.merchants.merchant import Language
 from proxy.payments.payment import GivenBackReason, Payment, Status
 
@@ -50,7 +51,8 @@ class Labels:
     to_pay: str
     preview: str
     once_more: str
-    contact: str
+    questions: str
+    contacts: Mapping[ContactKind, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Speech:
         """The words for the payment's status. Those for money that is given back are for its reason, or for an order
         that another payment paid.
         """
-        if payment.status is not Status.GIVEN_BACK or payment.given_back is None:
+        gone = payment.status is Status.GIVEN_BACK or payment.is_reversed
+        if not gone or payment.given_back is None:
             return self.outcomes[payment.status]
         return self.given_back[GivenBackReason.ORDER_PAID_TWICE if order_paid else payment.given_back.reason]
 
@@ -111,6 +114,12 @@ _GIVEN_BACK: Final = {
         "The amount that was paid is not the order's, so it is not kept and goes back. The order is not paid.",
         _ASK_YOUR_BANK,
         once_more=True,
+    ),
+    GivenBackReason.MERCHANT_REVERSED: PageText(
+        "off",
+        "The shop gave your money back",
+        "The payment was made, and the shop then had its money sent back to you.",
+        f"{_ASK_YOUR_BANK} About the order, ask the shop.",
     ),
     GivenBackReason.ORDER_WITHDRAWN: PageText(
         "off",
@@ -231,7 +240,8 @@ ENGLISH: Final = Speech(
         to_pay="Pay {amount} toman to {shop}",
         preview="Open the link to see and pay this order.",
         once_more="To try again, ask the shop for a new payment link.",
-        contact="The shop's contact",
+        questions="Questions? Reach the shop:",
+        contacts={ContactKind.TELEPHONE: "Call", ContactKind.EMAIL: "E-mail", ContactKind.ADDRESS: "Open"},
     ),
     rials=lambda amount: f"{amount:,}",
     toman=latin_toman,
@@ -264,6 +274,12 @@ _GIVEN_BACK_FA: Final = {
         "مبلغ پرداخت‌شده با مبلغ سفارش یکی نیست؛ پس نگه داشته نمی‌شود و برمی‌گردد. سفارش پرداخت نشده است.",
         _ASK_YOUR_BANK_FA,
         once_more=True,
+    ),
+    GivenBackReason.MERCHANT_REVERSED: PageText(
+        "off",
+        "فروشگاه پول شما را برگرداند",
+        "پرداخت انجام شده بود و سپس فروشگاه خواست پول به شما برگردد.",
+        f"{_ASK_YOUR_BANK_FA} دربارهٔ سفارش از فروشگاه بپرسید.",
     ),
     GivenBackReason.ORDER_WITHDRAWN: PageText(
         "off",
@@ -374,7 +390,8 @@ PERSIAN: Final = Speech(
         to_pay="پرداخت {amount} تومان به {shop}",
         preview="برای دیدن و پرداخت این سفارش، پیوند را باز کنید.",
         once_more="برای تلاش دوباره، پیوند پرداخت تازه‌ای از فروشگاه بگیرید.",
-        contact="راه تماس با فروشگاه",
+        questions="پرسشی دارید؟ با فروشگاه تماس بگیرید:",
+        contacts={ContactKind.TELEPHONE: "تلفن", ContactKind.EMAIL: "ایمیل", ContactKind.ADDRESS: "نشانی"},
     ),
     rials=persian_number,
     toman=persian_toman,

@@ -15,7 +15,7 @@ from proxy.webhooks.endpoint_setup import EndpointSetup
 from proxy.webhooks.event import StoredEvent
 from proxy.webhooks.redelivery import DeliveryStatistics
 from proxy.webhooks.request import WebhookResult
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, Health
+from proxy.webhooks.retry_policy import Health
 
 
 def event_object(event: StoredEvent) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def text_of(excerpt: bytes) -> str:
 def _health_object(health: Health) -> dict[str, Any]:
     return {
         "failures_in_a_row": health.failures,
-        "probing": health.failures >= FAILURES_TO_PROBE,
+        "probing": health.is_probed,
         "failing_since": _time(health.failing_since),
         "paused_until": _time(health.paused_until or None),
     }

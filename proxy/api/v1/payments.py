@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import io
-import re
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -11,15 +12,16 @@ import segno
 from aiohttp import web
 
 from proxy.api.auth import access_of, authorize, payment_of_path
-from proxy.api.middleware import PAYMENT_ID
+from proxy.api.middleware import PAYMENT_ID, PROBLEM
 from proxy.api.responses import json_answer, page_answer, read_cursor, reply_answer, write_cursor
 from proxy.api.services import SERVICES, Services
 from proxy.api.v1.objects import timeline_object
-from proxy.api.v1.schemas import RETURN_ORIGINS, CreatePayment, PaymentQuery
+from proxy.api.v1.payment_filters import PaymentQuery
+from proxy.api.v1.schemas import RETURN_ORIGINS, CreatePayment
 from proxy.gateways.port import CheckUnknown
 from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import SECURITY_HEADERS
-from proxy.http.parsing import plain_number, query_of, read_body, read_object, validated
+from proxy.http.parsing import idempotency_key, plain_number, query_of, read_body, read_object, validated
 from proxy.http.problems import IdempotencyKeyRequired, problem_of
 from proxy.kernel.errors import GatewayRefused, NotFound
 from proxy.kernel.ids import merchant_of_id, time_of_id
@@ -28,12 +30,11 @@ from proxy.operations.restores import Asker
 from proxy.payments.change import Reply
 from proxy.payments.checkout import Checkup
 from proxy.payments.creation import CreateRequest
+from proxy.payments.finder import PaymentFinder
 from proxy.payments.history import OUTCOMES
 from proxy.payments.payment import Payment, Status
-from proxy.payments.search import PaymentFilter
 from proxy.payments.serializers import payment_data
 
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 # What a link leads to never changes, so its owner may keep the picture; a shared cache may not.
 _QR_HEADERS: Final = {
     **SECURITY_HEADERS,
@@ -48,7 +49,9 @@ async def create_payment(request: web.Request) -> web.Response:
     deadline = _deadline(request)
     token = await authorize(request, Scope.PAYMENTS_WRITE)
     services = request.app[SERVICES]
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
+    if key is None:
+        raise IdempotencyKeyRequired
     members = await read_object(request)
     merchant = await services.merchant_cache.merchant(token.merchant_id)
     body = validated(CreatePayment, members, {RETURN_ORIGINS: merchant.return_origins})
@@ -62,7 +65,16 @@ async def create_payment(request: web.Request) -> web.Response:
         body.order(), key, _digest(request, members, token), render, expires_in, body.terminal_id, deadline
     )
     creating = services.creation.create(token, asked)
-    return reply_answer(await services.tasks.run_here(creating, token.merchant_id))
+    reply = await services.tasks.run_here(creating, token.merchant_id)
+    if reply.status >= HTTPStatus.BAD_REQUEST:
+        _note_problem(request, reply)
+    return reply_answer(reply)
+
+
+def _note_problem(request: web.Request, reply: Reply) -> None:
+    """Keeps for the log what a stored problem says."""
+    problem = orjson.loads(reply.body)
+    request[PROBLEM], request[PAYMENT_ID] = problem["code"], problem["payment_id"]
 
 
 async def get_payment(request: web.Request) -> web.Response:
@@ -75,18 +87,14 @@ async def list_payments(request: web.Request) -> web.Response:
     token = await authorize(request, Scope.PAYMENTS_READ)
     services = request.app[SERVICES]
     query = validated(PaymentQuery, query_of(request))
-    scope = ("payments", token.merchant_id, token.storefront, query.storefront, query.order_id, query.status)
+    scope = ("payments", token.merchant_id, token.storefront, *query.scope())
     after = read_cursor(query.cursor, scope)
     if query.storefront not in {None, token.storefront}:
         return page_answer(request, [], None)
-    wanted = PaymentFilter(token.storefront, query.order_id, query.status, after, query.limit, token.mode)
-    page = await services.store.payments.list_payments(token.merchant_id, wanted)
-    # What another terminal took is left out here rather than by the query: the page is shorter, and the cursor goes on.
-    access = access_of(request, token)
-    visible = [payment for payment in page.payments if access.sees_payment(payment)]
-    return page_answer(
-        request, [payment_object(services, payment) for payment in visible], write_cursor(page.reached, scope)
-    )
+    wanted = replace(query.filter(), after=after, limit=query.limit)
+    page = await PaymentFinder(access_of(request, token)).page(None, wanted)
+    data = [payment_object(services, payment) for payment in page.payments]
+    return page_answer(request, data, write_cursor(page.following, scope))
 
 
 async def check_payment(request: web.Request) -> web.Response:
@@ -149,13 +157,6 @@ async def note_if_lost(
         await services.tasks.run(asked, merchant_id)
 
 
-def _idempotency_key(request: web.Request) -> str:
-    keys = request.headers.getall("Idempotency-Key", [])
-    if len(keys) != 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
-        raise IdempotencyKeyRequired
-    return keys[0]
-
-
 def _deadline(request: web.Request) -> float | None:
     """The event loop's time at which the storefront stops waiting, by its first `Prefer: wait` (RFC 7240)."""
     for header in request.headers.getall("Prefer", ()):
@@ -212,5 +213,9 @@ def refusal(payment: Payment) -> GatewayRefused:
     said = None if number is None or family is None else family.developer_explanation(number)
     why, why_fa = said or ("it gave no invoice", "صورتحسابی نداد")
     return GatewayRefused(
-        f"The gateway refused this payment: {why}.", f"درگاه این پرداخت را نپذیرفت: {why_fa}.", payment.id, number
+        f"The gateway refused this payment: {why}.",
+        f"درگاه این پرداخت را نپذیرفت: {why_fa}.",
+        payment.id,
+        payment.gateway,
+        number,
     )

@@ -14,6 +14,7 @@ from proxy.api.fields import (
     Printable,
     Time,
     Url,
+    YesOrNo,
     digits,
     free_text,
     printable,
@@ -23,9 +24,9 @@ from proxy.kernel.clock import SECOND, parse_rfc3339
 from proxy.kernel.errors import InvalidInput
 from proxy.kernel.money import Currency, to_rials
 from proxy.merchants.merchant import STOREFRONT, check_return_url
-from proxy.payments.payment import Order, Status
+from proxy.payments.payment import Order
 from proxy.payments.return_url import check_parameters
-from proxy.webhooks.endpoint import V1
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT, MOST_IN_FLIGHT, V1
 from proxy.webhooks.endpoint_setup import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from proxy.webhooks.event import EVENT_TYPES
 from proxy.webhooks.retry_policy import DeliveryStatus
@@ -83,10 +84,6 @@ def _event_type(text: str) -> str:
     return text
 
 
-def _yes_or_no(text: Any) -> Any:
-    return {"true": True, "false": False}.get(text, text)
-
-
 def _sequence(text: str) -> str:
     if text != LATEST and not (text.isascii() and text.isdigit() and len(text) <= MAX_SEQUENCE_DIGITS):
         raise refuse("not_a_sequence", "must be an event's sequence, or latest", "باید شمارهٔ رویداد یا latest باشد")
@@ -113,7 +110,11 @@ Metadata = Annotated[
 EventTypeName = Annotated[str, AfterValidator(_event_type)]
 Signatures = Annotated[list[str], Field(max_length=5)]
 EventTypeNames = Annotated[list[str], Field(max_length=20)]
+InFlight = Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT)]
 Headers = Annotated[dict[str, str], Field(max_length=20), BeforeValidator(_php_object)]
+
+
+_NOT_OF_ORDER: Final = frozenset({"currency", "amount", "terminal_id", "expires_in"})
 
 
 class CreatePayment(Input):
@@ -153,19 +154,11 @@ class CreatePayment(Input):
         return url
 
     def order(self) -> Order:
-        given = self.model_dump(exclude={"currency", "amount", "terminal_id", "expires_in"})
+        given = {name: value for name, value in vars(self).items() if name not in _NOT_OF_ORDER}
         return Order(amount_rials=self.amount, currency=Currency(self.currency), **given)
 
     def expires_in_ms(self, default: int) -> int:
         return default if self.expires_in is None else self.expires_in * SECOND
-
-
-class PaymentQuery(PageQuery):
-    """`GET /v1/payments?…`"""
-
-    order_id: Printable | None = None
-    status: Annotated[Status, Field(strict=False)] | None = None
-    storefront: Storefront | None = None
 
 
 class EventQuery(PageQuery):
@@ -175,7 +168,7 @@ class EventQuery(PageQuery):
     payment_id: Printable | None = None
     storefront: Storefront | None = None
     after: Annotated[str, AfterValidator(_sequence)] | None = None
-    delivered: Annotated[bool, BeforeValidator(_yes_or_no)] | None = None
+    delivered: YesOrNo | None = None
     wait: Annotated[int, BeforeValidator(digits), Field(ge=0, le=MAX_WAIT_SECONDS)] = 0
 
 
@@ -189,6 +182,7 @@ class CreateEndpoint(Input):
     description: FreeText = ""
     headers: Headers = Field(default_factory=dict)
     signatures: Signatures = Field(default_factory=lambda: [V1])
+    max_in_flight: InFlight = DEFAULT_IN_FLIGHT
 
 
 class ChangeEndpoint(Input):
@@ -200,6 +194,7 @@ class ChangeEndpoint(Input):
     description: FreeText = ""
     headers: Headers = Field(default_factory=dict)
     signatures: Signatures = Field(default_factory=lambda: [V1])
+    max_in_flight: InFlight = DEFAULT_IN_FLIGHT
     paused: bool = False
 
 

@@ -57,6 +57,7 @@ async def create_endpoint(request: web.Request) -> web.Response:
         description=body.description,
         headers=body.headers,
         signatures=body.signatures,
+        max_in_flight=body.max_in_flight,
         actor=_actor(token),
     )
     endpoint, secret = await request.app[SERVICES].tasks.run(adding, token.merchant_id)

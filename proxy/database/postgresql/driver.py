@@ -1,8 +1,10 @@
 """One connection to one host: the options of asyncpg, and a socket that notices a silent peer."""
 
+import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
@@ -159,6 +161,23 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # the driver has no
         that task would fail with an internal error of the driver.
         """
         self.transport.abort()
+
+    @asynccontextmanager
+    async def transaction(self, **options: Any) -> AsyncIterator[None]:
+        """As the driver's, but who gives up inside of it ends the connection. The driver's would wait for its ROLLBACK,
+        and a server that is frozen answers none for as long as its kernel lives.
+        """
+        transaction = super().transaction(**options)
+        await transaction.start()
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.cut()
+            raise
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
 
     @property
     def takes_writes(self) -> bool:

@@ -260,6 +260,6 @@ def _keeps_us_out(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Why a connection could not be made, without a password."""
+    """Why a connection could not be made, on one line and without a password."""
     late = isinstance(error, TimeoutError) and not isinstance(error, NoPrimary)
-    return "it did not answer in time" if late else str(error)
+    return "it did not answer in time" if late else " ".join(str(error).split())

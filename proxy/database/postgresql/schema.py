@@ -35,15 +35,19 @@ CREATE TABLE IF NOT EXISTS schema_versions (
 _RECORD: Final = f"INSERT INTO schema_versions ({COLUMNS}) VALUES ($1, $2, $3, $4)"  # noqa: S608  names of ours
 
 
-class ServerTooOld(StoreRefused):
+class ServerRefused(StoreRefused):
+    """The server, or the database on it, cannot be used; the message says why and shows no password."""
+
+
+class ServerTooOld(ServerRefused):
     """The server is a PostgreSQL without the features that the store needs."""
 
 
-class WrongEncoding(StoreRefused):
+class WrongEncoding(ServerRefused):
     """The database cannot hold Persian."""
 
 
-class NeedsMigration(StoreRefused):
+class NeedsMigration(ServerRefused):
     """The schema is older than this code, and the role may not change it."""
 
 

@@ -11,11 +11,11 @@ from proxy.database.postgresql.connections import CLOSE_SECONDS, Connections, Sh
 from proxy.database.postgresql.lanes import ReadLane, WriteLane
 from proxy.database.postgresql.notifications import ReplicaNotifications
 from proxy.database.postgresql.primary import APPLICATION, CALL_ERRORS, Primary, Server, reason
-from proxy.database.postgresql.schema import grant, make_partitions, migrate, schema_version, settled
+from proxy.database.postgresql.remedies import remedy
+from proxy.database.postgresql.schema import ServerRefused, grant, make_partitions, migrate, schema_version, settled
 from proxy.database.repository import Lanes
 from proxy.database.transaction import MAX_WAITING, Batch
 from proxy.kernel.clock import Now, ProcessClock
-from proxy.kernel.errors import StoreRefused
 from proxy.kernel.ids import partition_at
 
 SAMPLES: Final = 5
@@ -46,10 +46,6 @@ CONNECTIONS: Final = 8
 """How many connections a process has, beside the one for notifications."""
 
 
-_OF_A_POOLER: Final = "unsupported startup parameter"
-_POOLER_HINT: Final = " (a pooler stands before it: set DARGAH_DATABASE_POOLER=true)"
-
-
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """The options of a process's connections to the server.
@@ -70,7 +66,7 @@ class ServerOptions:
 _DEFAULT: Final = ServerOptions()
 
 
-class CannotConnect(StoreRefused):
+class CannotConnect(ServerRefused):
     """The database cannot be reached, or does not let us in. The message says why and shows no password."""
 
 
@@ -125,7 +121,7 @@ async def open_server(url: str, options: ServerOptions = _DEFAULT) -> Postgresql
         await migrate(connection, at)
         await _make_partitions(connection, at)
     except CALL_ERRORS as error:
-        raise CannotConnect(f"the database could not be made ready: {error}") from error
+        raise CannotConnect(f"the database could not be made ready: {reason(error)}; {remedy(error)}") from error
     finally:
         await connection.close(timeout=CLOSE_SECONDS)
     made = Connections(primary, max(2, options.connections), options.on_scarce)
@@ -154,8 +150,7 @@ async def first_connection(primary: Primary) -> Any:
     try:
         return await primary.connect()
     except (*CALL_ERRORS, ValueError) as error:
-        hint = _POOLER_HINT if _OF_A_POOLER in str(error) else ""
-        raise CannotConnect(f"the database cannot be reached: {reason(error)}{hint}") from error
+        raise CannotConnect(f"the database cannot be reached: {reason(error)}; {remedy(error)}") from error
 
 
 NAME: Final = "dargah-migrate"
@@ -182,7 +177,7 @@ async def keep_up(url: str, now: int, role: str | None) -> UpkeepResult:
     try:
         return await _keep_up(connection, now, role)
     except CALL_ERRORS as error:
-        raise CannotConnect(f"the database says: {error}") from error
+        raise CannotConnect(f"the database says: {reason(error)}; {remedy(error)}") from error
     finally:
         connection.terminate()
 
@@ -193,3 +188,19 @@ async def _keep_up(connection: Any, now: int, role: str | None) -> UpkeepResult:
     await make_partitions(connection, partition_at(await settled(connection, now)))
     grants = [] if role is None else await grant(connection, role)
     return UpkeepResult(before, await schema_version(connection), grants)
+
+
+async def peek(url: str, table: str, query: str) -> Sequence[Any]:
+    """The first column of the query, from a database as it is; nothing where it does not have the table yet.
+
+    Raises CannotConnect.
+    """
+    connection = await first_connection(connected_to(url, pooler=True))
+    try:
+        if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+            return ()
+        return [row[0] for row in await connection.fetch(query)]
+    except CALL_ERRORS as error:
+        raise CannotConnect(f"the database says: {error}") from error
+    finally:
+        connection.terminate()

@@ -42,15 +42,18 @@ class Database:
 
     def __init__(self, lock: FileLock, fault: Fault | None) -> None:
         self._lock = lock
+        self.path = lock.path
+        self._wal_path = f"{lock.path}-wal"
         self._fault = fault
         self._wal: os.stat_result | None = None
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
 
-    async def run(self, closure: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `closure`, run on the connection's thread; opens the connection when it is closed."""
-        connection = self._connection or await self._open()
-        return await _run(connection, closure)
+    async def run(self, closure: Callable[..., T], *arguments: Any) -> T:
+        """The result of `closure`, run with the connection and the arguments on the connection's thread; opens the
+        connection when it is closed.
+        """
+        return await _run(self._connection or await self._open(), closure, *arguments)
 
     async def reopen(self) -> None:
         """Drops a connection that is broken; the next `run` opens a new one."""
@@ -65,7 +68,7 @@ class Database:
     def require_in_place(self) -> None:
         """Raises StoreMisplaced when the file or its WAL was deleted or replaced since it was opened."""
         self._lock.require_in_place()
-        wal = _wal_of(self._lock.path)
+        wal = _stat_of(self._wal_path)
         if self._wal is not None and (wal is None or not os.path.samestat(wal, self._wal)):
             raise StoreMisplaced(f"the WAL of {self._lock.path} was deleted or replaced while it was open")
 
@@ -79,7 +82,7 @@ class Database:
                 except BaseException:
                     await connection.close()
                     raise
-                self._wal = _wal_of(self._lock.path)
+                self._wal = _stat_of(self._wal_path)
                 self._connection = connection
             return self._connection
 
@@ -99,16 +102,17 @@ async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
     return await connection
 
 
-async def _run(connection: aiosqlite.Connection, closure: Callable[[sqlite3.Connection], T]) -> T:
+async def _run(connection: aiosqlite.Connection, closure: Callable[..., T], *arguments: Any) -> T:
     # The runner and the raw connection are private to aiosqlite; its public calls cost a hop between threads for
     # each statement, a closure one for a whole batch. Nothing else in Dargah touches them.
-    result: T = await connection._execute(closure, connection._conn)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    running = connection._execute(closure, connection._conn, *arguments)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    result: T = await running
     return result
 
 
-def _wal_of(database: Path) -> os.stat_result | None:
+def _stat_of(path: str) -> os.stat_result | None:
     try:
-        return database.with_name(f"{database.name}-wal").stat()
+        return os.stat(path)  # noqa: PTH116  pathlib takes ten times as long, and this is done after each commit
     except FileNotFoundError:
         return None
 

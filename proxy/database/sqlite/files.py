@@ -6,12 +6,15 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from proxy.database.versions import WrongSchema
 from proxy.kernel.errors import StoreRefused
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -43,6 +46,7 @@ class FileLock:
         Raises StoreLocked, StoreMisplaced, or OSError when the folder or the file cannot be written.
         """
         self.path = path.resolve()
+        self._path = str(self.path)
         _refuse_misplaced(self.path)
         self._named = _lock(self.path.with_name(f"{self.path.name}.lock"), self.path)
         try:
@@ -55,7 +59,7 @@ class FileLock:
 
     def require_in_place(self) -> None:
         """Raises StoreMisplaced if the file was deleted, renamed or replaced: further writes would be lost."""
-        if self._file is not None and not _same_file(self.path, self._file):
+        if self._file is not None and not _same_file(self._path, self._file):
             raise StoreMisplaced(
                 f"{self.path} was deleted or replaced while it was open. What it held is still in "
                 f"/proc/{os.getpid()}/fd/{self._file} until this process ends: copy it from there, then restart"
@@ -66,6 +70,25 @@ class FileLock:
         for descriptor in (self._file, self._named):
             if descriptor is not None:
                 os.close(descriptor)
+
+
+@contextmanager
+def unused(file: Path) -> Iterator[None]:
+    """No process has the file open as its database, or opens it, while the context lasts. Raises StoreLocked, OSError.
+
+    A file that may only be read is enough, such as a backup on another's medium.
+    """
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise StoreLocked(
+            f"{file} is open in another process (pid {_holder(descriptor)}) as its database: stop that one, or take a "
+            "copy of it with `dargah backup`"
+        ) from None
+    finally:
+        os.close(descriptor)
 
 
 def _lock(file: Path, database: Path) -> int:
@@ -116,9 +139,10 @@ def _mount_points() -> set[str]:
     return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[_MOUNT_POINT]) for line in lines}
 
 
-def _same_file(path: Path, descriptor: int) -> bool:
+def _same_file(path: str, descriptor: int) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
+        # Not by pathlib, which takes ten times as long: it is asked after each commit.
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116
     except FileNotFoundError:
         return False
 
@@ -131,8 +155,8 @@ SIDES: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 def make_private(path: Path) -> None:
     """Removes others' rights to the file and to its companions. SQLite gives its WAL the rights of the file."""
-    for side in SIDES:
-        _tighten(path.with_name(path.name + side))
+    for file in _files_of(path):
+        _tighten(file)
     if is_open_to_others(path.resolve().parent):
         log.warning("database_folder_open", database=str(path))
 
@@ -157,9 +181,9 @@ def _tighten(path: Path) -> None:
 
 _FULL: Final = "there is no room left on the disk of {folder}: free some, then start again; nothing was lost"
 _OF_SYSTEM: Final[Mapping[int, str]] = {
-    errno.ENOENT: "the folder {folder} is not there: make it, for the user that runs Dargah, or set DARGAH_DATABASE",
-    errno.ENOTDIR: "{folder} is no folder: set DARGAH_DATABASE to a file in one",
-    errno.EISDIR: "it is a folder: name a file in it by DARGAH_DATABASE",
+    errno.ENOENT: "the folder {folder} is not there: make it, for Dargah's user, or name another ({setting})",
+    errno.ENOTDIR: "{folder} is no folder: name a file in one ({setting})",
+    errno.EISDIR: "it is a folder: name a file in it ({setting})",
     errno.EACCES: "this process (uid {uid}) may not write {file}: `chown` or `chmod` it, and its folder",
     errno.EPERM: "{file} may not be changed, even by its owner: see `lsattr -d {folder} {path}`, and `chattr -i` it",
     errno.EROFS: "its file system is read-only: mount it for writing (`findmnt -T {folder}`)",
@@ -168,13 +192,19 @@ _OF_SYSTEM: Final[Mapping[int, str]] = {
     errno.EMFILE: "this process may not open more files: raise its limit (`ulimit -n`)",
 }
 _OF_SQLITE: Final[Mapping[int, str]] = {
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another file by DARGAH_DATABASE, or one to be made",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: put a backup in its place with `dargah restore`",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another ({setting}), or a file that is to be made",
+    sqlite3.SQLITE_CORRUPT: "it is damaged ({error}): stop Dargah, keep the file, and put a backup in its place with "
+    "`dargah restore`",
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_BUSY: "another program has it open and writes: stop it",
     sqlite3.SQLITE_READONLY: _OF_SYSTEM[errno.EACCES],
+    sqlite3.SQLITE_IOERR: "the disk or its file system fails ({error}): look at `dmesg`, and put a backup elsewhere",
     sqlite3.SQLITE_CANTOPEN: "files cannot be made in {folder}: look at its owner, `ls -ld` and `lsattr -d` of it",
 }
+_ODD: Final = (
+    "its tables are not as Dargah made them ({error}): name another ({setting}), or put a backup in its place "
+    "with `dargah restore`"
+)
 _PRIMARY_CODE_MASK: Final = 0xFF
 
 
@@ -182,21 +212,64 @@ class StoreUnusable(StoreRefused):
     """The file cannot be opened, or is no database of ours."""
 
 
-def unusable(path: Path, error: OSError | sqlite3.Error) -> StoreUnusable:
-    """The error to report for `error`, from opening the database at `path`."""
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """What a file is used as, and the setting or option that names it, for a sentence."""
+
+    what: str
+    setting: str
+
+
+DATABASE: Final = FileUse("the database", "DARGAH_DATABASE")
+
+
+@contextmanager
+def explained(path: Path, use: FileUse = DATABASE) -> Iterator[None]:
+    """Raises StoreUnusable for the errors of the disk, of SQLite and of a wrong schema in the file at `path`."""
+    try:
+        yield
+    except WrongSchema as error:
+        raise StoreUnusable(f"{path.absolute()} cannot be used as {use.what}: {error}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise unusable(path, error, use) from error
+
+
+def unusable(path: Path, error: OSError | sqlite3.Error, use: FileUse = DATABASE) -> StoreUnusable:
+    """The error to report for `error`, from opening the file at `path`."""
     path = path.absolute()
-    explanation = _explanation(path.parent, error) or f"{error}"
-    file = getattr(error, "filename", None) or path
-    return StoreUnusable(
-        f"{path} cannot be used as the database: "
-        + explanation.format(path=path, folder=path.parent, file=file, uid=os.geteuid())
-    )
+    explanation = _of_system(error) if isinstance(error, OSError) else _of_sqlite(path, error)
+    file = getattr(error, "filename", None) or _kept_from_us(path) or path
+    places = {"path": path, "folder": path.parent, "file": file, "uid": os.geteuid(), "setting": use.setting}
+    return StoreUnusable(f"{path} cannot be used as {use.what}: {explanation.format(**places, error=error)}")
 
 
-def _explanation(folder: Path, error: OSError | sqlite3.Error) -> str | None:
-    if isinstance(error, OSError):
-        return _OF_SYSTEM.get(error.errno or 0)
+def _of_system(error: OSError) -> str:
+    return _OF_SYSTEM.get(error.errno or 0, "{error}: name another ({setting})")
+
+
+def _of_sqlite(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & _PRIMARY_CODE_MASK
-    if code == sqlite3.SQLITE_IOERR and not os.statvfs(folder).f_bavail:
+    if code == sqlite3.SQLITE_IOERR and not os.statvfs(path.parent).f_bavail:
         return _FULL
-    return _OF_SQLITE.get(code)
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR} and (why := _why_not_opened(path)):
+        return why
+    return _OF_SQLITE.get(code, _ODD)
+
+
+def _why_not_opened(path: Path) -> str | None:
+    if not path.parent.exists():
+        return _OF_SYSTEM[errno.ENOENT]
+    if path.is_dir():
+        return _OF_SYSTEM[errno.EISDIR]
+    if any(file.is_dir() for file in _files_of(path)):
+        return "a folder beside it has the name of its WAL or lock ({path}-wal, -shm, .lock): move that away"
+    return _OF_SYSTEM[errno.EACCES] if _kept_from_us(path) else None
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    return (path.with_name(path.name + side) for side in SIDES)
+
+
+def _kept_from_us(path: Path) -> Path | None:
+    """The first of the files of the database at `path` that is there and that this process may not write."""
+    return next((file for file in _files_of(path) if file.exists() and not os.access(file, os.R_OK | os.W_OK)), None)

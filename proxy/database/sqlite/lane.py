@@ -11,11 +11,12 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from proxy.database.sqlite.connection import Database, SqliteTransaction, finished
-from proxy.database.sqlite.files import StoreMisplaced
+from proxy.database.sqlite.files import StoreMisplaced, unusable
 from proxy.database.transaction import MAX_WAITING, Batch, Outcome, SharedStep, Step, observe
 from proxy.kernel.errors import Overloaded, StoreUnavailable
 
 BatchRunner = Callable[[sqlite3.Connection, Sequence[Step[Any]]], list[Outcome]]
+"""Gives the outcomes of the first steps, of one at least; the others are given to it again."""
 
 
 class BatchFailed(Exception):
@@ -51,12 +52,21 @@ def commit_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) 
     return outcomes
 
 
+READ_SECONDS: Final = 0.002
+"""Of a batch of reads: no other step is begun after it, because writes wait meanwhile."""
+
+
 def read_together(connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
-    """Runs steps that only read. It runs between two batches of writes, so no step sees uncommitted data."""
+    """Runs steps that only read, the first ones of them that fit into READ_SECONDS. It runs between two batches of
+    writes, so no step sees uncommitted data.
+    """
     transaction = SqliteTransaction(connection)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    end = time.monotonic() + READ_SECONDS
     try:
         for step in steps:
+            if outcomes and time.monotonic() >= end:
+                break
             try:
                 outcomes.append(Outcome(finished(step(transaction))))
             except Exception as error:  # noqa: BLE001  the waiter gets it
@@ -140,6 +150,7 @@ T = TypeVar("T")
 Waiter = tuple[Step[Any], asyncio.Future[Any]]
 
 MAX_BATCH: Final = 256
+_REPORT_SECONDS: Final = 60.0
 
 
 class SqliteLane:
@@ -157,9 +168,10 @@ class SqliteLane:
         self._on_batch = on_batch
         self._max_waiting = max_waiting
         self._waiting: deque[Waiter] = deque()
-        self._wake = asyncio.Event()
+        # Of the task that found nothing to do. An Event costs twice as much, in each of the two steps of a create.
+        self._idle: asyncio.Future[None] | None = None
         self._closing = False
-        self._reported = False
+        self._reported, self._report_again_at = "", 0.0
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._work(), name="store-lane")
 
@@ -176,22 +188,27 @@ class SqliteLane:
             raise Overloaded
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((step, future))
-        self._wake.set()
+        self._wake()
         return await future
 
     async def close(self) -> None:
         """Finishes the waiting steps, then takes no more."""
         self._closing = True
-        self._wake.set()
+        self._wake()
         await self._task
+
+    def _wake(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None and not idle.done():
+            idle.set_result(None)
 
     async def _work(self) -> None:
         while True:
             if not self._waiting:
                 if self._closing:
                     return
-                self._wake.clear()
-                await self._wake.wait()
+                self._idle = self._loop.create_future()
+                await self._idle
             batch = self._take()
             if batch:
                 await self._run(batch)
@@ -208,21 +225,35 @@ class SqliteLane:
         started = time.perf_counter()
         steps = [step for step, _ in batch]
         try:
-            outcomes = await self._database.run(lambda connection: self._runner(connection, steps))
+            outcomes = await self._database.run(self._runner, steps)
         except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
             _refuse(batch, error)
             self._report(error)
             await self._recover(error)
             observe(self._on_batch, Batch(len(batch), time.perf_counter() - started, failed=True))
             return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        self._waiting.extendleft(reversed(batch[len(outcomes) :]))
+        for (_, future), outcome in zip(batch, outcomes, strict=False):
             outcome.resolve(future)
-        observe(self._on_batch, Batch(len(batch), time.perf_counter() - started, failed=False))
+        observe(self._on_batch, Batch(len(outcomes), time.perf_counter() - started, failed=False))
 
     def _report(self, error: Exception) -> None:
-        if isinstance(error, StoreMisplaced) and not self._reported:
-            self._reported = True
-            log.critical("database_misplaced", why=str(error))
+        """Says why the database cannot, once a minute for one reason."""
+        cause = error.__cause__ if isinstance(error, BatchFailed) else error
+        if isinstance(cause, sqlite3.Error | OSError):
+            why = str(unusable(self._database.path, cause))
+        elif isinstance(cause, StoreMisplaced):
+            why = str(cause)
+        else:
+            return
+        now = time.monotonic()
+        if why == self._reported and now < self._report_again_at:
+            return
+        self._reported, self._report_again_at = why, now + _REPORT_SECONDS
+        if isinstance(cause, StoreMisplaced):
+            log.critical("database_misplaced", why=why)
+        else:
+            log.critical("database_failing", why=why)
 
     async def _recover(self, error: Exception) -> None:
         """A connection that could not roll back, or that could not be opened, is opened anew by the next batch."""

@@ -12,7 +12,7 @@ from proxy.database.sqlite.connection import Database, Fault, SqliteTransaction,
 from proxy.database.sqlite.files import FileLock, make_private
 from proxy.database.sqlite.lane import SqliteLane, commit_together, read_together
 from proxy.database.transaction import MAX_WAITING, Batch, Outcome, Step, Transaction, load_migrations
-from proxy.database.versions import COLUMNS, NEWER, StoreTooNew, oldest_code
+from proxy.database.versions import COLUMNS, NEWER, StoreForeign, StoreTooNew, oldest_code
 from proxy.kernel.clock import Now
 
 _VERSIONS: Final = """
@@ -23,11 +23,15 @@ CREATE TABLE IF NOT EXISTS schema_versions (
     oldest_code INTEGER NOT NULL
 ) STRICT
 """
+_TABLES: Final = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 
 
 def migrate(connection: sqlite3.Connection, now: int) -> None:
-    """Applies the migrations that are missing. Raises StoreTooNew, and sqlite3.Error with nothing half applied."""
+    """Applies the missing migrations. Raises StoreForeign, StoreTooNew, and sqlite3.Error with nothing half applied."""
     migrations = load_migrations("sqlite")
+    tables = [name for (name,) in connection.execute(_TABLES)]
+    if tables and "schema_versions" not in tables:
+        raise StoreForeign(tables)
     connection.execute(_VERSIONS)
     newer = connection.execute(NEWER.format(known=len(migrations))).fetchone()
     if newer is not None:

@@ -5,8 +5,11 @@ from typing import Final
 from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
 from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.invoice_script.codes import Code
+from proxy.gateways.invoice_script.drop_in import return_params
+from proxy.gateways.invoice_script.forms import FORMS
 from proxy.gateways.invoice_script.wire import API_KEY, BODY, RETURN_FIELD, pay_url
 from proxy.gateways.port import INVOICE_SCRIPT, Inquiry
+from proxy.gateways.shop_side import ShopSide
 from proxy.kernel.money import MAX_RIALS, MIN_RIALS
 
 FAMILY: Final = Family(
@@ -33,5 +36,7 @@ FAMILY: Final = Family(
     probe=Probe(
         inquiry=lambda text: Inquiry(f"doctor{text}", MIN_RIALS), unknown_codes=frozenset({Code.UNKNOWN_INVOICE})
     ),
+    forms=FORMS,
+    shop_side=ShopSide(key_field=API_KEY, return_params=return_params),
     simulator="proxy.gateways.invoice_script.simulator:InvoiceScriptSimulator",
 )

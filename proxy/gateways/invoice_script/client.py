@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Final
 from urllib.parse import quote, quote_plus
 
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, FORM, JSON, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FORM, JSON, FamilyClient
 from proxy.gateways.invoice_script.answers import check_outcome, request_outcome
 from proxy.gateways.invoice_script.wire import API_KEY, RETURN_FIELD, speaks_json
 from proxy.gateways.port import (
@@ -18,35 +18,22 @@ from proxy.gateways.port import (
     Account,
     CheckResult,
     Evidence,
-    NothingToConfirm,
     Purchase,
     RequestResult,
 )
-from proxy.http.outbound.connector import ClientOptions
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": "dargah"}
 
 
-class InvoiceScript(NothingToConfirm):
-    """Implements port.Gateway for hosts of the script. Made inside the running loop; `close` it when nothing is under
-    way any more.
+class InvoiceScript(FamilyClient):
+    """Implements port.Gateway for hosts of the script.
 
     `request` is never resent: a call that died may have made an invoice, so its outcome is unknown. `check` changes
     nothing at the gateway, so a stale idle socket is worth a second one at once. It reports money that is captured
     already: there is nothing to confirm, to settle or to reverse.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, _purchase: Purchase = NO_PURCHASE
@@ -59,9 +46,8 @@ class InvoiceScript(NothingToConfirm):
         else:
             content_type = FORM
             body = f"api_key={_quoted(api_key)}&amount={amount_rials}&{field}={_quoted_url(return_url)}"
-        secrets = (api_key, return_url, return_url.rpartition("/")[2])
         return await self._calls.request(
-            account.gateway_url, "/invoice/request", body, request_outcome, secrets, content_type
+            account.gateway_url, "/invoice/request", body, request_outcome, (api_key,), return_url, content_type
         )
 
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:

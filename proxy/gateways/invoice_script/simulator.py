@@ -8,7 +8,8 @@ from aiohttp import web
 
 from proxy.gateways.invoice_script import FAMILY
 from proxy.gateways.invoice_script.codes import Code
-from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, parse_fields, refusal, return_url_of
+from proxy.gateways.invoice_script.wire import ReturnUrlsDiffer, refusal, return_url_of
+from proxy.gateways.shop_calls import parse_fields
 from proxy.gateways.simulation.bank import TEST_CARD
 from proxy.gateways.simulation.dialect import Dialect
 from proxy.gateways.simulation.faults import GatewayOperation

@@ -7,6 +7,7 @@ from proxy.gateways.family import Credential, Family, Probe, Traits, WayThere
 from proxy.gateways.mellat.answers import CARD, EVIDENCE, REF_ID, SALE_ORDER_ID, SALE_REFERENCE_ID, claim
 from proxy.gateways.mellat.client import PASSWORD, TERMINAL_ID, USERNAME, MellatClient
 from proxy.gateways.mellat.codes import CODES
+from proxy.gateways.mellat.forms import FORMS
 from proxy.gateways.port import Inquiry
 from proxy.kernel.clock import HOUR, MINUTE
 
@@ -61,5 +62,6 @@ FAMILY: Final = Family(
     way_there=_way_there,
     claim=claim,
     probe=Probe(inquiry=_impossible, unknown_is_unpaid=True),
+    forms=FORMS,
     simulator="proxy.gateways.mellat.simulator:MellatSimulator",
 )

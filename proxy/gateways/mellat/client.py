@@ -1,12 +1,12 @@
 """Behpardakht Mellat's SOAP calls over HTTP, each with its deadline, each always with an outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from proxy.gateways.answers import Answer, parts_of
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.answers import Answer, HttpAnswer, NoAnswer, parts_of
+from proxy.gateways.http_calls import FamilyClient
 from proxy.gateways.mellat.answers import (
     other_amount,
     pay_outcome,
@@ -15,22 +15,19 @@ from proxy.gateways.mellat.answers import (
     settle_outcome,
     verify_outcome,
 )
-from proxy.gateways.mellat.soap import HEADERS, PATH, envelope
+from proxy.gateways.mellat.forms import FORMS, RETURN
+from proxy.gateways.mellat.soap import HEADERS, PATH, envelope, returned
 from proxy.gateways.port import (
-    NO_EVIDENCE,
     NO_PURCHASE,
     Account,
     AmountDiffers,
     CheckOutcome,
     CheckResult,
     CheckUnknown,
-    Evidence,
     Inquiry,
     Purchase,
     RequestResult,
-    not_offered,
 )
-from proxy.http.outbound.connector import ClientOptions
 from proxy.locale.persian import tehran
 
 TERMINAL_ID: Final = "terminal_id"
@@ -40,9 +37,8 @@ MAX_ADDITIONAL_DATA: Final = 1000
 _NO_PAYER: Final = "0"
 
 
-class MellatClient:
-    """Implements port.Gateway for terminals of Behpardakht Mellat. Made inside the running loop; `close` it when
-    nothing is under way any more.
+class MellatClient(FamilyClient):
+    """Implements port.Gateway for terminals of Behpardakht Mellat.
 
     `bpVerifyRequest`, `bpSettleRequest` and `bpReversalRequest` answer the same when they are repeated, and each needs
     the SaleReferenceId of the customer's return: without one nothing is sent. There is no `check`: the guide names no
@@ -50,18 +46,8 @@ class MellatClient:
     verify that was lost, another verify tells as well (43).
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._now = options.now
-        self._calls = HttpCalls(options, HEADERS, request_seconds, check_seconds)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = HEADERS
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -77,11 +63,8 @@ class MellatClient:
             "payerId": _NO_PAYER,
         }
         meaning = partial(pay_outcome, purchase.number)
-        secrets = (*_secrets(account), return_url, return_url.rpartition("/")[2])
-        return await self._calls.request(account.gateway_url, PATH, envelope("bpPayRequest", fields), meaning, secrets)
-
-    async def check(self, _account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
-        return not_offered(Inquiry(invoice_key, 0))
+        body = envelope("bpPayRequest", fields)
+        return await self._calls.request(account.gateway_url, PATH, body, meaning, _secrets(account), return_url)
 
     async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
         """As the port has it. A return with another FinalAmount is AmountDiffers, and nothing is sent: money that
@@ -97,6 +80,10 @@ class MellatClient:
 
     async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
         return await self._ask(account, inquiry, "bpReversalRequest", partial(reversal_outcome, inquiry.invoice_key))
+
+    def _fields(self, answer: HttpAnswer) -> Mapping[str, Any] | NoAnswer:
+        text = returned(answer, "bpVerifyRequest")
+        return text if isinstance(text, NoAnswer) else {RETURN: text}
 
     async def _ask(
         self, account: Account, inquiry: Inquiry, operation: str, meaning: Callable[[Answer], CheckOutcome]

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Final
 from aiohttp import web
 
 from proxy.gateways.answers import Unclear
+from proxy.gateways.forms import ways_of
 from proxy.gateways.mellat import FAMILY
 from proxy.gateways.mellat.client import MAX_ADDITIONAL_DATA, PASSWORD, TERMINAL_ID, USERNAME
 from proxy.gateways.mellat.codes import (
     CANCELED,
     INVALID_SALE,
-    NO_REFERENCE,
     NUMBER_USED,
     REVERSED,
     SALE_NOT_FOUND,
@@ -27,6 +27,7 @@ from proxy.gateways.mellat.codes import (
     SUCCESS,
     VERIFIED_BEFORE,
 )
+from proxy.gateways.mellat.forms import FINAL_AMOUNT, UNKNOWN_SALE
 from proxy.gateways.mellat.soap import PATH, call_of, fault, response
 from proxy.gateways.mellat.wsdl import wsdl
 from proxy.gateways.simulation.dialect import Dialect
@@ -76,6 +77,7 @@ class MellatSimulator(Dialect):
     """A terminal's main id is its `terminal_id`; its `credentials` are `username` and `password`."""
 
     family = FAMILY
+    ways = ways_of(FAMILY.forms)
     sample: ClassVar[Mapping[str, str]] = {TERMINAL_ID: "1234567", USERNAME: "mellat-user", PASSWORD: "pass<w0rd>&'"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
         GatewayOperation.REQUEST: (NO_MERCHANT, WRONG_LOGIN, NUMBER_USED, WRONG_DOMAIN, *_TROUBLE),
@@ -105,9 +107,9 @@ class MellatSimulator(Dialect):
     def error(self, operation: GatewayOperation, code: int | None) -> WireReply:
         return _reply(operation, SYSTEM_ERROR if code is None else code)
 
-    def return_params(self, invoice: Invoice, _terminal: SimulatedTerminal) -> dict[str, str]:
+    def return_params(self, invoice: Invoice, terminal: SimulatedTerminal) -> dict[str, str]:
         paid = invoice.state in PAID_STATES
-        return {
+        params = {
             "RefId": invoice.invoice_key,
             "ResCode": str(_RES_CODES.get(invoice.state, SUCCESS)),
             "SaleOrderId": invoice.our_number,
@@ -116,6 +118,9 @@ class MellatSimulator(Dialect):
             "CreditCardSaleResponseDetail": "",
             "FinalAmount": str(invoice.money_rials) if paid else "0",
         }
+        if self.way(FINAL_AMOUNT, terminal) == "missing":
+            del params["FinalAmount"]
+        return params
 
     def forged_params(self, invoice: Invoice, terminal: SimulatedTerminal) -> dict[str, str]:
         """A success for this very invoice with a made-up reference: its RefId and number are the customer's to know."""
@@ -180,7 +185,7 @@ class MellatSimulator(Dialect):
         terminal = self.terminal(fields.get("terminalId", ""))
         sale = terminal and self.bank.receipted(terminal, fields.get("saleReferenceId", ""))
         if not sale:
-            return NO_REFERENCE
+            return int(self.way(UNKNOWN_SALE, terminal))
         return sale if sale.our_number == fields.get("saleOrderId") else SALE_NOT_FOUND
 
     def _step(self, operation: GatewayOperation, sale: Invoice) -> int:

@@ -7,6 +7,7 @@ from proxy.gateways.invoice_script.wire import API_KEY, BODY
 from proxy.gateways.novinpal.answers import EVIDENCE, claim
 from proxy.gateways.novinpal.client import NovinPalClient, start_url
 from proxy.gateways.novinpal.codes import CODES
+from proxy.gateways.novinpal.forms import FORMS
 from proxy.gateways.port import Inquiry
 
 FAMILY: Final = Family(
@@ -48,5 +49,6 @@ FAMILY: Final = Family(
         unknown_is_unpaid=True,
         tells_credentials=False,
     ),
+    forms=FORMS,
     simulator="proxy.gateways.novinpal.simulator:NovinPalSimulator",
 )

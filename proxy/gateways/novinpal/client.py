@@ -5,44 +5,32 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, FORM, JSON, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FORM, JSON, FamilyClient
 from proxy.gateways.invoice_script.wire import API_KEY, speaks_json
 from proxy.gateways.novinpal.answers import request_outcome, verify_outcome
+from proxy.gateways.novinpal.forms import FORMS
 from proxy.gateways.port import (
-    NO_EVIDENCE,
     NO_PURCHASE,
     Account,
     CheckResult,
-    Evidence,
     Inquiry,
     Purchase,
     RequestResult,
-    not_offered,
 )
-from proxy.http.outbound.connector import ClientOptions
 
 _HEADERS: Final = {"Accept": "application/json", "User-Agent": "dargah"}
 
 
-class NovinPalClient:
-    """Implements port.Gateway for NovinPal. Made inside the running loop; `close` it when nothing is under way any
-    more.
+class NovinPalClient(FamilyClient):
+    """Implements port.Gateway for NovinPal.
 
     `verify` is the capture, may be repeated, and needs no return. There is no inquiry. novinpal.ir/docs names an
     `invoice/reverse` whose parameters and time limit were not found, so `reverse` is not offered.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds, reads_errors=True)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
+    reads_errors = True
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -56,25 +44,16 @@ class NovinPalClient:
             "mobile": purchase.mobile,
         }
         body, content_type = _encoded(account, fields)
-        secrets = (account.credentials[API_KEY], return_url, return_url.rpartition("/")[2])
+        secrets = (account.credentials[API_KEY],)
         return await self._calls.request(
-            account.gateway_url, "/invoice/request", body, request_outcome, secrets, content_type
+            account.gateway_url, "/invoice/request", body, request_outcome, secrets, return_url, content_type
         )
-
-    async def check(self, _account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
-        return not_offered(Inquiry(invoice_key, 0))
 
     async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
         api_key = account.credentials[API_KEY]
         body, content_type = _encoded(account, {"api_key": api_key, "ref_id": inquiry.invoice_key})
         meaning = partial(verify_outcome, inquiry.invoice_key)
         return await self._calls.check(account.gateway_url, "/invoice/verify", body, meaning, (api_key,), content_type)
-
-    async def settle(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
-
-    async def reverse(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
 
 
 def start_url(gateway_url: str, ref_id: str) -> str:

@@ -14,6 +14,7 @@ from proxy.gateways.port import Inquiry
 from proxy.gateways.sadad.answers import CARD, EVIDENCE, claim
 from proxy.gateways.sadad.client import KEY, MERCHANT_ID, TERMINAL_ID, SadadClient
 from proxy.gateways.sadad.codes import CODES
+from proxy.gateways.sadad.forms import FORMS
 from proxy.kernel.clock import MINUTE
 
 
@@ -56,5 +57,6 @@ FAMILY: Final = Family(
     probe=Probe(
         inquiry=lambda text: Inquiry(f"1:doctor{text}", 1_000), unknown_is_unpaid=True, tells_credentials=False
     ),
+    forms=FORMS,
     simulator="proxy.gateways.sadad.simulator:SadadSimulator",
 )

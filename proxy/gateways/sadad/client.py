@@ -11,20 +11,17 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from proxy.gateways.answers import parts_of
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FamilyClient
 from proxy.gateways.port import (
-    NO_EVIDENCE,
     NO_PURCHASE,
     Account,
     CheckResult,
-    Evidence,
     Inquiry,
     Purchase,
     RequestResult,
-    not_offered,
 )
 from proxy.gateways.sadad.answers import confirm_outcome, request_outcome
-from proxy.http.outbound.connector import ClientOptions
+from proxy.gateways.sadad.forms import FORMS
 from proxy.locale.persian import tehran
 
 MERCHANT_ID: Final = "merchant_id"
@@ -37,25 +34,14 @@ _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/js
 _NOON: Final = 12
 
 
-class SadadClient:
-    """Implements port.Gateway for Sadad (Melli). Made inside the running loop; `close` it when nothing is under way any
-    more.
+class SadadClient(FamilyClient):
+    """Implements port.Gateway for Sadad (Melli).
 
     `confirm` needs no return: the token is enough. The guide has no call that gives confirmed money back.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._now = options.now
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -70,24 +56,16 @@ class SadadClient:
             "ReturnUrl": return_url,
             "SignData": sign_data(account.credentials[KEY], f"{terminal_id};{purchase.number};{amount_rials}"),
         }
-        secrets = (*_secrets(account), return_url, return_url.rpartition("/")[2])
         meaning = partial(request_outcome, purchase.number)
-        return await self._calls.request(account.gateway_url, _REQUEST_PATH, _json(body), meaning, secrets)
-
-    async def check(self, _account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
-        return not_offered(Inquiry(invoice_key, 0, evidence))
+        return await self._calls.request(
+            account.gateway_url, _REQUEST_PATH, _json(body), meaning, _secrets(account), return_url
+        )
 
     async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
         token = parts_of(inquiry.invoice_key)[1]
         body = _json({"Token": token, "SignData": sign_data(account.credentials[KEY], token)})
         meaning = partial(confirm_outcome, inquiry)
         return await self._calls.check(account.gateway_url, _VERIFY_PATH, body, meaning, _secrets(account))
-
-    async def settle(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
-
-    async def reverse(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
 
 
 def sign_data(key: str, text: str) -> str:

@@ -8,9 +8,11 @@ from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
+from proxy.gateways.forms import ways_of
 from proxy.gateways.sadad import FAMILY
 from proxy.gateways.sadad.client import KEY, MERCHANT_ID, sign_data
 from proxy.gateways.sadad.codes import CODES, FAILED, REVERSED, TOO_LATE
+from proxy.gateways.sadad.forms import REPEATED_NUMBERS, REPEATED_VERIFY, RETURN_TOKEN
 from proxy.gateways.simulation.dialect import Dialect
 from proxy.gateways.simulation.faults import GatewayOperation
 from proxy.gateways.simulation.gateway import Truth
@@ -38,7 +40,6 @@ _BAD_AMOUNT: Final = 1101
 _VERIFIED_BEFORE: Final = 100
 _STEP_CODES: Final = {
     StepResult.DONE: 0,
-    StepResult.BEFORE: _VERIFIED_BEFORE,
     StepResult.TOO_LATE: TOO_LATE,
     StepResult.REVERSED: REVERSED,
 }
@@ -51,10 +52,12 @@ class SadadSimulator(Dialect):
     """Sadad's paths, with `/VPG` before them and without. An invoice's key is its Token, and its number the OrderId.
 
     A terminal's main id is its terminal_id; `credentials` have merchant_id and key. As with theirs, the names of a JSON
-    body are read in any case. The return has `token` in small letters, which their own sample in PHP reads.
+    body are read in any case. The return has `token` in small letters, which their own sample in PHP reads, unless the
+    terminal is set otherwise.
     """
 
     family = FAMILY
+    ways = ways_of(FAMILY.forms)
     sample: ClassVar[Mapping[str, str]] = {
         "terminal_id": "24001234",
         "merchant_id": "140212345",
@@ -95,9 +98,17 @@ class SadadSimulator(Dialect):
             if code is not None:
                 return _answered(code)
             step = self.bank.confirm(token)
+            if step.result is StepResult.BEFORE:
+                return self._repeated(terminal, truth(step.invoice))
             return _answered(_STEP_CODES.get(step.result, FAILED), truth(step.invoice))
 
         return self.answer(GatewayOperation.CONFIRM, token, terminal_id, work)
+
+    def _repeated(self, terminal: SimulatedTerminal, invoice: Invoice) -> WireReply:
+        """The answer to a verify of what was verified before."""
+        name, bare = self.way(REPEATED_VERIFY, terminal), self.way(REPEATED_NUMBERS, terminal) == "bare"
+        answer = {"ResCode": name if name == "010" else int(name), "Description": CODES[_VERIFIED_BEFORE].words}
+        return plain(answer if bare else answer | _numbers(invoice), code=name)
 
     def error(self, _operation: GatewayOperation, code: int | None) -> WireReply:
         return _answered(_OUT_OF_ORDER if code is None else code)
@@ -105,7 +116,7 @@ class SadadSimulator(Dialect):
     def return_method(self, _invoice: Invoice, _terminal: SimulatedTerminal) -> HostReturnMethod:
         return HostReturnMethod.POST
 
-    def return_params(self, invoice: Invoice, _terminal: SimulatedTerminal) -> dict[str, str]:
+    def return_params(self, invoice: Invoice, terminal: SimulatedTerminal) -> dict[str, str]:
         paid = invoice.state in PAID_STATES
         return {
             "PrimaryAccNo": invoice.card_mask or "",
@@ -113,7 +124,7 @@ class SadadSimulator(Dialect):
             "OrderId": invoice.our_number,
             "SwitchResCode": "00" if paid else "",
             "ResCode": "0" if paid else "-1",
-            "token": invoice.invoice_key,
+            self.way(RETURN_TOKEN, terminal): invoice.invoice_key,
             "CardHolderFullName": "",
         }
 
@@ -198,13 +209,17 @@ def _milliseconds(text: str) -> int | None:
 
 
 def _answered(code: int, invoice: Invoice | None = None) -> WireReply:
-    """An answer; the numbers of a payment come with a success and its repetition."""
+    """An answer; the numbers of a payment come with a success."""
     answer: dict[str, Any] = {"ResCode": code, "Description": CODES[code].words if code in CODES else ""}
-    if invoice is not None and code in {0, _VERIFIED_BEFORE}:
-        answer |= {
-            "Amount": invoice.money_rials,
-            "RetrivalRefNo": invoice.receipt,
-            "SystemTraceNo": invoice.trace_number,
-            "OrderId": int(invoice.our_number),
-        }
+    if invoice is not None and code == 0:
+        answer |= _numbers(invoice)
     return plain(answer, code=code)
+
+
+def _numbers(invoice: Invoice) -> dict[str, Any]:
+    return {
+        "Amount": invoice.money_rials,
+        "RetrivalRefNo": invoice.receipt,
+        "SystemTraceNo": invoice.trace_number,
+        "OrderId": int(invoice.our_number),
+    }

@@ -8,6 +8,7 @@ from proxy.gateways.port import Inquiry
 from proxy.gateways.sep.answers import CONFIRM_WITHIN, EVIDENCE, REVERSE_WITHIN, claim
 from proxy.gateways.sep.client import LINK_LASTS, TERMINAL_ID, SepClient
 from proxy.gateways.sep.codes import CODES
+from proxy.gateways.sep.forms import FORMS
 
 
 def way_there(gateway_url: str, invoice_key: str) -> WayThere:
@@ -46,5 +47,6 @@ FAMILY: Final = Family(
     way_there=way_there,
     claim=claim,
     probe=Probe(inquiry=impossible, unknown_is_unpaid=True),
+    forms=FORMS,
     simulator="proxy.gateways.sep.simulator:SepSimulator",
 )

@@ -4,21 +4,18 @@ import json
 from functools import partial
 from typing import Any, Final
 
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FamilyClient
 from proxy.gateways.port import (
-    NO_EVIDENCE,
     NO_PURCHASE,
     Account,
     CheckResult,
     CheckUnknown,
-    Evidence,
     Inquiry,
     Purchase,
     RequestResult,
-    not_offered,
 )
 from proxy.gateways.sep.answers import SepReceipt, confirm_outcome, ref_num_of, request_outcome, reverse_outcome
-from proxy.http.outbound.connector import ClientOptions
+from proxy.gateways.sep.forms import FORMS
 from proxy.kernel.clock import MINUTE
 
 TERMINAL_ID: Final = "terminal_id"
@@ -29,25 +26,14 @@ _REVERSE_PATH: Final = "/verifyTxnRandomSessionkey/ipg/ReverseTransaction"
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "dargah"}
 
 
-class SepClient:
-    """Implements port.Gateway for SEP (Saman). Made inside the running loop; `close` it when nothing is under way any
-    more.
+class SepClient(FamilyClient):
+    """Implements port.Gateway for SEP (Saman).
 
     `confirm` and `reverse` need the return's RefNum: without it they end as unknown, and nothing is sent.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._now = options.now
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -63,12 +49,10 @@ class SepClient:
         }
         if purchase.mobile is not None:
             body["CellNumber"] = purchase.mobile
-        secrets = (terminal_id, return_url, return_url.rpartition("/")[2])
         meaning = partial(request_outcome, purchase.number)
-        return await self._calls.request(account.gateway_url, _REQUEST_PATH, _json(body), meaning, secrets)
-
-    async def check(self, _account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
-        return not_offered(Inquiry(invoice_key, 0, evidence))
+        return await self._calls.request(
+            account.gateway_url, _REQUEST_PATH, _json(body), meaning, (terminal_id,), return_url
+        )
 
     async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
         receipt = _receipt(account, inquiry)
@@ -78,9 +62,6 @@ class SepClient:
         return await self._calls.check(
             account.gateway_url, _VERIFY_PATH, _names(receipt), meaning, (receipt.terminal_id,)
         )
-
-    async def settle(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
 
     async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
         receipt = _receipt(account, inquiry)

@@ -7,15 +7,17 @@ from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
+from proxy.gateways.forms import ways_of
 from proxy.gateways.sep import FAMILY
 from proxy.gateways.sep.codes import CODES, NOT_FOUND, REPEATED, REVERSED, TOO_LATE
+from proxy.gateways.sep.forms import AMOUNT_NAME, REPEATED_VERIFY
 from proxy.gateways.simulation.dialect import Dialect
 from proxy.gateways.simulation.faults import GatewayOperation
 from proxy.gateways.simulation.gateway import Truth
 from proxy.gateways.simulation.ledger import PAID_STATES, HostReturnMethod, Invoice, SimulatedTerminal, State
 from proxy.gateways.simulation.locks import ip_allowed, parse_amount, sendable_url
 from proxy.gateways.simulation.replies import WireReply, plain
-from proxy.gateways.simulation.terms import BankFullError, StepResult, Terms, UnknownInvoiceError
+from proxy.gateways.simulation.terms import BankFullError, Step, StepResult, Terms, UnknownInvoiceError
 from proxy.gateways.simulation.wire import named_fields
 from proxy.locale.persian import tehran
 
@@ -54,6 +56,7 @@ class SepSimulator(Dialect):
     """
 
     family = FAMILY
+    ways = ways_of(FAMILY.forms)
     sample: ClassVar[Mapping[str, str]] = {"terminal_id": "13402001"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
         GatewayOperation.REQUEST: (_BAD_PARAMETERS, _WRONG_IP, _NO_TERMINAL, _OUT_OF_ORDER),
@@ -166,9 +169,13 @@ class SepSimulator(Dialect):
                 return _result(NOT_FOUND)
             does = self.bank.confirm if operation is GatewayOperation.CONFIRM else self.bank.reverse
             step = does(invoice.invoice_key)
-            return _result(_STEP_CODES.get(step.result, NOT_FOUND), truth(step.invoice))
+            told = None if self._is_bare(terminal, step) else truth(step.invoice)
+            return _result(_STEP_CODES.get(step.result, NOT_FOUND), told, self.way(AMOUNT_NAME, terminal))
 
         return self.answer(operation, ref_num if invoice is None else invoice.invoice_key, terminal_id, work)
+
+    def _is_bare(self, terminal: SimulatedTerminal, step: Step) -> bool:
+        return step.result is StepResult.BEFORE and self.way(REPEATED_VERIFY, terminal) == "bare"
 
     async def _verify_route(self, request: web.Request) -> web.StreamResponse:
         fields = await named_fields(request)
@@ -185,14 +192,14 @@ def _refused(code: int) -> WireReply:
     return plain({"status": -1, "errorCode": str(code), "errorDesc": _words(code)}, code=code)
 
 
-def _result(code: int, invoice: Invoice | None = None) -> WireReply:
+def _result(code: int, invoice: Invoice | None = None, amount_name: str = "OrginalAmount") -> WireReply:
     """An answer of the verify service; the details of a receipt come with a success and its repetition."""
-    detail = None if invoice is None or code not in {0, REPEATED} else _detail(invoice)
+    detail = None if invoice is None or code not in {0, REPEATED} else _detail(invoice, amount_name)
     answer = {"TransactionDetail": detail, "ResultCode": code, "ResultDescription": _words(code)}
     return plain(answer | {"Success": detail is not None}, code=code)
 
 
-def _detail(invoice: Invoice) -> dict[str, Any]:
+def _detail(invoice: Invoice, amount_name: str) -> dict[str, Any]:
     paid_at = datetime.fromtimestamp((invoice.paid_at or 0) // 1000, UTC).astimezone(tehran())
     return {
         "RRN": _rrn(invoice),
@@ -200,7 +207,7 @@ def _detail(invoice: Invoice) -> dict[str, Any]:
         "MaskedPan": invoice.card_mask,
         "HashedPan": "",
         "TerminalNumber": int(invoice.api_key),
-        "OrginalAmount": invoice.amount_rials,
+        amount_name: invoice.amount_rials,
         "AffectiveAmount": invoice.money_rials,
         "StraceDate": f"{paid_at:%Y-%m-%d %H:%M:%S}",
         "StraceNo": invoice.trace_number,

@@ -22,8 +22,9 @@ class Dialect:
     """A family's calls, pay page and return, over the engine's bank and faults.
 
     A call is a pure method that gives `self.answer(…)`, and a route that plays it by `self.send`. `errors` are the
-    codes that chaos draws for each operation, and `return_extras` the names that a terminal of the family may have as
-    such. `report` gets a line for each call, with no credential in it.
+    codes that chaos draws for each operation, `return_extras` the names that a terminal of the family may have as such,
+    and `ways` those of the family's forms that a terminal may choose among, with the ways of each, the usual one first.
+    `report` gets a line for each call, with no credential in it.
     """
 
     family: ClassVar[Family]
@@ -31,6 +32,7 @@ class Dialect:
     """Credentials of a terminal to try it with, the main id first."""
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {}
     return_extras: ClassVar[frozenset[str]] = frozenset()
+    ways: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(
         self, gateway: SimulatedGateway, journal: Journal | None = None, report: Callable[[str], None] | None = None
@@ -81,6 +83,10 @@ class Dialect:
         """The family's terminal of that main id."""
         terminal = self.bank.terminals.get(str(terminal_id))
         return terminal if terminal is not None and terminal.family == self.family.name else None
+
+    def way(self, form: str, terminal: SimulatedTerminal | None) -> str:
+        """Which way the terminal's host has of a form."""
+        return self.ways[form][0] if terminal is None else terminal.forms.get(form, self.ways[form][0])
 
     def answer(
         self, operation: GatewayOperation, subject: str, terminal_id: str, work: Callable[[Truth], WireReply]

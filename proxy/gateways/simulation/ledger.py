@@ -11,7 +11,9 @@ from enum import StrEnum
 
 import orjson
 
+from proxy.database.versions import StoreForeign
 from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.kernel.errors import StartRefused
 from proxy.locale.persian import jalali_time
 
 # A larger amount does not fit the ledger's 64-bit column.
@@ -49,8 +51,8 @@ class SimulatedTerminal:
 
     `api_key` is the terminal's main id, whatever its family calls it, and `credentials` has the rest. With a
     `referrer_origin`, such as `https://pay.example.ir`, customers are let in only from pages of that origin.
-    `return_extras` are what this host adds to a return, and `key_chars` is how long its invoices' keys are, in families
-    where hosts differ.
+    `return_extras` are what this host adds to a return, `key_chars` is how long its invoices' keys are, and `forms` has
+    its way of each of its family's forms where it is not the usual one.
     """
 
     api_key: str
@@ -63,6 +65,7 @@ class SimulatedTerminal:
     key_chars: int = KEY_CHARS
     family: str = INVOICE_SCRIPT
     credentials: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def statement(invoices: Iterable[Invoice]) -> str:
     return text.getvalue()
 
 
+_OTHER_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('terminals', 'invoices')"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS terminals (
     api_key TEXT PRIMARY KEY, enabled INTEGER NOT NULL, registered_domain TEXT, registered_ip TEXT,
@@ -137,6 +141,7 @@ _ADDED = {
         ("key_chars", "INTEGER NOT NULL DEFAULT 32"),
         ("family", f"TEXT NOT NULL DEFAULT '{INVOICE_SCRIPT}'"),
         ("credentials", "TEXT NOT NULL DEFAULT '{}'"),
+        ("forms", "TEXT NOT NULL DEFAULT '{}'"),
     ),
     "invoices": (
         ("our_number", "TEXT NOT NULL DEFAULT ''"),
@@ -158,7 +163,7 @@ ON CONFLICT (invoice_key) DO UPDATE SET {_CHANGED}
 """  # noqa: S608  # constants
 
 
-class LedgerInUseError(Exception):
+class LedgerInUseError(StartRefused):
     """Another process has the ledger's file open."""
 
 
@@ -166,7 +171,7 @@ class Journal:
     """Stores changed rows. `note` is cheap and never waits; `settled` returns when all noted so far is on disk."""
 
     def __init__(self, path: str) -> None:
-        """Open or create the file; `:memory:` keeps nothing. Raises LedgerInUseError, sqlite3.Error."""
+        """Open or create the file; `:memory:` keeps nothing. Raises LedgerInUseError, StoreForeign, sqlite3.Error."""
         # Memory is lost with the process whatever is written there.
         self._lasting = path != ":memory:"
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.2)
@@ -179,12 +184,17 @@ class Journal:
             # EXCLUSIVE first: then WAL keeps its index in memory and the lock is held until the end.
             for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                 self._connection.execute(f"PRAGMA {pragma}").fetchall()
+            others = self._connection.execute(_OTHER_TABLES).fetchall()
+            if others:
+                raise StoreForeign([name for (name,) in others])
             self._connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             self._add_columns()
         except sqlite3.OperationalError as error:
             self._connection.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise LedgerInUseError(f"the ledger {path} is open in another process") from error
+                raise LedgerInUseError(
+                    f"the ledger {path} is open in another process: stop that one, or name another (--ledger)"
+                ) from error
             raise
 
     def load(self) -> tuple[list[SimulatedTerminal], list[Invoice]]:
@@ -254,6 +264,7 @@ def _terminal_row(terminal: SimulatedTerminal) -> tuple[str | int | None, ...]:
         "enabled": int(terminal.enabled),
         "return_extras": " ".join(terminal.return_extras),
         "credentials": orjson.dumps(terminal.credentials).decode(),
+        "forms": orjson.dumps(terminal.forms).decode(),
     }
     return tuple(stored[name] if name in stored else getattr(terminal, name) for name in _TERMINAL_FIELDS)
 
@@ -267,6 +278,7 @@ def _terminal(row: sqlite3.Row) -> SimulatedTerminal:
             "return_method": HostReturnMethod(values["return_method"]),
             "return_extras": tuple(values["return_extras"].split()),
             "credentials": orjson.loads(values["credentials"]),
+            "forms": orjson.loads(values["forms"]),
         }
     )
 

@@ -7,6 +7,8 @@ from proxy.gateways.family import Credential, Family, Probe, ReturnClaim, Traits
 from proxy.gateways.port import Evidence, Inquiry
 from proxy.gateways.zarinpal.client import MERCHANT_ID, ZarinPalClient
 from proxy.gateways.zarinpal.codes import CODES, UNKNOWN_AUTHORITY
+from proxy.gateways.zarinpal.drop_in import SHOP_SIDE
+from proxy.gateways.zarinpal.forms import FORMS
 from proxy.kernel.clock import MINUTE
 
 _CLAIMS: Final = {"OK": ReturnClaim.PAID, "NOK": ReturnClaim.UNPAID}
@@ -61,5 +63,7 @@ FAMILY: Final = Family(
     probe=Probe(
         inquiry=lambda text: Inquiry(f"doctor{text:0>30}", 1_000), unknown_codes=frozenset({UNKNOWN_AUTHORITY})
     ),
+    forms=FORMS,
+    shop_side=SHOP_SIDE,
     simulator="proxy.gateways.zarinpal.simulator:ZarinPalSimulator",
 )

@@ -7,6 +7,7 @@ reverse) and the code of ZarinPal's own SDKs.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -28,10 +29,7 @@ from proxy.gateways.port import (
     Reversed,
     TooLate,
 )
-from proxy.gateways.zarinpal.codes import AMOUNT_DIFFERS, CODES, NOT_PAID, NOT_REVERSIBLE, REVERSAL_TOO_LATE
-
-SUCCESS: Final = 100
-DONE_BEFORE: Final = 101
+from proxy.gateways.zarinpal.codes import AMOUNT_DIFFERS, CODES, DONE_BEFORE, NOT_PAID, REVERSAL_TOO_LATE, SUCCESS
 
 _STATUSES: Final[Mapping[str, Callable[[str], CheckOutcome]]] = {
     "PAID": PaidUnconfirmed,
@@ -82,18 +80,29 @@ def confirm_outcome(inquiry: Inquiry, answer: Answer) -> CheckOutcome:
 
 
 def reverse_outcome(authority: str, answer: Answer) -> CheckOutcome:
-    """The outcome of an answer to reverse.json.
-
-    -61 is CheckUnknown with that code: not in a state to be reversed, or reversed before, which inquiry.json tells.
-    """
+    """The outcome of an answer to reverse.json, of which `is_refusal` tells what inquiry.json must decide."""
     data = _data_about(authority, answer, {REVERSAL_TOO_LATE: TooLate})
     if not isinstance(data, dict):
         return data
     return Reversed(authority) if signed(data["code"]) == SUCCESS else CheckUnknown(authority, "bad_answer")
 
 
-def may_be_reversed_before(outcome: CheckOutcome) -> bool:
-    return isinstance(outcome, CheckUnknown) and outcome.error_code == NOT_REVERSIBLE
+def is_refusal(outcome: CheckOutcome) -> bool:
+    """Whether reverse.json was answered with a code: -61 is said of what was reversed before, too."""
+    return isinstance(outcome, TooLate) or (isinstance(outcome, CheckUnknown) and outcome.error_code is not None)
+
+
+def refused_reversal(refused: CheckOutcome, looked: CheckOutcome) -> CheckOutcome:
+    """The outcome of a refused reversal, by that of the inquiry after it."""
+    match refused, looked:
+        case _, Reversed():
+            return looked
+        case CheckUnknown(), PaidUnconfirmed():
+            return replace(refused, not_reversed=True)
+        case TooLate(), CheckUnknown():
+            return looked
+        case _:
+            return refused
 
 
 def _data_about(

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from proxy.gateways.answers import Answer
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FamilyClient
 from proxy.gateways.port import (
     NO_EVIDENCE,
     NO_PURCHASE,
@@ -18,17 +18,16 @@ from proxy.gateways.port import (
     Inquiry,
     Purchase,
     RequestResult,
-    Reversed,
-    not_offered,
 )
 from proxy.gateways.zarinpal.answers import (
     check_outcome,
     confirm_outcome,
-    may_be_reversed_before,
+    is_refusal,
+    refused_reversal,
     request_outcome,
     reverse_outcome,
 )
-from proxy.http.outbound.connector import ClientOptions
+from proxy.gateways.zarinpal.forms import FORMS
 
 MERCHANT_ID: Final = "merchant_id"
 CURRENCY: Final = "IRR"
@@ -39,25 +38,16 @@ _MAX_DESCRIPTION_CHARS: Final = 500
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "dargah"}
 
 
-class ZarinPalClient:
-    """Implements port.Gateway for ZarinPal v4. Made inside the running loop; `close` it when nothing is under way any
-    more.
+class ZarinPalClient(FamilyClient):
+    """Implements port.Gateway for ZarinPal v4.
 
     `check` is inquiry.json, which may be polled. `confirm` is verify.json, which must not be: it answers -12 to too
     many attempts. Both say who they are by merchant_id and authority alone, so no return is needed.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds, reads_errors=True)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
+    reads_errors = True
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -71,9 +61,10 @@ class ZarinPalClient:
             "callback_url": return_url,
             **_for_reports(purchase),
         }
-        secrets = (merchant_id, return_url, return_url.rpartition("/")[2])
         path = f"{_CALLS}/request.json"
-        return await self._calls.request(account.gateway_url, path, json.dumps(body), request_outcome, secrets)
+        return await self._calls.request(
+            account.gateway_url, path, json.dumps(body), request_outcome, (merchant_id,), return_url
+        )
 
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
         meaning = partial(check_outcome, invoice_key)
@@ -84,18 +75,15 @@ class ZarinPalClient:
         fields = {"authority": inquiry.invoice_key, "amount": inquiry.amount_rials}
         return await self._ask(account, "verify.json", fields, partial(confirm_outcome, inquiry))
 
-    async def settle(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
-
     async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
-        """-61 says both that there is nothing to reverse and that it was reversed before: then the inquiry decides."""
+        """A refusal may be of what was reversed before, by a call whose answer was lost: then the inquiry decides."""
         authority = inquiry.invoice_key
         fields = {"authority": authority}
         result = await self._ask(account, "reverse.json", fields, partial(reverse_outcome, authority))
-        if not may_be_reversed_before(result.outcome):
+        if not is_refusal(result.outcome):
             return result
         checked = await self.check(account, authority)
-        outcome = checked.outcome if isinstance(checked.outcome, Reversed) else result.outcome
+        outcome = refused_reversal(result.outcome, checked.outcome)
         return replace(result, outcome=outcome, duration_ms=result.duration_ms + checked.duration_ms)
 
     async def _ask(

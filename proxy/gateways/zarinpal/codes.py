@@ -8,10 +8,22 @@ from typing import Final
 
 from proxy.gateways.family import Meaning, Text
 
+SUCCESS: Final = 100
+DONE_BEFORE: Final = 101
+INVALID: Final = -9
+WRONG_TERMINAL: Final = -10
+INACTIVE: Final = -11
+TOO_MANY: Final = -12
+WRONG_DOMAIN: Final = -14
+TOO_LARGE: Final = -41
 AMOUNT_DIFFERS: Final = -50
 NOT_PAID: Final = -51
+INTERNAL_ERROR: Final = -52
+ANOTHERS: Final = -53
 UNKNOWN_AUTHORITY: Final = -54
+BANK_CANNOT_REVERSE: Final = -60
 NOT_REVERSIBLE: Final = -61
+IP_NEEDED: Final = -62
 REVERSAL_TOO_LATE: Final = -63
 
 _OUR_FAULT: Final[Text] = ("this is a fault of Dargah's", "این خطای ماست")
@@ -43,12 +55,12 @@ def _refusal(
 
 
 CODES: Final[Mapping[int, Meaning]] = {
-    -9: _refusal(
+    INVALID: _refusal(
         "Validation error",
         ("it refuses a field of the call, or the amount", "یکی از مقدارهای درخواست یا مبلغ را نمی‌پذیرد"),
         for_developer=("see whether the amount is within its limits", "ببینید مبلغ در محدودهٔ مجاز است"),
     ),
-    -10: _refusal(
+    WRONG_TERMINAL: _refusal(
         "Terminal is not valid, please check merchant_id or ip address",
         ("the merchant_id or the server's IP is wrong", "merchant_id یا IP سرور نادرست است"),
         (
@@ -57,12 +69,12 @@ CODES: Final[Mapping[int, Meaning]] = {
         ),
         ("an operator can set it", "گردانندهٔ سامانه آن را اصلاح کند"),
     ),
-    -11: _refusal(
+    INACTIVE: _refusal(
         "Terminal is not active, please contact our support team",
         ("the terminal is not active", "ترمینال فعال نیست"),
         _ASK_SUPPORT,
     ),
-    -12: Meaning(
+    TOO_MANY: Meaning(
         "Too many attempts, please try again later",
         ("too many calls in a short time", "تلاش بیش از حد در زمان کوتاه"),
         for_operator=(
@@ -75,7 +87,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         ("the terminal has reached its limit of transactions", "ترمینال به سقف تراکنش‌های خود رسیده است"),
         _ASK_SUPPORT,
     ),
-    -14: _refusal(
+    WRONG_DOMAIN: _refusal(
         "The callback URL domain does not match the registered terminal domain",
         (
             "the return address is not under the domain registered for the terminal",
@@ -123,7 +135,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         ("it refuses an extra field of the call", "یکی از مقدارهای اضافی درخواست را نمی‌پذیرد"),
         for_developer=_OUR_FAULT,
     ),
-    -41: Meaning(
+    TOO_LARGE: Meaning(
         "Maximum amount is 100,000,000 tomans",
         ("it does not take so large an amount", "این مبلغ از سقف مجاز بیشتر است"),
         refuses=True,
@@ -139,7 +151,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         "Session is not valid, session is not active paid try",
         ("it is not paid", "پرداخت نشده است"),
     ),
-    -52: Meaning(
+    INTERNAL_ERROR: Meaning(
         "Oops!!, please contact our support team",
         ("it met an error of its own", "خطایی در خود زرین‌پال رخ داده است"),
         for_operator=(
@@ -147,7 +159,7 @@ CODES: Final[Mapping[int, Meaning]] = {
             "پرداخت‌ها همچنان پی گرفته می‌شوند. اگر ادامه یافت با پشتیبانی زرین‌پال تماس بگیرید.",
         ),
     ),
-    -53: Meaning(
+    ANOTHERS: Meaning(
         "Session is not this merchant_id session",
         ("the payment is of another merchant_id", "پرداخت از merchant_id دیگری است"),
         for_operator=(
@@ -170,7 +182,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         ("it does not find the transaction", "تراکنش را نمی‌یابد"),
         alerts=True,
     ),
-    -60: Meaning(
+    BANK_CANNOT_REVERSE: Meaning(
         "Session can not be reversed with bank",
         ("the bank does not reverse it", "بانک آن را برنمی‌گرداند"),
         for_operator=(
@@ -182,7 +194,7 @@ CODES: Final[Mapping[int, Meaning]] = {
         "Session is not in success status",
         ("it is not successful, or was reversed before", "موفق نیست یا پیش‌تر برگشت خورده است"),
     ),
-    -62: Meaning(
+    IP_NEEDED: Meaning(
         "Terminal ip limit must be active",
         ("to reverse, the terminal needs the server's IP", "برای برگشت باید IP سرور برای ترمینال ثبت شده باشد"),
         for_operator=(

@@ -1,13 +1,16 @@
 """ZarinPal's simulator: request, the StartPay page, verify, inquiry, reverse, and the list of what nobody verified."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from random import Random
 from typing import Any, ClassVar, Final
 
+import orjson
 from aiohttp import web
 
+from proxy.gateways.forms import ways_of
 from proxy.gateways.simulation.dialect import Dialect
 from proxy.gateways.simulation.faults import GatewayOperation
 from proxy.gateways.simulation.gateway import Truth
@@ -17,26 +20,35 @@ from proxy.gateways.simulation.replies import WireReply, plain
 from proxy.gateways.simulation.terms import BankFullError, StepResult, UnknownInvoiceError
 from proxy.gateways.simulation.wire import json_fields
 from proxy.gateways.zarinpal import FAMILY
-from proxy.gateways.zarinpal.answers import DONE_BEFORE, SUCCESS
 from proxy.gateways.zarinpal.client import MERCHANT_ID
-from proxy.gateways.zarinpal.codes import AMOUNT_DIFFERS, CODES, NOT_PAID, NOT_REVERSIBLE, REVERSAL_TOO_LATE
+from proxy.gateways.zarinpal.codes import (
+    AMOUNT_DIFFERS,
+    ANOTHERS,
+    CODES,
+    DONE_BEFORE,
+    INACTIVE,
+    INTERNAL_ERROR,
+    INVALID,
+    IP_NEEDED,
+    NOT_PAID,
+    NOT_REVERSIBLE,
+    REVERSAL_TOO_LATE,
+    SUCCESS,
+    TOO_LARGE,
+    TOO_MANY,
+    UNKNOWN_AUTHORITY,
+    WRONG_DOMAIN,
+    WRONG_TERMINAL,
+)
+from proxy.gateways.zarinpal.forms import ERROR_SHAPE, ERROR_STATUS
 from proxy.locale.persian import tehran
 
-_INVALID: Final = -9
-_WRONG_TERMINAL: Final = -10
-_INACTIVE: Final = -11
-_TOO_MANY: Final = -12
-_WRONG_DOMAIN: Final = -14
-_TOO_LARGE: Final = -41
-_OUT_OF_ORDER: Final = -52
-_ANOTHERS: Final = -53
-_UNKNOWN: Final = -54
-_NO_IP: Final = -62
 _MERCHANT_ID_CHARS: Final = 36
 _MAX_DESCRIPTION_CHARS: Final = 500
 _MAX_UNVERIFIED: Final = 100
 _CURRENCIES: Final = {"IRR": ("r", 1), "IRT": ("t", 10)}
 _SHAPARAK_FEE: Final = 1200
+_ERROR_STATUS: Final = 422
 _STATUSES: Final = {
     State.OPEN: "IN_BANK",
     State.PAID: "PAID",
@@ -45,7 +57,7 @@ _STATUSES: Final = {
     State.FAILED: "FAILED",
     State.REVERSED: "REVERSED",
 }
-_ABOUT_TERMINAL: Final = (_WRONG_TERMINAL, _INACTIVE, _TOO_MANY, _OUT_OF_ORDER)
+_ABOUT_TERMINAL: Final = (WRONG_TERMINAL, INACTIVE, TOO_MANY, INTERNAL_ERROR)
 
 
 class ZarinPalSimulator(Dialect):
@@ -53,16 +65,17 @@ class ZarinPalSimulator(Dialect):
 
     A terminal's main id is its merchant_id. The amount is in rials unless `currency` says IRT, and verify takes it as
     the request had it: the ninth character from an authority's end tells which. The registered domain is the whole
-    host, and a reversal wants a registered IP. Errors have the status 422, which public clients met for verify.
+    host, and a reversal wants a registered IP. Errors have the status 422, which public clients met for verify, or 200.
     """
 
     family = FAMILY
+    ways = ways_of(FAMILY.forms)
     sample: ClassVar[Mapping[str, str]] = {MERCHANT_ID: "1344b5d4-0048-11e8-94db-005056a205be"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
-        GatewayOperation.REQUEST: (_WRONG_DOMAIN, *_ABOUT_TERMINAL),
+        GatewayOperation.REQUEST: (WRONG_DOMAIN, *_ABOUT_TERMINAL),
         GatewayOperation.CHECK: _ABOUT_TERMINAL,
         GatewayOperation.CONFIRM: _ABOUT_TERMINAL,
-        GatewayOperation.REVERSE: (_NO_IP, *_ABOUT_TERMINAL),
+        GatewayOperation.REVERSE: (IP_NEEDED, *_ABOUT_TERMINAL),
     }
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
@@ -83,7 +96,10 @@ class ZarinPalSimulator(Dialect):
         merchant_id = str(fields.get("merchant_id", ""))
         # The authority does not exist yet; the shop's callback_url names the call, as it is one per payment.
         subject = f"{merchant_id}|{fields.get('callback_url')}"
-        return self.answer(GatewayOperation.REQUEST, subject, merchant_id, lambda _: self._request(fields, caller_ip))
+        return self._spoken(
+            merchant_id,
+            self.answer(GatewayOperation.REQUEST, subject, merchant_id, lambda _: self._request(fields, caller_ip)),
+        )
 
     def inquiry(self, fields: Mapping[str, Any], caller_ip: str) -> WireReply:
         """inquiry.json, which captures nothing."""
@@ -113,7 +129,7 @@ class ZarinPalSimulator(Dialect):
 
         def work(_: Truth, terminal: SimulatedTerminal, invoice: Invoice) -> WireReply:
             if terminal.registered_ip is None:
-                return _error(_NO_IP)
+                return _error(IP_NEEDED)
             result = self.bank.reverse(invoice.invoice_key).result
             if result is not StepResult.DONE:
                 return _error(REVERSAL_TOO_LATE if result is StepResult.TOO_LATE else NOT_REVERSIBLE)
@@ -136,7 +152,7 @@ class ZarinPalSimulator(Dialect):
         return _success({"code": str(SUCCESS), "message": "Success", "authorities": authorities})
 
     def error(self, _operation: GatewayOperation, code: int | None) -> WireReply:
-        return _error(_OUT_OF_ORDER if code is None else code)
+        return _error(INTERNAL_ERROR if code is None else code)
 
     def return_method(self, _invoice: Invoice, _terminal: SimulatedTerminal) -> HostReturnMethod:
         return HostReturnMethod.GET
@@ -152,18 +168,18 @@ class ZarinPalSimulator(Dialect):
         terminal = self.terminal(fields.get("merchant_id"))
         code = _caller_refused(terminal, fields, caller_ip)
         if code is not None or terminal is None:
-            return _error(code or _WRONG_TERMINAL)
+            return _error(code or WRONG_TERMINAL)
         currency = _CURRENCIES.get(str(fields.get("currency") or "IRR"))
         amount, return_url = _amount(fields.get("amount")), sendable_url(fields.get("callback_url"))
         description = str(fields.get("description") or "")
         described = 0 < len(description) <= _MAX_DESCRIPTION_CHARS
         if currency is None or amount is None or return_url is None or not described:
-            return _error(_INVALID)
+            return _error(INVALID)
         mark, unit = currency
         if not FAMILY.traits.min_rials <= amount * unit <= FAMILY.traits.max_rials:
-            return _error(_TOO_LARGE if amount * unit > FAMILY.traits.max_rials else _INVALID)
+            return _error(TOO_LARGE if amount * unit > FAMILY.traits.max_rials else INVALID)
         if not domain_allowed(terminal, return_url, below=False):
-            return _error(_WRONG_DOMAIN)
+            return _error(WRONG_DOMAIN)
         reported = fields.get("metadata")
         order_id = str(reported.get("order_id") or "") if isinstance(reported, dict) else ""
         try:
@@ -176,7 +192,7 @@ class ZarinPalSimulator(Dialect):
                 reference=lambda random: _authority(random, mark),
             )
         except BankFullError:
-            return _error(_OUT_OF_ORDER)
+            return _error(INTERNAL_ERROR)
         data = {"code": SUCCESS, "message": "Success", "authority": invoice.invoice_key}
         return _success(data | {"fee_type": "Merchant", "fee": _fee(invoice)})
 
@@ -194,14 +210,26 @@ class ZarinPalSimulator(Dialect):
             terminal = self.terminal(merchant_id)
             code = _caller_refused(terminal, fields, caller_ip)
             if code is not None or terminal is None:
-                return _error(code or _WRONG_TERMINAL)
+                return _error(code or WRONG_TERMINAL)
             try:
                 invoice = self.bank.invoice(authority)
             except UnknownInvoiceError:
-                return _error(_UNKNOWN)
-            return work(truth, terminal, invoice) if invoice.api_key == merchant_id else _error(_ANOTHERS)
+                return _error(UNKNOWN_AUTHORITY)
+            return work(truth, terminal, invoice) if invoice.api_key == merchant_id else _error(ANOTHERS)
 
-        return self.answer(operation, authority, merchant_id, checked)
+        return self._spoken(merchant_id, self.answer(operation, authority, merchant_id, checked))
+
+    def _spoken(self, merchant_id: str, reply: WireReply) -> WireReply:
+        """An answer as the terminal's host writes its errors."""
+        terminal = self.terminal(merchant_id)
+        if reply.status != _ERROR_STATUS:
+            return reply
+        if self.way(ERROR_STATUS, terminal) == "200":
+            reply = replace(reply, status=200)
+        if self.way(ERROR_SHAPE, terminal) == "array":
+            answer = orjson.loads(reply.body)
+            reply = replace(reply, body=orjson.dumps(answer | {"errors": [answer["errors"]]}))
+        return reply
 
     def _route(
         self, name: str, call: Callable[[Mapping[str, Any], str], WireReply]
@@ -260,10 +288,10 @@ def _listed(invoice: Invoice) -> dict[str, Any]:
 
 def _caller_refused(terminal: SimulatedTerminal | None, fields: Mapping[str, Any], caller_ip: str) -> int | None:
     if len(str(fields.get("merchant_id", ""))) != _MERCHANT_ID_CHARS:
-        return _INVALID
+        return INVALID
     if terminal is None or not ip_allowed(terminal, caller_ip):
-        return _WRONG_TERMINAL
-    return None if terminal.enabled else _INACTIVE
+        return WRONG_TERMINAL
+    return None if terminal.enabled else INACTIVE
 
 
 def _success(data: Mapping[str, Any]) -> WireReply:
@@ -272,4 +300,5 @@ def _success(data: Mapping[str, Any]) -> WireReply:
 
 def _error(code: int) -> WireReply:
     words = CODES[code].words if code in CODES else ""
-    return plain({"data": [], "errors": {"code": code, "message": words, "validations": []}}, code=code, status=422)
+    answer = {"data": [], "errors": {"code": code, "message": words, "validations": []}}
+    return plain(answer, code=code, status=_ERROR_STATUS)

@@ -14,6 +14,8 @@ from proxy.gateways.family import Credential, Family, Probe, ReturnClaim, Traits
 from proxy.gateways.port import Evidence, Inquiry
 from proxy.gateways.zibal.client import MERCHANT, ZibalClient
 from proxy.gateways.zibal.codes import CODES, UNKNOWN_TRACK_ID
+from proxy.gateways.zibal.drop_in import SHOP_SIDE
+from proxy.gateways.zibal.forms import FORMS
 from proxy.kernel.clock import MINUTE
 
 # One public client takes 2 for a success, too.
@@ -64,5 +66,7 @@ FAMILY: Final = Family(
     claim=claim,
     # Zibal counts its payments, and is far beyond the first.
     probe=Probe(inquiry=lambda _: Inquiry("1", 1_000), unknown_codes=frozenset({UNKNOWN_TRACK_ID})),
+    forms=FORMS,
+    shop_side=SHOP_SIDE,
     simulator="proxy.gateways.zibal.simulator:ZibalSimulator",
 )

@@ -21,22 +21,30 @@ from proxy.gateways.port import (
     RequestUnknown,
     Reversed,
 )
-from proxy.gateways.zibal.codes import CODES, NOT_PAID, VERIFIED_BEFORE
-
-SUCCESS: Final = 100
-PAID_AND_VERIFIED: Final = 1
-PAID: Final = 2
-WAITING: Final = -1
+from proxy.gateways.zibal.codes import (
+    BEING_REFUNDED,
+    CANCELED,
+    CODES,
+    INTERNAL_ERROR,
+    NOT_PAID,
+    PAID,
+    PAID_AND_VERIFIED,
+    REFUNDED,
+    REVERSED,
+    SUCCESS,
+    VERIFIED_BEFORE,
+    WAITING,
+)
 
 _UNPAID_STATUSES: Final[Mapping[int, Callable[[str], CheckOutcome]]] = {
     WAITING: NotPaid,
     # "Internal error": of the gateway's, so the customer may still pay or have paid. It is asked again, and never told
     # as a cancellation.
-    -2: NotPaid,
-    **dict.fromkeys(range(3, 13), Canceled),  # by the customer, and for the bank's reasons
-    15: Reversed,
-    16: Reversed,
-    18: Reversed,
+    INTERNAL_ERROR: NotPaid,
+    **dict.fromkeys(range(CANCELED, 13), Canceled),  # by the customer, and for the bank's reasons
+    REFUNDED: Reversed,
+    BEING_REFUNDED: Reversed,
+    REVERSED: Reversed,
 }
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from proxy.gateways.answers import Answer
-from proxy.gateways.http_calls import CHECK_SECONDS, DEFAULT_OPTIONS, REQUEST_SECONDS, HttpCalls
+from proxy.gateways.http_calls import FamilyClient
 from proxy.gateways.port import (
     NO_EVIDENCE,
     NO_PURCHASE,
@@ -18,7 +18,6 @@ from proxy.gateways.port import (
     Inquiry,
     Purchase,
     RequestResult,
-    not_offered,
 )
 from proxy.gateways.zibal.answers import (
     check_outcome,
@@ -27,7 +26,7 @@ from proxy.gateways.zibal.answers import (
     request_outcome,
     verified_outcome,
 )
-from proxy.http.outbound.connector import ClientOptions
+from proxy.gateways.zibal.forms import FORMS
 
 MERCHANT: Final = "merchant"
 FEE_FROM_TRANSACTION: Final = 0
@@ -35,25 +34,15 @@ FEE_FROM_TRANSACTION: Final = 0
 _HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "dargah"}
 
 
-class ZibalClient:
-    """Implements port.Gateway for Zibal v1. Made inside the running loop; `close` it when nothing is under way any
-    more.
+class ZibalClient(FamilyClient):
+    """Implements port.Gateway for Zibal v1.
 
     `verify` neither takes nor compares an amount: its answer names one, which the core compares. The trackId is a
     number on the wire and its digits here. No call needs a return, and the API has none that gives money back.
     """
 
-    def __init__(
-        self,
-        options: ClientOptions = DEFAULT_OPTIONS,
-        *,
-        request_seconds: float = REQUEST_SECONDS,
-        check_seconds: float = CHECK_SECONDS,
-    ) -> None:
-        self._calls = HttpCalls(options, _HEADERS, request_seconds, check_seconds)
-
-    async def close(self) -> None:
-        await self._calls.close()
+    headers = _HEADERS
+    forms = FORMS
 
     async def request(
         self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
@@ -69,8 +58,9 @@ class ZibalClient:
             "mobile": purchase.mobile,
         }
         body = json.dumps({name: value for name, value in fields.items() if value is not None})
-        secrets = (merchant, return_url, return_url.rpartition("/")[2])
-        return await self._calls.request(account.gateway_url, "/v1/request", body, request_outcome, secrets)
+        return await self._calls.request(
+            account.gateway_url, "/v1/request", body, request_outcome, (merchant,), return_url
+        )
 
     async def check(self, account: Account, invoice_key: str, _evidence: Evidence = NO_EVIDENCE) -> CheckResult:
         return await self._ask(account, "inquiry", invoice_key, partial(check_outcome, invoice_key))
@@ -84,13 +74,7 @@ class ZibalClient:
         if not lacks_numbers(result.outcome):
             return result
         looked = await self._ask(account, "inquiry", key, partial(verified_outcome, key))
-        return replace(looked, duration_ms=result.duration_ms + looked.duration_ms)
-
-    async def settle(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
-
-    async def reverse(self, _account: Account, inquiry: Inquiry) -> CheckResult:
-        return not_offered(inquiry)
+        return replace(looked, duration_ms=result.duration_ms + looked.duration_ms, fields=result.fields)
 
     async def _ask(
         self,

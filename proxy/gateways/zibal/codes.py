@@ -9,9 +9,26 @@ from typing import Final
 
 from proxy.gateways.family import Meaning, Text
 
+SUCCESS: Final = 100
+NO_MERCHANT: Final = 102
+INACTIVE: Final = 103
+TOO_SMALL: Final = 105
+BAD_CALLBACK: Final = 106
+TOO_LARGE: Final = 113
+WRONG_IP: Final = 115
+BAD_FEE_MODE: Final = 116
 VERIFIED_BEFORE: Final = 201
 NOT_PAID: Final = 202
 UNKNOWN_TRACK_ID: Final = 203
+INTERNAL_ERROR: Final = -2
+"""A status. The document has no result for it."""
+WAITING: Final = -1
+PAID_AND_VERIFIED: Final = 1
+PAID: Final = 2
+CANCELED: Final = 3
+REFUNDED: Final = 15
+BEING_REFUNDED: Final = 16
+REVERSED: Final = 18
 
 _OUR_FAULT: Final[Text] = ("this is a fault of Dargah's", "این خطای ماست")
 _RIGHT_MERCHANT: Final[Text] = (
@@ -34,13 +51,13 @@ def _splitting(words: str) -> Meaning:
 
 
 _RESULTS: Final[Mapping[int, Meaning]] = {
-    102: _refusal(
+    NO_MERCHANT: _refusal(
         "merchant یافت نشد",
         ("the terminal's merchant is wrong", "merchant ترمینال نادرست است"),
         _RIGHT_MERCHANT,
         _BY_OPERATOR,
     ),
-    103: _refusal(
+    INACTIVE: _refusal(
         "merchant غیرفعال / عدم امضای قرارداد درگاه مربوطه",
         ("the terminal is not active, or its contract not signed", "ترمینال فعال نیست یا قرارداد آن امضا نشده است"),
         (
@@ -54,12 +71,12 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
         _RIGHT_MERCHANT,
         _BY_OPERATOR,
     ),
-    105: Meaning(
+    TOO_SMALL: Meaning(
         "amount بایستی بزرگتر از 1,000 ریال باشد",
         ("it does not take so small an amount", "مبلغ کمتر از حد مجاز است"),
         refuses=True,
     ),
-    106: _refusal(
+    BAD_CALLBACK: _refusal(
         "callbackUrl نامعتبر می‌باشد",
         ("it does not take the return address", "نشانی بازگشت را نمی‌پذیرد"),
         (
@@ -84,7 +101,7 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
             "کیف پول کارمزد را در پنل زیبال شارژ کنید.",
         ),
     ),
-    113: Meaning(
+    TOO_LARGE: Meaning(
         "amount مبلغ تراکنش از سقف میزان تراکنش بیشتر است",
         ("it does not take so large an amount", "مبلغ از سقف مجاز بیشتر است"),
         refuses=True,
@@ -94,7 +111,7 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
         ("it does not take the national code", "کد ملی را نمی‌پذیرد"),
         for_developer=_OUR_FAULT,
     ),
-    115: _refusal(
+    WRONG_IP: _refusal(
         "ip شما در پنل کاربری ثبت نشده است",
         ("the server's IP is not the one registered for the terminal", "IP سرور همان IP ثبت‌شدهٔ ترمینال نیست"),
         (
@@ -103,7 +120,7 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
         ),
         ("register it at Zibal", "آن را نزد زیبال ثبت کنید"),
     ),
-    116: _refusal(
+    BAD_FEE_MODE: _refusal(
         "feeMode نامعتبر می‌باشد",
         ("it refuses who is to pay its fee", "پرداخت‌کنندهٔ کارمزد را نمی‌پذیرد"),
         for_developer=_OUR_FAULT,
@@ -125,11 +142,11 @@ _RESULTS: Final[Mapping[int, Meaning]] = {
 }
 
 _STATUSES: Final[Mapping[int, Meaning]] = {
-    -2: Meaning("خطای داخلی", ("it met an error of its own", "خطایی در خود زیبال رخ داده است")),
-    -1: Meaning("در انتظار پرداخت", ("it is not paid so far", "هنوز پرداخت نشده است")),
-    1: Meaning("پرداخت شده - تاییدشده", ("it is paid and verified", "پرداخت و تأیید شده است")),
-    2: Meaning("پرداخت شده - تاییدنشده", ("it is paid and not verified", "پرداخت شده و تأیید نشده است")),
-    3: Meaning("لغوشده توسط کاربر", ("the customer canceled", "مشتری لغو کرده است")),
+    INTERNAL_ERROR: Meaning("خطای داخلی", ("it met an error of its own", "خطایی در خود زیبال رخ داده است")),
+    WAITING: Meaning("در انتظار پرداخت", ("it is not paid so far", "هنوز پرداخت نشده است")),
+    PAID_AND_VERIFIED: Meaning("پرداخت شده - تاییدشده", ("it is paid and verified", "پرداخت و تأیید شده است")),
+    PAID: Meaning("پرداخت شده - تاییدنشده", ("it is paid and not verified", "پرداخت شده و تأیید نشده است")),
+    CANCELED: Meaning("لغوشده توسط کاربر", ("the customer canceled", "مشتری لغو کرده است")),
     4: Meaning("شماره کارت نامعتبر می‌باشد", ("the card's number is wrong", "شمارهٔ کارت نادرست است")),
     5: Meaning("موجودی حساب کافی نمی‌باشد", ("the account has too little", "موجودی حساب کافی نیست")),
     6: Meaning("رمز واردشده اشتباه می‌باشد", ("the password was wrong", "رمز نادرست است")),
@@ -145,9 +162,9 @@ _STATUSES: Final[Mapping[int, Meaning]] = {
     10: Meaning("صادرکننده‌ی کارت نامعتبر می‌باشد", ("the card's issuer is wrong", "صادرکنندهٔ کارت معتبر نیست")),
     11: Meaning("خطای سوییچ", ("the banks' switch failed", "خطای سوییچ بانکی")),
     12: Meaning("کارت قابل دسترسی نمی‌باشد", ("the card could not be reached", "کارت در دسترس نیست")),
-    15: Meaning("تراکنش استرداد شده", ("it was refunded", "مبلغ استرداد شده است")),
-    16: Meaning("تراکنش در حال استرداد", ("it is being refunded", "مبلغ در حال استرداد است")),
-    18: Meaning("تراکنش ریورس شده", ("it was reversed", "مبلغ برگشت خورده است")),
+    REFUNDED: Meaning("تراکنش استرداد شده", ("it was refunded", "مبلغ استرداد شده است")),
+    BEING_REFUNDED: Meaning("تراکنش در حال استرداد", ("it is being refunded", "مبلغ در حال استرداد است")),
+    REVERSED: Meaning("تراکنش ریورس شده", ("it was reversed", "مبلغ برگشت خورده است")),
     21: Meaning(
         "پذیرنده نامعتبر است",
         ("the bank does not take the terminal", "بانک ترمینال را معتبر نمی‌داند"),

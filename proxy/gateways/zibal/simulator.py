@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from aiohttp import web
 
+from proxy.gateways.forms import ways_of
 from proxy.gateways.simulation.dialect import Dialect
 from proxy.gateways.simulation.faults import GatewayOperation
 from proxy.gateways.simulation.gateway import Truth
@@ -16,30 +17,39 @@ from proxy.gateways.simulation.replies import WireReply, plain
 from proxy.gateways.simulation.terms import BankFullError, StepResult
 from proxy.gateways.simulation.wire import json_fields
 from proxy.gateways.zibal import FAMILY
-from proxy.gateways.zibal.answers import PAID, PAID_AND_VERIFIED, SUCCESS, WAITING
 from proxy.gateways.zibal.client import MERCHANT
-from proxy.gateways.zibal.codes import CODES, NOT_PAID, VERIFIED_BEFORE
+from proxy.gateways.zibal.codes import (
+    BAD_CALLBACK,
+    BAD_FEE_MODE,
+    CANCELED,
+    CODES,
+    INACTIVE,
+    INTERNAL_ERROR,
+    NO_MERCHANT,
+    NOT_PAID,
+    PAID,
+    PAID_AND_VERIFIED,
+    REFUNDED,
+    REVERSED,
+    SUCCESS,
+    TOO_LARGE,
+    TOO_SMALL,
+    UNKNOWN_TRACK_ID,
+    VERIFIED_BEFORE,
+    WAITING,
+    WRONG_IP,
+)
+from proxy.gateways.zibal.forms import REF_NUMBER, REPEATED_VERIFY
 from proxy.locale.persian import tehran
 
-_NO_MERCHANT: Final = 102
-_INACTIVE: Final = 103
-_TOO_SMALL: Final = 105
-_BAD_CALLBACK: Final = 106
-_TOO_LARGE: Final = 113
-_WRONG_IP: Final = 115
-_BAD_FEE_MODE: Final = 116
-_UNKNOWN: Final = 203
-_OUT_OF_ORDER: Final = -2  # the document has no result for it, but a status
-_REFUNDED: Final = 15
-_REVERSED: Final = 18
 _STATUSES: Final = {
     State.OPEN: WAITING,
     State.PAID: PAID,
     State.CAPTURED: PAID_AND_VERIFIED,
-    State.CANCELED: 3,
+    State.CANCELED: CANCELED,
     State.FAILED: 5,
 }
-_ABOUT_TERMINAL: Final = (_INACTIVE, _WRONG_IP, _OUT_OF_ORDER, _OUT_OF_ORDER)
+_ABOUT_TERMINAL: Final = (INACTIVE, WRONG_IP, INTERNAL_ERROR, INTERNAL_ERROR)
 
 
 class ZibalSimulator(Dialect):
@@ -47,13 +57,14 @@ class ZibalSimulator(Dialect):
 
     A terminal's main id is its merchant. Money that nobody verified is reversed (18), and money that was given back
     after the verify is refunded (15). A repeated verify tells the payment's numbers to those who ask for them by
-    dataOnDoubleVerify.
+    dataOnDoubleVerify, where the host knows that.
     """
 
     family = FAMILY
+    ways = ways_of(FAMILY.forms)
     sample: ClassVar[Mapping[str, str]] = {MERCHANT: "5c9c7d3718f93461a4f2a0b1"}
     errors: ClassVar[Mapping[GatewayOperation, tuple[int, ...]]] = {
-        GatewayOperation.REQUEST: (_BAD_CALLBACK, *_ABOUT_TERMINAL),
+        GatewayOperation.REQUEST: (BAD_CALLBACK, *_ABOUT_TERMINAL),
         GatewayOperation.CHECK: _ABOUT_TERMINAL,
         GatewayOperation.CONFIRM: _ABOUT_TERMINAL,
     }
@@ -79,7 +90,7 @@ class ZibalSimulator(Dialect):
             told = truth(self.bank.looked(invoice))
             dates = {"createdAt": told.created_at, "verifiedAt": told.confirmed_at}
             shown = {name: None if at is None else _date(at) for name, at in dates.items()}
-            return _answered(SUCCESS, _numbers(told) | shown | {"wage": 0, "multiplexingInfos": []})
+            return _answered(SUCCESS, self._numbers(told) | shown | {"wage": 0, "multiplexingInfos": []})
 
         return self._about(GatewayOperation.CHECK, fields, caller_ip, work)
 
@@ -89,16 +100,17 @@ class ZibalSimulator(Dialect):
         def work(truth: Truth, invoice: Invoice) -> WireReply:
             step = self.bank.confirm(invoice.invoice_key)
             if step.result is StepResult.DONE:
-                return _answered(SUCCESS, _numbers(truth(step.invoice)))
+                return _answered(SUCCESS, self._numbers(truth(step.invoice)))
             if step.result is StepResult.BEFORE:
-                asked = fields.get("dataOnDoubleVerify") is True
-                return _answered(VERIFIED_BEFORE, _numbers(truth(step.invoice)) if asked else {})
+                knows = self.way(REPEATED_VERIFY, self.bank.terminal_of(invoice)) == "numbers"
+                asked = knows and fields.get("dataOnDoubleVerify") is True
+                return _answered(VERIFIED_BEFORE, self._numbers(truth(step.invoice)) if asked else {})
             return _answered(NOT_PAID)
 
         return self._about(GatewayOperation.CONFIRM, fields, caller_ip, work)
 
     def error(self, _operation: GatewayOperation, code: int | None) -> WireReply:
-        return _answered(_OUT_OF_ORDER if code is None else code)
+        return _answered(INTERNAL_ERROR if code is None else code)
 
     def return_method(self, _invoice: Invoice, _terminal: SimulatedTerminal) -> HostReturnMethod:
         return HostReturnMethod.GET
@@ -117,17 +129,17 @@ class ZibalSimulator(Dialect):
         code = _caller_refused(terminal, caller_ip)
         amount_rials, return_url = parse_amount(fields.get("amount")), sendable_url(fields.get("callbackUrl"))
         if code is None and amount_rials is None:
-            code = _TOO_SMALL
+            code = TOO_SMALL
         if code is None and return_url is None:
-            code = _BAD_CALLBACK
+            code = BAD_CALLBACK
         if code is not None or terminal is None or amount_rials is None or return_url is None:
-            return _answered(code or _NO_MERCHANT)
+            return _answered(code or NO_MERCHANT)
         if amount_rials > FAMILY.traits.max_rials:
-            return _answered(_TOO_LARGE)
+            return _answered(TOO_LARGE)
         if not domain_allowed(terminal, return_url):
-            return _answered(_BAD_CALLBACK)
+            return _answered(BAD_CALLBACK)
         if type(fields.get("feeMode", 0)) is not int:
-            return _answered(_BAD_FEE_MODE)
+            return _answered(BAD_FEE_MODE)
         try:
             invoice = self.bank.open(
                 terminal,
@@ -138,8 +150,14 @@ class ZibalSimulator(Dialect):
                 reference=_track_id,
             )
         except BankFullError:
-            return _answered(_OUT_OF_ORDER)
+            return _answered(INTERNAL_ERROR)
         return _answered(SUCCESS, {"trackId": int(invoice.invoice_key)})
+
+    def _numbers(self, invoice: Invoice) -> dict[str, Any]:
+        numbers = _numbers(invoice)
+        if self.way(REF_NUMBER, self.bank.terminal_of(invoice)) == "text":
+            numbers["refNumber"] = invoice.receipt
+        return numbers
 
     def _about(
         self,
@@ -155,9 +173,9 @@ class ZibalSimulator(Dialect):
             terminal = self.terminal(merchant)
             code = _caller_refused(terminal, caller_ip)
             if code is not None or terminal is None:
-                return _answered(code or _NO_MERCHANT)
+                return _answered(code or NO_MERCHANT)
             invoice = self.bank.invoice_of(terminal, track_id)
-            return _answered(_UNKNOWN) if invoice is None else work(truth, invoice)
+            return _answered(UNKNOWN_TRACK_ID) if invoice is None else work(truth, invoice)
 
         return self.answer(operation, track_id, merchant, checked)
 
@@ -178,7 +196,7 @@ def _track_id(random: Random) -> str:
 
 def _status(invoice: Invoice) -> int:
     if invoice.state is State.REVERSED:
-        return _REVERSED if invoice.confirmed_at is None else _REFUNDED
+        return REVERSED if invoice.confirmed_at is None else REFUNDED
     return _STATUSES[invoice.state]
 
 
@@ -201,10 +219,10 @@ def _date(at: int) -> str:
 
 def _caller_refused(terminal: SimulatedTerminal | None, caller_ip: str) -> int | None:
     if terminal is None:
-        return _NO_MERCHANT
+        return NO_MERCHANT
     if not terminal.enabled:
-        return _INACTIVE
-    return None if ip_allowed(terminal, caller_ip) else _WRONG_IP
+        return INACTIVE
+    return None if ip_allowed(terminal, caller_ip) else WRONG_IP
 
 
 def _answered(result: int, more: Mapping[str, Any] | None = None) -> WireReply:

@@ -51,11 +51,12 @@ _NAMES: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], .
 
 # OpenSSL's X509_V_ERR_*, of verify_code.
 _VERIFY: Final = {
-    9: "tls_expired",  # not valid yet: one of the two clocks is wrong, or the certificate is too new
+    9: "tls_not_yet_valid",  # one of the two clocks is wrong, or the certificate is too new
     10: "tls_expired",
     62: "tls_wrong_host",
     64: "tls_wrong_host",
-    **dict.fromkeys((2, 18, 19, 20, 21), "tls_unknown_authority"),
+    18: "tls_self_signed",
+    **dict.fromkeys((2, 19, 20, 21), "tls_unknown_authority"),
 }
 # What a server says that wants a certificate of ours, and got none or one that it does not know.
 _CLIENT_CERTIFICATE: Final = (
@@ -64,6 +65,12 @@ _CLIENT_CERTIFICATE: Final = (
     "ALERT_BAD_CERTIFICATE",
     "ALERT_UNKNOWN_CA",
     "ALERT_CERTIFICATE_UNKNOWN",
+)
+# What OpenSSL says of the peer, and the name of it; the first that fits wins.
+_HANDSHAKE: Final = (
+    (_CLIENT_CERTIFICATE, "tls_client_certificate"),
+    (("UNSUPPORTED_PROTOCOL", "ALERT_PROTOCOL_VERSION"), "tls_too_old"),
+    (("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"), "tls_not_spoken"),
 )
 
 
@@ -76,7 +83,8 @@ def _tls_name(error: Exception) -> str | None:
         if isinstance(cause, ssl.SSLEOFError):
             return "tls_cut_off" if isinstance(error, aiohttp.ClientConnectorError) else None
         if isinstance(cause, ssl.SSLError) or "[SSL" in str(cause):
-            return "tls_client_certificate" if any(word in str(cause) for word in _CLIENT_CERTIFICATE) else "tls"
+            said = str(cause)
+            return next((name for words, name in _HANDSHAKE if any(word in said for word in words)), "tls")
     # A connection that was made and then cut before it could be used: nothing but the handshake is in between.
     cut = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
         error.os_error, ConnectionResetError | ConnectionAbortedError

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.audit.log import AuditEntry
+from proxy.audit.log import INSTALLATION, AuditEntry
 from proxy.kernel.clock import Now
 from proxy.kernel.errors import Conflict, FieldError, InvalidInput
-from proxy.kernel.ids import AUDIT, Ids, RandomBytes
+from proxy.kernel.ids import AUDIT, NO_MERCHANT, Ids, RandomBytes
 from proxy.kernel.text import is_blank, refused_in
 from proxy.kernel.urls import ascii_url, bare_origin_of, is_loopback, origin_of
 from proxy.merchants.merchant import STOREFRONT
@@ -138,7 +138,8 @@ class SetupBase:
 
     def _audit(self, merchant_id: str, actor: str, action: str, target: str, data: Mapping[str, object]) -> AuditEntry:
         now = self._now()
-        return AuditEntry(self._ids.record(AUDIT, merchant_id, now), merchant_id, now, actor, action, target, data)
+        of = NO_MERCHANT if merchant_id == INSTALLATION else merchant_id
+        return AuditEntry(self._ids.record(AUDIT, of, now), merchant_id, now, actor, action, target, data)
 
 
 def require_room(count: int, limit: int, what: str, what_fa: str) -> None:

@@ -2,47 +2,15 @@
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, TypedDict, Unpack
 
-from proxy.kernel.urls import ascii_url, origin_of
+from proxy.merchants.contacts import BETWEEN, MAX_CONTACTS, contacts_of
 from proxy.merchants.logo_images import BadImage, clean_png
 from proxy.merchants.merchant import RETURN_SECRETS, Branding, Language, Merchant, Mode
 from proxy.merchants.setup.fields import MAX_NAME_CHARS, Inspection, SetupBase
 from proxy.merchants.vault import SealedSecret
-
-MAX_CONTACT_CHARS: Final = 200
-
-
-_EMAIL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
-
-
-_TELEPHONE: Final = re.compile(r"\+?[0-9]{3,15}")
-
-
-_BETWEEN_DIGITS: Final = str.maketrans("", "", " -()\u200e")
-
-
-def contact_link(text: str) -> str | None:
-    """The link of a contact: `tel:`, `mailto:` or https. None for a text that is none."""
-    if len(text) > MAX_CONTACT_CHARS:
-        return None
-    if _EMAIL.fullmatch(text):
-        return f"mailto:{text}"
-    number = "".join(map(_latin, text)).translate(_BETWEEN_DIGITS)
-    if _TELEPHONE.fullmatch(number):
-        return f"tel:{number}"
-    try:
-        return ascii_url(text) if origin_of(text).startswith("https://") else None
-    except ValueError:
-        return None
-
-
-def _latin(char: str) -> str:
-    return str(unicodedata.decimal(char)) if unicodedata.category(char) == "Nd" else char
-
 
 _COLOUR: Final = re.compile(r"#[0-9a-f]{6}")
 _DIGEST_CHARS: Final = 32
@@ -89,15 +57,16 @@ def _colour(look: Inspection, text: str | None) -> str | None:
 def _contact(look: Inspection, text: str | None) -> str | None:
     if text is None:
         return None
-    contact = text.strip()
-    if contact_link(contact) is None:
+    contacts = contacts_of(text)
+    if not contacts:
         look.refuse(
             "contact",
             "contact_invalid",
-            "must be a telephone number, an e-mail address or an https:// address",
-            "باید شمارهٔ تلفن، نشانی ایمیل یا نشانی https://‎ باشد",
+            "must be a telephone number, an e-mail address or an https:// address, or up to "
+            f"{MAX_CONTACTS} of these with commas between",
+            f"باید شمارهٔ تلفن، نشانی ایمیل یا نشانی https://‎ باشد، یا تا {MAX_CONTACTS} تای آن‌ها با ویرگول میانشان",
         )
-    return contact
+    return BETWEEN.join(contact.text for contact in contacts)
 
 
 def _logo(look: Inspection, image: bytes | None) -> bytes | None:
@@ -168,6 +137,22 @@ class Merchants(SetupBase):
         await self._merchants.save_merchant(merchant, audit, logo=new.image)
         self._changed()
         return merchant
+
+    async def archive_merchant(self, merchant_id: str, *, actor: str) -> Merchant:
+        """The merchant, which takes no new payments from now on. Nothing changes for one that is archived already."""
+        await self._merchants.merchant(merchant_id)
+        audit = self._audit(merchant_id, actor, "merchant.archive", merchant_id, {})
+        await self._merchants.archive(merchant_id, self._now(), audit)
+        self._changed()
+        return await self._merchants.merchant(merchant_id)
+
+    async def unarchive_merchant(self, merchant_id: str, *, actor: str) -> Merchant:
+        """The merchant, which takes payments again."""
+        await self._merchants.merchant(merchant_id)
+        audit = self._audit(merchant_id, actor, "merchant.unarchive", merchant_id, {})
+        await self._merchants.unarchive(merchant_id, self._now(), audit)
+        self._changed()
+        return await self._merchants.merchant(merchant_id)
 
     async def rotate_return_secret(self, merchant_id: str, mode: Mode = Mode.LIVE, *, actor: str) -> str:
         """A mode's new return secret in the old one's place, shown once; it signs from the next customer on."""

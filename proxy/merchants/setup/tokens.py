@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from proxy.audit.log import AuditEntry
-from proxy.kernel.clock import DAY, SECOND, rfc3339
+from proxy.gateways.port import INVOICE_SCRIPT
+from proxy.gateways.registry import FAMILIES
+from proxy.kernel.clock import DAY, MINUTE, SECOND, rfc3339
 from proxy.kernel.errors import Conflict, NotFound, VaultError
 from proxy.kernel.ids import TOKEN, digest
 from proxy.merchants.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope, Token
@@ -15,9 +17,14 @@ from proxy.merchants.setup.fields import Inspection, SetupBase, require_room
 from proxy.merchants.vault import SealedSecret
 
 MAX_TOKENS: Final = 1000
+PROTOCOLS: Final = tuple(name for name, family in FAMILIES.items() if family.shop_side is not None)
+"""Those in which shops may speak."""
 DEFAULT_OVERLAP_SECONDS: Final = DAY // SECOND
 LONGEST_OVERLAP_SECONDS: Final = 7 * DAY // SECOND
-SHOWN_PREFIX_CHARS: Final = 20  # dg_live_, the merchant's key, and 4 of the 22 secret characters
+RESTORABLE_FOR: Final = 10 * MINUTE
+"""How long a revocation may be taken back: long enough for a mistake to be seen, too short to be forgotten."""
+SHOWN_PREFIX_CHARS: Final = 20
+"""`dg_live_`, the merchant's key, and 4 of the 22 secret characters; of a UUID the merchant and 14 of 74 bits."""
 
 
 class Tokens(SetupBase):
@@ -33,16 +40,18 @@ class Tokens(SetupBase):
         return_method: ReturnMethod = ReturnMethod.GET,
         *,
         any_https_return: bool = False,
+        protocol: str = INVOICE_SCRIPT,
         actor: str,
     ) -> tuple[Token, str]:
         """The token's row and its text, which is shown once. `expires_at` is milliseconds since the epoch.
 
-        `scopes` None is all but the drop-in's, and without webhooks for a token of one terminal.
+        `scopes` None is all but the drop-in's, and without webhooks for a token of one terminal; for another `protocol`
+        than the script's it is the drop-in's alone.
         """
         look, now = self._inspect(), self._now()
-        if scopes is None:
-            scopes = DEFAULT_SCOPES if terminal_id is None else DEFAULT_SCOPES - {Scope.WEBHOOKS}
-        text = self._ids.api_token(merchant_id, mode)
+        _check_protocol(look, protocol)
+        look.raise_for_errors()
+        text = self._new_text(merchant_id, mode, protocol)
         token = Token(
             id=self._ids.record(TOKEN, merchant_id, now),
             merchant_id=merchant_id,
@@ -50,7 +59,7 @@ class Tokens(SetupBase):
             mode=mode,
             prefix=text[:SHOWN_PREFIX_CHARS],
             digest=digest(text),
-            scopes=frozenset(scopes),
+            scopes=_default_scopes(terminal_id, protocol) if scopes is None else frozenset(scopes),
             terminal_id=terminal_id,
             created_at=now,
             expires_at=expires_at,
@@ -58,6 +67,7 @@ class Tokens(SetupBase):
             amount_unit=amount_unit,
             return_method=return_method,
             any_https_return=any_https_return,
+            protocol=protocol,
         )
         _check_rights(look, token, now)
         if terminal_id is not None:
@@ -84,6 +94,19 @@ class Tokens(SetupBase):
         self._changed()
         return token
 
+    async def restore_token(self, merchant_id: str, token_id: str, *, actor: str) -> Token:
+        """The token, which works again. Raises Conflict when it was not revoked within RESTORABLE_FOR, or is over in
+        any case.
+        """
+        token, now = await self._merchants.token(merchant_id, token_id), self._now()
+        restored = replace(token, revoked_at=None)
+        if token.revoked_at is None or not 0 <= now - token.revoked_at <= RESTORABLE_FOR or not restored.alive(now):
+            raise Conflict("this revocation can no longer be taken back", "این باطل شدن دیگر پس گرفتنی نیست")
+        data = {"revoked_at": rfc3339(token.revoked_at)}
+        await self._merchants.restore_token(token, self._audit(merchant_id, actor, "token.restore", token_id, data))
+        self._changed()
+        return restored
+
     async def rotate_token(
         self, merchant_id: str, token_id: str, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS, *, actor: str
     ) -> tuple[Token, str]:
@@ -98,7 +121,7 @@ class Tokens(SetupBase):
         if not before.alive(now):
             raise Conflict("this token is over; issue a new one", "این توکن پایان یافته است؛ توکن تازه بسازید")
         require_room(len(await self._merchants.list_tokens(merchant_id)), MAX_TOKENS, "tokens", "توکن")
-        text = self._ids.api_token(merchant_id, before.mode)
+        text = self._new_text(merchant_id, before.mode, before.protocol)
         after = replace(
             before,
             id=self._ids.record(TOKEN, merchant_id, now),
@@ -116,6 +139,11 @@ class Tokens(SetupBase):
         self._changed()
         return after, text
 
+    def _new_text(self, merchant_id: str, mode: Mode, protocol: str) -> str:
+        side = FAMILIES[protocol].shop_side
+        uuid = side is not None and side.uuid_tokens
+        return self._ids.uuid_token(merchant_id) if uuid else self._ids.api_token(merchant_id, mode)
+
     async def _check_terminal(self, look: Inspection, token: Token, terminal_id: str) -> None:
         try:
             terminal = await self._merchants.terminal(token.merchant_id, terminal_id)
@@ -131,6 +159,18 @@ class Tokens(SetupBase):
             )
 
 
+def _default_scopes(terminal_id: str | None, protocol: str) -> frozenset[Scope]:
+    if protocol != INVOICE_SCRIPT:
+        return frozenset({Scope.FACADE})
+    return DEFAULT_SCOPES if terminal_id is None else DEFAULT_SCOPES - {Scope.WEBHOOKS}
+
+
+def _check_protocol(look: Inspection, protocol: str) -> None:
+    if protocol not in PROTOCOLS:
+        named = ", ".join(PROTOCOLS)
+        look.refuse("protocol", "unknown", f"must be one of {named}", f"باید یکی از اینها باشد: {named}")
+
+
 def _check_overlap(look: Inspection, field: str, seconds: int) -> None:
     if not 0 <= seconds <= LONGEST_OVERLAP_SECONDS:
         look.refuse(field, "out_of_range", f"must be 0 to {LONGEST_OVERLAP_SECONDS}", "باید حداکثر هفت روز باشد")
@@ -139,6 +179,13 @@ def _check_overlap(look: Inspection, field: str, seconds: int) -> None:
 def _check_rights(look: Inspection, token: Token, now: int) -> None:
     if not token.scopes:
         look.refuse("scopes", "too_few", "name at least one scope", "دست‌کم یک دسترسی نام ببرید")
+    if token.protocol != INVOICE_SCRIPT and token.scopes != {Scope.FACADE}:
+        look.refuse(
+            "scopes",
+            "only_facade",
+            f"must be `facade` alone: a shop that speaks {token.protocol}'s protocol has no other calls",
+            "باید تنها `facade` باشد: فروشگاهی که این پروتکل را می‌داند فراخوان دیگری ندارد",
+        )
     if token.terminal_id is not None and Scope.WEBHOOKS in token.scopes:
         look.refuse(
             "scopes",
@@ -161,6 +208,7 @@ def _audit_values(token: Token) -> dict[str, object]:
         "amount_unit": token.amount_unit,
         "return_method": token.return_method,
         "any_https_return": token.any_https_return,
+        "protocol": token.protocol,
     }
 
 

@@ -1,12 +1,13 @@
 """Merchants, their terminals and API tokens in the store. Each write carries its audit entry."""
 
 from collections.abc import Sequence
-from typing import Final
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from proxy.audit.log import AuditEntry, write_audit
 from proxy.database.repository import LIST_LIMIT, json_text
 from proxy.database.transaction import Row, Transaction
-from proxy.kernel.errors import NotFound
+from proxy.kernel.errors import NotFound, StaleVersion
 from proxy.kernel.ids import merchant_of_id
 from proxy.merchants.merchant import Merchant, Terminal, Token
 from proxy.merchants.storage.rows import (
@@ -24,6 +25,26 @@ from proxy.merchants.vault import SealedSecret
 
 # Reads and writes take turns on one connection: a merchant without such payments costs some ten microseconds.
 MERCHANTS_AT_ONCE: Final = 100
+
+
+class Named(StrEnum):
+    """Records of merchants that people know by more than an id."""
+
+    MERCHANTS = "merchants"
+    TERMINALS = "terminals"
+    TOKENS = "tokens"
+    ENDPOINTS = "endpoints"
+
+
+class Name(NamedTuple):
+    """What a record is known by beside its id: a merchant's name, with its branding and origins as a JSON list of both;
+    a terminal's name and address, a token's prefix and storefront, an endpoint's URL and description.
+    """
+
+    merchant_id: str
+    id: str
+    name: str
+    more: str
 
 
 async def merchants_from(transaction: Transaction, after: str | None) -> tuple[list[str], str, bool]:
@@ -57,16 +78,33 @@ class MerchantRepository(SecretStorage):
     async def save_merchant(
         self, merchant: Merchant, audit: AuditEntry, secrets: Sequence[SealedSecret] = (), logo: bytes | None = None
     ) -> None:
-        """Also replaces the secrets given, and the logo: by a new one, or by none where its digest is gone. Raises
-        NotFound.
+        """Also replaces the secrets given, and the logo: by a new one, or by none where its digest is gone. It leaves
+        `archived_at`. Raises NotFound.
         """
-        merchant_id, name, origins, branding, _, updated_at, contact = merchant_row(merchant)
+        merchant_id, name, origins, branding, _, updated_at, *contacts, _ = merchant_row(merchant)
 
         async def step(transaction: Transaction) -> None:
-            await _update(transaction, "merchant", (merchant_id, name, origins, branding, updated_at, contact))
+            await _update(transaction, "merchant", (merchant_id, name, origins, branding, updated_at, *contacts))
             await _put_logo(transaction, merchant, logo)
             await transaction.run_all("put_secret", [sealed_row(secret) for secret in secrets])
             await write_audit(transaction, audit)
+
+        await self._write.do(step, merchant_id)
+
+    async def archive(self, merchant_id: str, now: int, audit: AuditEntry) -> None:
+        """Archives it at `now`; one that is archived stays so since its time, without an entry. Raises NotFound."""
+        await self._move("archive_merchant", merchant_id, now, audit)
+
+    async def unarchive(self, merchant_id: str, now: int, audit: AuditEntry) -> None:
+        """Takes that back; one that is not archived stays as it is, without an entry. Raises NotFound."""
+        await self._move("unarchive_merchant", merchant_id, now, audit)
+
+    async def _move(self, query: str, merchant_id: str, now: int, audit: AuditEntry) -> None:
+        async def step(transaction: Transaction) -> None:
+            if await transaction.run(query, (merchant_id, now)) == 1:
+                await write_audit(transaction, audit)
+            else:
+                await require_merchant(transaction, merchant_id)
 
         await self._write.do(step, merchant_id)
 
@@ -79,9 +117,14 @@ class MerchantRepository(SecretStorage):
         [image] = await self._one("logo", (merchant_id, digest))
         return bytes(image)
 
-    async def list_merchants(self, after: str | None, limit: int) -> list[Merchant]:
-        """In id order, after the id given."""
-        return [merchant_of(row) for row in await self._rows("list_merchants", (after or _BEFORE_ALL_IDS, limit))]
+    async def list_merchants(self, after: str | None, limit: int, *, archived: bool | None = None) -> list[Merchant]:
+        """In id order, after the id given; with `archived` only those that are, or only those that are not."""
+        query = {None: "list_merchants", False: "list_active_merchants", True: "list_archived_merchants"}[archived]
+        return [merchant_of(row) for row in await self._rows(query, (after or _BEFORE_ALL_IDS, limit))]
+
+    async def names(self, kind: Named, first: str, last: str) -> list[Name]:
+        """What the records of a kind are known by, of the merchants between two ids; at most 1000."""
+        return [Name._make(row) for row in await self._rows(f"names_of_{kind.value}", (first, last, LIST_LIMIT))]
 
     async def add_terminal(self, terminal: Terminal, secrets: Sequence[SealedSecret], audit: AuditEntry) -> None:
         """Raises NotFound when the merchant does not exist."""
@@ -141,6 +184,16 @@ class MerchantRepository(SecretStorage):
 
         async def step(transaction: Transaction) -> None:
             await _update(transaction, "token", changes)
+            await write_audit(transaction, audit)
+
+        await self._write.do(step, token.merchant_id)
+
+    async def restore_token(self, token: Token, audit: AuditEntry) -> None:
+        """Takes the end of a revoked token away. Raises StaleVersion when it is another by now."""
+
+        async def step(transaction: Transaction) -> None:
+            if await transaction.run("restore_token", (token.merchant_id, token.id, token.revoked_at)) == 0:
+                raise StaleVersion
             await write_audit(transaction, audit)
 
         await self._write.do(step, token.merchant_id)

@@ -9,6 +9,7 @@ from proxy.audit.log import AuditEntry, write_audit
 from proxy.database.repository import Repository, json_text
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.urls import ascii_or_same, origin_or_same
+from proxy.merchants.contacts import BETWEEN, contacts_of
 from proxy.merchants.merchant import (
     AmountUnit,
     Branding,
@@ -24,18 +25,20 @@ from proxy.merchants.vault import SealedSecret, credential_of
 
 
 def merchant_of(row: Row) -> Merchant:
-    merchant_id, name, origins, branding, created_at, updated_at, contact = row
+    merchant_id, name, origins, branding, created_at, updated_at, contact, more_contacts, archived_at = row
     # Rows from before origins had one form are read in it.
     forms = tuple(map(origin_or_same, orjson.loads(origins)))
-    return Merchant(merchant_id, name, forms, created_at, updated_at, _branding_of(branding, contact))
+    contacts = BETWEEN.join(filter(None, (contact, more_contacts))) or None
+    return Merchant(merchant_id, name, forms, created_at, updated_at, _branding_of(branding, contacts), archived_at)
 
 
 def merchant_row(merchant: Merchant) -> Row:
     branding = asdict(merchant.branding)
-    # In a column of its own: code from before it takes no member of `looks` that it does not know.
-    contact = branding.pop("contact")
-    origins = json_text(merchant.return_origins)
-    return (merchant.id, merchant.name, origins, json_text(branding), merchant.created_at, merchant.updated_at, contact)
+    # In columns of their own: code from before takes no member of `looks` that it does not know, and one contact alone.
+    contacts = [contact.text for contact in contacts_of(branding.pop("contact") or "")]
+    first, others = (contacts[0] if contacts else None), BETWEEN.join(contacts[1:]) or None
+    times, origins = (merchant.created_at, merchant.updated_at), json_text(merchant.return_origins)
+    return (merchant.id, merchant.name, origins, json_text(branding), *times, first, others, merchant.archived_at)
 
 
 def _branding_of(text: str, contact: str | None) -> Branding:
@@ -93,6 +96,7 @@ def token_row(token: Token) -> Row:
         token.return_method.value,
         int(token.any_https_return),
         token.last_used_at,
+        token.protocol,
     )
 
 
@@ -113,6 +117,7 @@ def token_of(row: Row) -> Token:
         return_method=ReturnMethod(row[12]),
         any_https_return=row[13] == 1,
         last_used_at=row[14],
+        protocol=row[15],
     )
 
 

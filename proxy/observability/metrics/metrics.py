@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    Histogram,
     Info,
     Metric,
     ProcessCollector,
@@ -20,7 +19,9 @@ from prometheus_client.registry import Collector
 from proxy import __version__
 from proxy.database.transaction import Batch
 from proxy.gateways.port import CheckOutcome, RequestOutcome
-from proxy.kernel.clock import SECOND
+from proxy.kernel.clock import SECOND, Now, system_now
+from proxy.observability.metrics.distribution import Distribution
+from proxy.operations.troubles.noticed import Noticed
 from proxy.payments.change import EVENT_UNNUMBERED, INVARIANTS, Change, violations
 from proxy.payments.history import OUTCOMES
 from proxy.payments.payment import GivenBackReason, Payment, Status
@@ -35,7 +36,7 @@ PERIOD_SECONDS: Final = 0.5
 class LagProbe:
     """Asks to be called every half a second, and notes how late that was."""
 
-    def __init__(self, lag: Histogram) -> None:
+    def __init__(self, lag: Distribution) -> None:
         self._lag = lag
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
@@ -85,8 +86,6 @@ class TotalReader(Collector):
         yield CounterMetricFamily(self._name, self._about, value=self._read())
 
 
-Labelled = TypeVar("Labelled", Counter, Histogram)
-
 OPERATIONS: Final = {
     "request": ("issued", "refused", "unknown"),
     "check": ("captured", "paid_unconfirmed", "not_paid", "canceled", "reversed", "unknown"),
@@ -130,7 +129,8 @@ class Metrics:
     `refresh` is awaited before each scrape: it returns within its time, and raises nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Now = system_now) -> None:
+        self.noticed = Noticed(now)
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.refresh: Callable[[], Awaitable[None]] | None = None
         self._registry = CollectorRegistry()
@@ -153,28 +153,25 @@ class Metrics:
         self._given_back = Counter("dargah_payments_given_back_total", about, ["reason"], registry=registry)
         _children(self._given_back, [(reason.value,) for reason in GivenBackReason])
         about = "Calls of gateways, by what they came to."
-        self._calls = _children(
-            Histogram(
-                "dargah_gateway_call_seconds", about, ["operation", "outcome"], registry=registry, buckets=SECONDS
-            ),
-            [(operation, outcome) for operation, outcomes in OPERATIONS.items() for outcome in outcomes],
-        )
+        self._calls = Distribution(
+            "dargah_gateway_call_seconds", about, ["operation", "outcome"], registry=registry, buckets=SECONDS
+        ).children([(operation, outcome) for operation, outcomes in OPERATIONS.items() for outcome in outcomes])
         about = "Attempts of webhooks, by what they came to."
-        self._attempts = Histogram(
+        self._attempts = Distribution(
             "dargah_webhook_attempt_seconds", about, ["outcome"], registry=registry, buckets=SECONDS
         )
-        _children(self._attempts, [(outcome,) for outcome in ATTEMPTS])
+        self._attempts.children([(outcome,) for outcome in ATTEMPTS])
         about = "From an event to the start of its first attempt."
-        self._first_attempts = Histogram(
+        self._first_attempts = Distribution(
             "dargah_webhook_first_attempt_delay_seconds", about, registry=registry, buckets=DELAYS
         )
 
     def _add_process(self) -> None:
         registry = self._registry
         about = "Steps that shared one transaction and one sync of the disk."
-        self._batch_steps = Histogram("dargah_store_batch_steps", about, registry=registry, buckets=BATCHES)
+        self._batch_steps = Distribution("dargah_store_batch_steps", about, registry=registry, buckets=BATCHES)
         about = "Time of such a transaction, commit and all."
-        self._batch_seconds = Histogram("dargah_store_batch_seconds", about, registry=registry, buckets=SECONDS)
+        self._batch_seconds = Distribution("dargah_store_batch_seconds", about, registry=registry, buckets=SECONDS)
         about = "Transactions that failed as a whole: nothing of them is stored."
         self._batches_failed = Counter("dargah_store_batches_failed_total", about, registry=registry)
         about = "Connections that PostgreSQL, or a pooler, had no room for while others were held."
@@ -182,25 +179,27 @@ class Metrics:
         about = "Impossible states that were met. Must stay 0."
         self._invariants = Counter("dargah_invariant_violations_total", about, ["invariant"], registry=registry)
         _children(self._invariants, [(name,) for name in INVARIANTS])
+        self.broken: dict[str, int] = dict.fromkeys(INVARIANTS, 0)
         about = "Requests answered, by listener and class of the status."
-        self._requests = _children(
-            Histogram("dargah_http_request_seconds", about, ["listener", "status"], registry=registry, buckets=SECONDS),
-            [(listener, answer) for listener in LISTENERS for answer in ANSWERS],
-        )
+        self._requests = Distribution(
+            "dargah_http_request_seconds", about, ["listener", "status"], registry=registry, buckets=SECONDS
+        ).children([(listener, answer) for listener in LISTENERS for answer in ANSWERS])
         about = "How late the event loop runs what is due."
-        self.loop_lag = Histogram("dargah_loop_lag_seconds", about, registry=registry, buckets=LAGS)
+        self.loop_lag = Distribution("dargah_loop_lag_seconds", about, registry=registry, buckets=LAGS)
         about = "Steps of background loops that failed; each is tried again."
         self._loop_failures = Counter("dargah_loop_failures_total", about, ["loop"], registry=registry)
         _children(self._loop_failures, [(name,) for name in LOOPS])
         about = "Storefronts whose drop-in amounts jumped by about ten times: rial and toman may be mixed up."
         self._amount_jumps = Counter("dargah_amount_jumps_total", about, registry=registry)
 
-    def amounts_jumped(self) -> None:
+    def amounts_jumped(self, merchant_id: str, storefront: str) -> None:
         self._amount_jumps.inc()
+        self.noticed.amounts_jumped(merchant_id, storefront)
 
     def loop_failed(self, name: str) -> None:
         """A step of a loop failed."""
         self._loop_failures.labels(name).inc()
+        self.noticed.loop_failed(name)
 
     def created(self, _payment: Payment) -> None:
         """A payment was stored."""
@@ -219,11 +218,12 @@ class Metrics:
             self._reviews[("opened" if after.review.resolution is None else "resolved",)].inc()
         if before.status is Status.PAID or after.status is Status.PAID:
             for name in violations(change):
-                self._invariants.labels(name).inc()
+                self.violated(name)
 
     def violated(self, name: str, count: int = 1) -> None:
         """An impossible state was met."""
         self._invariants.labels(name).inc(count)
+        self.broken[name] += count
 
     def called(self, operation: str, outcome: RequestOutcome | CheckOutcome, duration_ms: int) -> None:
         """A gateway was asked."""
@@ -238,7 +238,7 @@ class Metrics:
         if claim.attempt == 1:
             self._first_attempts.observe(max(0, started - claim.event.occurred_at) / SECOND)
         if claim.event.sequence < 1:
-            self._invariants.labels(EVENT_UNNUMBERED).inc()
+            self.violated(EVENT_UNNUMBERED)
 
     def committed(self, batch: Batch) -> None:
         """The store wrote a batch of steps, or could not."""
@@ -276,7 +276,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def _children(metric: Labelled, values: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Labelled]:
+def _children(metric: Counter, values: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Counter]:
     """Children by their label values. Prometheus sees them with 0 from the start, so the first event is a rise."""
     return {each: metric.labels(*each) for each in values}
 

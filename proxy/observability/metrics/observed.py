@@ -1,4 +1,4 @@
-"""The sources of the metrics: the store's statistics, a gateway that counts its calls, and gauges of work under way."""
+"""The sources of the metrics: the store's statistics, and gauges of work under way."""
 
 import asyncio
 from collections import Counter
@@ -12,17 +12,6 @@ from aiohttp import web
 
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter
-from proxy.gateways.port import (
-    NO_EVIDENCE,
-    NO_PURCHASE,
-    Account,
-    CheckResult,
-    Evidence,
-    Gateway,
-    Inquiry,
-    Purchase,
-    RequestResult,
-)
 from proxy.kernel.background import Tasks
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
 from proxy.observability.metrics.metrics import ALONE, LISTENERS, STATES, Key, LagProbe, Metrics, Read
@@ -194,37 +183,6 @@ class Auditor:
 
 
 KINDS: Final = ("request", "check", "webhook", "ping")
-
-
-class MeteredGateway:
-    """Implements `gateways.port.Gateway`: another one, with each call counted."""
-
-    def __init__(self, gateway: Gateway, metrics: Metrics) -> None:
-        self._gateway = gateway
-        self._metrics = metrics
-
-    async def request(
-        self, account: Account, amount_rials: int, return_url: str, purchase: Purchase = NO_PURCHASE
-    ) -> RequestResult:
-        made = await self._gateway.request(account, amount_rials, return_url, purchase)
-        self._metrics.called("request", made.outcome, made.duration_ms)
-        return made
-
-    async def check(self, account: Account, invoice_key: str, evidence: Evidence = NO_EVIDENCE) -> CheckResult:
-        return self._called("check", await self._gateway.check(account, invoice_key, evidence))
-
-    async def confirm(self, account: Account, inquiry: Inquiry) -> CheckResult:
-        return self._called("confirm", await self._gateway.confirm(account, inquiry))
-
-    async def settle(self, account: Account, inquiry: Inquiry) -> CheckResult:
-        return self._called("settle", await self._gateway.settle(account, inquiry))
-
-    async def reverse(self, account: Account, inquiry: Inquiry) -> CheckResult:
-        return self._called("reverse", await self._gateway.reverse(account, inquiry))
-
-    def _called(self, call: str, made: CheckResult) -> CheckResult:
-        self._metrics.called(call, made.outcome, made.duration_ms)
-        return made
 
 
 def observe_store(metrics: Metrics, statistics: StatisticsRepository, now: Now, stack: AsyncExitStack) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,10 +23,14 @@ from proxy.kernel.clock import DAY, Now
 from proxy.kernel.ids import Ids
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.storage.repository import MerchantRepository
+from proxy.operations.doctor.connections import WEBHOOK, explanation
 from proxy.operations.test_events import EventTester
 from proxy.payments.storage.repository import PaymentRepository
 from proxy.webhooks.retention import RetentionRepository
 from proxy.webhooks.storage.repository import WebhookRepository
+
+if TYPE_CHECKING:
+    from proxy.operators.oidc.sign_in import SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,9 @@ class InspectedSettings:
     admin_on_loopback: bool
     kek_id: str
     egress_proxy: str = ""
+    gateway_ca_files: Mapping[str, str] = field(default_factory=dict)
+    webhook_ca_files: Mapping[str, str] = field(default_factory=dict)
+    """By host or host:port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,8 @@ class Checks:
         ids: Ids,
         now: Now,
         around: InspectedSettings,
+        *,
+        sign_in: "SignIn | None" = None,
     ) -> None:
         self._store = store
         self._merchant_cache = merchant_cache
@@ -198,17 +207,23 @@ class Checks:
         self._ids = ids
         self._now = now
         self._around = around
+        self._sign_in = sign_in
 
     async def _ours(self, check: str, base: str) -> Finding:
         """Whether this Dargah answers at a base of ours, as customers would find it."""
         marker = self._ids.random(16)
         result = await self._prober.look(f"{base.rstrip('/')}/healthz", marker)
         if result.error is not None or result.status != _OK or result.request_id != marker:
-            why = result.error or (f"HTTP {result.status}" if result.status != _OK else "another server answers")
+            said = result.error or (f"HTTP {result.status}" if result.status != _OK else "another server answers")
+            known = explanation(said, WEBHOOK)
+            why, why_fa = (said, said) if known is None else known[0]
             return problem(
                 check,
                 base,
-                (f"Dargah is not reached there from here ({why})", f"از اینجا به درگاه در این نشانی نمی‌رسیم ({why})"),
+                (
+                    f"Dargah is not reached there from here ({why})",
+                    f"از اینجا به درگاه در این نشانی نمی‌رسیم ({why_fa})",
+                ),
                 (
                     "See the name, the certificate and the reverse proxy; customers must reach it.",
                     "نام دامنه، گواهی و پراکسی را ببینید؛ مشتری باید به آن برسد.",

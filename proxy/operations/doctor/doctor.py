@@ -12,9 +12,13 @@ from typing import Final
 from proxy.kernel.errors import StoreUnavailable
 from proxy.operations.doctor.base import Finding, Level, fine, problem, warning
 from proxy.operations.doctor.merchant import MerchantCheckUp
+from proxy.operators.oidc.refusals import ProviderUnavailable
 
 LEAST_FREE_BYTES: Final = 2**30
-_DISK: Final = ("Look at the disk: space, permissions, health.", "دیسک را ببینید: جا، دسترسی، سلامت.")
+_DISK: Final = (
+    "Look at the disk: space, permissions, health. A malformed file needs a backup: see `database_failing` in the log.",
+    "دیسک را ببینید: جا، دسترسی، سلامت. فایل خراب (malformed) پشتیبان می‌خواهد: `database_failing` را در لاگ ببینید.",
+)
 _SERVER: Final = (
     "Look at the database server: is it up, is it the primary, does it have room.",
     "سرور پایگاه داده را ببینید: آیا روشن و نسخهٔ اصلی است و جا دارد.",
@@ -36,6 +40,7 @@ class Doctor(MerchantCheckUp):
             *(await self._condition() if database.level is not Level.PROBLEM else []),
             *self._disk(),
             *await self._egress(),
+            *await self._provider(),
             await self._ours("public_url", self._around.public_url),
         ]
 
@@ -84,13 +89,11 @@ class Doctor(MerchantCheckUp):
         name = self._around.database.name
         try:
             await self._store.heartbeat.ping()
-        except StoreUnavailable:
-            return problem(
-                "database",
-                name,
-                ("it cannot be written", "نمی‌توان در آن نوشت"),
-                _DISK if isinstance(self._around.database, Path) else _SERVER,
-            )
+        except StoreUnavailable as error:
+            of_file = isinstance(self._around.database, Path)
+            why = f" ({error.__cause__})" if of_file and error.__cause__ else ""
+            said = (f"it cannot be written{why}", f"نمی‌توان در آن نوشت{why}")
+            return problem("database", name, said, _DISK if of_file else _SERVER)
         return fine("database", name, "it can be written", "می‌توان در آن نوشت")
 
     async def _condition(self) -> list[Finding]:
@@ -121,6 +124,19 @@ class Doctor(MerchantCheckUp):
                 ),
             )
         ]
+
+    async def _provider(self) -> list[Finding]:
+        """The provider that operators sign in by, where there is one."""
+        if self._sign_in is None:
+            return []
+        name = self._sign_in.issuer
+        try:
+            await self._sign_in.check()
+        except ProviderUnavailable as error:
+            detail = (f"operators cannot sign in by it ({error.why})", f"ورود گردانندگان با آن ممکن نیست ({error.why})")
+            return [problem("sign_in", name, detail, error.advice)]
+        said = ("operators can sign in by it", "گردانندگان می‌توانند با آن وارد شوند")
+        return [fine("sign_in", name, *said)]
 
     def _disk(self) -> Iterator[Finding]:
         """The file's disk; a database server's is elsewhere."""

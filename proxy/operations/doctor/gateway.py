@@ -1,5 +1,7 @@
 """The findings about a terminal and its gateway: credentials, host, domain and referrer. No I/O."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -8,10 +10,18 @@ from proxy.gateways.port import Account, CheckOutcome, CheckResult, CheckUnknown
 from proxy.kernel.urls import host_of, is_loopback
 from proxy.merchants.merchant import Mode
 from proxy.operations.doctor.base import Finding, fine, problem, warning
+from proxy.operations.doctor.connections import GATEWAY, explanation
+
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def key_finding(subject: str, family: Family, probe: Probe, result: CheckResult) -> Finding:
-    """Whether the terminal's credentials are right, and its gateway reached, by its answer to the probe."""
+def key_finding(
+    subject: str, family: Family, probe: Probe, result: CheckResult, url: str = "", ca_files: Mapping[str, str] = NONE
+) -> Finding:
+    """Whether the terminal's credentials are right, and its gateway at `url` reached, by its answer to the probe.
+
+    `ca_files` are those of DARGAH_GATEWAY_CA_FILES.
+    """
     outcome = result.outcome
     if _is_unknown(probe, outcome):
         names = _names(family)
@@ -22,6 +32,10 @@ def key_finding(subject: str, family: Family, probe: Probe, result: CheckResult)
         return warning("terminal_key", subject, detail, LOOK)
     if outcome.error_code is not None:
         return _code_finding(subject, family, outcome.error_code)
+    if result.http_status is None and (known := explanation(outcome.reason, GATEWAY, url, ca_files)) is not None:
+        (why, why_fa), advice = known
+        detail = (f"the gateway is not reached: {why}", f"به درگاه نمی‌رسیم: {why_fa}")
+        return problem("gateway_reachable", subject, detail, advice)
     said = reason_of(outcome) + (f": {result.excerpt}" if result.excerpt else "")
     detail = (f"the gateway gives no clear answer ({said})", f"پاسخ روشنی از درگاه نمی‌رسد ({said})")
     return problem("gateway_reachable", subject, detail, LOOK)

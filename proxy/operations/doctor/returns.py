@@ -40,7 +40,7 @@ async def return_findings(
     if not ways:
         return []
     followed: dict[ReturnRoute, list[bool]] = {}
-    recent = await payments.list_payments(merchant_id, PaymentFilter(status=Status.PAID, limit=RECENT))
+    recent = await payments.list_payments(merchant_id, PaymentFilter(statuses=(Status.PAID,), limit=RECENT))
     for payment in recent.payments:
         if payment.drop_in is None or payment.paid_at is None or now - payment.paid_at <= SOON:
             continue

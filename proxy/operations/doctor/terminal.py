@@ -9,9 +9,11 @@ from proxy.gateways.port import Account, CheckResult, CheckUnknown
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import SECOND
 from proxy.kernel.errors import CredentialUnusable
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import is_app, is_loopback, origin_of
 from proxy.merchants.merchant import Merchant, Terminal
 from proxy.operations.doctor.base import Checks, Finding, ProbeResult, fine, in_time, problem, warning
+from proxy.operations.doctor.forms import MAX_LINES, Shown, form_findings
 from proxy.operations.doctor.gateway import (
     host_finding,
     key_finding,
@@ -31,33 +33,52 @@ CLOCK_WARNING: Final = 30 * SECOND
 CLOCK_PROBLEM: Final = 300 * SECOND
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A merchant's newest payments and newest failures, and what its gateways' answers showed, of all its terminals."""
+
+    payments: Sequence[Payment]
+    shown: Sequence[Shown]
+
+    def of(self, terminal: Terminal) -> list[Shown]:
+        """What was shown to the terminal as it is now: another host may be behind it since it was changed."""
+        return [each for each in self.shown if each.terminal_id == terminal.id and each.at >= terminal.updated_at]
+
+
 class TerminalCheckUp(Checks):
     async def terminal(self, merchant_id: str, terminal_id: str) -> list[Finding]:
         """One terminal's key, clock and way back. Raises NotFound."""
         merchant = await self._store.merchants.merchant(merchant_id)
         terminal = await self._store.merchants.terminal(merchant_id, terminal_id)
-        return await self._terminal(merchant, terminal, await self._recent_payments(merchant_id))
+        return await self._terminal(merchant, terminal, await self._recent(merchant_id))
+
+    async def _recent(self, merchant_id: str) -> "Recent":
+        lines = await self._store.payments.lines_with_fields(merchant_id, MAX_LINES)
+        shown = [Shown(terminal_id, line.at, line.data["fields"]) for terminal_id, line in lines]
+        return Recent(await self._recent_payments(merchant_id), shown)
 
     async def _recent_payments(self, merchant_id: str) -> Sequence[Payment]:
         """The merchant's newest payments and newest failures, the newest first."""
-        filters = PaymentFilter(limit=RECENT_PAYMENTS), PaymentFilter(status=Status.FAILED, limit=RECENT_PAYMENTS)
+        filters = PaymentFilter(limit=RECENT_PAYMENTS), PaymentFilter(statuses=(Status.FAILED,), limit=RECENT_PAYMENTS)
         pages = [await self._store.payments.list_payments(merchant_id, each) for each in filters]
         found = {payment.id: payment for page in pages for payment in page.payments}
         return sorted(found.values(), key=lambda payment: payment.created_at, reverse=True)
 
-    async def _terminal(self, merchant: Merchant, terminal: Terminal, recent: Sequence[Payment]) -> list[Finding]:
+    async def _terminal(self, merchant: Merchant, terminal: Terminal, recent: "Recent") -> list[Finding]:
         subject = f"{terminal.id} ({terminal.name})"
         if not terminal.enabled:
             return [fine("terminal", subject, "it is switched off", "خاموش است")]
         family = FAMILIES.get(terminal.gateway)
         if family is None:
             return [unknown_gateway_finding(subject, terminal.gateway)]
-        found = await self._gateway_findings(subject, family, terminal)
+        found = await self._gateway_findings(subject, family, terminal, recent.of(terminal))
         found += await self._ways_back(subject, family, merchant, terminal)
-        refused = find_refusal(family, terminal, recent)
+        refused = find_refusal(family, terminal, recent.payments)
         return found if refused is None else [*found, refused_finding(subject, family, *refused)]
 
-    async def _gateway_findings(self, subject: str, family: Family, terminal: Terminal) -> list[Finding]:
+    async def _gateway_findings(
+        self, subject: str, family: Family, terminal: Terminal, shown: list[Shown]
+    ) -> list[Finding]:
         try:
             account = await self._merchant_cache.account(terminal)
         except CredentialUnusable:
@@ -65,9 +86,14 @@ class TerminalCheckUp(Checks):
         if family.probe is None:
             key = untested_finding(subject, family)
         else:
-            key = key_finding(subject, family, family.probe, await self._ask(account, family, family.probe))
+            probed = await self._ask(account, family, family.probe)
+            files = self._around.gateway_ca_files
+            key = key_finding(subject, family, family.probe, probed, terminal.gateway_url, files)
+            if probed.fields is not None:
+                shown = [*shown, Shown(terminal.id, self._now(), probed.fields)]
         host = host_finding(subject, family, account, terminal.mode, development=self._around.development)
-        return [key, *([] if host is None else [host]), *await self._clock(family, terminal)]
+        forms = form_findings(subject, family, shown)
+        return [key, *([] if host is None else [host]), *await self._clock(family, terminal), *forms]
 
     async def _ask(self, account: Account, family: Family, probe: Probe) -> CheckResult:
         inquiry = probe.inquiry(self._ids.random(20))

@@ -27,12 +27,17 @@ MAX_ROWS: Final = 5_000_000
 # Banks write their name, the account and the period above the table.
 HEADING_ROWS: Final = 40
 _SNIFFED_BYTES: Final = 64 * 1024
+_WINDOWS: Final = "windows-1256"
 _DELIMITERS: Final = ",;\t|؛"
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 class BadFile(ValueError):
     """The file as a whole cannot be used; the text names the remedy."""
+
+
+class NoHeadings(BadFile):
+    """No row names the columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,9 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Money that came in. `number` is the row's in the file, from 1; `at` is milliseconds, None without a date."""
+    """Money that came in, or a code with an amount of 0. `number` is the row's in the file, from 1; `at` is
+    milliseconds, None without a date.
+    """
 
     number: int
     bank_code: str
@@ -107,6 +114,13 @@ def read_rows(file: BinaryIO, layout: Layout) -> Iterator[Entry]:
         try:
             delimiter = layout.delimiter or _delimiter(start.decode(encoding, "ignore"))
             yield from _read(_records(text, delimiter), layout, delimiter)
+        except NoHeadings:
+            if layout.encoding is None and encoding == _WINDOWS and (line := _line_of_fault(start)):
+                raise BadFile(
+                    f"line {line} is not UTF-8, and read as {_WINDOWS} no row has headings: save the file as UTF-8, or "
+                    "name its encoding"
+                ) from None
+            raise
         except UnicodeError:
             raise BadFile(f"the file is not all {encoding}: name its encoding, such as windows-1256") from None
 
@@ -136,7 +150,7 @@ def _read(records: Iterable[tuple[int, list[str]]], layout: Layout, delimiter: s
                 continue
         yield _row(number, cells, columns, delimiter)
     if columns is None:
-        raise BadFile("no row has headings for the code and the amount: name the columns, by heading or number")
+        raise NoHeadings("no row has headings for the code and the amount: name the columns, by heading or number")
 
 
 def _find(cells: Sequence[str], layout: Layout) -> tuple[_Columns | None, bool]:
@@ -227,7 +241,7 @@ def _meaning(number: int, cells: Sequence[str], columns: _Columns) -> Entry:
         return Reversal(number, code, out) if code else SkippedRow(number, "money that went out, without a code")
     if amount == 0 and code and not cell(columns.amount).strip():
         raise ValueError("has a code and no amount; a column of money that went out is named by --debit-column")
-    if amount == 0:
+    if amount == 0 and not code:
         return SkippedRow(number, "no money")
     if not code:
         raise ValueError("has an amount and no code")
@@ -243,8 +257,17 @@ def _encoding(start: bytes) -> str:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         # What Persian Windows and the banks' older programs write.
-        return "windows-1256"
+        return _WINDOWS
     return "utf-8"
+
+
+def _line_of_fault(start: bytes) -> int:
+    """The number of the first line that is not UTF-8; 0 where all are."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError as error:
+        return start.count(b"\n", 0, error.start) + 1
+    return 0
 
 
 def _delimiter(start: str) -> str:

@@ -15,13 +15,16 @@ from proxy.kernel.clock import DAY
 from proxy.locale.persian import ARABIC_DIGITS, LATIN_DIGITS, PERSIAN_DIGITS, tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Decision, Payment, Review, Status
-from proxy.payments.search import FIRST_PLACE, Number, SearchCriteria, place_at, place_of
+from proxy.payments.scan import PaymentScan
+from proxy.payments.search import Bounds, Number, PaymentFilter
 from proxy.payments.storage.repository import PaymentRepository
 
 MAX_ROWS: Final = 500
 MAX_PAGE: Final = 500
 # So many look-ups at once: the store takes them in one batch, and others come between two of them.
 AT_ONCE: Final = 50
+
+
 # Who has three days to pay may be paid for a day that the payment was not made on.
 LONGEST_OPEN: Final = 4 * DAY
 
@@ -109,20 +112,20 @@ class Reconciliation:
 
     async def paid(self, period: Period, after: str | None, limit: int) -> PaidPage:
         """Paid payments with money that may have come in the period, newest first, after an id; a page may be empty."""
-        span = SearchCriteria(
-            Status.PAID,
-            min(place_of(after) if after else FIRST_PLACE, place_at(period.until)),
-            place_at(max(0, period.since - LONGEST_OPEN)),
-            limit,
+        span = PaymentFilter(
+            statuses=(Status.PAID,),
+            mode=period.mode,
+            terminal_id=period.terminal_id,
+            after=after,
+            limit=limit,
+            created=Bounds(max(0, period.since - LONGEST_OPEN), period.until),
         )
-        ids = (await self._books.newest_ids(period.merchant_id, None, span, 1)).ids
-        payments = await self._books.payments_of_ids(ids)
-        following = ids[-1] if len(ids) == limit else None
-        return PaidPage([_paid(each, period) for each in payments if _belongs(each, period)], following)
+        page = await PaymentScan(self._books, period.merchant_id, span).page()
+        return PaidPage([_paid(each, period) for each in page.payments if _belongs(each, period)], page.following)
 
     async def _compare(self, merchant_id: str, line: Line, mode: Mode) -> Match:
         for code in spellings(line.bank_code):
-            ids = (await self._books.find_ids(merchant_id, None, Number.BANK_CODE, code, 1)).ids
+            ids = await self._books.find_ids((merchant_id, merchant_id), Number.BANK_CODE, code)
             payments = [each for each in await self._books.payments_of_ids(ids) if each.mode is mode] if ids else []
             if payments:
                 return explain(replace(line, bank_code=code), payments)
@@ -160,10 +163,11 @@ def _beside(line: Line, payment: Payment) -> Match:
 
 
 def _reversal(payments: Sequence[Payment]) -> Match:
-    """Money that went out: of no payment, of one with a refund recorded by an operator, or of one without."""
+    """Money that went out: of no payment, of one whose operator or shop had it given back, or of another."""
     for payment in payments:
         resolution = None if payment.review is None else payment.review.resolution
-        if resolution is None or resolution.decision is not Decision.REFUNDED:
+        refunded = resolution is not None and resolution.decision is Decision.REFUNDED
+        if not refunded and not payment.is_reversed:
             return Match(MatchOutcome.REVERSED, payment, payment.captured_rials)
     return (
         Match(MatchOutcome.REFUNDED, payments[0], payments[0].captured_rials)
@@ -177,9 +181,7 @@ def _decided(review: Review | None) -> bool:
 
 
 def _belongs(payment: Payment, period: Period) -> bool:
-    terminal = period.terminal_id in {None, payment.terminal_id}
-    paid_at = payment.paid_at or payment.updated_at
-    return payment.mode is period.mode and terminal and paid_at >= period.since
+    return (payment.paid_at or payment.updated_at) >= period.since and not payment.is_reversed
 
 
 def _paid(payment: Payment, period: Period) -> Paid:

@@ -4,28 +4,29 @@ Filters without an index (a status among an order's payments) apply here, to a s
 be shorter than was asked for, and says where the next one begins.
 """
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
+from itertools import islice, product
 from typing import Final
 
 from proxy.database.repository import Repository, bounded_page
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.ids import PAYMENT, base62, merchant_key, merchant_of_id
-from proxy.kernel.money import MAX_RIALS, RIALS_PER_TOMAN
 from proxy.merchants.merchant import Mode
 from proxy.merchants.storage.repository import merchants_from
+from proxy.payments.order_match import OrderTexts
 from proxy.payments.payment import Payment, Status
 from proxy.payments.search import (
-    FIRST_PLACE,
-    DayRow,
+    DayStretch,
+    DaySum,
+    LinePage,
     MatchingIds,
+    MerchantSpan,
     Number,
     PaymentFilter,
+    PaymentLine,
     PaymentPage,
-    SearchCriteria,
     UnsettledPage,
     id_at,
     place_of,
@@ -33,45 +34,60 @@ from proxy.payments.search import (
 from proxy.payments.storage.rows import payment_of
 from proxy.webhooks.storage.events import modes_of
 
-# Sorts after every id: the page before the first one.
-_AFTER_ALL_IDS: Final = "~"
+# Of the lines that a list of payments looks at in one step; a few milliseconds of the database's time.
+LINES_AT_ONCE: Final = 500
 
 
 async def read_payments(transaction: Transaction, merchant_id: str, wanted: PaymentFilter) -> PaymentPage:
     """The step behind Store.list_payments."""
 
-    async def read(after: str, count: int) -> list[Payment]:
-        return await _next_payments(transaction, merchant_id, wanted, after, count)
+    async def read(after: str | None, count: int) -> list[PaymentLine]:
+        return await _next_lines(transaction, merchant_id, replace(wanted, after=after), count)
 
-    after = wanted.after or _AFTER_ALL_IDS
-    return PaymentPage(*await bounded_page(read, wanted.accepts, attrgetter("id"), after, wanted.limit))
-
-
-async def _next_payments(
-    transaction: Transaction, merchant_id: str, wanted: PaymentFilter, after: str, count: int
-) -> list[Payment]:
-    rows: list[Row] = []
-    for query, parameters in _queries(merchant_id, wanted, after, count):
-        rows += await transaction.rows(query, parameters)
-    payments = [payment_of(row) for row in rows]
-    return sorted(payments, key=attrgetter("id"), reverse=True)[:count]
+    lines, reached = await bounded_page(read, wanted.accepts, _place, wanted.after, wanted.limit)
+    rows = [await transaction.row("payment_by_id", (merchant_id, line.id)) for line in lines]
+    return PaymentPage([payment_of(row) for row in rows if row is not None], reached)
 
 
-def _queries(merchant_id: str, wanted: PaymentFilter, after: str, count: int) -> Iterator[tuple[str, Row]]:
-    """The query by the index that has the wanted payments; where a storefront's mode is open, one for each mode."""
-    begin = (merchant_id, after, count)
-    status = None if wanted.status is None else wanted.status.value
+def _place(line: PaymentLine) -> str:
+    return place_of(line.id)
+
+
+async def _next_lines(
+    transaction: Transaction, merchant_id: str, wanted: PaymentFilter, count: int, *, of_many: bool = False
+) -> list[PaymentLine]:
+    """The first `count` lines behind the filter's place that the best index gives: all that it accepts, and others."""
+    prefix = f"{PAYMENT}_{merchant_key(merchant_id)}"
+    first, last = (prefix + place for place in wanted.places)
+    order = "oldest" if wanted.oldest_first else "newest"
+    lines: list[PaymentLine] = []
+    for path, values in _paths(wanted, of_many=of_many):
+        rows = await transaction.rows(f"{order}_lines{path}", (merchant_id, first, last, count, *values))
+        found = list(map(PaymentLine._make, rows))
+        lines = sorted([*lines, *found], reverse=not wanted.oldest_first)[:count] if lines and found else lines or found
+        if len(lines) == count:
+            # What the other indexes have behind this one is not even read.
+            first, last = (first, lines[-1].id) if wanted.oldest_first else (lines[-1].id, last)
+    return lines
+
+
+def _paths(wanted: PaymentFilter, *, of_many: bool) -> Iterator[tuple[str, Row]]:
+    """The indexes that have the wanted payments: of an order, of a storefront's modes and statuses, or of statuses."""
+    statuses = [status.value for status in wanted.statuses]
     if wanted.order_id is not None:
-        yield "list_payments_of_order", (*begin, wanted.order_id)
-    elif wanted.storefront is None:
-        yield ("list_payments", begin) if status is None else ("list_payments_with_status", (*begin, status))
+        yield "_of_order", (wanted.order_id,)
+    elif wanted.storefront is not None and (statuses or not of_many):
+        for mode, status in product(modes_of(wanted.mode), statuses or _STATUSES):
+            yield "_of_storefront", (wanted.storefront, mode, status)
+    elif statuses:
+        for status in dict.fromkeys(statuses):
+            yield "_with_status", (status,)
     else:
-        for mode in modes_of(wanted.mode):
-            place = (*begin, wanted.storefront, mode)
-            if status is None:
-                yield "list_payments_of_storefront", place
-            else:
-                yield "list_payments_of_storefront_with_status", (*place, status)
+        yield "", ()
+
+
+# Most payments are in the first ones: these narrow what the others are read for.
+_STATUSES: Final = tuple(dict.fromkeys((Status.PAID.value, Status.EXPIRED.value, *(each.value for each in Status))))
 
 
 async def read_unsettled(transaction: Transaction, since: int, after: str | None, limit: int) -> UnsettledPage:
@@ -90,29 +106,49 @@ async def read_unsettled(transaction: Transaction, since: int, after: str | None
 
 
 FOUND_AT_MOST: Final = 50
+_LAST_CHAR: Final = "\U0010ffff"  # sorts after whatever a text goes on with
 MAX_IDS: Final = 1000
 # A step reads no more of them: others come in between.
 IDS_AT_ONCE: Final = 100
 
 
 class PaymentSearch(Repository):
-    async def newest_ids(
-        self, merchant_id: str | None, after: str | None, wanted: SearchCriteria, merchants: int
-    ) -> MatchingIds:
-        """The newest of the next `merchants` merchants after an id, or of one; newest first, `wanted.limit` at most."""
+    async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> PaymentPage:
+        """A page of a merchant's payments, of a stretch that is read in one step."""
+        return await self._read.do(lambda transaction: read_payments(transaction, merchant_id, wanted))
 
-        async def step(transaction: Transaction) -> MatchingIds:
-            names = [merchant_id] if merchant_id is not None else await _merchants(transaction, after, merchants)
-            found: list[str] = []
-            least = wanted
-            for name in names:
-                found += await _newest(transaction, name, least)
-                if len(found) >= wanted.limit:
-                    # Older payments of the next merchants are not even read.
-                    found = heapq.nlargest(wanted.limit, found, key=place_of)
-                    least = replace(wanted, since=max(wanted.since, place_of(found[-1])))
-            reached = names[-1] if merchant_id is None and len(names) == merchants else None
-            return MatchingIds(heapq.nlargest(wanted.limit, found, key=place_of), reached)
+    async def lines(self, merchant_id: str, wanted: PaymentFilter, count: int, *, of_many: bool = False) -> LinePage:
+        """Those of the merchant's next `count` payments behind the filter's place that it accepts.
+
+        With `of_many` merchants to read, a storefront's payments of every status are looked for in the list by time.
+        """
+
+        async def step(transaction: Transaction) -> LinePage:
+            lines = await _next_lines(transaction, merchant_id, wanted, count, of_many=of_many)
+            reached = _place(lines[-1]) if len(lines) == count else None
+            checks = wanted.checks()
+            accepted = [line for line in lines if all(check(line) for check in checks)] if checks else lines
+            return LinePage(accepted, reached, len(lines))
+
+        return await self._read.do(step)
+
+    async def heads(
+        self, after: str | None, wanted: PaymentFilter, merchants: int
+    ) -> tuple[dict[str, str], str | None]:
+        """The first payment's place, in the filter's time and of the index that `lines` reads, of each of the next
+        `merchants` merchants after an id that has one; and the id of the last merchant, None when there is none behind
+        it.
+        """
+        order, first = ("oldest", min) if wanted.oldest_first else ("newest", max)
+
+        async def step(transaction: Transaction) -> tuple[dict[str, str], str | None]:
+            names, heads = await _merchants(transaction, after, merchants), dict[str, str]()
+            for path, values in _paths(wanted, of_many=True) if names else ():
+                found = (names[0], names[-1], *wanted.places, *values)
+                for merchant_id, payment_id in await transaction.rows(f"{order}_of_merchants{path}", found):
+                    place = place_of(payment_id)
+                    heads[merchant_id] = first(heads.get(merchant_id, place), place)
+            return heads, names[-1] if len(names) == merchants else None
 
         return await self._read.do(step)
 
@@ -128,55 +164,56 @@ class PaymentSearch(Repository):
             found += await self._read.do(partial(step, some=ids[start : start + IDS_AT_ONCE]))
         return found
 
-    async def find_ids(
-        self, merchant_id: str | None, after: str | None, number: Number, text: str, merchants: int
+    async def merchant_spans(self, size: int, most: int) -> tuple[list[MerchantSpan], bool]:
+        """The merchants in spans of up to `size`, of `most` at most; and whether these are all that there are."""
+        ids = [row[0] for row in await self._rows("merchants_after", ("", most + 1))]
+        known = ids[:most]
+        return [(known[at], known[min(at + size, len(known)) - 1]) for at in range(0, len(known), size)], ids == known
+
+    async def find_ids(self, span: MerchantSpan, number: Number, text: str) -> list[str]:
+        """The payments of a span's merchants with this number; at most 50, and as many under review."""
+        rows = [*await self._rows(f"ids_of_{number.value}", (*span, text, text, FOUND_AT_MOST))]
+        if number is Number.BANK_CODE:
+            rows += await self._rows("reviews_of_bank_code", (*span, text, FOUND_AT_MOST))
+        return list(dict.fromkeys(row[0] for row in rows))
+
+    async def find_beginning(self, span: MerchantSpan, number: Number, text: str) -> tuple[list[str], list[str]]:
+        """The same, and those whose number begins so; at most 50. One look finds both, where they are not many."""
+        rows = await self._rows(f"ids_of_{number.value}", (*span, text, f"{text}{_LAST_CHAR}", FOUND_AT_MOST))
+        exact = [row[0] for row in rows if row[1] == text]
+        if len(rows) == FOUND_AT_MOST:
+            exact = await self.find_ids(span, number, text)
+        elif number is Number.BANK_CODE:
+            exact += [row[0] for row in await self._rows("reviews_of_bank_code", (*span, text, FOUND_AT_MOST))]
+        return exact, [row[0] for row in rows]
+
+    async def ids_among_newest(
+        self, merchants: Sequence[str], before: str, accepts: Callable[[OrderTexts], bool], rows: int, most: int
     ) -> MatchingIds:
-        """The payments with this number of the next merchants after an id, or of one; at most 50 of a stretch."""
-
-        async def step(transaction: Transaction) -> MatchingIds:
-            names = [merchant_id] if merchant_id is not None else await _merchants(transaction, after, merchants)
-            if not names:
-                return MatchingIds((), None)
-            rows = await transaction.rows(f"ids_of_{number.value}", (names[0], names[-1], text, FOUND_AT_MOST))
-            reached = names[-1] if merchant_id is None and len(names) == merchants else None
-            return MatchingIds([row[0] for row in rows], reached)
-
-        return await self._read.do(step)
-
-    async def ids_of_amount(
-        self, merchant_id: str | None, after: str | None, amount: int, rows: int, merchants: int
-    ) -> MatchingIds:
-        """Of the newest `rows` payments of each of the next merchants, those of so many rials or toman; of one
-        merchant, of its newest before the id `after`.
+        """Of the newest `rows` payments of each of the merchants before a place, the newest `most` accepted ones;
+        `reached` is the place behind which those of the last merchant go on.
         """
 
         async def step(transaction: Transaction) -> MatchingIds:
-            amounts = {amount, min(amount * RIALS_PER_TOMAN, MAX_RIALS)}
-            if merchant_id is not None:
-                looked = await transaction.rows("newest_amounts", (merchant_id, after or FIRST_PLACE, rows))
-                found = [row[0] for row in looked if row[1] in amounts]
-                return MatchingIds(found, looked[-1][0] if len(looked) == rows else None)
-            names, found = await _merchants(transaction, after, merchants), []
-            for name in names:
-                looked = await transaction.rows("newest_amounts", (name, FIRST_PLACE, rows))
-                found += [row[0] for row in looked if row[1] in amounts]
-            return MatchingIds(found, names[-1] if len(names) == merchants else None)
+            found, reached = list[str](), None
+            for merchant_id in merchants:
+                orders = await transaction.rows("newest_orders", (merchant_id, id_at(merchant_id, before), rows))
+                found += [order.id for order in islice(filter(accepts, map(OrderTexts._make, orders)), most)]
+                reached = place_of(orders[-1][0]) if len(orders) == rows else None
+            return MatchingIds(found, reached)
 
         return await self._read.do(step)
 
-    async def day_rows(self, merchant_id: str, after: str, limit: int) -> list[DayRow]:
-        """A merchant's payments after an id, in id order."""
-        rows = await self._rows("day_rows", (merchant_id, after, limit))
-        return [DayRow(row[0], Status(row[1]), Mode(row[2]), row[3], row[4]) for row in rows]
+    async def first_merchants(self, limit: int) -> Sequence[str]:
+        """The ids of the first merchants."""
+        return await self._read.do(lambda transaction: _merchants(transaction, None, limit))
 
-
-async def _newest(transaction: Transaction, merchant_id: str, wanted: SearchCriteria) -> list[str]:
-    span = (merchant_id, id_at(merchant_id, wanted.since), id_at(merchant_id, wanted.before), wanted.limit)
-    if wanted.status is None:
-        rows = await transaction.rows("newest_ids", span)
-    else:
-        rows = await transaction.rows("newest_ids_with_status", (*span, wanted.status.value))
-    return [row[0] for row in rows]
+    async def day_sums(self, span: tuple[str, str, str], midnight: int, part: int, limit: int) -> DayStretch:
+        """Of a merchant's payments between two ids, the next `limit`: by status, mode and part of the day."""
+        rows = await self._rows("day_sums", (*span, limit, midnight, part))
+        sums = [DaySum(Status(row[0]), Mode(row[1]), row[2], bool(row[3]), row[4], row[5]) for row in rows]
+        full = sum(each.count for each in sums) >= limit
+        return DayStretch(sums, max(row[6] for row in rows) if full else None)
 
 
 async def _merchants(transaction: Transaction, after: str | None, limit: int) -> list[str]:

@@ -10,10 +10,11 @@ from proxy.merchants.merchant import Mode
 from proxy.payments.change import Change, Decide, Entry, Intent, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule, DueChecks
 from proxy.payments.payment import Payment
-from proxy.payments.search import PaymentFilter, PaymentPage, UnsettledPage
-from proxy.payments.storage.lists import PaymentSearch, read_payments, read_unsettled
+from proxy.payments.search import UnsettledPage
+from proxy.payments.storage.lists import PaymentSearch, read_unsettled
 from proxy.payments.storage.rows import (
     entry_of,
+    entry_row,
     payment_of,
     schedule_of,
     stored_of,
@@ -71,6 +72,33 @@ class PaymentRepository(PaymentSearch):
         """Raises NotFound."""
         return await self._one_payment("payment_by_link", (merchant_id, link))
 
+    async def payment_by_number(self, number: int) -> Payment:
+        """The payment that this number names to its shop, whose merchant it does not tell. Raises NotFound."""
+        return await self._one_payment("payment_by_number", (number,))
+
+    async def verify_once(self, payment: Payment, entry: Entry) -> bool:
+        """Whether this verify by the shop of a paid payment is the first; it is noted then, with the entry."""
+
+        async def step(transaction: Transaction) -> bool:
+            first = await transaction.run("first_verify", (payment.merchant_id, payment.id, entry.at)) == 1
+            if first:
+                await transaction.run("add_entry", entry_row(payment, entry))
+            return first
+
+        return await self._write.do(step, payment.merchant_id)
+
+    async def is_verified(self, payment: Payment) -> bool:
+        """Whether the shop has verified it."""
+        row = await self._row("verified_at", (payment.merchant_id, payment.id))
+        return row is not None and row[0] is not None
+
+    async def unverified(
+        self, merchant_id: str, storefront: str, mode: Mode, protocol: str, limit: int
+    ) -> list[Payment]:
+        """A storefront's newest payments that are paid and that it never verified."""
+        rows = await self._rows("unverified", (merchant_id, storefront, mode.value, protocol, limit))
+        return [payment_of(row) for row in rows]
+
     async def note(self, merchant_id: str, link: str, decide: Decide) -> tuple[Payment, CheckSchedule | None]:
         """Writes the decision of `decide` about a link's payment and its schedule as both are now: nothing, or a change
         of the timeline and the schedule alone. Gives the payment, and the schedule of that change. Raises NotFound.
@@ -84,9 +112,6 @@ class PaymentRepository(PaymentSearch):
         """The payment by which an order is paid, None while it is not."""
         rows = await self._rows("order_owner", (merchant_id, storefront, mode.value, order_id))
         return rows[0][0] if rows else None
-
-    async def list_payments(self, merchant_id: str, wanted: PaymentFilter) -> PaymentPage:
-        return await self._read.do(lambda transaction: read_payments(transaction, merchant_id, wanted))
 
     async def check_schedule(self, merchant_id: str, payment_id: str) -> CheckSchedule | None:
         row = await self._row("watch", (merchant_id, payment_id))
@@ -117,6 +142,12 @@ class PaymentRepository(PaymentSearch):
     async def timeline(self, merchant_id: str, payment_id: str, limit: int = LIST_LIMIT) -> list[Entry]:
         """The newest `limit` entries, oldest first."""
         return [entry_of(row) for row in reversed(await self._rows("timeline", (merchant_id, payment_id, limit)))]
+
+    async def lines_with_fields(self, merchant_id: str, limit: int) -> list[tuple[str, Entry]]:
+        """The entries that keep `fields` among the newest `limit` of the merchant's timelines, each with the terminal
+        of its payment; in no order.
+        """
+        return [(row[0], entry_of(row[1:])) for row in await self._rows("lines_with_fields", (merchant_id, limit))]
 
     async def unsettled_since(self, since: int, after: str | None, limit: int) -> UnsettledPage:
         """Up to `limit` payments of all merchants that were created at or after `since` and are pending, canceled,

@@ -89,6 +89,10 @@ async def _update_payment(transaction: Transaction, change: Change) -> None:
         if reverses and isinstance(change.fact, Captured):
             # A forged return may name the receipt of another payment, whose money is not to be given back.
             await _claim_bank_code(transaction, after, change.fact.bank_code)
+    if after.is_reversed and not before.is_reversed:
+        # The order may be paid anew, and no verify is waited for. The bank_code stays claimed: its money is not new.
+        await transaction.run("release_order", (*_order(after), after.id))
+        await transaction.run("first_verify", (after.merchant_id, after.id, after.updated_at))
     if after.status is Status.PAID and before.status is not Status.PAID:
         await _claim_money(transaction, after)
     elif after.review is not None and after.review != before.review and after.review.bank_code is not None:

@@ -97,14 +97,16 @@ async def take_due(transaction: Transaction, queue: EndpointQueue, now: int, lea
     """Up to `share` claims at one endpoint, as far as its health leaves room; then its next queue is known."""
     await expire_claims(transaction, queue, now)
     room = max(0, min(share, queue.room(now)))
+    room_if_asked = max(0, min(share, queue.room(now, asked=True)))
     # One more, whose due time is the queue's next.
-    rows = await transaction.rows("oldest_deliveries", (*queue.key, room + 1, *queue.in_flight.ids))
+    rows = await transaction.rows("oldest_deliveries", (*queue.key, room_if_asked + 1, queue.in_flight.ids))
     foreign = [row for row in rows if not queue.endpoint.may_get(row[8], row[7])]
     if foreign:
         await _refuse(transaction, queue, foreign, now)
         rows = [row for row in rows if row not in foreign]
-    due_by = AT_ONCE if queue.health.paused_until > now else now
-    due = [row for row in rows[:room] if row[0] <= due_by]
+    due = [row for row in rows[:room_if_asked] if row[0] == AT_ONCE]  # they come first
+    if queue.health.paused_until <= now:
+        due += [row for row in rows[len(due) : room] if row[0] <= now]
     claims = [_claim(queue, row, now, lease) for row in due]
     queue.in_flight.add(claims, lease.until)
     if claims:  # one that was just served stands behind those that wait
@@ -138,6 +140,7 @@ def _claim(queue: EndpointQueue, row: Row, now: int, lease: Lease) -> Claim:
         attempt - scheduled_from,
         now,
         lease.token,
+        asked=row[0] == AT_ONCE and queue.health.holds_back(now),
     )
 
 
@@ -168,7 +171,7 @@ async def _record(transaction: Transaction, key: Key, reports: Sequence[Report])
     leases = [lease for (_, lease), decision in zip(reports, decisions, strict=True) if lease and decision]
     now = max(finished.at for finished, _ in reports)
     following: list[Claim] = []
-    if leases and not queue.held and queue.health.paused_until <= now:
+    if leases and not queue.held:
         following = await take_due(transaction, queue, now, leases[-1], len(leases))
     else:
         await settle_queue(transaction, queue, now)
@@ -193,14 +196,16 @@ async def _write(
             decisions.append(None)
             continue
         answer = (attempt.status, finished.retry_after_seconds)
-        decision = decide_retry(finished.schedule, queue.health, done.scheduled_attempt, *answer, at, finished.jitter)
+        decision = decide_retry(
+            finished.schedule, queue.health, done.scheduled_attempt, *answer, at, finished.jitter, asked=done.asked
+        )
         decisions.append(decision)
         queue.health = decision.health
         delivered_at = at if decision.status is DeliveryStatus.DELIVERED else None
         key = (done.merchant_id, done.delivery_id)
         partition = partition_of(done.delivery_id)
         started_in = attempt_partition(partition, attempt.started_at)
-        states.append((*key, decision.status.value, decision.due_at, delivered_at, at, partition))
+        states.append((*key, decision.status.value, decision.due_at, delivered_at, AT_ONCE, partition))
         rows.append((*key, attempt.number, done.endpoint.id, *_columns(attempt), started_in))
     await transaction.run_all("record_delivery", states)
     await transaction.run_all("record_attempt", rows)

@@ -30,7 +30,7 @@ class DeliveryStorage(Repository):
         """Up to `limit` deliveries that may start now, with the attempt counted already.
 
         Only of enabled endpoints that are not paused, the longest waiting first, in equal shares, and no more of each
-        than its health leaves room for (`Health.limit`). With `shares`, the process's places, no merchant gets more
+        than its limit and its health leave room for. With `shares`, the process's places, no merchant gets more
         than it may take of them, and the one that holds the fewest comes first.
         """
         before = shares.copy() if shares is not None else FairShares.unlimited()

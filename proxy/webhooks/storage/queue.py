@@ -11,15 +11,14 @@ from proxy.kernel.clock import SECOND
 from proxy.kernel.ids import partition_at, partition_of
 from proxy.webhooks.delivery import Claim
 from proxy.webhooks.endpoint import Endpoint
-from proxy.webhooks.retry_policy import IN_FLIGHT_PER_ENDPOINT, LONGEST_PROBE_PAUSE, Health, RetrySchedule
+from proxy.webhooks.retry_policy import LONGEST_PROBE_PAUSE, Health, RetrySchedule
 from proxy.webhooks.storage.rows import endpoint_of
 
 NONE: Final = "{}"
-_NOBODY: Final = [""] * IN_FLIGHT_PER_ENDPOINT
 
 
 class InFlightClaims:
-    """The attempts that are claimed, at most IN_FLIGHT_PER_ENDPOINT: by delivery, [attempt, token, until, claimed at].
+    """The attempts that are claimed: by delivery, [attempt, token, until, claimed at].
 
     They stay the lists that JSON has, because every group commit reads and writes those of each endpoint it serves.
     """
@@ -34,9 +33,9 @@ class InFlightClaims:
         return orjson.dumps(self._claims).decode() if self._claims else NONE
 
     @property
-    def ids(self) -> Sequence[str]:
-        """The deliveries, filled up to as many as there may be: a query has a fixed number of parameters."""
-        return [*self._claims, *_NOBODY[len(self._claims) :]]
+    def ids(self) -> str:
+        """The deliveries, as a JSON list."""
+        return orjson.dumps([*self._claims]).decode() if self._claims else "[]"
 
     @property
     def ends(self) -> int | None:
@@ -45,6 +44,10 @@ class InFlightClaims:
 
     def __contains__(self, delivery_id: str) -> bool:
         return delivery_id in self._claims
+
+    def __len__(self) -> int:
+        """With those that have run out."""
+        return len(self._claims)
 
     def count_live(self, now: int) -> int:
         """How many have not run out."""
@@ -91,7 +94,7 @@ _NEVER: Final = 1 << 62
 # The columns of the queue in a row; its endpoint's columns follow.
 QUEUE_COLUMNS: Final = 7
 AT_ONCE: Final = 0
-"""When a delivery is due that a person sends again: before all others, and alone while its endpoint is paused."""
+"""When a delivery is due that a person sends again: before all others, and alone while its endpoint is held back."""
 
 
 @dataclass(slots=True)
@@ -108,9 +111,14 @@ class EndpointQueue:
     def key(self) -> Key:
         return (self.endpoint.merchant_id, self.endpoint.id)
 
-    def room(self, now: int) -> int:
-        """How many more attempts may start. Claims that ran out take no room."""
-        return self.health.limit - self.in_flight.count_live(now)
+    def room(self, now: int, *, asked: bool = False) -> int:
+        """How many more attempts may start; below 0 where the limit was lowered. Claims that ran out take no room.
+
+        What a person asked for has a place beside the one probe of an endpoint that does not answer, within its limit.
+        """
+        most = self.endpoint.max_in_flight
+        limit = min(1 + asked, most) if self.health.is_probed else most
+        return limit - self.in_flight.count_live(now)
 
 
 async def pull_in_queue(
@@ -137,7 +145,7 @@ async def pull_in_queue(
 
 
 async def settle(transaction: Transaction, key: Key, now: int) -> None:
-    """Finds when the endpoint is due next."""
+    """The same, of the endpoint as it is stored."""
     queue = await read_queue(transaction, key)
     if queue is not None:
         await settle_queue(transaction, queue, now)
@@ -194,8 +202,10 @@ async def expire_claims(transaction: Transaction, queue: EndpointQueue, now: int
 
 
 async def settle_queue(transaction: Transaction, queue: EndpointQueue, now: int) -> None:
-    row = await transaction.row("oldest_due_at", (*queue.key, *queue.in_flight.ids))
-    await _settle_at(transaction, queue, now, None if row is None else row[0])
+    """Finds when the endpoint is due next. One row more than those in flight has one that is not, if there is any."""
+    rows = await transaction.rows("oldest_due_times", (*queue.key, len(queue.in_flight) + 1))
+    oldest = next((due_at for due_at, delivery_id in rows if delivery_id not in queue.in_flight), None)
+    await _settle_at(transaction, queue, now, oldest)
 
 
 async def _settle_at(transaction: Transaction, queue: EndpointQueue, now: int, oldest_due_at: int | None) -> None:
@@ -205,14 +215,16 @@ async def _settle_at(transaction: Transaction, queue: EndpointQueue, now: int, o
 def queue_row(queue: EndpointQueue, now: int, oldest_due_at: int | None) -> Row:
     """The row of the queue. It is due with the oldest waiting delivery or the first claim that runs out."""
     ends = queue.in_flight.ends
+    asked = oldest_due_at == AT_ONCE
     if queue.held:
         due_at = None
-    elif queue.room(now) <= 0:
+    elif queue.room(now, asked=asked) <= 0:
         due_at = ends
+    elif asked:
+        due_at = AT_ONCE
     else:
         waits = [at for at in (oldest_due_at, ends) if at is not None]
-        paused_until = 0 if oldest_due_at == AT_ONCE else queue.health.paused_until
-        due_at = max(min(waits), queue.served_at, paused_until) if waits else None
+        due_at = max(min(waits), queue.served_at, queue.health.paused_until) if waits else None
     health = queue.health
     state = (health.failures, health.failing_since, health.paused_until, queue.served_at, queue.in_flight.text)
     return (*queue.key, due_at, *state)

@@ -80,26 +80,41 @@ class RedeliveryStorage(Repository):
             rows = await self._rows("list_deliveries_with_status", (*parameters, wanted.status.value))
         return [delivery_of(row) for row in rows]
 
-    async def retry_delivery(self, merchant_id: str, delivery_id: str) -> Delivery:
-        """Makes it due now, with the schedule from its start, in any state; once more after a running attempt.
+    async def retry_delivery(self, merchant_id: str, delivery_id: str, seen_attempts: int | None = None) -> Delivery:
+        """Makes it due before all others, with the schedule from its start, in any state; once more after a running
+        attempt. With `seen_attempts`, those that the person saw, nothing changes where another began since.
 
         Raises NotFound, also when its endpoint is no more.
         """
-        now = self._now()
 
         async def step(transaction: Transaction) -> Delivery:
             key = (merchant_id, delivery_id)
             delivery = await _delivery(transaction, key)
+            if seen_attempts is not None and delivery.attempts > seen_attempts:
+                return delivery
             endpoint_id = delivery.endpoint_id
             endpoint = await _endpoint(transaction, (merchant_id, endpoint_id))
             event = await _event(transaction, (merchant_id, delivery.event_id))
             if not endpoint.may_get(event.mode, event.storefront):
                 raise EventNotForEndpoint
             in_flight = await in_flight_at(transaction, (merchant_id, endpoint_id))
-            await transaction.run("call_turn", (merchant_id, endpoint_id, now))
+            await transaction.run("call_turn", (merchant_id, endpoint_id, AT_ONCE))
             requeued = (*key, AT_ONCE, int(delivery_id in in_flight), partition_of(delivery_id))
             await transaction.run("requeue_delivery", requeued)
             return await _delivery(transaction, key)
+
+        return await self._write.do(step, merchant_id)
+
+    async def hasten_deliveries(self, merchant_id: str, endpoint_id: str, limit: int = _AT_ONCE) -> bool:
+        """Has a batch of what waits there for a later time go now, schedules kept; gives whether more may wait."""
+        now, key = self._now(), (merchant_id, endpoint_id)
+
+        async def step(transaction: Transaction) -> bool:
+            rows = await transaction.rows("waiting_deliveries", (*key, now, limit))
+            hastened = [(merchant_id, each, partition_of(each), due_at, now) for each, _, _, due_at in rows]
+            await transaction.run_all("pull_in_delivery", hastened)
+            await transaction.run("hasten_turn", (*key, now))
+            return len(rows) == limit
 
         return await self._write.do(step, merchant_id)
 

@@ -13,6 +13,7 @@ from proxy.merchants.storage.rows import (
 from proxy.merchants.vault import HEADERS, SealedSecret
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.storage.deliveries import DeliveryStorage
+from proxy.webhooks.storage.delivery_lists import DeliveryLists
 from proxy.webhooks.storage.events import EventStorage
 from proxy.webhooks.storage.queue import abandon_claims, settle
 from proxy.webhooks.storage.redelivery import RedeliveryStorage
@@ -90,5 +91,5 @@ async def _begin_queue(transaction: Transaction, endpoint: Endpoint) -> None:
         await settle(transaction, key, endpoint.updated_at)
 
 
-class WebhookRepository(EndpointStorage, EventStorage, DeliveryStorage, RedeliveryStorage):
+class WebhookRepository(EndpointStorage, EventStorage, DeliveryStorage, RedeliveryStorage, DeliveryLists):
     """Every method is one step in one transaction, durable when it returns. Raises StoreUnavailable."""

@@ -27,6 +27,7 @@ def endpoint_row(endpoint: Endpoint) -> Row:
         endpoint.key_number,
         endpoint.previous_until,
         json_text(endpoint.older_keys),
+        endpoint.max_in_flight,
         endpoint.created_at,
         endpoint.updated_at,
     )
@@ -47,10 +48,11 @@ def endpoint_of(row: Row) -> Endpoint:
         EndpointState(row[8]),
         row[9],
         row[10],
-        row[15],
         row[16],
+        row[17],
         tuple(row[11].split()),
         row[12],
         row[13],
         tuple((number, until) for number, until in orjson.loads(row[14])),
+        row[15],
     )

@@ -40,6 +40,8 @@ class AzIranianBankGateways:
     def __init__(self, family: str, credentials: Credentials) -> None:
         self._kind = NAMES[family]
         self._start(az_settings(family, credentials))
+        if base := credentials.get("base"):
+            self._move(base)
         self._models = import_module("azbankgateways.models")
         self._factory = import_module("azbankgateways.bankfactories").BankFactory()
         self._requests = import_module("django.test").RequestFactory(SERVER_NAME=HOST)
@@ -63,6 +65,21 @@ class AzIranianBankGateways:
             import_module("django.urls").path("bank/", import_module("azbankgateways.urls").az_bank_gateways_urls())
         ]
 
+    def _move(self, base: str) -> None:
+        """A class of the shop's own in the place of the package's, which its setting BANK_CLASS is for."""
+        settings: Any = import_module("azbankgateways.default_settings")
+        kind = import_module("django.utils.module_loading").import_string(settings.BANK_CLASS[self._kind])
+
+        class Moved(kind):  # type: ignore[misc, valid-type]
+            def __init__(self, **given: Any) -> None:
+                super().__init__(**given)
+                names = [name for name, value in vars(self).items() if name.endswith("_url") and "://" in str(value)]
+                for name in names:
+                    setattr(self, name, base + "/" + getattr(self, name).split("/", 3)[3])
+
+        globals()["Moved"] = Moved
+        settings.BANK_CLASS = {**settings.BANK_CLASS, self._kind: f"{__name__}.Moved"}
+
     def request(self, order: Order) -> Answer:
         bank = self._factory.create()
         bank.set_request(self._requests.get("/pay", secure=True))
@@ -74,7 +91,7 @@ class AzIranianBankGateways:
 
     def verify(self, _order: Order, back: Back) -> Answer:
         row = self._models.Bank.objects.get(tracking_code=back.reference)
-        if row.status == self._models.PaymentStatus.REDIRECT_TO_BANK:
+        if row.status == self._models.PaymentStatus.REDIRECT_TO_BANK and back.returned:
             path = import_module("django.urls").reverse("azbankgateways:callback")
             asked = {"bank_type": self._kind, "identifier": "1"}
             if back.method == "GET":
@@ -94,6 +111,13 @@ class AzIranianBankGateways:
 urlpatterns: list[Any] = []
 
 
+def moved(made: Any, base: str) -> dict[str, Any]:
+    """The class attributes of a gateway of django-iranian-payment that have its addresses, at another host."""
+    if hasattr(made, "_LIVE"):
+        return {"_LIVE": {name: base + "/" + url.split("/", 3)[3] for name, url in made._LIVE.items()}}
+    return {name: base + "/" + getattr(made, name).split("/", 3)[3] for name in ("_REQUEST", "_VERIFY", "_STARTPAY")}
+
+
 class DjangoIranianPayment:
     def __init__(self, family: str, credentials: Credentials) -> None:
         self._core = import_module("django_iranian_payment.core")
@@ -104,6 +128,8 @@ class DjangoIranianPayment:
         else:
             made = self._core.get_gateway_class({"sep": "saman"}.get(family, family))
             config["settle_mode"] = "verify_only"
+        if base := config.pop("base", None):
+            made = type("Moved", (made,), moved(made, base))
         self._gateway = made(config)
         self.raises = (self._core.GatewayPaymentError,)
 

@@ -8,6 +8,8 @@ with a line of JSON:
     {"do": "verify", "amount_rials": 150000, "number": 17, "reference": "…", "method": "GET", "returned": {…}}
         → {"verdict": "paid" | "again" | "refused" | "differs", "says": …}
 
+A `base` among the credentials is a URL in place of the gateway's host: the client is told it as docs/drop-in.md says.
+
 `again` is what a client tells apart as verified before, `differs` a paid amount that is not the asked one. What a
 client raises by design is `refused`; any other exception is `broken`, for both commands. Nothing of a client is
 changed. Its modules are imported only when it is driven, because no environment has all of them.
@@ -64,13 +66,18 @@ class IrgatewayZarinpal:
     def __init__(self, credentials: Credentials) -> None:
         self._api = import_module("irgateway.zarinpal")
         types = import_module("irgateway.zarinpal.types")
-        self._config = types.ZarinpalConfig(fee_type="MERCHANT", currency="IRR")
+        self._base = credentials.get("base")
+        start = {"startpay_endpoint": f"{self._base}/pg/StartPay/"} if self._base else {}
+        self._config = types.ZarinpalConfig(fee_type="MERCHANT", currency="IRR", **start)
         self._merchant = credentials["merchant_id"]
         core = import_module("irgateway._core")
         self.raises = (import_module("irgateway.zarinpal.errors").ZarinpalException, core.GatewayHTTPError)
 
     def _client(self) -> Any:
-        return self._api.ZarinpalClient(self._merchant, config=self._config)
+        client = self._api.ZarinpalClient(self._merchant, config=self._config)
+        if self._base:
+            client._base_url = f"{self._base}/"
+        return client
 
     def request(self, order: Order) -> Answer:
         made = self._client().request(order.amount_rials, order.callback, f"order {order.number}")
@@ -87,7 +94,9 @@ class IrgatewayZibal:
     def __init__(self, credentials: Credentials) -> None:
         self._api = import_module("irgateway.zibal")
         types = import_module("irgateway.zibal.types")
-        self._config = types.ZibalConfig(fee_type="MERCHANT", currency="IRR")
+        base = credentials.get("base")
+        host = {"api_base_url": f"{base}/v1/", "startpay_endpoint": f"{base}/start/{{track_id}}"} if base else {}
+        self._config = types.ZibalConfig(fee_type="MERCHANT", currency="IRR", **host)
         self._merchant = credentials["merchant"]
         self._differs = import_module("irgateway._core").PaymentAmountMismatch
         self.raises = (import_module("irgateway.zibal.errors").ZibalException,)
@@ -113,16 +122,20 @@ class PardakhtZarinpal:
     raises = ()
 
     def __init__(self, credentials: Credentials) -> None:
-        self._merchant = credentials["merchant_id"]
+        self._merchant, self._base = credentials["merchant_id"], credentials.get("base")
 
     def _client(self, callback: str) -> Any:
-        return import_module("pardakht.dargah").ZarinPal(self._merchant, callback)
+        client = import_module("pardakht.dargah").ZarinPal(self._merchant, callback)
+        if self._base:
+            client.zarinpal_api = f"{self._base}/pg/v4/payment"
+        return client
 
     def request(self, order: Order) -> Answer:
         url = self._client(order.callback).make_payment(order.amount_rials, str(order.number), "an order")
         if not url.startswith("https://"):
             return {"verdict": "refused", "says": url}
-        return way(url.rpartition("/")[2], url)
+        authority = url.rpartition("/")[2]
+        return way(authority, f"{self._base}/pg/StartPay/{authority}" if self._base else url)
 
     def verify(self, order: Order, back: Back) -> Answer:
         told = self._client("").verify_payment(back.reference, order.amount_rials)
@@ -135,6 +148,8 @@ class PardakhtZibal:
 
     def __init__(self, credentials: Credentials) -> None:
         self._client = import_module("pardakht.dargah").Zibal(credentials["merchant"])
+        if base := credentials.get("base"):
+            self._client.BASE_URL, self._client.START_URL = f"{base}/v1", f"{base}/start/"
 
     def request(self, order: Order) -> Answer:
         made = self._client.request_payment(order.amount_rials, order.callback, order_id=str(order.number))
@@ -153,7 +168,10 @@ class ZibalClient:
     raises = ()
 
     def __init__(self, credentials: Credentials) -> None:
-        self._client = import_module("zibal.client").ZibalIPGClient(credentials["merchant"])
+        module: Any = import_module("zibal.client")
+        if base := credentials.get("base"):
+            module.IPG_BASE_URL, module.PAYMENT_BASE_URL = f"{base}/v1/", f"{base}/start/"
+        self._client = module.ZibalIPGClient(credentials["merchant"])
 
     def request(self, order: Order) -> Answer:
         made = self._client.request_transaction(order.amount_rials, order.callback, order_id=str(order.number))
@@ -174,10 +192,13 @@ class ZarinpalPySdk:
     def __init__(self, credentials: Credentials) -> None:
         self._sdk = import_module("zarinpal")
         self._config = import_module("zarinpal_utils.Config").Config(merchant_id=credentials["merchant_id"])
+        self._base = credentials.get("base")
         self.raises = (RuntimeError,)  # of every HTTP status that is not 2xx
 
     def _client(self) -> Any:
-        return self._sdk.ZarinPal(self._config)
+        client = self._sdk.ZarinPal(self._config)
+        client.base_url = self._base or client.base_url
+        return client
 
     def request(self, order: Order) -> Answer:
         client = self._client()
@@ -198,7 +219,13 @@ class ZarinpalPySdk:
 class PaymanZarinpal:
     def __init__(self, credentials: Credentials) -> None:
         client: Any = import_module("zarinpal").ZarinPal
-        self._client: Callable[[], Any] = lambda: client(merchant_id=credentials["merchant_id"])
+        self._base, merchant_id = credentials.get("base"), credentials["merchant_id"]
+        made: Any = import_module("zarinpal.adapters.http_client").AsyncHttpClient
+
+        def moved() -> Any:
+            return client(merchant_id=merchant_id, http_client=made(base_url=f"{self._base}/pg/v4/payment"))
+
+        self._client: Callable[[], Any] = moved if self._base else lambda: client(merchant_id=merchant_id)
         # Its own for an error that came with 200, and its HTTP client's for one that did not.
         http = import_module("payman.core.exceptions.http").HttpStatusError
         self.raises = (import_module("zarinpal.exception").ZarinPalGatewayException, http)
@@ -207,7 +234,8 @@ class PaymanZarinpal:
         client = self._client()
         fields = {"amount": order.amount_rials, "callback_url": order.callback, "description": "an order"}
         made = asyncio.run(client.initiate_payment(fields))
-        return way(made.authority, client.get_payment_redirect_url(made.authority))
+        url = client.get_payment_redirect_url(made.authority)
+        return way(made.authority, f"{self._base}/pg/StartPay/{made.authority}" if self._base else url)
 
     def verify(self, order: Order, back: Back) -> Answer:
         fields = {"amount": order.amount_rials, "authority": back.reference}
@@ -218,6 +246,7 @@ class PaymanZarinpal:
 class PaymanZibal:
     def __init__(self, credentials: Credentials) -> None:
         client: Any = import_module("zibal").Zibal
+        client.BASE_URL = credentials.get("base", client.BASE_URL)
         self._client: Callable[[], Any] = lambda: client(merchant_id=credentials["merchant"])
         errors = import_module("zibal.exceptions")
         self._again, self.raises = errors.AlreadyConfirmedError, (errors.ZibalGatewayError,)

@@ -7,9 +7,10 @@ from typing import Final
 
 from . import Edit, bug
 
-_PAYMENT, _CONFIRMATION, _WRITES = "payments/payment.py", "payments/confirmation.py", "payments/storage/writes.py"
+_PAYMENT, _CONFIRMATION, _WRITES = "payments/transitions.py", "payments/confirmation.py", "payments/storage/writes.py"
 _CALLS: Final = "tests/gateways/test_confirmation.py"
 _CONFIRMED: Final = "tests/core/test_confirmed_payment.py"
+_REVERSED: Final = "tests/gateways/test_reversal.py"
 _LEASED: Final = "intent is not began and abs(self._now() - intent.at) < CALL_LEASE"
 _ASKED: Final = "        if step is None:\n            return await self._look(claim, evidence)\n"
 
@@ -116,6 +117,31 @@ GATEWAYS: Final = (
         "what the bank gave back is told as canceled",
         Edit(_PAYMENT, "    Reversed: _reversed,\n", "    Reversed: _canceled,\n"),
         by=_CONFIRMED,
+    ),
+    bug(
+        "a shop's stored wish to have money back is not carried out",
+        Edit(
+            "payments/checkout.py",
+            "complete=self._with_wish)\n        if not change.after.is_asked_back",
+            "complete=self._with_wish)\n        change = replace(change, after=replace(change.after, intent=None))\n"
+            "        if not change.after.is_asked_back",
+        ),
+        by=_REVERSED,
+    ),
+    bug(
+        "money that a shop had reversed at the last moment is reversed twice",
+        Edit(_PAYMENT, "unasked = payment.intent is None and payment.given_back is None\n", "unasked = True\n"),
+        by=_REVERSED,
+    ),
+    bug(
+        "a reversal that nobody answered counts as made",
+        Edit(
+            _PAYMENT,
+            "    if isinstance(fact, Reversed) and payment.given_back is not None:\n        given_back = replace",
+            "    if isinstance(fact, Reversed | CheckUnknown) and payment.given_back is not None:\n"
+            "        given_back = replace",
+        ),
+        by=_REVERSED,
     ),
     bug(
         "nobody knows until when money goes back by itself",

@@ -7,7 +7,7 @@ from typing import Final
 
 from . import Edit, bug
 
-_PAYMENT, _SCHEDULE, _CHECKOUT = "payments/payment.py", "payments/check_schedule.py", "payments/checkout.py"
+_PAYMENT, _SCHEDULE, _CHECKOUT = "payments/transitions.py", "payments/check_schedule.py", "payments/checkout.py"
 _WATCH, _WATCHED = "operations/clock_watch.py", "tests/core/test_clock.py"
 _PULLS, _PULLED = "operations/clock_watch.py", "tests/store/test_pulls.py"
 
@@ -111,7 +111,7 @@ MONEY: Final = (
         "the checks end at an unclear answer",
         Edit(
             _SCHEDULE,
-            "    if not payment.open_invoice_keys():\n",
+            "    if not payment.due_invoice_keys():\n",
             '    if not payment.open_invoice_keys() or type(fact).__name__ == "CheckUnknown":\n',
         ),
     ),
@@ -119,7 +119,7 @@ MONEY: Final = (
         "the checks end at a cancel",
         Edit(
             _SCHEDULE,
-            "    if not payment.open_invoice_keys():\n",
+            "    if not payment.due_invoice_keys():\n",
             "    if not payment.open_invoice_keys() or isinstance(fact, Canceled):\n",
         ),
     ),
@@ -127,7 +127,7 @@ MONEY: Final = (
         "the checks end at the expiry",
         Edit(
             _SCHEDULE,
-            "    if not payment.open_invoice_keys():\n",
+            "    if not payment.due_invoice_keys():\n",
             "    if not payment.open_invoice_keys() or now > payment.expires_at:\n",
         ),
     ),
@@ -259,9 +259,7 @@ MONEY: Final = (
     ),
     bug(
         "money without a bank_code is never reviewed",
-        Edit(
-            "payments/payment.py", "    if fact.captured_rials is None or now < payment.expires_at:\n", "    if True:\n"
-        ),
+        Edit(_PAYMENT, "    if fact.captured_rials is None or now < payment.expires_at:\n", "    if True:\n"),
         by="tests/core/test_payment.py",
     ),
     bug(
@@ -384,7 +382,7 @@ MONEY: Final = (
         "an order_id that the drop-in cannot keep is dropped",
         Edit(
             "gateways/invoice_script/drop_in.py",
-            "        raise CallRefused(Code.BANK_UNREACHABLE, BAD_ORDER_ID)\n",
+            "        raise refused(Code.BANK_UNREACHABLE, BAD_ORDER_ID) from None\n",
             "        return None\n",
         ),
         by="tests/web/test_facade_wire.py",
@@ -400,12 +398,12 @@ MONEY: Final = (
     ),
     bug(
         "bytes that are in no charset are replaced",
-        Edit("gateways/invoice_script/wire.py", 'raw.decode(codec, "surrogateescape")', 'raw.decode(codec, "replace")'),
+        Edit("gateways/shop_calls.py", 'raw.decode(codec, "surrogateescape")', 'raw.decode(codec, "replace")'),
         by=_WIRE,
     ),
     bug(
         "windows-1256 is not known where it is not stated",
-        Edit("gateways/invoice_script/wire.py", '    return "cp1256"\n', '    return "utf-8"\n'),
+        Edit("gateways/shop_calls.py", '    return "cp1256"\n', '    return "utf-8"\n'),
         by=_WIRE,
     ),
     bug(
@@ -428,12 +426,17 @@ MONEY: Final = (
     ),
     bug(
         "a drop-in shop waits as long as the gateway",
-        Edit("api/drop_in.py", "asyncio.timeout(ANSWER_SECONDS)", "asyncio.timeout(None)"),
+        Edit("api/drop_in/invoice_script.py", "asyncio.timeout(calls.ANSWER_SECONDS)", "asyncio.timeout(None)"),
         by=_WIRE,
     ),
     bug(
         "of two places to go back to the first is taken",
         Edit("gateways/invoice_script/wire.py", "    if len(urls) > 1:\n", "    if False:\n"),
         by=_WIRE,
+    ),
+    bug(
+        "what a shop had reversed is money of today",
+        Edit("console/daily_totals.py", "            if each.is_reversed:\n", "            if each.part < 0:\n"),
+        by="tests/gateways/test_reversal.py",
     ),
 )

@@ -199,6 +199,25 @@ SECURITY: Final = (
         by="tests/security/test_browsers.py",
     ),
     bug(
+        "an operator may act in a merchant's portal",
+        Edit("console/merchant_view.py", "return route.method == hdrs.METH_GET and", "return"),
+        by=_PAGES,
+    ),
+    bug(
+        "an archived merchant takes payments",
+        Edit("payments/creation.py", "        if merchant.archived_at is not None:\n", "        if False:\n"),
+        by="tests/web/test_archiving.py",
+    ),
+    bug(
+        "a change of a merchant takes it out of the archive",
+        Edit(
+            "merchants/storage/sql/common/merchants.sql",
+            "contact = $6, more_contacts = $7 WHERE",
+            "contact = $6, more_contacts = $7, archived_at = NULL WHERE",
+        ),
+        by="tests/web/test_archiving.py",
+    ),
+    bug(
         "a key ring that anybody can write is taken",
         Edit("config/secret_files.py", "if mode & (stat.S_IWGRP | stat.S_IWOTH):", "if False:"),
         by=_SECRETS,
@@ -392,5 +411,19 @@ SECURITY: Final = (
         "a storefront's deadline is not heard",
         Edit("api/v1/payments.py", 'name.strip().lower() == "wait"', 'name.strip().lower() == "timeout"'),
         by="tests/e2e/test_overload.py::test_a_create_that_may_not_wait_is_refused_at_once_and_not_stored",
+    ),
+    bug(
+        "a portal tells of another storefront's reviews",
+        Edit(
+            "operations/troubles/stored.py",
+            " for row in rows if token.sees(row[0], Mode(row[1]), row[2])]",
+            " for row in rows]",
+        ),
+        by="tests/web/test_portal_troubles.py",
+    ),
+    bug(
+        "an operator deletes what another keeps for themselves",
+        Edit("console/saved_filters.py", "(kept.shared and context.owns)", "context.owns"),
+        by="tests/web/test_saved_filters.py",
     ),
 )

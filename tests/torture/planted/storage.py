@@ -19,6 +19,15 @@ _FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test
 
 STORAGE: Final = (
     bug(
+        "a paused endpoint ignores a person's retry",
+        Edit(
+            "webhooks/storage/claims.py",
+            "due = [row for row in rows[:room_if_asked] if row[0] == AT_ONCE]",
+            "due = [row for row in rows[:room_if_asked] if row[0] == AT_ONCE and not queue.health.paused_until > now]",
+        ),
+        by="tests/store/test_endpoints.py::test_a_persons_retry_that_fails_leaves_the_pause_as_it_was",
+    ),
+    bug(
         "the webhook goes out before the state is committed",
         Edit(
             "payments/storage/repository.py",
@@ -176,6 +185,16 @@ STORAGE: Final = (
         by="tests/store/test_deliveries.py",
     ),
     bug(
+        "every endpoint gets as many webhooks at once as the strongest",
+        Edit("webhooks/storage/queue.py", "        most = self.endpoint.max_in_flight\n", "        most = 64\n"),
+        by="tests/store/test_in_flight.py",
+    ),
+    bug(
+        "an endpoint is due with what is on its way there",
+        Edit("webhooks/storage/queue.py", " if delivery_id not in queue.in_flight), None)", "), None)"),
+        by="tests/store/test_in_flight.py",
+    ),
+    bug(
         "what happens while an endpoint is paused is dropped",
         Edit(
             "webhooks/storage/events.py",
@@ -232,7 +251,7 @@ STORAGE: Final = (
     ),
     bug(
         "a person's retry waits for the pause that its endpoint asked for",
-        Edit("webhooks/storage/redelivery.py", "(*key, AT_ONCE, int(", "(*key, now, int("),
+        Edit("webhooks/storage/redelivery.py", "(*key, AT_ONCE, int(", "(*key, self._now(), int("),
         by="tests/store/test_endpoints.py",
     ),
     bug(
@@ -326,8 +345,10 @@ STORAGE: Final = (
     ),
     bug(
         "a full disk at the start is a traceback",
-        Edit("stores/storage.py", "except (OSError, sqlite3.Error) as error:", "except FileExistsError as error:"),
-        by="tests/e2e/test_start.py",
+        Edit(
+            "database/sqlite/files.py", "except (OSError, sqlite3.Error) as error:", "except FileExistsError as error:"
+        ),
+        by="tests/e2e/test_refusals.py",
     ),
     bug(
         "a process that ends keeps the clients that are busy",

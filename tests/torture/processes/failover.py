@@ -177,6 +177,8 @@ async def campaign(folder: Path, seed: int, *, short: bool) -> Told:
         del kinds[1:]
     told = Told()
     async with failover_stage(folder, seed) as made:
+        for replica in made.fleet.replicas:
+            replica.forked = short
         await made.fleet.start()
         await made.stage.start_chaos(seed, CHAOS_RATE)
         load = Load(made.stage, seed, SHORT_RATE if short else RATE)

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import signal
-import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +21,7 @@ from support.dargah import server
 from support.process import Process
 
 from proxy.kernel.clock import SECOND
-from proxy.webhooks.retry_policy import FAILURES_TO_PROBE, IN_FLIGHT_PER_ENDPOINT
+from proxy.webhooks.retry_policy import FAILURES_TO_PROBE
 
 from ..history_lines import Recorder
 from .stage import HISTORY, SETTINGS, Moments, Receiver, Stage, client, open_shops, simulator
@@ -48,9 +47,13 @@ class Door:
 
 @dataclass(slots=True)
 class SlowShop(Receiver):
-    """A receiver that holds each request for a while, answers 500 while `away`, and counts."""
+    """A receiver that holds each request for a while, answers 500 while `away`, and counts.
+
+    `limits` are how many each door's endpoint may get at once.
+    """
 
     away: bool = False
+    limits: dict[str, int] = field(default_factory=dict)
     doors: dict[str, Door] = field(default_factory=lambda: defaultdict(Door))
 
     async def _handle(self, request: web.Request) -> web.Response:
@@ -77,7 +80,7 @@ class SlowShop(Receiver):
         door.open += 1
         door.most = max(door.most, door.open)
         door.probes += door.probed
-        limit = 1 if door.probed else IN_FLIGHT_PER_ENDPOINT
+        limit = 1 if door.probed else self.limits[name]
         if door.open > limit:
             self.violations.append(f"{door.open} at once at the endpoint of {name}, where {limit} may be")
 
@@ -117,14 +120,10 @@ START_TRIES: Final = 60
 LEASE_SECONDS: Final = 9
 # `dargah serve` with leases that end after a third of their time: for a short run that pauses a holder for longer.
 _SHORT_LEASES: Final = f"""
-import sys
-from proxy.__main__ import main
 from proxy.payments import checkout, creation, poller
 from proxy.webhooks import worker
 
 creation.REQUEST_LEASE = checkout.RETURN_LEASE = worker.LEASE = poller.LEASE = {LEASE_SECONDS * SECOND}
-sys.argv[1:] = ["serve"]
-main()
 """
 
 
@@ -136,13 +135,8 @@ class Replica(Process):
         self.log = log  # one for all: the balancer's clients do not know which one it was
         self.down_since: float | None = 0.0
         self.paused = False
-        self._arguments = ("-c", _SHORT_LEASES) if short_leases else ("-m", "proxy", "serve")
-
-    async def launch(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._arguments, stdout=asyncio.subprocess.PIPE, stderr=log, env=self.env
-            )
+        if short_leases:
+            self.first, self.forked = _SHORT_LEASES, True
 
     async def up(self) -> int:
         """Gives how often it ended at once, as it does where there is no database, and was started again."""
@@ -249,6 +243,7 @@ async def replicas_stage(folder: Path, seed: int, *, short_leases: bool) -> Asyn
         gateway_url = await stack.enter_async_context(simulator(folder / "ledger.db", seed))
         session = await stack.enter_async_context(client(CALL_SECONDS))
         storefronts = await open_shops(folder, seed, gateway_url, [quick, slow], history)
+        slow.limits = {each.door: each.max_in_flight for each in storefronts}
         looking = asyncio.create_task(slow.look(database.url))
         stack.push_async_callback(_end, looking)
 

@@ -5,8 +5,8 @@ who verifies it. The load tells of the moments at which a kill hurts most.
 """
 
 import asyncio
+import os
 import signal
-import sys
 from asyncio import Transport
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -21,12 +21,13 @@ from weakref import WeakSet
 import aiohttp
 from aiohttp import web
 from support.dargah import server, settings
-from support.process import START_SECONDS, Process
+from support.process import START_SECONDS, Forked, Process
 from support.shop import RETURN_ORIGIN
 
 from proxy.app import running
 from proxy.gateways.simulation.ledger import HostReturnMethod
 from proxy.merchants.merchant import Mode
+from proxy.webhooks.endpoint import DEFAULT_IN_FLIGHT, MOST_IN_FLIGHT
 
 from ..history_lines import Recorder
 from ..world.chronicle import rules_of
@@ -131,17 +132,20 @@ SETTINGS: Final = {
 RETURN_METHODS: Final = (HostReturnMethod.GET, HostReturnMethod.POST, HostReturnMethod.GET)
 # The last storefront is the first merchant's again, in test mode: nothing of one may be told to the other.
 MERCHANTS: Final = len(RETURN_METHODS) - 1
+# Of each storefront's endpoints: the default, the most, and a weak shop's.
+IN_FLIGHT: Final = (DEFAULT_IN_FLIGHT, MOST_IN_FLIGHT, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Storefront:
-    """A merchant's shop in a mode: its token here, its account at the gateway and that one's family."""
+    """A merchant's shop in a mode: its token, its gateway account, that one's family, and its endpoints' limit."""
 
     merchant_id: str
     mode: Mode
     token: str
     api_key: str
     family: str
+    max_in_flight: int
 
     @property
     def door(self) -> str:
@@ -262,10 +266,10 @@ async def open_shops(
                 actor="test",
             )
             _, token = await setup.issue_token(merchant_id, mode=mode, actor="test")
-            storefront = Storefront(merchant_id, mode, token, account.main_id, account.family)
+            storefront = Storefront(merchant_id, mode, token, account.main_id, account.family, IN_FLIGHT[number])
             for receiver in receivers:
                 url = receiver.endpoint_of(storefront.door)
-                made = await _add_endpoint(session, token, url)
+                made = await _add_endpoint(session, token, url, storefront.max_in_flight)
                 owner = {"merchant": merchant_id, "mode": mode}
                 history.note("endpoint", name=url, id=made["id"], secret=made["secret"], **owner)
             own = {"merchant": merchant_id, "mode": mode, "api_key": account.main_id, "token": token}
@@ -274,10 +278,10 @@ async def open_shops(
     return storefronts
 
 
-async def _add_endpoint(session: aiohttp.ClientSession, token: str, url: str) -> Any:
+async def _add_endpoint(session: aiohttp.ClientSession, token: str, url: str, max_in_flight: int) -> Any:
     """As a storefront registers its own: with its token, and no word of the mode."""
-    headers = {"Authorization": f"Bearer {token}"}
-    async with session.post("/v1/webhook-endpoints", json={"url": url}, headers=headers) as answer:
+    headers, body = {"Authorization": f"Bearer {token}"}, {"url": url, "max_in_flight": max_in_flight}
+    async with session.post("/v1/webhook-endpoints", json=body, headers=headers) as answer:
         made = await answer.json(content_type=None)
         assert answer.status == 201, made
         return made
@@ -316,12 +320,8 @@ def _accounts(seed: int) -> list[_Account]:
 async def simulator(ledger: Path, seed: int) -> AsyncIterator[str]:
     """The base URL of a gateway with a ledger that lasts. With `--chaos` its invoice_keys follow the seed too."""
     terminals = [word for account in _accounts(seed) for word in ("--terminal", account.order)]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "simulator", "--quiet", "--port", "0", "--ledger", str(ledger)),
-        *("--chaos", str(seed), *terminals),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
+    arguments = ("simulator", "--quiet", "--port", "0", "--ledger", str(ledger), "--chaos", str(seed), *terminals)
+    process = await Forked.launched(arguments, os.environ, ledger.with_suffix(".log"))
     try:
         async with asyncio.timeout(START_SECONDS):
             line = (await process.stdout.readline()).decode()

@@ -7,12 +7,11 @@ from the fault, or its end, to the first create that was answered.
 import asyncio
 import errno
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +23,7 @@ from unittest.mock import patch
 import aiohttp
 from adapters.servers import NameServer
 from databases.places import database_in, served
+from support.command import Cli
 from support.process import MovedClock, Process
 
 from .. import sigkill
@@ -40,7 +40,7 @@ DISK_BYTES: Final = 64 * 1024 * 1024
 CALM_SECONDS: Final = 2.0
 NOTICED_SECONDS: Final = 20
 FILE: Final = "dargah.db"
-_IN_USE: Final = b"is open in another process"
+_IN_USE: Final = "is open in another process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ async def two_processes(scene: Scene) -> Counter[str]:
 
 def _plan(seed: int, *, short: bool, rate: float = RATE, **more: Any) -> sigkill.Plan:
     """Nobody is killed but by the disturbance. What that breaks needs its time, not many payments."""
-    return sigkill.Plan(seed, 0, rate=SHORT_RATE if short else rate, **more)
+    return sigkill.Plan(seed, 0, rate=SHORT_RATE if short else rate, forked=short, **more)
 
 
 async def bad_disk(
@@ -204,7 +204,7 @@ def _elsewhere(folder: Path) -> Iterator[Path]:
             link.unlink()
 
 
-def _other_names(database: Path) -> Iterator[tuple[str, Path, bytes]]:
+def _other_names(database: Path) -> Iterator[tuple[str, Path, str]]:
     """The file's name and others of it, with how each is refused; one after the other, and gone when it was tried."""
     yield "its own name", database, _IN_USE
     link = database.with_name("link.db")
@@ -212,7 +212,7 @@ def _other_names(database: Path) -> Iterator[tuple[str, Path, bytes]]:
     yield "a symbolic link", link, _IN_USE
     link.unlink()
     link.hardlink_to(database)
-    yield "a hard link", link, b"has other names (hard links)"
+    yield "a hard link", link, "has other names (hard links)"
     link.unlink()
     linked = database.parent.with_name("linked")
     linked.symlink_to(database.parent)
@@ -227,30 +227,16 @@ def _other_names(database: Path) -> Iterator[tuple[str, Path, bytes]]:
     file.touch()
     with _bound(database, file) as is_mounted:
         if is_mounted:
-            yield "a bind mount of the file", file, b"is mounted as a single file"
+            yield "a bind mount of the file", file, "is mounted as a single file"
 
 
-async def _refused(folder: Path, place: Path, sentence: bytes) -> None:
+async def _refused(folder: Path, place: Path, sentence: str) -> None:
     """A Dargah on that file ends at once, with one sentence that says why."""
-    other = Process(folder, DARGAH_DATABASE=str(place))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "serve"),
-        env=other.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    said = b"nothing, and it runs"
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(NOTICED_SECONDS):
-                _, said = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode not in {0, None}, said
-    assert sentence in said, said
-    assert b"Traceback" not in said, said
+    settings = {name: value for name, value in Process(folder).env.items() if name.startswith("DARGAH_")}
+    ran = await Cli(settings | {"DARGAH_DATABASE": str(place)}).run("serve")
+    assert ran.code != 0, ran.error
+    assert sentence in ran.error, ran.error
+    assert "Traceback" not in ran.error, ran.error
 
 
 def cannot_mount() -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from jsonschema_rs import ValidationError
+from web.openapi_check import check_event
 
 from proxy.gateways.family import Traits
 from proxy.gateways.registry import FAMILIES
@@ -269,6 +271,10 @@ class Audit:
             self._sequences[merchant_id] += 1
             if sequence != self._sequences[merchant_id]:
                 self._world.break_promise("sequences have no gap", f"{event_id} has {sequence}")
+            try:
+                check_event(orjson.loads(body))
+            except ValidationError as error:
+                self._world.break_promise("an event is of its schema", f"{event_id}, {kind}: {error}")
             if payment_id is None:
                 continue
             told = event_of(body)

@@ -157,7 +157,7 @@ def _owner(shop: Shop) -> dict[str, Any]:
 async def _payments(process: Process, shop: Shop) -> AsyncIterator[list[dict[str, Any]]]:
     after = None
     while True:
-        wanted = PaymentFilter(shop.storefront, None, None, after, PAGE, Mode.LIVE)
+        wanted = PaymentFilter(shop.storefront, after=after, limit=PAGE, mode=Mode.LIVE)
         page = await process.file.store.payments.list_payments(shop.merchant_id, wanted)
         yield [payment_data(payment) for payment in page.payments]
         after = page.reached

@@ -4,7 +4,6 @@ No socket is there: a client's POST goes to the handler of its family's own rout
 would be played. The invoice script has its own short way, in `network`.
 """
 
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,12 +11,14 @@ from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
+from unittest.mock import patch
 
 from aiohttp import web
 
+from proxy.gateways import http_calls
 from proxy.gateways.answers import MAX_ANSWER_BYTES, Answer, HttpAnswer, NoAnswer
 from proxy.gateways.family import Family
-from proxy.gateways.http_calls import HttpCalls
+from proxy.gateways.http_calls import HttpCalls, Shows
 from proxy.gateways.port import INVOICE_SCRIPT, Account, GatewayClient
 from proxy.gateways.registry import FAMILIES
 from proxy.gateways.simulation.dialect import Dialect
@@ -125,7 +126,9 @@ class NetCalls(HttpCalls):
         _check_seconds: float = 0.0,
         *,
         reads_errors: bool = False,
+        shows: Shows | None = None,
     ) -> None:
+        self._shows = shows
         self._options = options
         self._request_seconds = self._check_seconds = 0.0
         self._headers = headers
@@ -151,13 +154,8 @@ class NetCalls(HttpCalls):
 
 def client_of(family: Family, wire: Wire, now: Now) -> GatewayClient:
     """The family's own client, whose calls go to the wire."""
-    names = vars(sys.modules[family.make.__module__])
-    real = names["HttpCalls"]
-    names["HttpCalls"] = partial(NetCalls, wire)
-    try:
+    with patch.object(http_calls, "HttpCalls", partial(NetCalls, wire)):
         made: GatewayClient = family.make(ClientOptions(now=now, tick=lambda: now() / 1000))
-    finally:
-        names["HttpCalls"] = real
     return made
 
 

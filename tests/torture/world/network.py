@@ -25,7 +25,7 @@ from proxy.gateways.port import (
     Evidence,
     GatewayClient,
     Inquiry,
-    NothingToConfirm,
+    NothingOffered,
     NotPaid,
     Purchase,
     RequestResult,
@@ -67,7 +67,7 @@ _FAULTS: Final[dict[str, str]] = {
 }
 
 
-class NetGateway(NothingToConfirm):
+class NetGateway(NothingOffered):
     """`gateways.port.Gateway` over the simulator's pure layer; answers are read by the real adapter's own parser.
 
     Its calls are those of the invoice script.

@@ -37,10 +37,14 @@ SELECT count(*) FROM (
 ) AS counted;
 
 -- name: audit_paid
--- Of a merchant's newest paid payments after an id: whose bank_code or order is not theirs, whose amount is another
--- than was captured, of which no check is noted, and of which no event tells.
+-- Of a merchant's newest paid payments after an id: whose bank_code or order is not theirs (the order of one that its
+-- shop had reversed may be anybody's), whose amount is another than was captured, of which no check is noted, and of
+-- which no event tells.
 SELECT
-    coalesce(sum(CASE WHEN b.payment_id = paid.id AND o.payment_id = paid.id THEN 0 ELSE 1 END), 0),
+    coalesce(sum(CASE
+        WHEN b.payment_id = paid.id AND (o.payment_id = paid.id OR paid.given_back LIKE '%"merchant_reversed"%') THEN 0
+        ELSE 1
+    END), 0),
     coalesce(sum(CASE WHEN paid.captured_rials = paid.amount_rials THEN 0 ELSE 1 END), 0),
     coalesce(sum(CASE WHEN EXISTS (
         SELECT 1 FROM timeline AS t
@@ -52,7 +56,7 @@ SELECT
         WHERE e.merchant_id = paid.merchant_id AND e.payment_id = paid.id AND e.type = 'payment.paid'
     ) THEN 0 ELSE 1 END), 0)
 FROM (
-    SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code
+    SELECT merchant_id, id, storefront, mode, order_id, amount_rials, captured_rials, bank_code, given_back
     FROM payments WHERE merchant_id = $1 AND status = 'paid' AND id > $2 ORDER BY id DESC LIMIT $3
 ) AS paid
 LEFT JOIN bank_codes AS b ON b.merchant_id = paid.merchant_id AND b.bank_code = paid.bank_code

@@ -8,18 +8,28 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 UPDATE operators SET revoked_at = CASE WHEN revoked_at < $2 THEN revoked_at ELSE $2 END WHERE id = $1;
 
 -- name: operator
--- One operator's token.
-SELECT id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at FROM operators WHERE id = $1;
+-- One operator's token, with the operator's second factor.
+SELECT
+    operators.id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at,
+    second_factors.id, enrolled_at
+FROM operators LEFT JOIN second_factors ON second_factors.operator = operators.name
+WHERE operators.id = $1;
 
 -- name: operator_by_digest
--- The operator's token with a digest.
-SELECT id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at FROM operators
+-- The operator's token with a digest, with the operator's second factor.
+SELECT
+    operators.id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at,
+    second_factors.id, enrolled_at
+FROM operators LEFT JOIN second_factors ON second_factors.operator = operators.name
 WHERE digest = $1;
 
 -- name: list_operators
--- The operators' tokens, in id order.
-SELECT id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at FROM operators
-ORDER BY id LIMIT $1;
+-- The operators' tokens, in id order, each with the operator's second factor.
+SELECT
+    operators.id, name, role, prefix, digest, created_at, expires_at, revoked_at, last_used_at,
+    second_factors.id, enrolled_at
+FROM operators LEFT JOIN second_factors ON second_factors.operator = operators.name
+ORDER BY operators.id LIMIT $1;
 
 -- name: living_operators
 -- The names of the operators' tokens that are not over.

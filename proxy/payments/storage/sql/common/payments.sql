@@ -2,10 +2,14 @@
 -- The columns of a payment, by the names of its fields.
 {payment_order}, {payment_progress};
 
+-- columns: payment_texts
+-- What the shop wrote of the order, for people.
+description, metadata;
+
 -- columns: payment_order
 -- Those of them that never change.
-merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency, description, metadata, return_url,
-    drop_in, link, expires_at, created_at, gateway;
+merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency, {payment_texts}, return_url,
+    drop_in, protocol, number, link, expires_at, created_at, gateway;
 
 -- columns: payment_progress
 -- Those that a transition may change.
@@ -71,6 +75,27 @@ WHERE merchant_id = $1 AND id = $2;
 SELECT {payment} FROM payments
 WHERE merchant_id = $1 AND link = $2;
 
+-- name: payment_by_number
+-- The payment that a number names to its shop.
+SELECT {payment} FROM payments
+WHERE number = $1;
+
+-- name: first_verify
+-- Notes a shop's first verify of a paid payment; no row for a later one.
+UPDATE payments SET verified_at = $3
+WHERE merchant_id = $1 AND id = $2 AND status = 'paid' AND verified_at IS NULL;
+
+-- name: verified_at
+-- When the shop first verified the payment.
+SELECT verified_at FROM payments WHERE merchant_id = $1 AND id = $2;
+
+-- name: unverified
+-- The newest payments of a storefront that are paid and that it never verified.
+SELECT {payment} FROM payments
+WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND protocol = $4 AND status = 'paid'
+    AND protocol IS NOT NULL AND verified_at IS NULL
+ORDER BY id DESC LIMIT $5;
+
 -- name: watched_by_link
 -- The payment of a return link, with its watch where it has one. No join: a planner would rather read all of a
 -- merchant's watches.
@@ -81,73 +106,6 @@ SELECT {payment},
     (SELECT w.point FROM watches AS w WHERE w.merchant_id = p.merchant_id AND w.payment_id = p.id)
 FROM payments AS p
 WHERE merchant_id = $1 AND link = $2;
-
--- name: list_payments
--- A merchant's payments before an id, newest first. Each of these lists is a stretch of one index, with nothing left out.
-SELECT {payment} FROM payments
-WHERE merchant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
-
--- name: list_payments_with_status
--- Those in one status.
-SELECT {payment} FROM payments
-WHERE merchant_id = $1 AND status = $4 AND id < $2 ORDER BY id DESC LIMIT $3;
-
--- name: list_payments_of_storefront
--- Those of a storefront and a mode: the first of each status by its index.
-SELECT {payment} FROM payments
-WHERE merchant_id = $1 AND id IN (
-    SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'created' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS created
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'pending' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS pending
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'paid' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS paid
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'failed' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS failed
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'canceled' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS canceled
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'expired' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS expired
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'needs_review' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS needs_review
-    UNION ALL SELECT id FROM (
-        SELECT id FROM payments
-        WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = 'given_back' AND id < $2
-        ORDER BY id DESC LIMIT $3
-    ) AS given_back
-)
-ORDER BY id DESC LIMIT $3;
-
--- name: list_payments_of_storefront_with_status
--- Those of a storefront, a mode and a status.
-SELECT {payment} FROM payments
-WHERE merchant_id = $1 AND storefront = $4 AND mode = $5 AND status = $6 AND id < $2 ORDER BY id DESC LIMIT $3;
-
--- name: list_payments_of_order
--- Those of an order, whosever it is.
-SELECT {payment} FROM payments
-WHERE merchant_id = $1 AND order_id = $4 AND id < $2 ORDER BY id DESC LIMIT $3;
 
 -- name: claim_invoice_key
 -- Makes an invoice this payment's; no row when it is somebody's already.
@@ -176,6 +134,11 @@ ON CONFLICT (merchant_id, storefront, mode, order_id) DO NOTHING;
 -- By which payment an order is paid.
 SELECT payment_id FROM paid_orders WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4;
 
+-- name: release_order
+-- The order is not paid by this payment any more, whose money went back.
+DELETE FROM paid_orders
+WHERE merchant_id = $1 AND storefront = $2 AND mode = $3 AND order_id = $4 AND payment_id = $5;
+
 -- name: claim_confirm
 -- Makes this payment the one of its order that is being confirmed; no row when another is.
 INSERT INTO confirming_orders (merchant_id, storefront, mode, order_id, payment_id) VALUES ($1, $2, $3, $4, $5)
@@ -201,6 +164,16 @@ VALUES (
 -- A payment's timeline, newest first.
 SELECT at, kind, duration_ms, data FROM timeline WHERE merchant_id = $1 AND payment_id = $2
 ORDER BY number DESC LIMIT $3;
+
+-- name: lines_with_fields
+-- Those of the newest lines of a merchant's timelines that keep fields of an answer or a return, with their terminals.
+SELECT payments.terminal_id, line.at, line.kind, line.duration_ms, line.data
+FROM (
+    SELECT payment_id, at, kind, duration_ms, data FROM timeline WHERE merchant_id = $1
+    ORDER BY payment_id DESC, number DESC LIMIT $2
+) AS line
+JOIN payments ON payments.merchant_id = $1 AND payments.id = line.payment_id
+WHERE line.data LIKE '%"fields":{%';
 
 -- name: unsettled_after
 -- A merchant's payments after an id that may still turn out paid, oldest first: the first of each status by its index.

@@ -1,46 +1,147 @@
--- name: newest_ids
--- A merchant's newest payments between two places of its ids.
-SELECT id FROM payments WHERE merchant_id = $1 AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+-- columns: payment_line
+-- What lists, sums and exports read of a payment, as PaymentLine has it.
+id, merchant_id, storefront, mode, status, order_id, terminal_id, gateway, protocol, amount_rials, captured_rials,
+    bank_code, invoice_key, late, created_at, updated_at, paid_at, receipt, given_back;
 
--- name: newest_ids_with_status
--- The same of one status.
-SELECT id FROM payments WHERE merchant_id = $1 AND status = $5 AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+-- name: newest_lines
+-- A merchant's payments between two ids, newest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND id > $2 AND id < $3 ORDER BY id DESC LIMIT $4;
 
--- name: ids_of_bank_code
--- The payment that has a bank's tracking number, of a stretch of merchants; and of their payments that need review, those
--- that came with it. Each is looked for in its merchant's part of an index: planners would rather read all of them.
-SELECT id FROM (
-    SELECT (
-        SELECT b.payment_id FROM bank_codes AS b WHERE b.merchant_id = m.id AND b.bank_code = $3
+-- name: newest_lines_with_status
+-- Those in one status, newest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND status = $5 AND id > $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+
+-- name: newest_lines_of_storefront
+-- Those of a storefront, a mode and a status, newest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND storefront = $5 AND mode = $6 AND status = $7 AND id > $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+
+-- name: newest_lines_of_order
+-- Those of an order, whosever it is, newest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND order_id = $5 AND id > $2 AND id < $3 ORDER BY id DESC LIMIT $4;
+
+-- name: newest_of_merchants
+-- The newest payment between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT max(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
     ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
-) AS claimed WHERE id IS NOT NULL
-UNION
-SELECT p.id FROM payments AS p
-WHERE p.merchant_id IN (SELECT id FROM merchants WHERE id >= $1 AND id <= $2)
-    AND p.status = 'needs_review' AND p.bank_code = $3
-LIMIT $4;
+) AS heads WHERE id IS NOT NULL;
 
--- name: ids_of_invoice_key
--- The payment whose invoice it is, of a stretch of merchants, by each of their terminals.
-SELECT id FROM (
-    SELECT (
-        SELECT k.payment_id FROM invoice_keys AS k
-        WHERE k.merchant_id = t.merchant_id AND k.terminal_id = t.id AND k.invoice_key = $3
-    ) AS id FROM terminals AS t WHERE t.merchant_id >= $1 AND t.merchant_id <= $2
-) AS claimed WHERE id IS NOT NULL
-LIMIT $4;
+-- name: newest_of_merchants_with_status
+-- The newest one in one status between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT max(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.status = $5
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
 
--- name: ids_of_order_id
--- The payments of an order, of a stretch of merchants.
-SELECT p.id FROM payments AS p
-WHERE p.merchant_id IN (SELECT id FROM merchants WHERE id >= $1 AND id <= $2) AND p.order_id = $3
-LIMIT $4;
+-- name: newest_of_merchants_of_storefront
+-- The newest one of a storefront, a mode and a status between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT max(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.storefront = $5 AND p.mode = $6 AND p.status = $7
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
 
--- name: newest_amounts
+-- name: newest_of_merchants_of_order
+-- The newest one of an order between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT max(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.order_id = $5
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
+
+-- name: oldest_lines
+-- A merchant's payments between two ids, oldest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4;
+
+-- name: oldest_lines_with_status
+-- Those in one status, oldest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND status = $5 AND id > $2 AND id < $3 ORDER BY id LIMIT $4;
+
+-- name: oldest_lines_of_storefront
+-- Those of a storefront, a mode and a status, oldest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND storefront = $5 AND mode = $6 AND status = $7 AND id > $2 AND id < $3 ORDER BY id LIMIT $4;
+
+-- name: oldest_lines_of_order
+-- Those of an order, whosever it is, oldest first: a stretch of one index, with nothing left out.
+SELECT {payment_line} FROM payments
+WHERE merchant_id = $1 AND order_id = $5 AND id > $2 AND id < $3 ORDER BY id LIMIT $4;
+
+-- name: oldest_of_merchants
+-- The oldest payment between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT min(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
+
+-- name: oldest_of_merchants_with_status
+-- The oldest one in one status between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT min(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.status = $5
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
+
+-- name: oldest_of_merchants_of_storefront
+-- The oldest one of a storefront, a mode and a status between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT min(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.storefront = $5 AND p.mode = $6 AND p.status = $7
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
+
+-- name: oldest_of_merchants_of_order
+-- The oldest one of an order between two places of each merchant of a stretch that has one.
+SELECT merchant, id FROM (
+    SELECT m.id AS merchant, (
+        SELECT min(p.id) FROM payments AS p
+        WHERE p.merchant_id = m.id AND p.order_id = $5
+            AND p.id > 'pay_' || substr(m.id, 5) || $3 AND p.id < 'pay_' || substr(m.id, 5) || $4
+    ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
+) AS heads WHERE id IS NOT NULL;
+
+-- name: reviews_of_bank_code
+-- Of the payments of a stretch of merchants that need review, those that came with a bank's tracking number.
+SELECT id FROM payments
+WHERE status = 'needs_review' AND bank_code = $3 AND merchant_id >= $1 AND merchant_id <= $2 LIMIT $4;
+
+-- name: newest_orders
 -- What a merchant's newest payments before an id are of.
-SELECT id, amount_rials FROM payments WHERE merchant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
+SELECT id, amount_rials, {payment_texts} FROM payments WHERE merchant_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3;
 
--- name: day_rows
--- What a day's sums need of a merchant's payments after an id.
-SELECT id, status, mode, amount_rials, created_at FROM payments
-WHERE merchant_id = $1 AND id > $2 ORDER BY id LIMIT $3;
+-- name: day_sums
+-- Of a stretch of a merchant's payments between two ids: how many there are of each status and mode in each part of the day
+-- since $5, of which amount, and the last id; apart those paid ones that went back because the shop had them reversed.
+SELECT status, mode, part, reversed, count(*), CAST(sum(amount_rials) AS bigint), max(id)
+FROM (
+    SELECT
+        id, status, mode, amount_rials, (created_at - CAST($5 AS bigint)) / CAST($6 AS bigint) AS part,
+        CASE
+            WHEN status = 'paid' AND given_back LIKE '{"reason":"merchant_reversed",%' AND given_back NOT LIKE '%"at":null,%'
+                THEN 1 ELSE 0
+        END AS reversed
+    FROM payments
+    WHERE merchant_id = $1 AND id > $2 AND id < $3 ORDER BY id LIMIT $4
+) AS stretch
+GROUP BY status, mode, part, reversed;

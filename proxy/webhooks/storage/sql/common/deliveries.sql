@@ -8,10 +8,7 @@ VALUES ($1, $2, $3, $4, $5, 'pending', 0, 0, $6, $6, $7);
 
 -- name: turns_of_merchant
 -- A merchant's endpoints in id order, each with its turn, if it was ever enabled, as turn_of_endpoint gives it.
-SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at,
-    e.merchant_id, e.id, e.mode, e.url, e.storefront, e.event_types, e.description, e.headers, e.state,
-    e.state_reason, e.state_since, e.signatures, e.key_number, e.previous_until, e.older_keys, e.created_at,
-    e.updated_at
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at, {e.endpoint}
 FROM endpoints AS e LEFT JOIN turns AS t ON t.merchant_id = e.merchant_id AND t.endpoint_id = e.id
 WHERE e.merchant_id = $1 ORDER BY e.id LIMIT $2;
 
@@ -41,16 +38,14 @@ WHERE merchant_id = $1 AND endpoint_id = $2;
 SELECT failures, failing_since, paused_until, held, in_flight FROM turns WHERE merchant_id = $1 AND endpoint_id = $2;
 
 -- name: call_turn
--- Lets an enabled endpoint's turn come at $3 although it is paused: for what a person sends again.
+-- Lets an enabled endpoint's turn come at $3, before all others, although it is paused: for what a person sends again.
 UPDATE turns SET due_at = $3
 WHERE merchant_id = $1 AND endpoint_id = $2 AND held = 0 AND (due_at IS NULL OR due_at > $3);
 
--- name: oldest_due_at
--- When the oldest delivery is due at an endpoint that is not on its way.
-SELECT due_at FROM deliveries
-WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
-    AND id NOT IN ($3, $4, $5, $6, $7, $8, $9, $10)
-ORDER BY due_at LIMIT 1;
+-- name: oldest_due_times
+-- When the oldest deliveries at an endpoint are due, those on their way among them.
+SELECT due_at, id FROM deliveries
+WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL ORDER BY due_at LIMIT $3;
 
 -- name: next_delivery_at
 -- When the earliest delivery of an enabled endpoint is due.
@@ -67,7 +62,7 @@ UPDATE deliveries SET attempts = attempts + 1 WHERE merchant_id = $1 AND id = $2
 
 -- name: record_delivery
 -- A delivery's state after an attempt. One that was asked for again while it was on its way (scheduled_from is one ahead)
--- is due at once, whatever came of this attempt.
+-- is due at once, which is $6, whatever came of this attempt.
 UPDATE deliveries SET
     attempts = attempts + 1,
     status = CASE WHEN scheduled_from > attempts THEN 'pending' ELSE $3 END,

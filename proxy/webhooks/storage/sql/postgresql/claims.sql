@@ -17,22 +17,20 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND held = 0 AND (due_at IS NULL OR 
 -- name: turn_of_endpoint
 -- How an endpoint has been answering, whether it is served, what is on its way there, and the endpoint as it is now. Who
 -- reads it to write it holds its merchant's lock.
-SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at,
-    e.merchant_id, e.id, e.mode, e.url, e.storefront, e.event_types, e.description, e.headers, e.state,
-    e.state_reason, e.state_since, e.signatures, e.key_number, e.previous_until, e.older_keys, e.created_at,
-    e.updated_at
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at, {e.endpoint}
 FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
 WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
 
 -- name: oldest_deliveries
 -- What is or will be due at an endpoint and is not on its way, oldest first, with the events. The page is taken before the
--- events are looked for: else the planner may read all that waits at an endpoint.
+-- events are looked for: else the planner may read all that waits at an endpoint. What is on its way is read once, not for
+-- each row.
 SELECT d.due_at, d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequence, e.storefront, e.mode,
     e.type, e.payment_id, e.occurred_at, e.body, e.traceparent
 FROM (
     SELECT merchant_id, id, event_id, attempts, scheduled_from, due_at, part FROM deliveries
     WHERE merchant_id = $1 AND endpoint_id = $2 AND due_at IS NOT NULL
-        AND id NOT IN ($4, $5, $6, $7, $8, $9, $10, $11)
+        AND id <> ALL (ARRAY(SELECT jsonb_array_elements_text(CAST($4 AS jsonb))))
     ORDER BY due_at LIMIT $3
 ) AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id AND e.part = d.part
 ORDER BY d.due_at;

@@ -11,10 +11,7 @@ WHERE merchant_id = $1 AND endpoint_id = $2 AND held = 0 AND (due_at IS NULL OR 
 
 -- name: turn_of_endpoint
 -- How an endpoint has been answering, whether it is served, what is on its way there, and the endpoint as it is now.
-SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at,
-    e.merchant_id, e.id, e.mode, e.url, e.storefront, e.event_types, e.description, e.headers, e.state,
-    e.state_reason, e.state_since, e.signatures, e.key_number, e.previous_until, e.older_keys, e.created_at,
-    e.updated_at
+SELECT t.failures, t.failing_since, t.paused_until, t.served_at, t.held, t.in_flight, t.due_at, {e.endpoint}
 FROM turns AS t JOIN endpoints AS e ON e.merchant_id = t.merchant_id AND e.id = t.endpoint_id
 WHERE t.merchant_id = $1 AND t.endpoint_id = $2;
 
@@ -24,7 +21,7 @@ SELECT d.due_at, d.id, d.attempts, d.scheduled_from, e.id, e.merchant_id, e.sequ
     e.type, e.payment_id, e.occurred_at, e.body, e.traceparent
 FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id AND e.part = d.part
 WHERE d.merchant_id = $1 AND d.endpoint_id = $2 AND d.due_at IS NOT NULL
-    AND d.id NOT IN ($4, $5, $6, $7, $8, $9, $10, $11)
+    AND d.id NOT IN (SELECT value FROM json_each($4))
 ORDER BY d.due_at LIMIT $3;
 
 -- name: endpoints_in_flight

@@ -1,0 +1,58 @@
+"""A word in both languages for each act that the audit log names.
+
+An act that is not here is shown by its name.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+ACTS: Final[Mapping[str, tuple[str, str]]] = {
+    "alerts.test": ("آزمودن خبرها", "Tested the alerts"),
+    "backup.take": ("گرفتن پشتیبان", "Took a backup"),
+    "console.login": ("ورود به پیشخان", "Logged in"),
+    "delivery.retry": ("فرستادن دوبارهٔ وب‌هوک", "Sent a webhook again"),
+    "doctor.check_up": ("وارسی تنظیمات", "Checked the set-up"),
+    "endpoint.bind": ("بستن رازهای وب‌هوک به نشانی‌اش", "Bound an endpoint's secrets to its address"),
+    "endpoint.create": ("افزودن وب‌هوک", "Added an endpoint"),
+    "endpoint.delete": ("برداشتن وب‌هوک", "Deleted an endpoint"),
+    "endpoint.recover": ("فرستادن دوبارهٔ نرسیده‌ها", "Sent again what did not arrive"),
+    "endpoint.replay": ("فرستادن دوبارهٔ همه", "Sent everything again"),
+    "endpoint.rotate_secret": ("راز تازهٔ وب‌هوک", "Made an endpoint's new secret"),
+    "endpoint.update": ("تغییر وب‌هوک", "Changed an endpoint"),
+    "filter.share": ("صافی همگانی", "Shared a filter with everyone"),
+    "filter.withdraw": ("برداشتن صافی همگانی", "Withdrew a filter from everyone"),
+    "keys.reseal": ("مهر دوبارهٔ رازها", "Sealed the secrets again"),
+    "keys.rotate": ("کلید تازهٔ مهر پذیرنده", "Gave a merchant a new sealing key"),
+    "merchant.archive": ("بایگانی پذیرنده", "Archived a merchant"),
+    "merchant.create": ("افزودن پذیرنده", "Added a merchant"),
+    "merchant.rotate_return_secret": ("راز تازهٔ راه بازگشت", "Made a new return secret"),
+    "merchant.unarchive": ("بازگرداندن پذیرنده از بایگانی", "Unarchived a merchant"),
+    "merchant.update": ("تغییر پذیرنده", "Changed a merchant"),
+    "merchant.view_as": ("دیدن پورتال از چشم پذیرنده", "Viewed the portal as the merchant"),
+    "operator.add": ("افزودن گرداننده", "Added an operator"),
+    "operator.revoke": ("باطل کردن گرداننده", "Revoked an operator"),
+    "operator.rotate": ("توکن تازهٔ گرداننده", "Gave an operator a new token"),
+    "payment.check": ("پرسش از درگاه", "Asked the gateway"),
+    "payment.resolve": ("تصمیم دربارهٔ یک بررسی", "Decided a review"),
+    "payment.test": ("پرداخت آزمایشی", "Made a test payment"),
+    "payments.reconcile": ("مقایسه با بانک", "Compared with the bank"),
+    "payments.recover": ("پرسش دوباره دربارهٔ پرداخت‌ها", "Asked again about payments"),
+    "second_factor.block": ("بیست کد نادرست رمز دوم", "Twenty wrong codes of a second factor"),
+    "second_factor.end": ("پایان دادن به رمز دوم خود", "Ended their second factor"),
+    "second_factor.enrol": ("ساختن رمز دوم", "Enrolled a second factor"),
+    "second_factor.new_recovery_codes": ("کدهای بازیابی تازه", "Made new recovery codes"),
+    "second_factor.recover": ("ورود با کد بازیابی", "Used a recovery code"),
+    "second_factor.remove": ("برداشتن رمز دوم یک گرداننده", "Removed an operator's second factor"),
+    "session.end": ("پایان دادن به یک نشست", "Ended a session"),
+    "terminal.bind": ("بستن کلید ترمینال به نشانی‌اش", "Bound a terminal's key to its address"),
+    "terminal.create": ("افزودن ترمینال", "Added a terminal"),
+    "terminal.test": ("آزمودن کلید ترمینال", "Tested a terminal's key"),
+    "terminal.update": ("تغییر ترمینال", "Changed a terminal"),
+    "token.issue": ("ساختن توکن", "Issued a token"),
+    "token.restore": ("بازگرداندن توکن", "Took a revocation back"),
+    "token.revoke": ("باطل کردن توکن", "Revoked a token"),
+    "token.rotate": ("تازه کردن توکن", "Rotated a token"),
+    "webhooks.recover": ("فرستادن دوبارهٔ نرسیده‌ها", "Sent again what did not arrive"),
+    "webhooks.resend": ("آغاز فرستادن دوباره", "Began a resend"),
+    "webhooks.resend_stop": ("متوقف کردن فرستادن دوباره", "Stopped a resend"),
+}

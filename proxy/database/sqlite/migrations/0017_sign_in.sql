@@ -1,0 +1,7 @@
+-- Who a browser's session is of, and by which browser: for the list of sessions. A role stands where a provider's word
+-- opened it.
+-- oldest code: 8
+ALTER TABLE sessions ADD COLUMN name TEXT;
+ALTER TABLE sessions ADD COLUMN role TEXT;
+ALTER TABLE sessions ADD COLUMN browser TEXT;
+ALTER TABLE sessions ADD COLUMN address TEXT;
