@@ -33,6 +33,7 @@ _PLACES: Final[Mapping[TroubleKind, tuple[str, Pair]]] = {
     TroubleKind.DELIVERIES_LATE: ("/endpoints", ("نشانی‌ها را ببین", "See the endpoints")),
     TroubleKind.CHECKS_LATE: ("/payments?status=pending", ("پرداخت‌های باز را ببین", "See the open payments")),
     TroubleKind.CALLS_WAITING: ("/payments?status=created", ("ببین کدام‌ها", "See which")),
+    TroubleKind.SECOND_FACTOR_GUESSED: ("/operators", ("گردانندگان", "Operators")),
     TroubleKind.OPERATOR_ENDING: ("/operators", ("گردانندگان", "Operators")),
 }
 _MERCHANTS_PLACES: Final[Mapping[TroubleKind, tuple[str, Pair]]] = {

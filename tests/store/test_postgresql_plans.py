@@ -28,7 +28,8 @@ GROWING = {
     "deliveries",
     "attempts",
 }
-# Asked by an operator, or once at the start. Where they read a whole table, it has a few rows for each merchant.
+# Asked by an operator, or once at the start. Where they read a whole table, it has a few rows for each merchant
+# or operator.
 SELDOM = {
     "kek_ids",
     "audit_merchants",
@@ -36,6 +37,7 @@ SELDOM = {
     "plain_headers",
     "living_operators",
     "list_operators",
+    "guessed_second_factors",
     "count_watches",
     "count_deliveries",
     "skip_sequence_numbers",

@@ -10,12 +10,21 @@ from support.authenticator import Authenticator
 from support.clock import ManualClock
 
 from proxy.audit.log import INSTALLATION, AuditLog
+from proxy.kernel.clock import HOUR, MINUTE
 from proxy.kernel.errors import Conflict
 from proxy.kernel.ids import NO_MERCHANT, OPERATOR, digest
 from proxy.merchants.setup import MerchantSetup
 from proxy.merchants.vault import KeyRing, Vault
+from proxy.operations.troubles import Trouble, TroubleKind
 from proxy.operators.records import Operator, Role, Session, SessionKind
-from proxy.operators.second_factor import CodeRefused, Proof, SecondFactors, SecretUnusable
+from proxy.operators.second_factor import (
+    WRONG_CODES,
+    WRONG_CODES_WITHIN,
+    CodeRefused,
+    Proof,
+    SecondFactors,
+    SecretUnusable,
+)
 from proxy.operators.second_factor_storage import Guess
 from proxy.operators.sessions import Sessions
 from proxy.stores.store import Store
@@ -166,3 +175,40 @@ async def test_without_the_key_a_recovery_code_is_the_way_in(desk: Desk) -> None
     with pytest.raises(SecretUnusable):
         await desk.factors.prove(operator, app.code(desk.clock.now), None)
     assert await desk.factors.prove(operator, codes[0], None) is Proof.RECOVERY_CODE
+
+
+async def test_spent_guesses_are_a_trouble_while_a_token_from_before_them_lives(desk: Desk) -> None:
+    operator, _, _ = await desk.enrol()
+    factor_id = operator.second_factor or ""
+
+    async def told() -> list[Trouble]:
+        return await desk.store.troubles.troubles(desk.clock.now)
+
+    desk.clock.forward(MINUTE)
+    since = desk.clock.now
+    for _ in range(WRONG_CODES):
+        assert await told() == []
+        await desk.store.second_factors.guess(
+            factor_id, None, "", desk.clock.now, limit=WRONG_CODES, window=WRONG_CODES_WITHIN
+        )
+        desk.clock.forward(MINUTE)
+    [found] = await told()
+    assert (found.key, found.since, found.urgent) == ((TroubleKind.SECOND_FACTOR_GUESSED, factor_id), since, True)
+    assert found.facts == {"name": "sara"}
+
+    overlap = replace(operator, revoked_at=desk.clock.now + HOUR)
+    rotated = replace(operator, id=IDS.record(OPERATOR, NO_MERCHANT, desk.clock.now), digest=digest("new"))
+    rotated = replace(rotated, created_at=desk.clock.now)
+    audit = replace(new_audit(NO_MERCHANT), merchant_id=INSTALLATION)
+    await desk.store.operators.replace_operator(overlap, rotated, audit)
+    assert await told() == [found], "the old token may still be used"
+    desk.clock.forward(HOUR)
+    assert await told() == [], "nobody has a token any more with which they were made"
+
+
+async def test_spent_guesses_are_no_trouble_once_they_are_over(desk: Desk) -> None:
+    operator, _, _ = await desk.enrol()
+    for _ in range(WRONG_CODES):
+        await desk.guess(operator, None, limit=WRONG_CODES)
+    for after, kinds in ((WRONG_CODES_WITHIN - 1, [TroubleKind.SECOND_FACTOR_GUESSED]), (WRONG_CODES_WITHIN, [])):
+        assert [each.kind for each in await desk.store.troubles.troubles(NOW + after)] == kinds

@@ -201,6 +201,9 @@ async def test_guesses_end_after_so_many_and_the_owner_still_gets_in(lab: Lab) -
     spent = await sara.gives(thief)
     assert (spent.status, 0 < int(spent.headers["Retry-After"]) <= DAY // 1000) == (429, True), "even the right code"
     assert (await sara.gives(await sara.begins())).status == 429, "nor with a new login"
+    first = words(await (await operator(lab)).get("/console/?lang=en"))
+    assert "Somebody gives wrong codes of a second factor" in first
+    assert "sara" in first
     await sara.begins(known)
     assert (await sara.gives(known)).status == 303, "her browser has guesses of its own"
     assert (await sara.gives(await sara.begins(), sara.codes[0])).status == 303, "and a recovery code always works"

@@ -24,6 +24,7 @@ from proxy.operations.troubles.trouble import (
     Trouble,
     TroubleKind,
 )
+from proxy.operators.second_factor import WRONG_CODES, WRONG_CODES_WITHIN
 from proxy.payments.payment import GivenBackReason
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 
@@ -62,6 +63,7 @@ class TroubleRepository(Repository):
             *_missed(await self._rows("given_back_since", (now - MISSED_FOR, LIST_LIMIT))),
             *await self._late(now),
             *await self._ending(now),
+            *await self._guessed(now),
         ]
 
     async def of_token(self, token: Token, endpoints: Sequence[Endpoint], now: int) -> list[Trouble]:
@@ -130,6 +132,14 @@ class TroubleRepository(Repository):
             for facts in ({"mode": mode, "ends_at": ends_at},)
         ]
         return tokens[:NAMED]
+
+    async def _guessed(self, now: int) -> list[Trouble]:
+        """Second factors whose guesses are used up, while a token that they were made with may still be used."""
+        rows = await self._rows("guessed_second_factors", (WRONG_CODES, now - WRONG_CODES_WITHIN, now, NAMED))
+        return [
+            Trouble(TroubleKind.SECOND_FACTOR_GUESSED, factor_id, None, since, 1, urgent=True, facts={"name": name})
+            for factor_id, name, since in rows
+        ]
 
 
 async def _waiting(transaction: Transaction, these: Sequence[_Stalled]) -> list[int]:

@@ -55,6 +55,7 @@ class TroubleKind(StrEnum):
     GATEWAY_UNCLEAR = "gateway_unclear"
     CALLS_WAITING = "calls_waiting"
     SECRET_UNUSABLE = "secret_unusable"  # noqa: S105  a kind, no secret
+    SECOND_FACTOR_GUESSED = "second_factor_guessed"
     ENDPOINT_FAILING = "endpoint_failing"
     ENDPOINT_DISABLED = "endpoint_disabled"
     ENDPOINT_PAUSED = "endpoint_paused"

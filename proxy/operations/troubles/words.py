@@ -112,6 +112,14 @@ WORDS: Final[Mapping[TroubleKind, TroubleWords]] = {
         "key-custody",
         ("attempts", "تلاش"),
     ),
+    TroubleKind.SECOND_FACTOR_GUESSED: TroubleWords(
+        ("Somebody gives wrong codes of a second factor", "کسی کدهای نادرست رمز دوم می‌دهد"),
+        (
+            "Whoever does has the token: if it is not its owner, rotate it at once without overlap.",
+            "او توکن را دارد؛ اگر صاحبش نیست، توکن را همین حالا بی مهلت عوض کنید.",
+        ),
+        "a-second-factor",
+    ),
     TroubleKind.ENDPOINT_FAILING: TroubleWords(
         ("A shop does not take its webhooks", "فروشگاهی وب‌هوک‌هایش را نمی‌گیرد"),
         ("See its last answer, and send one event now.", "آخرین پاسخ آن را ببینید و یک رویداد را همین حالا بفرستید."),

@@ -42,3 +42,14 @@ SELECT t.merchant_id, t.id, t.mode, t.expires_at, t.last_used_at
 FROM tokens AS t JOIN merchants AS m ON m.id = t.merchant_id
 WHERE t.expires_at > $1 AND t.expires_at <= $2 AND t.revoked_at IS NULL AND m.archived_at IS NULL
 ORDER BY t.expires_at LIMIT $3;
+
+-- name: guessed_second_factors
+-- Second factors with a browser that has had all its guesses since a time, and a living token from before them.
+SELECT f.id, f.operator, min(g.since)
+FROM second_factors AS f JOIN code_guesses AS g ON g.factor_id = f.id
+WHERE g.guesses >= $1 AND g.since > $2 AND EXISTS (
+    SELECT 1 FROM operators AS o
+    WHERE o.name = f.operator AND o.created_at <= g.since
+        AND (o.revoked_at IS NULL OR o.revoked_at > $3) AND (o.expires_at IS NULL OR o.expires_at > $3)
+)
+GROUP BY f.id, f.operator LIMIT $4;
