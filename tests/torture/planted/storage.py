@@ -14,6 +14,7 @@ _ANSWERS: Final = "tests/adapters/test_answers.py"
 _CONNECTION: Final = "database/sqlite/connection.py"
 _LOCK, _FILE = "database/sqlite/files.py", "tests/store/test_sqlite_file.py"
 _LINES, _LOG = "observability/logs.py", "tests/e2e/test_process.py"
+_RESENDS: Final = "tests/store/test_resends.py"
 _MANNERS: Final = "tests/e2e/test_process.py"
 _FAILOVER, _SETUP = "tests/store/test_postgresql_failover.py", "tests/store/test_postgresql_server.py"
 
@@ -26,6 +27,20 @@ STORAGE: Final = (
             "due = [row for row in rows[:room_if_asked] if row[0] == AT_ONCE and not queue.health.paused_until > now]",
         ),
         by="tests/store/test_endpoints.py::test_a_persons_retry_that_fails_leaves_the_pause_as_it_was",
+    ),
+    bug(
+        "a new event waits for all that is sent again",
+        Edit(
+            "webhooks/storage/resend_pace.py",
+            "room, room_in_queue = max(WINDOW - len(look.waiting), least), max(WINDOW - due, least)",
+            "room, room_in_queue = _LOOKED_AT, _LOOKED_AT",
+        ),
+        by=f"{_RESENDS}::test_a_new_event_waits_for_a_window_and_not_for_all_that_is_sent_again",
+    ),
+    bug(
+        "two resends of what was delivered send it twice",
+        Edit("webhooks/storage/resend_pace.py", "return not since_then and look", "return since_then or look"),
+        by=f"{_RESENDS}::test_what_was_delivered_is_sent_again_where_it_is_asked_for_and_once_for_two_who_ask",
     ),
     bug(
         "the webhook goes out before the state is committed",
