@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
-from support.eventually import eventually
+from support.eventually import listening
+from support.ports import free_port
 
 from browser.chromium import HANDSET, ONE_LOOP, PATIENCE_MILLISECONDS, reading
 from browser.stage import WIDE, Stage, office
@@ -19,12 +19,6 @@ from browser.stage import WIDE, Stage, office
 pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "portal.md"
 [EXAMPLE] = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @asynccontextmanager
@@ -39,16 +33,8 @@ async def panel(stage: Stage, origin: str, port: int) -> AsyncIterator[None]:
     }
     running = await asyncio.create_subprocess_exec(sys.executable, "-c", EXAMPLE, env=environment)
 
-    async def listens() -> bool | None:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return None
-        writer.close()
-        return True
-
     try:
-        await eventually(listens)
+        await listening(port, lambda: running.returncode is None)
         yield
     finally:
         running.kill()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.command import Cli
+from support.ports import free_port
 
 from certification import shops
 from certification.shops import SECRET, RightShop, opened
 from proxy.demo.shop import Shop
-from proxy.demo.stage import free_port
 
 QUICK = ("--silence", "0", "--settle", "0")
 

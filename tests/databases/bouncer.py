@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from support.eventually import listening
-
-from proxy.demo.stage import free_port
+from support.ports import free_port
 
 from . import serving
 

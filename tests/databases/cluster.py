@@ -17,8 +17,7 @@ from typing import Any, Final
 
 import asyncpg
 from support.eventually import eventually
-
-from proxy.demo.stage import free_port
+from support.ports import free_port
 
 from . import serving
 from .durable import NOT_THERE, READY_SECONDS

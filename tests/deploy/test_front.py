@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.dargah import server
 from support.eventually import listening
+from support.ports import free_port
 from web.lab import lab_in
 from web.openapi_check import check_schema
 
 from deploy import tools
 from deploy.tools import REPOSITORY
-from proxy.demo.stage import free_port
 
 CADDY = REPOSITORY / "deploy" / "caddy"
 NGINX = REPOSITORY / "deploy" / "nginx" / "dargah.conf"

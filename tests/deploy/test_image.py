@@ -14,13 +14,13 @@ import aiohttp
 import pytest
 from support.dargah import API_KEY, KEY_RING, OPERATOR_TOKEN, gateway
 from support.debian_root import run
+from support.ports import free_port
 from support.receiver import Receiver, receiver
 from support.shop import RETURN_ORIGIN, Shop
 
 from deploy import image
 from deploy.image import START_SECONDS, Container, Stage
 from deploy.tools import REPOSITORY
-from proxy.demo.stage import free_port
 
 pytestmark = [pytest.mark.timeout(240, func_only=True), pytest.mark.xdist_group("image")]
 # `make test-image` sets it.

@@ -30,6 +30,7 @@ from standardwebhooks import WebhookVerificationError as StandardRefused
 from support import certified
 from support.dargah import API_KEY, gateway, settings
 from support.eventually import eventually, listening
+from support.ports import free_port
 from support.receiver import receiver
 from support.shop import RETURN_ORIGIN, Shop, open_shop, playground
 from svix.webhooks import Webhook as SvixWebhook
@@ -37,7 +38,6 @@ from svix.webhooks import WebhookVerificationError as SvixRefused
 from yarl import URL
 
 from proxy.app import Dargah, running
-from proxy.demo.stage import free_port
 from proxy.kernel.clock import system_now
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope
 from proxy.webhooks.request import new_secret, signed_headers

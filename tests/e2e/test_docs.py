@@ -20,9 +20,9 @@ from first_run.__main__ import ways
 from first_run.page import Block, blocks, pattern
 from first_run.reader import Done, Reader
 from first_run.terminal import Terminal
+from support.ports import free_port
 
 from e2e.test_clients import require_language
-from proxy.demo.stage import free_port
 
 QUICKSTART = "docs/quickstart.md"
 SECTIONS = {"With curl": "", "In Python": "py", "In PHP": "php", "In Node": "mjs"}

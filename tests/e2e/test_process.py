@@ -27,12 +27,12 @@ from structlog.testing import capture_logs
 from support.command import Cli
 from support.dargah import API_KEY, settings
 from support.eventually import eventually, until
+from support.ports import free_port
 from support.process import Process, process_shop
 from support.shop import Shop, open_shop, outsiders, playground
 
 from proxy.app import Dargah, running
 from proxy.config.settings import SettingsError
-from proxy.demo.stage import free_port
 from proxy.http.listeners import ListenRefused
 from proxy.kernel.background import Repeater
 from proxy.observability.logs import MOST_BYTES, MOST_LINES, LineWriter

@@ -16,13 +16,13 @@ import pytest
 from support.certified import ORDERS, passes_certification
 from support.dargah import OPERATOR_TOKEN
 from support.eventually import eventually, until
+from support.ports import free_port
 from support.shop import Shop, playground
 from support.shop_clients import RUNNERS, TinyShop, copy_client, documented, environment, probe, tiny_shop
 from yarl import URL
 
 from e2e.test_clients import attempts, call, require_language
 from proxy.app import Dargah
-from proxy.demo.stage import free_port
 from proxy.kernel.clock import MINUTE, system_now
 from proxy.merchants.merchant import Mode
 from proxy.webhooks.request import new_secret, signed_headers

@@ -15,11 +15,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import ValidationError
 from support.dargah import API_KEY, OPERATOR_TOKEN, server, settings
 from support.eventually import eventually
+from support.ports import free_port
 from support.shop import RETURN_ORIGIN, Shop, playground
 
 from proxy.app import Dargah, Outside
 from proxy.config.settings import SettingsError
-from proxy.demo.stage import free_port
 from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account
 from proxy.kernel.tracing import CURRENT, Kind, parse

@@ -17,11 +17,11 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from support.command import Cli
 from support.eventually import until
+from support.ports import free_port
 from support.receiver import receiver
 
 from proxy.config.env_file import change, read
 from proxy.demo.shop import Customer
-from proxy.demo.stage import free_port
 from proxy.demo.webhook_printer import MAX_BODY_BYTES, WebhookPrinter
 from proxy.webhooks.request import new_secret, signed_headers
 

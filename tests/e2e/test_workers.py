@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,12 +17,12 @@ from databases.places import served
 from support.command import Cli
 from support.dargah import settings
 from support.eventually import eventually, until
+from support.ports import free_port
 from support.process import Process, process_shop
 from support.shop import Shop
 
 from proxy.cli import workers
 from proxy.cli.workers import Supervisor
-from proxy.demo.stage import free_port
 
 TWO = {"DARGAH_WORKERS": "2", "DARGAH_UNREADY_SECONDS": "0"}
 STATUSES = re.compile(r'^dargah_http_request_seconds_count\{.*listener="public".*\} (\d+)', re.MULTILINE)
@@ -47,18 +46,10 @@ def shared(tmp_path: Path, postgresql_url: str) -> Iterator[Path]:
 
 @pytest.fixture
 async def two(shared: Path) -> AsyncIterator[tuple[Shop, Process]]:
-    port = free_ports()
+    port = free_port(2)  # the next one is the second worker's
     async with process_shop(shared, DARGAH_ADMIN_LISTEN=f"127.0.0.1:{port}", **TWO) as (shop, process):
         process.admin_url = f"http://127.0.0.1:{port}"
         yield shop, process
-
-
-def free_ports() -> int:
-    """A port, the next one after which is free as well."""
-    while True:
-        port = free_port()
-        with suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
-            return port
 
 
 def children(pid: int) -> list[int]:
@@ -151,7 +142,7 @@ async def test_one_worker_that_is_told_to_end_leaves_its_port_to_the_others(two:
 
 async def test_a_port_of_a_worker_that_is_taken_is_named(shared: Path) -> None:
     process = Process(shared, **TWO)
-    port = free_ports()
+    port = free_port(2)  # the next one is the second worker's
     process.env["DARGAH_ADMIN_LISTEN"] = f"127.0.0.1:{port}"
     with socket.create_server(("127.0.0.1", port + 1)):
         await process.launch()

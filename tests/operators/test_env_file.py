@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from support.command import Cli, Ran
+from support.ports import free_port
 from support.process import Process
 
 from proxy.config.env_file import EnvFileError, line_of, read
-from proxy.demo.stage import free_port
 from proxy.merchants.vault import generate_line
 
 NOBODY: Final = 65534

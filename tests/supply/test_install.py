@@ -18,9 +18,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from e2e.test_up import Up, pay
+from support.ports import free_port
 
 from proxy.cli.entry import collision
-from proxy.demo.stage import free_port
 from supply.licences import REPOSITORY
 from supply.release import Commit, wheel
 from supply.test_release import tree

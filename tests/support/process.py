@@ -15,9 +15,9 @@ from typing import Final
 
 from databases.places import database_in
 
-from proxy.demo.stage import free_port
 from support.command import FORKS, become_dargah, end_of, exit_code, started
 from support.dargah import KEY_RING, OPERATOR_TOKEN
+from support.ports import free_port
 from support.shop import Shop, prepared_shop
 
 START_SECONDS = 20

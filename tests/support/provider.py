@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from joserfc.jwk import RSAKey
 
-from proxy.demo.stage import free_port
+from support.ports import free_port
 
 PROGRAM: Final = Path(__file__).parents[1] / "clients" / "families" / "provider.mjs"
 MODULES: Final = Path(sys.prefix) / "clients" / "node" / "node_modules"

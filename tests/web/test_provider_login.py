@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 import pytest_asyncio
 from support.clock import ManualClock
+from support.ports import free_port
 from support.provider import CLIENT_ID, CLIENT_SECRET, Provider, provider, signing_key
 
 from proxy.config.sign_in import CALLBACK
-from proxy.demo.stage import free_port
 from proxy.kernel.clock import HOUR, MINUTE, SECOND, system_now
 from web.clients import Browser, console, words
 from web.lab import SHARED, Answer, Lab, lab_in
