@@ -365,8 +365,7 @@ async def office(stage: Stage) -> AsyncIterator[Office]:
         complaint = await _settled(stage, "pay", "A-10482", 1_250_000)
         delivery_id = await _failed_delivery(stage, complaint["id"])
         shop.status, shop.body = 204, b""
-        await stage.lab.fault("check", "wrong_amount", amount_rials=1_100_000, times=1)
-        review = await _settled(stage, "pay", "A-10483", 240_000)
+        review = await _settled(stage, "pay", "A-10483", 240_000, told_rials=1_100_000)
         decided = await _decided(stage)
         await _staffed(stage)
         withdrawn = await _paid_after_all(stage)
@@ -390,8 +389,14 @@ async def _resent(stage: Stage, endpoint: Endpoint) -> str:
     return resend_id
 
 
-async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[str, Any]:
+async def _settled(
+    stage: Stage, act: str, order_id: str, amount: int, *, told_rials: int | None = None
+) -> dict[str, Any]:
+    """A payment after a check, at which the gateway tells of `told_rials`, if they are given."""
     payment = await stage.lab.created(amount=amount, order_id=order_id)
+    if told_rials is not None:  # for its own invoice: the poller may ask about another one meanwhile
+        wrong = {"amount_rials": told_rials, "invoice_key": payment["invoice_key"]}
+        await stage.lab.fault("check", "wrong_amount", **wrong)
     await stage.lab.act(payment, act)
     checked: dict[str, Any] = (await stage.lab.call("POST", f"/v1/payments/{payment['id']}/check")).json
     return checked
@@ -399,8 +404,7 @@ async def _settled(stage: Stage, act: str, order_id: str, amount: int) -> dict[s
 
 async def _decided(stage: Stage) -> dict[str, Any]:
     """A review that an operator has decided."""
-    await stage.lab.fault("check", "wrong_amount", amount_rials=900_000, times=1)
-    payment = await _settled(stage, "pay", "A-10481", 95_000)
+    payment = await _settled(stage, "pay", "A-10481", 95_000, told_rials=900_000)
     url = f"{stage.lab.dargah.admin_url}/admin/v1/payments/{payment['id']}/resolve"
     decision = {"decision": Decision.REFUNDED.value, "note": "The customer has the money back, by card."}
     headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}

@@ -15,7 +15,7 @@ from browser.chromium import HANDSET, ONE_LOOP, PATIENCE_MILLISECONDS, PHONE, Re
 from browser.stage import FATAL, WIDE, Office, Stage, log_in, logo, office
 from proxy.kernel.clock import DAY
 
-pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
+pytestmark = ONE_LOOP
 # Words change with the language and colours with the light, and neither with the other.
 LOOKS = (("fa-IR", "light"), ("en-US", "dark"))
 LOOK_MS = 11_000

@@ -16,7 +16,7 @@ from support.ports import free_port
 from browser.chromium import HANDSET, ONE_LOOP, PATIENCE_MILLISECONDS, reading
 from browser.stage import WIDE, Stage, office
 
-pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
+pytestmark = ONE_LOOP
 DOCUMENT = Path(__file__).parents[2] / "docs" / "portal.md"
 [EXAMPLE] = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
 

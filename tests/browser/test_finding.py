@@ -8,7 +8,7 @@ from playwright.async_api import Browser
 from browser.chromium import HANDSET, ONE_LOOP, Reader, reading
 from browser.stage import WIDE, Stage, log_in, office
 
-pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
+pytestmark = ONE_LOOP
 
 
 async def focused(reader: Reader) -> str:

@@ -12,7 +12,7 @@ from browser.chromium import HANDSET, ONE_LOOP, Reader, reading
 from browser.stage import WIDE, Stage
 from proxy.kernel.clock import MINUTE
 
-pytestmark = [ONE_LOOP, pytest.mark.timeout(240)]
+pytestmark = ONE_LOOP
 WAYS = (("fa-IR", HANDSET, "light"), ("fa-IR", WIDE, "dark"), ("en-US", HANDSET, "dark"), ("en-US", WIDE, "light"))
 
 

@@ -35,7 +35,7 @@ CADDY = REPOSITORY / "deploy" / "caddy"
 NGINX = REPOSITORY / "deploy" / "nginx" / "dargah.conf"
 PAGE = REPOSITORY / "deploy" / "pages" / "restarting.html"
 SITE = "pay.example.ir"
-START_SECONDS = 15
+START_SECONDS = 60
 FORGED = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
 
 

@@ -25,7 +25,7 @@ from proxy.demo.shop import Customer
 from proxy.demo.webhook_printer import MAX_BODY_BYTES, WebhookPrinter
 from proxy.webhooks.request import new_secret, signed_headers
 
-START_SECONDS: Final = 30
+START_SECONDS: Final = 60
 NOW: Final = 1_800_000_000_000
 SECRET: Final = new_secret(bytes(32))
 

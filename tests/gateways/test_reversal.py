@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases.places import database_in
 from support.clock import ManualClock
 from support.dargah import running_by, settings
 from support.eventually import eventually
@@ -244,7 +245,7 @@ async def test_two_at_once_and_at_two_replicas_make_one_call(lab: Lab) -> None:
     authority = await shop.paid()
     async with AsyncExitStack() as stack:
         urls = [lab.dargah.url]
-        if (lab.folder / "postgresql.url").exists():
+        if isinstance(database_in(lab.folder), str):
             other = running_by(lab.clock, settings(lab.folder, log_level="error"))
             urls.append((await stack.enter_async_context(other)).url)
         codes = await asyncio.gather(*(shop.code("reverse", authority, url) for url in urls * 3))

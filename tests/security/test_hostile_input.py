@@ -266,7 +266,6 @@ def apps(monkeypatch: pytest.MonkeyPatch) -> dict[str, web.Application]:
     return found
 
 
-@pytest.mark.timeout(300)  # every route is fed everything
 @pytest.mark.parametrize("listener", ["public", "admin"])
 async def test_no_input_costs_more_than_its_size(
     apps: dict[str, web.Application], tmp_path: Path, listener: str

@@ -25,7 +25,7 @@ from supply.licences import REPOSITORY
 from supply.release import Commit, wheel
 from supply.test_release import tree
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("wheel")]
+pytestmark = pytest.mark.xdist_group("wheel")
 REQUIRED = os.environ.get("DARGAH_TEST_WHEEL") == "required"
 THIS = "{}.{}".format(*sys.version_info)
 VERSIONS = ["3.11", "3.12", "3.13"]

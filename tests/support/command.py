@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
-DEADLINE_SECONDS: Final = 30
+DEADLINE_SECONDS: Final = 60
 FORKS: Final = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["proxy.cli", "proxy.app"])
 # `Process.start` looks how every other process ended; whoever else reads the same exit code then is left with 255.

@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-PATIENCE_SECONDS: Final = 20
+# A safety net, and no part of what a test shows: a machine with much else to do takes many times as long.
+PATIENCE_SECONDS: Final = 60
 
 T = TypeVar("T")
 
 
 async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = PATIENCE_SECONDS) -> T:
-    """The first result of `look` that is not None; fails after a while."""
+    """The first result of `look` that is neither None nor False; fails after a while."""
     async with asyncio.timeout(seconds):
-        while (found := await look()) is None:  # noqa: ASYNC110  what it looks at is another's
+        while (found := await look()) is None or found is False:  # noqa: ASYNC110  what it looks at is another's
             await asyncio.sleep(0.01)
         return found
 
@@ -21,8 +22,8 @@ async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = P
 async def until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Returns once `holds` is true; fails after a while."""
 
-    async def look() -> bool | None:
-        return True if holds() else None
+    async def look() -> bool:
+        return bool(holds())
 
     await eventually(look, seconds)
 

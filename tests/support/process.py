@@ -20,7 +20,7 @@ from support.dargah import KEY_RING, OPERATOR_TOKEN
 from support.ports import free_port
 from support.shop import Shop, prepared_shop
 
-START_SECONDS = 20
+START_SECONDS = 60
 MOST_SHOWN = 64 * 1024
 _MAIN: Final = """
 import sys

@@ -23,7 +23,7 @@ from support.ports import free_port
 PROGRAM: Final = Path(__file__).parents[1] / "clients" / "families" / "provider.mjs"
 MODULES: Final = Path(sys.prefix) / "clients" / "node" / "node_modules"
 CLIENT_ID, CLIENT_SECRET = "dargah", "canary-oidc-secret-5e0c"
-_PATIENCE_SECONDS: Final = 20
+_PATIENCE_SECONDS: Final = 60
 _MOST_STEPS: Final = 12
 _ACTION: Final = re.compile(r'action="([^"]+)"')
 

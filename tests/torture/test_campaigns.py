@@ -32,8 +32,6 @@ from .state_machine import in_a_folder, play
 from .state_machine_ground import Ground
 from .state_machine_market import STOREFRONTS
 
-pytestmark = pytest.mark.timeout(300)
-
 # By how much a part must have happened, beside payments that were acknowledged.
 HAPPENED: Final = {
     "disk full": {"looks at readiness": 1},

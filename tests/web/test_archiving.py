@@ -16,6 +16,7 @@ from proxy.merchants.merchant import Mode, Scope
 from proxy.operations.troubles import TroubleKind
 from web.clients import operator
 from web.lab import Answer, Lab, endpoint_at
+from web.test_console_home import failing
 
 
 async def admin(lab: Lab, method: str, path: str, body: Any = None) -> Answer:
@@ -219,19 +220,16 @@ async def test_it_is_in_trouble_only_where_money_is_at_stake(lab: Lab, mode: Mod
         assert made.status == 201
         sent = {"type": "payment.paid"}
         assert (await lab.call("POST", "/v1/events/test", json=sent, token=token)).status < 300
-        await until(lambda: len(shop.requests) >= 1)
+        await failing(lab, shop, 1)  # what is recorded after the clock has moved began to fail just then
         lab.clock.forward(2 * MINUTE)
 
-        async def failing() -> bool:
+        async def troubled() -> bool:
             troubles = await lab.dargah.services.store.troubles.troubles(lab.clock.now)
             return any(each.kind is TroubleKind.ENDPOINT_FAILING for each in troubles)
 
-        async def seen() -> bool | None:
-            return await failing() or None
-
-        await eventually(seen)
+        await eventually(troubled)
         await archived(lab)
-        assert await failing() == told
+        assert await troubled() == told
 
 
 async def test_its_tokens_that_end_are_no_trouble(lab: Lab) -> None:
