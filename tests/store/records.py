@@ -81,7 +81,7 @@ def change(before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Change:
         )
         for kind in types
     ]
-    return Change(before, after, events, **more)
+    return Change(before, after, events, fact=fact, **more)
 
 
 async def step(store: Store, before: Payment, fact: Fact, now: int = NOW, **more: Any) -> Payment:

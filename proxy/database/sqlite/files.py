@@ -54,12 +54,14 @@ class FileLock:
         except BaseException:
             os.close(self._named)
             raise
+        # Which a file has for as long as it is open, as this one is.
+        self._id = None if self._file is None else _id_of(os.fstat(self._file))
         os.ftruncate(self._named, 0)
         os.pwrite(self._named, f"{os.getpid()}\n".encode(), 0)
 
     def require_in_place(self) -> None:
         """Raises StoreMisplaced if the file was deleted, renamed or replaced: further writes would be lost."""
-        if self._file is not None and not _same_file(self._path, self._file):
+        if self._file is not None and file_id(self._path) != self._id:
             raise StoreMisplaced(
                 f"{self.path} was deleted or replaced while it was open. What it held is still in "
                 f"/proc/{os.getpid()}/fd/{self._file} until this process ends: copy it from there, then restart"
@@ -139,12 +141,16 @@ def _mount_points() -> set[str]:
     return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[_MOUNT_POINT]) for line in lines}
 
 
-def _same_file(path: str, descriptor: int) -> bool:
+def file_id(path: str) -> tuple[int, int] | None:
+    """The device and inode of the file at this path; None where there is none."""
     try:
-        # Not by pathlib, which takes ten times as long: it is asked after each commit.
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))  # noqa: PTH116
+        return _id_of(os.stat(path))  # noqa: PTH116  pathlib takes ten times as long, and this is done after each commit
     except FileNotFoundError:
-        return False
+        return None
+
+
+def _id_of(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 log = structlog.get_logger()

@@ -77,8 +77,9 @@ class Codec:
 
 
 def _enum(kind: type[StrEnum]) -> Codec:
-    # A look-up in a dict: calling an Enum costs three times as much, and a payment is read with every step.
-    return Codec(attrgetter("value"), {each.value: each for each in kind}.__getitem__)
+    # A look-up in a dict: calling an Enum costs three times as much, and a payment is read with every step. Its `value`
+    # is a property written in Python.
+    return Codec(str.__str__, {each.value: each for each in kind}.__getitem__)
 
 
 PLAIN: Final = (str, int, str | None, int | None)
@@ -134,6 +135,7 @@ class _Columns:
 
 _PAYMENT: Final = _Columns("payment")
 _PROGRESS: Final = _Columns("payment_progress")
+_ISSUE: Final = _Columns("payment_issue")
 _NEW: Final = _Columns("new_payment")
 
 
@@ -144,9 +146,17 @@ def new_payment_row(payment: Payment, intent: Intent) -> Row:
 
 def changed_payment_row(change: Change) -> Row:
     """The parameters of `update_payment`."""
+    return (*_change_row(change), *_PROGRESS.row_of(change.after))
+
+
+def issued_payment_row(change: Change) -> Row:
+    """The parameters of `issue_payment`."""
+    return (*_change_row(change), *_ISSUE.row_of(change.after))
+
+
+def _change_row(change: Change) -> Row:
     before = change.before
-    as_read = (before.merchant_id, before.id, before.version)
-    return (*as_read, int(change.release), *reply_columns(change.reply), *_PROGRESS.row_of(change.after))
+    return (before.merchant_id, before.id, before.version, int(change.release), *reply_columns(change.reply))
 
 
 def reply_columns(reply: Reply | None) -> tuple[int | None, bytes | None]:

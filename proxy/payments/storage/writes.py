@@ -13,7 +13,7 @@ import orjson
 
 from proxy.audit.log import write_audit
 from proxy.database.transaction import Outcome, Row, Transaction
-from proxy.gateways.port import Captured
+from proxy.gateways.port import Captured, InvoiceIssued
 from proxy.kernel.background import FairShares, in_turn
 from proxy.kernel.errors import NotFound, OrderAlreadyPaid, StaleVersion
 from proxy.payments.change import (
@@ -32,6 +32,7 @@ from proxy.payments.storage.rows import (
     changed_payment_row,
     columns_behind,
     entry_row,
+    issued_payment_row,
     new_payment_row,
     payment_of,
     reply_columns,
@@ -268,7 +269,8 @@ async def _create_one(transaction: Transaction, payment: Payment, intent: Intent
 def issues(change: Change) -> bool:
     """Whether the change is an invoice for a payment that waited for one, and nothing else."""
     return (
-        change.before.status is Status.CREATED
+        isinstance(change.fact, InvoiceIssued)
+        and change.before.status is Status.CREATED
         and change.after.status is Status.PENDING
         and not change.events
         and change.audit is None
@@ -293,8 +295,8 @@ async def issue_all(transaction: Transaction, changes: Sequence[Change]) -> list
 
 
 async def _update_all(transaction: Transaction, changes: Sequence[Change]) -> list[Outcome]:
-    rows = [changed_payment_row(change) for change in changes]
-    if await transaction.run_all("update_payment", rows) == len(rows):
+    rows = [issued_payment_row(change) for change in changes]
+    if await transaction.run_all("issue_payment", rows) == len(rows):
         return [Outcome()] * len(rows)
     if len(rows) == 1:
         return [Outcome(error=StaleVersion())]
@@ -305,7 +307,7 @@ async def _issue(transaction: Transaction, change: Change) -> Outcome:
     [(owner,)] = await transaction.rows("invoice_key_owner", _invoice(change))
     if owner != change.after.id:
         return Outcome(error=InvoiceKeyTaken())
-    if await transaction.run("update_payment", changed_payment_row(change)) == 0:
+    if await transaction.run("issue_payment", issued_payment_row(change)) == 0:
         return Outcome(error=StaleVersion())
     return Outcome()
 

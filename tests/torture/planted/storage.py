@@ -86,10 +86,13 @@ STORAGE: Final = (
     ),
     bug(
         "a state is written without compare-and-set",
-        Edit(
-            "payments/storage/sql/common/payments.sql",
-            "WHERE merchant_id = $1 AND id = $2 AND version = $3;",
-            "WHERE merchant_id = $1 AND id = $2 AND $3 = $3;",
+        *(
+            Edit(
+                "payments/storage/sql/common/payments.sql",
+                f"WHERE merchant_id = $1 AND id = $2 AND version = $3;\n\n-- name: {following}",
+                f"WHERE merchant_id = $1 AND id = $2 AND $3 = $3;\n\n-- name: {following}",
+            )
+            for following in ("issue_payment", "answer_request")
         ),
     ),
     bug(

@@ -20,6 +20,10 @@ merchant_id, storefront, mode, order_id, id, terminal_id, amount_rials, currency
 -- Those of these that a new payment has.
 updated_at, status, version, late;
 
+-- columns: payment_issue
+-- Those of these that the invoice of a payment changes which waited for one.
+updated_at, status, version, invoice_key, linked_at;
+
 -- columns: new_payment
 -- What is written of a new payment: nothing else of it is there.
 {payment_order}, {payment_start};
@@ -52,6 +56,15 @@ WHERE merchant_id = $1 AND id = $2 AND lease_until <= $3 AND reply_status IS NUL
 -- What a transition changes, if the version is still the one that it was decided on. A reply is never replaced.
 UPDATE payments SET
     ({payment_progress}) = ({payment_progress from $7}),
+    lease_until = CASE WHEN $4 = 1 THEN 0 ELSE lease_until END,
+    reply_status = coalesce(reply_status, $5),
+    reply_body = coalesce(reply_body, $6)
+WHERE merchant_id = $1 AND id = $2 AND version = $3;
+
+-- name: issue_payment
+-- The same for an invoice: a write of the other columns would look into each index that has one of them.
+UPDATE payments SET
+    ({payment_issue}) = ({payment_issue from $7}),
     lease_until = CASE WHEN $4 = 1 THEN 0 ELSE lease_until END,
     reply_status = coalesce(reply_status, $5),
     reply_body = coalesce(reply_body, $6)
