@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -45,8 +44,10 @@ class Batch:
 def observe(observer: Callable[[Batch], None] | None, batch: Batch) -> None:
     """Calls the observer. Its bug must not end the lane, on which everybody waits."""
     if observer is not None:
-        with suppress(Exception):
+        try:  # noqa: SIM105  suppress() is three calls, in each commit
             observer(batch)
+        except Exception:  # noqa: BLE001, S110
+            pass
 
 
 T = TypeVar("T")

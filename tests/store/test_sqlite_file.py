@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from proxy.database.sqlite import StoreLocked, StoreMisplaced, StoreTooNew
 from proxy.database.transaction import BadQueryFile, load_migrations, load_queries, parse
+from proxy.kernel import log_context
 from proxy.kernel.errors import StoreUnavailable
 from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.webhooks.delivery import Lease
@@ -492,3 +493,13 @@ async def test_a_file_that_is_torn_while_it_is_open_is_named_with_what_to_do(tmp
     assert (line["event"], line["log_level"]) == ("database_failing", "critical")
     assert re.search(r"dargah.db .*damaged \(database disk image is malformed\): .*`dargah restore`", line["why"])
     await store.close()
+
+
+async def test_a_batch_is_not_the_work_of_the_caller_who_began_it(tmp_path: Path) -> None:
+    about = list[object]()
+    path = tmp_path / "dargah.db"
+    store = await open_store(path, now=lambda: NOW, on_batch=lambda _batch: about.append(log_context.current()))
+    with log_context.about(payment_id="pay_1"):
+        await store.heartbeat.ping()
+    await store.close()
+    assert about == [{}]

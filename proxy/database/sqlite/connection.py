@@ -5,15 +5,15 @@ two connections: here there is one, for reads and writes, in one process that ho
 """
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiosqlite
 
-from proxy.database.sqlite.files import FileLock, StoreMisplaced
+from proxy.database.sqlite.files import FileLock, StoreMisplaced, file_id
 from proxy.database.transaction import Row, load_queries
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Database:
         self.path = lock.path
         self._wal_path = f"{lock.path}-wal"
         self._fault = fault
-        self._wal: os.stat_result | None = None
+        self._wal: tuple[int, int] | None = None
         self._connection: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
 
@@ -53,7 +53,13 @@ class Database:
         """The result of `closure`, run with the connection and the arguments on the connection's thread; opens the
         connection when it is closed.
         """
-        return await _run(self._connection or await self._open(), closure, *arguments)
+        return await self.start(closure, *arguments)
+
+    def start(self, closure: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        """The future result of `run`, which is begun."""
+        if self._connection is None:
+            return asyncio.ensure_future(self._run_opened(closure, *arguments))
+        return _start(self._connection, closure, *arguments)
 
     async def reopen(self) -> None:
         """Drops a connection that is broken; the next `run` opens a new one."""
@@ -68,9 +74,11 @@ class Database:
     def require_in_place(self) -> None:
         """Raises StoreMisplaced when the file or its WAL was deleted or replaced since it was opened."""
         self._lock.require_in_place()
-        wal = _stat_of(self._wal_path)
-        if self._wal is not None and (wal is None or not os.path.samestat(wal, self._wal)):
+        if self._wal is not None and file_id(self._wal_path) != self._wal:
             raise StoreMisplaced(f"the WAL of {self._lock.path} was deleted or replaced while it was open")
+
+    async def _run_opened(self, closure: Callable[..., T], *arguments: Any) -> T:
+        return await _start(await self._open(), closure, *arguments)
 
     async def _open(self) -> aiosqlite.Connection:
         async with self._opening:
@@ -78,16 +86,19 @@ class Database:
                 self._lock.require_in_place()
                 connection = await _connect(self._lock.path, self._fault)
                 try:
-                    await _run(connection, _set_up)
+                    await _start(connection, _set_up)
                 except BaseException:
                     await connection.close()
                     raise
-                self._wal = _stat_of(self._wal_path)
+                self._wal = file_id(self._wal_path)
                 self._connection = connection
             return self._connection
 
 
 async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
+    for kind in (type(None), bytes):
+        # Of these, sqlite3 asks their type for a conversion, by an AttributeError each time, unless it is told of one.
+        sqlite3.register_adapter(kind, _as_it_is)
     connection = aiosqlite.connect(
         path,
         isolation_level=None,
@@ -102,19 +113,16 @@ async def _connect(path: Path, fault: Fault | None) -> aiosqlite.Connection:
     return await connection
 
 
-async def _run(connection: aiosqlite.Connection, closure: Callable[..., T], *arguments: Any) -> T:
-    # The runner and the raw connection are private to aiosqlite; its public calls cost a hop between threads for
-    # each statement, a closure one for a whole batch. Nothing else in Dargah touches them.
-    running = connection._execute(closure, connection._conn, *arguments)  # type: ignore[no-untyped-call]  # noqa: SLF001
-    result: T = await running
-    return result
+def _as_it_is(value: T) -> T:
+    return value
 
 
-def _stat_of(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # noqa: PTH116  pathlib takes ten times as long, and this is done after each commit
-    except FileNotFoundError:
-        return None
+def _start(connection: aiosqlite.Connection, closure: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    # The thread's queue and the raw connection are private to aiosqlite; its public calls cost a hop between threads
+    # for each statement, a closure one for a whole batch. Nothing else in Dargah touches them.
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    connection._tx.put_nowait((future, partial(closure, connection._conn, *arguments)))  # noqa: SLF001
+    return future
 
 
 def _set_up(connection: sqlite3.Connection) -> None:

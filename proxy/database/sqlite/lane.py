@@ -1,4 +1,4 @@
-"""A lane: callers that wait in a bounded queue, and one task that takes them in batches."""
+"""A lane: callers that wait in a bounded queue, and are taken in batches."""
 
 import asyncio
 import sqlite3
@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -154,7 +156,10 @@ _REPORT_SECONDS: Final = 60.0
 
 
 class SqliteLane:
-    """Runs steps in batches on the database's thread. `on_batch` is called for each batch, on the event loop."""
+    """Runs steps in batches on the database's thread. `on_batch` is called for each batch, on the event loop.
+
+    It works in callbacks: a task would be woken for each batch, between the thread and the callers that wait for it.
+    """
 
     def __init__(
         self,
@@ -168,12 +173,13 @@ class SqliteLane:
         self._on_batch = on_batch
         self._max_waiting = max_waiting
         self._waiting: deque[Waiter] = deque()
-        # Of the task that found nothing to do. An Event costs twice as much, in each of the two steps of a create.
-        self._idle: asyncio.Future[None] | None = None
+        self._busy = False
         self._closing = False
+        self._idle: asyncio.Future[None] | None = None
         self._reported, self._report_again_at = "", 0.0
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._work(), name="store-lane")
+        # Not that of the caller whose step happened to begin a batch.
+        self._context = copy_context()
 
     async def do(self, step: Step[T], merchant_id: str | None = None) -> T:  # noqa: ARG002  no two steps run at once here
         """The result of `step`, once its batch is done (for writes: committed).
@@ -188,30 +194,34 @@ class SqliteLane:
             raise Overloaded
         future: asyncio.Future[T] = self._loop.create_future()
         self._waiting.append((step, future))
-        self._wake()
+        if not self._busy:
+            # Not at once: whoever comes in this turn of the loop shares the batch.
+            self._busy = True
+            self._loop.call_soon(self._begin, context=self._context)
         return await future
 
     async def close(self) -> None:
         """Finishes the waiting steps, then takes no more."""
         self._closing = True
-        self._wake()
-        await self._task
+        if self._busy:
+            self._idle = self._idle or self._loop.create_future()
+            await self._idle
 
-    def _wake(self) -> None:
-        idle, self._idle = self._idle, None
-        if idle is not None and not idle.done():
-            idle.set_result(None)
-
-    async def _work(self) -> None:
-        while True:
-            if not self._waiting:
-                if self._closing:
-                    return
-                self._idle = self._loop.create_future()
-                await self._idle
-            batch = self._take()
-            if batch:
-                await self._run(batch)
+    def _begin(self) -> None:
+        """Hands the waiting steps over to the thread."""
+        batch = self._take()
+        if not batch:
+            self._busy = False
+            if self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
+            return
+        ended = partial(self._ended, batch, time.perf_counter())
+        try:
+            running = self._database.start(self._runner, [step for step, _ in batch])
+        except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
+            running = self._loop.create_future()
+            running.set_exception(error)
+        running.add_done_callback(ended, context=self._context)
 
     def _take(self) -> list[Waiter]:
         batch: list[Waiter] = []
@@ -221,23 +231,27 @@ class SqliteLane:
                 batch.append(waiter)
         return batch
 
-    async def _run(self, batch: list[Waiter]) -> None:
-        started = time.perf_counter()
-        steps = [step for step, _ in batch]
-        try:
-            outcomes = await self._database.run(self._runner, steps)
-        except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
+    def _ended(self, batch: list[Waiter], started: float, ran: asyncio.Future[list[Outcome]]) -> None:
+        """Answers the waiters, and begins the next batch."""
+        error = ran.exception()
+        if error is not None:
             _refuse(batch, error)
             self._report(error)
-            await self._recover(error)
             observe(self._on_batch, Batch(len(batch), time.perf_counter() - started, failed=True))
+            recovering = self._loop.create_task(self._recover(error), context=self._context)
+            recovering.add_done_callback(lambda _: self._begin(), context=self._context)
             return
+        outcomes = ran.result()
         self._waiting.extendleft(reversed(batch[len(outcomes) :]))
         for (_, future), outcome in zip(batch, outcomes, strict=False):
             outcome.resolve(future)
         observe(self._on_batch, Batch(len(outcomes), time.perf_counter() - started, failed=False))
+        if self._waiting or self._closing:
+            self._begin()
+        else:
+            self._busy = False
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: BaseException) -> None:
         """Says why the database cannot, once a minute for one reason."""
         cause = error.__cause__ if isinstance(error, BatchFailed) else error
         if isinstance(cause, sqlite3.Error | OSError):
@@ -255,14 +269,14 @@ class SqliteLane:
         else:
             log.critical("database_failing", why=why)
 
-    async def _recover(self, error: Exception) -> None:
+    async def _recover(self, error: BaseException) -> None:
         """A connection that could not roll back, or that could not be opened, is opened anew by the next batch."""
         if not isinstance(error, BatchFailed) or error.broken:
             with suppress(Exception):  # it is broken: whatever closing it says changes nothing
                 await self._database.reopen()
 
 
-def _refuse(batch: list[Waiter], error: Exception) -> None:
+def _refuse(batch: list[Waiter], error: BaseException) -> None:
     cause = error.__cause__ if isinstance(error, BatchFailed) else error
     for _, future in batch:
         if not future.done():
