@@ -57,7 +57,7 @@ class Entry:
     data: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=False)
 class Change:
     """One step of a payment's life, to be written as a whole.
 

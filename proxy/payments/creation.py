@@ -1,11 +1,10 @@
 """A create: payment and intent are stored, the gateway makes an invoice, and its answer becomes the reply."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from proxy.gateways.family import check_amount
-from proxy.gateways.port import Purchase, RequestUnknown, reason_of
+from proxy.gateways.port import Account, Purchase, RequestUnknown, reason_of
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel import ids, log_context
 from proxy.kernel.clock import SECOND, Jitter, Now
@@ -20,7 +19,7 @@ from proxy.kernel.errors import (
     RequestInProgress,
     Unavailable,
 )
-from proxy.kernel.frozen import dataclass
+from proxy.kernel.frozen import dataclass, replace
 from proxy.kernel.ids import SECRET_CHARS, Ids
 from proxy.kernel.tracing import CURRENT
 from proxy.merchants.cache import GuardedGateway
@@ -28,7 +27,7 @@ from proxy.merchants.merchant import Terminal, Token
 from proxy.payments import check_schedule, history
 from proxy.payments.change import Change, Intent, Reply, StoredCreation
 from proxy.payments.check_schedule import CheckSchedule
-from proxy.payments.payment import Order, Payment, Status, fields_of
+from proxy.payments.payment import Order, Payment, Status
 from proxy.payments.settlement import Settlement, ignore
 from proxy.payments.storage.repository import PaymentRepository
 
@@ -101,9 +100,9 @@ class PaymentCreation:
         try:
             self._gateway.breaker.refuse_when_open(terminal.id)
             # Before anything is stored: a terminal whose api_key does not open makes no payment.
-            await self._gateway.accounts.account(terminal)
+            account = await self._gateway.accounts.account(terminal)
             async with self._gateway.limiter.slot_of_create(terminal.merchant_id, terminal.id, request.deadline):
-                return await self._create(token, terminal, request)
+                return await self._create(token, terminal, account, request)
         except Unavailable as error:
             reply = await self._reply_before(token, request, error)
             if reply is None:
@@ -130,7 +129,7 @@ class PaymentCreation:
             error.payment_id = stored.payment.id
         return None
 
-    async def _create(self, token: Token, terminal: Terminal, request: CreateRequest) -> Reply:
+    async def _create(self, token: Token, terminal: Terminal, account: Account, request: CreateRequest) -> Reply:
         now = self._now()
         payment = self._new_payment(token, terminal, request, now)
         intent = Intent(request.key, request.digest, now + REQUEST_LEASE, CURRENT.get())
@@ -144,7 +143,7 @@ class PaymentCreation:
                 return reply
             stored, schedule = await self._take_over(stored, now)
         try:
-            return await self._request(stored.payment, terminal, schedule, request)
+            return await self._request(stored.payment, terminal, account, schedule, request)
         except Unavailable as error:
             error.payment_id = stored.payment.id
             raise
@@ -171,12 +170,12 @@ class PaymentCreation:
         return taken, schedule or check_schedule.begin(payment)
 
     async def _request(
-        self, payment: Payment, terminal: Terminal, schedule: CheckSchedule, request: CreateRequest
+        self, payment: Payment, terminal: Terminal, account: Account, schedule: CheckSchedule, request: CreateRequest
     ) -> Reply:
         # The payment's own terminal: a retry keeps the one that the first request was stored with.
         if terminal.id != payment.terminal_id:
             terminal = await self._gateway.accounts.terminal(payment.merchant_id, payment.terminal_id)
-        account = await self._gateway.accounts.account(terminal)
+            account = await self._gateway.accounts.account(terminal)
         base = (terminal.return_base_url or self._public_url).rstrip("/")
         started = self._now()
         purchase = Purchase(self._ids.number(started), payment.description or payment.order_id)
@@ -210,7 +209,7 @@ class PaymentCreation:
             updated_at=now,
             number=self._ids.payment_number() if front is not None and front.numbers else None,
             gateway=terminal.gateway,
-            **fields_of(request.order),
+            **vars(request.order),
         )
 
 

@@ -1,9 +1,8 @@
 """A payment as it is stored, and the facts that change it: `proxy.payments.transitions` says how."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields
+from collections.abc import Mapping
+from dataclasses import field
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any, Final
 
 from proxy.gateways.port import (
@@ -177,7 +176,7 @@ class GivenBack:
     other_payment_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=False, kw_only=True)
 class Order:
     """The order as the storefront gave it, which its payment keeps as it is.
 
@@ -195,7 +194,7 @@ class Order:
     protocol: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=False, kw_only=True)
 class Payment(Order):
     """One attempt to pay one order. Times are milliseconds since the epoch, `link` is the pay and return token, and
     `number` names it to a shop whose protocol has numbers.
@@ -258,18 +257,3 @@ class Payment(Order):
     def is_reversed(self) -> bool:
         """Whether it is paid and its money went back because the shop asked for it."""
         return self.is_asked_back and self.given_back is not None and self.given_back.at is not None
-
-
-def fields_of(order: Order) -> dict[str, Any]:
-    """The fields of an order, or of a payment, by their names."""
-    # Not dataclasses.asdict, which copies the values too.
-    names, values = _FIELDS[type(order)]
-    return dict(zip(names, values(order), strict=True))
-
-
-def _reader(kind: type[Order]) -> tuple[Sequence[str], Callable[[Order], Sequence[Any]]]:
-    names = tuple(each.name for each in fields(kind))
-    return names, attrgetter(*names)
-
-
-_FIELDS: Final = {kind: _reader(kind) for kind in (Order, Payment)}

@@ -36,6 +36,7 @@ from proxy.gateways.port import (
     Reversed,
     TooLate,
 )
+from proxy.kernel import frozen
 from proxy.payments.payment import (
     OPEN,
     AskedBack,
@@ -56,7 +57,6 @@ from proxy.payments.payment import (
     Status,
     TimeUp,
     Withdrawn,
-    fields_of,
 )
 from proxy.webhooks.event import EventType
 
@@ -80,8 +80,7 @@ def apply(payment: Payment, fact: Fact, now: int) -> Applied:
 
 
 def _changed(payment: Payment, now: int, **changes: Any) -> Payment:
-    # dataclasses.replace does the same, but takes twice as long for so many fields: 2 % of a create.
-    return Payment(**(fields_of(payment) | changes | {"version": payment.version + 1, "updated_at": now}))
+    return frozen.replace(payment, version=payment.version + 1, updated_at=now, **changes)
 
 
 def _invoice_issued(payment: Payment, fact: InvoiceIssued, now: int) -> Applied:

@@ -37,6 +37,7 @@ from proxy.gateways.port import (
     Reversed,
     TooLate,
 )
+from proxy.kernel import frozen
 from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode
 from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNDONE, Change, Entry, violations
@@ -479,3 +480,11 @@ def test_a_copy_leaves_what_it_was_made_of() -> None:
 def assigning(payment: Payment) -> None:
     """Never called: mypy, which is told of an error here, would call the remark unused if it found none."""
     payment.status = Status.PAID  # type: ignore[misc]
+
+
+def test_a_record_with_other_values_is_another_record() -> None:
+    payment = PENDING
+    made = frozen.replace(payment, order_id="another")
+    assert made == replace(payment, order_id="another") != payment
+    with pytest.raises(TypeError, match="colour"):
+        frozen.replace(payment, colour="red")
