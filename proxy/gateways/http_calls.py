@@ -1,6 +1,5 @@
 """POSTs to gateways over HTTP, each with its deadline, each always with an answer or the reason why there is none."""
 
-import asyncio
 import html
 import json
 import re
@@ -34,7 +33,7 @@ from proxy.gateways.port import (
     RequestUnknown,
 )
 from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
-from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
+from proxy.http.outbound.exchange import RAISED, Deadline, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
 
 REQUEST_SECONDS: Final = 10.0
@@ -153,7 +152,7 @@ class HttpCalls:
             return NoAnswer(_REASONS.get(name, name), timed_out=isinstance(error, TimeoutError))
 
     def _put_off(self, answer: Answer) -> int | None:
-        if isinstance(answer, NoAnswer):
+        if isinstance(answer, NoAnswer) or answer.retry_after is None:
             return None
         return retry_after_seconds(answer.status, answer.retry_after, self._options.now())
 
@@ -206,7 +205,7 @@ class FamilyClient(NothingOffered):
 async def _read(seconds: float, asking: Awaitable[Response], statuses_read: Container[int]) -> HttpAnswer:
     response = None
     try:
-        async with asyncio.timeout(seconds) as deadline:
+        with Deadline(seconds) as deadline:
             response = await asking
             body = await response.read(MAX_ANSWER_BYTES) if response.status in statuses_read else b""
         if response.status not in statuses_read:

@@ -16,7 +16,15 @@ from packaging.requirements import Requirement
 from adapters.servers import Names, RawServer, Script, answer, hang, raw, then
 from proxy.gateways.invoice_script.client import InvoiceScript
 from proxy.gateways.port import Account, Captured, CheckOutcome, CheckUnknown, InvoiceIssued
-from proxy.http.outbound.exchange import MAX_HEAD_BYTES, MAX_INFORMATIONAL, AnswerProtocol, Pool, exchange, origin_of
+from proxy.http.outbound.exchange import (
+    MAX_HEAD_BYTES,
+    MAX_INFORMATIONAL,
+    AnswerProtocol,
+    Deadline,
+    Pool,
+    exchange,
+    origin_of,
+)
 from proxy.http.outbound.ssrf_guard import Guard
 from proxy.operations.doctor.base import Prober
 from proxy.webhooks.request import WebhookRequest, WebhookResult
@@ -305,3 +313,24 @@ async def test_bytes_that_nobody_asked_for_close_the_connection(patient_gateway:
         await asyncio.wait_for(server.left.wait(), 5)
         assert (await patient_gateway.request(account, 150_000, RETURN_URL)).outcome == InvoiceIssued("third")
         assert server.connections == 2
+
+
+async def test_a_deadline_that_passes_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError), Deadline(0):
+        await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_a_task_that_somebody_else_cancels_before_its_deadline_is_cancelled(seconds: float) -> None:
+    async def call() -> None:
+        with Deadline(seconds):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

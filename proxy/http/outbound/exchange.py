@@ -11,7 +11,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -39,6 +39,41 @@ _OVERLAP: Final = 2  # bytes of a head's end that may stand in the segment befor
 RAISED: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError)
 """Everything a call may raise that is not our own mistake; cancellation is not among it. uvloop has RuntimeErrors
 where asyncio has OSErrors."""
+
+
+class Deadline:
+    """`asyncio.timeout` for a task's call whose time nobody changes, at a third of the instructions. Leaving the
+    context raises TimeoutError when the time has passed in it.
+    """
+
+    __slots__ = ("_at", "_cancelling", "_passed", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._passed = False
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None, "a coroutine that runs has a task"
+        self._task, self._cancelling = task, task.cancelling()
+        self._at = loop.time() + self._seconds
+        self._timer = loop.call_at(self._at, self._pass)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._timer.cancel()
+        # Whoever else cancelled the task meanwhile is obeyed.
+        if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def when(self) -> float:
+        """The event loop's time at which it passes."""
+        return self._at
+
+    def _pass(self) -> None:
+        self._passed = True
+        self._task.cancel()
 
 
 class AnswerProtocol(ResponseHandler):
@@ -220,7 +255,7 @@ class Response:
             raise aiohttp.ClientPayloadError("more than the answer's length")
         return body
 
-    async def glance(self, max_bytes: int, seconds: float, deadline: asyncio.Timeout) -> bytes:
+    async def glance(self, max_bytes: int, seconds: float, deadline: asyncio.Timeout | Deadline) -> bytes:
         """The first bytes of a body that decides nothing, read on to its end where that is near: the connection is
         then free. One that breaks or drips is left after `seconds`, and at the call's deadline at the latest.
         """
