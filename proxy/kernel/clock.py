@@ -73,7 +73,7 @@ def within_reach(now: int, settled_at: int | None) -> int:
 
 def steady_milliseconds() -> float:
     """Milliseconds of this machine's steady clock, which no change of the time of day affects."""
-    return time.monotonic_ns() / 1e6
+    return time.monotonic() * SECOND
 
 
 class ProcessClock:
@@ -94,7 +94,8 @@ class ProcessClock:
         """Milliseconds since the epoch. Raises AssertionError before anybody looked."""
         assert self._offset is not None, "look first"
         now = int(self._steady() + self._offset)
-        self._last = max(self._last, now)
+        if now > self._last:  # noqa: PLR1730  max() takes half as much as all the rest, ten times in each create
+            self._last = now
         return self._last
 
     def steady(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from proxy.kernel.clock import SECOND, Now
 
 MAX_AGE_SECONDS: Final = 2
+_MAX_AGE: Final = MAX_AGE_SECONDS * SECOND
 MAX_ENTRIES: Final = 10_000
 
 Value = TypeVar("Value")
@@ -31,7 +32,7 @@ class ReadThroughCache:
     def fresh(self, key: Hashable) -> Any:
         """The value of this key; None when there is none, or it is too old."""
         kept = self._kept.get(key)
-        return kept[1] if kept is not None and 0 <= self._now() - kept[0] < MAX_AGE_SECONDS * SECOND else None
+        return kept[1] if kept is not None and 0 <= self._now() - kept[0] < _MAX_AGE else None
 
     def remember(self, key: Hashable, value: Value) -> Value:
         if len(self._kept) >= MAX_ENTRIES:

@@ -107,24 +107,6 @@ async def test_a_card_of_a_phone_says_first_how_an_endpoint_is_and_what_a_paymen
         assert (await _labels_from_the_top(reader))[:4] == ["Status", "Amount (toman)", "Order", "Time"]
 
 
-async def test_lists_count_in_persian_digits_and_nothing_sticks_to_its_neighbour(
-    stage: Stage, browser: Browser
-) -> None:
-    async with office(stage) as made, reading(browser, viewport=HANDSET, locale="fa-IR") as reader:
-        await log_in(reader, made)
-        page = reader.page
-        await reader.open(f"{made.console}/guide")
-        assert await page.eval_on_selector("main ol", "list => getComputedStyle(list).listStyleType") == "persian"
-        await reader.open(f"{made.console}/resend")
-        button, heading = [
-            await page.locator(each).last.bounding_box() for each in ("main form[method=post] button", "main h2")
-        ]
-        assert button is not None
-        assert heading is not None
-        assert heading["y"] - button["y"] - button["height"] >= 12
-        assert await page.eval_on_selector(".who > a", "link => getComputedStyle(link).columnGap") != "normal"
-
-
 @pytest.mark.parametrize("viewport", [HANDSET, WIDE], ids=["phone", "desk"])
 async def test_amounts_of_a_list_line_up_digit_under_digit(stage: Stage, browser: Browser, viewport: Any) -> None:
     async with office(stage) as made, reading(browser, viewport=viewport) as reader:

@@ -260,15 +260,11 @@ class Container:
         [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return int(child)
 
-    def entering(self, *command: str) -> list[str]:
-        """What runs a command inside, as its user."""
-        inside = ("nsenter", "--target", str(self.first_pid), "--mount", "--pid", "--root")
-        return [*inside, *_as_user(self.root, self.env, *command)]
-
     async def exec(self, *command: str, stdin: str = "") -> tuple[int, str]:
         """The exit code of a command inside, as its user, and all that it printed."""
         process = await asyncio.create_subprocess_exec(
-            *self.entering(*command),
+            *("nsenter", "--target", str(self.first_pid), "--mount", "--pid", "--root"),
+            *_as_user(self.root, self.env, *command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -296,7 +292,11 @@ async def running(
     """The entry point with its command, and what it prints; killed at the end if it still runs."""
     env = root.env | more
     process = await asyncio.create_subprocess_exec(
-        *starting(root, data, secrets, env, *stage.last("ENTRYPOINT").words, *stage.last("CMD").words),
+        *("unshare", "--mount", "--pid", "--fork", "sh", "-ec", MOUNTS, "container"),
+        *(
+            *map(str, (root.path, data, secrets)),
+            *_as_user(root, env, *stage.last("ENTRYPOINT").words, *stage.last("CMD").words),
+        ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -308,12 +308,6 @@ async def running(
         if process.returncode is None:
             os.kill(made.first_pid, signal.SIGKILL)  # the namespace ends with it; killing unshare would leave it
             await process.wait()
-
-
-def starting(root: Root, data: Path, secrets: Path, env: Mapping[str, str], *command: str) -> list[str]:
-    """What runs a command as the first process of a new container with these folders."""
-    own = ("unshare", "--mount", "--pid", "--fork", "sh", "-ec", MOUNTS, "container")
-    return [*own, *map(str, (root.path, data, secrets)), *_as_user(root, env, *command)]
 
 
 def _as_user(root: Root, env: Mapping[str, str], *command: str) -> list[str]:

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import re
-import shlex
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -33,19 +31,6 @@ if os.environ.get("DARGAH_TEST_IMAGE") != "required":
 UNSHIPPED = {".pyc", ".sh"}
 
 Built = tuple[Stage, image.Root]
-
-# `docker compose exec`, `stop`, `run` and `start`, as the page has them.
-DOCKER = """\
-#!/bin/sh
-set -eu
-shift; what=$1; shift
-case $what in
-exec) while [ "${{1#-}}" != "$1" ]; do shift; done; shift; exec {exec} "$@" ;;
-run) while [ "$1" != dargah ]; do shift; done; shift; exec {run} "$@" ;;
-stop) kill -TERM {pid}; while [ -d /proc/{pid} ]; do sleep 0.1; done ;;
-start) ;;
-esac
-"""
 
 
 @pytest.fixture(scope="module")
@@ -146,47 +131,6 @@ async def test_the_healthcheck_passes_and_its_failure_is_seen(started: Running) 
 async def test_it_stops_clean_within_what_an_engine_waits(started: Running) -> None:
     async with asyncio.timeout(10):
         assert await started.container.stop() == 0
-
-
-async def test_a_backup_comes_out_and_goes_in_again_by_the_page_s_lines(
-    started: Running, built: Built, tmp_path: Path
-) -> None:
-    """The lines of docs/operations.md as they stand there. What is `docker` to them enters the container that runs, or
-    starts one on its volumes, with what Compose would give it.
-    """
-    shop, inside, (stage, root) = started.shop, started.container, built
-    env = {name: value for name, value in inside.env.items() if name not in {"DARGAH_ADMIN_TOKEN", "DARGAH_ADMIN_URL"}}
-    begun = image.starting(root, started.data, tmp_path / "secrets", env, "sh")
-    entered = replace(inside, env=env).entering()
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    docker.write_text(
-        DOCKER.format(exec=shlex.join(entered), run=shlex.join(begun), pid=inside.first_pid), encoding="utf-8"
-    )
-    docker.chmod(0o755)
-    page = (REPOSITORY / "docs" / "operations.md").read_text("utf-8").partition("## Backup and restore")[2]
-    out, into = (block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "docker compose" in block)
-
-    await shop.paid()
-    path = f"{docker.parent}:{os.environ['PATH']}"
-    here = tmp_path / "here"
-    here.mkdir()
-    run("sh", "-euc", f"cd {here} && {out}", env={"PATH": path})
-    [copy] = here.iterdir()
-    assert copy.stat().st_mode & 0o777 == 0o600
-    assert sqlite3.connect(copy).execute("SELECT count(*), max(status) FROM payments").fetchone() == (1, "paid")
-    assert not list(started.data.glob("*backup*"))
-
-    await shop.created()  # which the backup has not
-    said = run("sh", "-euc", f"cd {here} && {into.replace('dargah-2026-11-24.db', copy.name)}", env={"PATH": path})
-    assert "restored to" in said
-    assert await inside.process.wait() == 0
-    async with image.running(stage, root, started.data, tmp_path / "secrets", **dict(inside.env)) as (again, output):
-        await ready(output)
-        [payment] = await again.dargah("payment", "list", "--merchant", shop.merchant_id)
-        assert payment["status"] == "paid"
-    assert not list(started.data.glob("*backup*"))
-    assert {each.stat().st_uid for each in started.data.iterdir()} == {int(root.user.partition(":")[0])}
 
 
 async def test_nobody_inside_can_write_or_build(started: Running) -> None:

@@ -1,19 +1,12 @@
 """The sessions of the console as people see and end them."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import aiohttp
-from databases.places import served
-from support.process import Process
-
 from proxy.operators.sessions import MAX_SESSIONS_OF_OPERATOR
-from web.clients import OPERATOR_TOKEN, Browser, console, operator, portal, words
-from web.lab import Answer, Lab
+from web.clients import Browser, console, operator, portal, words
+from web.lab import Lab
 
 FIREFOX: Any = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 
@@ -144,51 +137,3 @@ async def test_sessions_of_one_token_keep_nobody_out(lab: Lab) -> None:
     assert (await sara.get("/console/payments")).status == 303  # the oldest made room
     owner = await operator(lab)
     assert len(await ends(owner)) == MAX_SESSIONS_OF_OPERATOR + 1
-
-
-@asynccontextmanager
-async def two_processes(folder: Path) -> AsyncIterator[tuple[str, str]]:
-    """The operator's URLs of two processes on the folder's database."""
-    both = Process(folder), Process(folder)
-    async with AsyncExitStack() as stack:
-        for process in both:
-            process.forked = True
-            stack.push_async_callback(process.kill)
-            await process.start()
-        yield both[0].admin_url, both[1].admin_url
-
-
-async def test_a_session_that_ends_at_one_replica_is_refused_at_the_other_at_once(
-    tmp_path: Path, postgresql_url: str
-) -> None:
-    """A balancer sends a browser's next request to either: it has one cookie for both."""
-    with served(tmp_path, postgresql_url):
-        async with two_processes(tmp_path) as (here, there), aiohttp.ClientSession() as session:
-            owner = Browser(session, here)
-            assert (await owner.log_in()).status == 303
-            headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
-            body = {"name": "sara", "role": "read"}
-            async with session.post(f"{here}/admin/v1/operators", json=body, headers=headers) as answer:
-                token = (await answer.json())["token"]
-
-            async def ended_by_the_owner(sara: Browser) -> Answer:
-                path = f"/console/sessions/{await current(sara)}/end"
-                return await owner.post(path)
-
-            async def ended_by_herself(sara: Browser) -> Answer:
-                other = Browser(session, here)
-                await other.log_in(token)
-                await other.get("/console/sessions")
-                return await other.post(f"/console/sessions/{await current(sara)}/end")
-
-            async def logged_out(sara: Browser) -> Answer:
-                return await Browser(session, here, dict(sara.cookies), sara.csrf).post("/console/logout")
-
-            for end in (ended_by_the_owner, ended_by_herself, logged_out):
-                sara = Browser(session, there)
-                assert (await sara.log_in(token)).status == 303
-                assert (await sara.get("/console/payments")).status == 200
-                assert (await end(sara)).status == 303, end
-                for refused in (await sara.get("/console/payments"), await sara.post("/console/sessions/end-others")):
-                    assert refused.status == 303, end
-                    assert refused.location.startswith("/console/login"), end

@@ -1,6 +1,6 @@
 """The bodies and queries that the merchant's API takes: strict, and with no field that it does not know."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -123,7 +123,7 @@ class CreatePayment(Input):
     `currency` comes before `amount`, which is whole rials once it is validated.
     """
 
-    currency: Literal["IRR", "IRT"]
+    currency: Annotated[Currency, Field(strict=False)]
     amount: Any
     order_id: Printable
     return_url: Url | None = None
@@ -137,7 +137,7 @@ class CreatePayment(Input):
     def _rials(cls, amount: Any, info: ValidationInfo) -> int:
         try:
             # A currency that is wrong is told beside it; the amount is still looked at.
-            return to_rials(amount, Currency(info.data.get("currency", Currency.IRR)))
+            return to_rials(amount, info.data.get("currency", Currency.IRR))
         except InvalidInput as error:
             raise refuse_as(error) from None
 
@@ -155,7 +155,7 @@ class CreatePayment(Input):
 
     def order(self) -> Order:
         given = {name: value for name, value in vars(self).items() if name not in _NOT_OF_ORDER}
-        return Order(amount_rials=self.amount, currency=Currency(self.currency), **given)
+        return Order(amount_rials=self.amount, currency=self.currency, **given)
 
     def expires_in_ms(self, default: int) -> int:
         return default if self.expires_in is None else self.expires_in * SECOND
