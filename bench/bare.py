@@ -1,7 +1,8 @@
 """The bounds of a step, as programs that do on demand what it cannot do without: `durable DATABASE`, `webhooks URL`.
 
-`durable` takes the two transactions of a create, each with the statements that Dargah runs in it, written beforehand;
-DATABASE is a SQLite file or PostgreSQL's URL, of Dargah's schema. `webhooks` posts to the URL with aiohttp's client.
+`durable` takes the two transactions of a create, each with its statements one by one, written beforehand; DATABASE is
+a SQLite file or PostgreSQL's URL, of Dargah's schema. (On PostgreSQL Dargah itself runs each as one statement.)
+`webhooks` posts to the URL with aiohttp's client.
 Each prints `ready on` an address, where a line with a number has it done so often, one after the other, and answered.
 """
 

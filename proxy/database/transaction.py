@@ -89,15 +89,28 @@ class Lane(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class WholeStep:
+    """A step as one query of PostgreSQL's. It gives one number, which is 1 when the step is done, with `value` as its
+    result; otherwise it has written nothing that matters, and the step itself finds out why.
+    """
+
+    query: str
+    parameters: Row
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class SharedStep:
     """A step that is done together for all waiting items with the same `run`, which gives each item's outcome in the
     items' order.
 
-    An item with an error as its outcome has written nothing that matters.
+    An item with an error as its outcome has written nothing that matters. `whole` gives an item's WholeStep, or None
+    where it takes more than that; after it `run` does no harm, even if it was done.
     """
 
     run: Callable[[Transaction, Sequence[Any]], Coroutine[Any, Any, Sequence[Outcome]]]
     item: Any
+    whole: Callable[[Any], WholeStep | None] | None = None
 
     async def __call__(self, transaction: Transaction) -> Any:
         [outcome] = await self.run(transaction, [self.item])
@@ -120,11 +133,14 @@ class BadQueryFile(Exception):
 
 
 def load_queries(dialect: Dialect) -> Mapping[str, str]:
-    """The SQL of every query of the dialect by its name. Raises BadQueryFile."""
+    """The SQL of every query of the dialect by its name; those of its own may have common ones in them.
+
+    Raises BadQueryFile.
+    """
     queries = _load("name", "common", dialect)
     columns = load_columns()
     for name, text in queries.items():
-        text = _LIST.sub(partial(_write_columns, columns), text)
+        text = _LIST.sub(partial(_write_out, columns, queries), text)
         queries[name] = _for_sqlite(text) if dialect == "sqlite" else text
     return MappingProxyType(queries)
 
@@ -175,7 +191,11 @@ def _load(kind: str, *folders: str) -> dict[str, str]:
     return parts
 
 
-def _write_columns(columns: Mapping[str, tuple[str, ...]], place: re.Match[str]) -> str:
+def _write_out(columns: Mapping[str, tuple[str, ...]], queries: Mapping[str, str], place: re.Match[str]) -> str:
+    """The list of columns at the place; or the common query, with its parameters numbered from the one of the place."""
+    if place["name"] not in columns:
+        more = int(place["first"] or 1) - 1
+        return re.sub(r"\$(\d+)", lambda number: f"${int(number[1]) + more}", queries[place["name"]])
     names = columns[place["name"]]
     if place["first"] is not None:
         return ", ".join(f"${number}" for number, _ in enumerate(names, int(place["first"])))

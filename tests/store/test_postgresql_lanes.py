@@ -8,11 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proxy.database.postgresql.transaction import PostgresqlTransaction
+from proxy.database.postgresql.transaction import PostgresqlTransaction, run_whole
 from proxy.database.transaction import Batch
 from proxy.gateways.port import InvoiceIssued
 from proxy.kernel.errors import LeaseLost, NotFound, OrderAlreadyPaid, Overloaded, StaleVersion, StoreUnavailable
-from proxy.payments.change import BankCodeTaken, StoredCreation
+from proxy.payments.change import BankCodeTaken, Change, Entry, InvoiceKeyTaken, StoredCreation
 from proxy.payments.payment import Payment, Status
 from proxy.payments.search import PaymentFilter
 from proxy.payments.storage.rows import payment_of
@@ -155,6 +155,71 @@ async def test_creates_that_wait_together_are_told_each_its_own(lab: Lab) -> Non
     assert isinstance(refused, OrderAlreadyPaid)
     told = [each for each in (replayed, fresh, same) if isinstance(each, StoredCreation)]
     assert [(each.payment.id, each.fresh) for each in told] == [(known.id, False), (first.id, True), (first.id, False)]
+
+
+def issued(payment: Payment, invoice_key: str) -> Change:
+    """With what a create tells of it: what one statement stores."""
+    return change(payment, InvoiceIssued(invoice_key), entries=(Entry(NOW, "gateway.request", 1, {}),))
+
+
+async def lines(lab: Lab, *payments: Payment) -> list[int]:
+    return [len(await lab.store.payments.timeline(MERCHANT_ID, payment.id)) for payment in payments]
+
+
+async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> None:
+    one, two, three, four = [await create(lab.store, new_payment(order_id)) for order_id in "abcd"]
+    await lab.store.payments.transition(issued(one, "x"))
+    results = await asyncio.gather(
+        lab.store.payments.transition(issued(two, "x")),
+        lab.store.payments.transition(issued(one, "y")),
+        lab.store.payments.transition(issued(three, "z")),
+        lab.store.payments.transition(issued(four, "z")),
+        create(lab.store, new_payment("e")),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [
+        InvoiceKeyTaken,
+        StaleVersion,
+        EventClaims,
+        InvoiceKeyTaken,
+        Payment,
+    ]
+    stored = [await lab.store.payments.payment(MERCHANT_ID, each.id) for each in (one, two, three, four)]
+    assert [payment.invoice_key for payment in stored] == ["x", None, "z", None]
+    assert await lines(lab, *stored) == [1, 0, 1, 0]
+    # A claim that a stale change left is the payment's own.
+    again = issued(stored[1], "w")
+    claim = (MERCHANT_ID, two.terminal_id, "w", two.id)
+    await lab.store.payments._write.do(lambda transaction: transaction.run("claim_invoice_key", claim))
+    await lab.store.payments.transition(again)
+    assert await lab.store.payments.payment(MERCHANT_ID, two.id) == again.after
+
+
+@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_create_whose_answer_is_lost_is_stored_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, together: int, *, is_stored: bool
+) -> None:
+    lost = 0
+
+    async def without_an_answer(*given: Any) -> list[bool]:
+        nonlocal lost
+        lost += 1
+        if is_stored:
+            assert all(await run_whole(*given))
+        raise asyncpg.ConnectionDoesNotExistError
+
+    monkeypatch.setattr("proxy.database.postgresql.lanes.run_whole", without_an_answer)
+    payments, tasks = creates(lab.store, together)
+    assert await asyncio.gather(*tasks) == payments
+    changes = [issued(payment, f"invoice-{number}") for number, payment in enumerate(payments)]
+    told = await asyncio.gather(*map(lab.store.payments.transition, changes), return_exceptions=True)
+    assert [type(each) for each in told] == [StaleVersion if is_stored else EventClaims] * together
+    assert lost == 2
+    assert await lab.payments() == {payment.id for payment in payments}
+    for each in changes:
+        assert await lab.store.payments.payment(MERCHANT_ID, each.after.id) == each.after
+    assert await lines(lab, *payments) == [1] * together
 
 
 async def test_what_was_not_committed_when_the_connection_was_cut_is_done_on_another(lab: Lab) -> None:

@@ -210,6 +210,8 @@ async def test_no_query_reads_rows_that_it_leaves_out(filled: Any) -> None:
         for node in await plan_of(filled, sql):
             table = re.sub(r"_(\d+|rest)$", "", node.get("Relation Name", ""))
             by_index = node["Node Type"] in {"Index Scan", "Index Only Scan"}
+            if node["Node Type"] == "ModifyTable":
+                continue  # it reads nothing itself
             if table in GROWING and not (by_index and ("Filter" not in node or name in LEAVES_OUT_A_FEW)):
                 bad[name] = (node["Node Type"], node.get("Filter"))
     assert bad == {}

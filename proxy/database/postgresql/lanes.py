@@ -14,8 +14,9 @@ from proxy.database.postgresql.transaction import (
     PostgresqlTransaction,
     begin,
     commit_together,
+    run_whole,
 )
-from proxy.database.transaction import MAX_WAITING, Batch, Outcome, Step, observe
+from proxy.database.transaction import MAX_WAITING, Batch, Outcome, SharedStep, Step, observe
 from proxy.kernel.errors import Overloaded, StoreUnavailable
 
 T = TypeVar("T")
@@ -130,7 +131,8 @@ class WriteLane:
 
     async def _finish(self, batch: list[Waiter], opening: str) -> None:
         """Answers every waiter of the batch: where a step spoils it for the others, that one is done alone."""
-        groups = deque([batch])
+        left = await self._finish_whole(batch, opening)
+        groups = deque([left] if left else [])
         while groups:
             group = groups.popleft()
             started = time.perf_counter()
@@ -144,10 +146,40 @@ class WriteLane:
                     continue
             except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
                 outcomes = [Outcome(error=_refusal(error)) for _ in group]
-            for (_, future), outcome in zip(group, outcomes, strict=True):
-                outcome.resolve(future)
-            refused = any(isinstance(outcome.error, StoreUnavailable) for outcome in outcomes)
-            observe(self._on_batch, Batch(len(group), time.perf_counter() - started, failed=refused))
+            self._answer(group, outcomes, started)
+
+    async def _finish_whole(self, batch: list[Waiter], opening: str) -> list[Waiter]:
+        """Answers those of the batch that are done by one statement each, where all can be; gives the others.
+
+        After a failure nobody knows what was stored, and who is asked again finds out; but where the server cannot, it
+        is not asked again.
+        """
+        steps = [step.whole(step.item) for step, _ in batch if isinstance(step, SharedStep) and step.whole is not None]
+        whole = [step for step in steps if step is not None]
+        if len(whole) < len(batch):
+            return batch
+        own = not self._pooler and all(step.query == whole[0].query for step in whole)
+        started = time.perf_counter()
+        try:
+            done = await with_connection(
+                self._connections, lambda each: run_whole(each, None if own else opening, whole)
+            )
+        except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
+            if not isinstance(error, StoreUnavailable) and failure_of(error) is not Failure.REFUSED:
+                return batch
+            self._answer(batch, [Outcome(error=_refusal(error)) for _ in batch], started)
+            return []
+        answered = [waiter for waiter, is_done in zip(batch, done, strict=True) if is_done]
+        self._answer(
+            answered, [Outcome(step.value) for step, is_done in zip(whole, done, strict=True) if is_done], started
+        )
+        return [waiter for waiter, is_done in zip(batch, done, strict=True) if not is_done]
+
+    def _answer(self, group: list[Waiter], outcomes: list[Outcome], started: float) -> None:
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            outcome.resolve(future)
+        refused = any(isinstance(outcome.error, StoreUnavailable) for outcome in outcomes)
+        observe(self._on_batch, Batch(len(group), time.perf_counter() - started, failed=refused))
 
     async def _attempts(self, group: list[Waiter], opening: str) -> list[Outcome]:
         """The outcomes of one transaction, tried again while it is sure that nothing of it is stored."""

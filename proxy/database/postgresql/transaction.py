@@ -7,7 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from proxy.database.postgresql.primary import SETTINGS, Failure, ReadOnlyServer, failure_of, is_of_database
-from proxy.database.transaction import Outcome, Row, SharedStep, Step, load_queries
+from proxy.database.transaction import Outcome, Row, SharedStep, Step, WholeStep, load_queries
 
 SQL: Final = load_queries("postgresql")
 # Appended where the driver would not tell how many rows a query for many has written.
@@ -107,6 +107,30 @@ async def commit_together(connection: Any, opening: str, steps: Sequence[Step[An
             raise CommitUnclear from error
         raise
     return outcomes
+
+
+async def run_whole(connection: Any, opening: str | None, steps: Sequence[WholeStep]) -> list[bool]:
+    """Which of the steps are done, after one commit for all of them.
+
+    Without `opening` the one query that they share is a transaction by itself. Raises the error of the connection or
+    the server, which leaves open whether they were done.
+    """
+    done = [False] * len(steps)
+    places: dict[str, list[int]] = {}
+    for place, step in enumerate(steps):
+        places.setdefault(step.query, []).append(place)
+    if opening is not None:
+        await connection.execute(opening)
+    for query, those in places.items():
+        if len(those) == 1:
+            done[those[0]] = bool(await connection.fetchval(SQL[query], *steps[those[0]].parameters))
+        else:
+            rows = await connection.fetchmany(SQL[query], [steps[place].parameters for place in those])
+            for place, (count,) in zip(those, rows, strict=True):
+                done[place] = bool(count)
+    if opening is not None:
+        await connection.execute("COMMIT")
+    return done
 
 
 async def _run(transaction: PostgresqlTransaction, steps: Sequence[Step[Any]]) -> list[Outcome]:

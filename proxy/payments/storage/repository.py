@@ -19,7 +19,16 @@ from proxy.payments.storage.rows import (
     schedule_of,
     stored_of,
 )
-from proxy.payments.storage.writes import claim_due_checks, create_all, issue_all, issues, note_all, write_change
+from proxy.payments.storage.writes import (
+    claim_due_checks,
+    create_all,
+    issue_all,
+    issues,
+    note_all,
+    whole_create,
+    whole_issue,
+    write_change,
+)
 from proxy.webhooks.delivery import EventClaims, Lease
 
 _NOTHING: Final = EventClaims((), waiting=False)
@@ -32,7 +41,7 @@ class PaymentRepository(PaymentSearch):
         Raises OrderAlreadyPaid when another payment of (merchant, storefront, mode, order_id) is paid. The key is
         looked at first, so a replay of the paid one is still a replay.
         """
-        stored: StoredCreation = await self._write.do(SharedStep(create_all, (payment, intent, schedule)))
+        stored: StoredCreation = await self._write.do(SharedStep(create_all, (payment, intent, schedule), whole_create))
         return stored
 
     async def stored(self, merchant_id: str, storefront: str, mode: Mode, key: str) -> StoredCreation | None:
@@ -58,7 +67,7 @@ class PaymentRepository(PaymentSearch):
         claims its bank_code and its order; one that needs review claims nothing that is another's.
         """
         if issues(change):
-            await self._write.do(SharedStep(issue_all, change))
+            await self._write.do(SharedStep(issue_all, change, whole_issue))
             return _NOTHING
         return await self._write.do(
             lambda transaction: write_change(transaction, change, lease), change.after.merchant_id

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from proxy.audit.log import write_audit
-from proxy.database.transaction import Outcome, Row, Transaction
+from proxy.database.transaction import Outcome, Row, Transaction, WholeStep
 from proxy.gateways.port import Captured, InvoiceIssued
 from proxy.kernel.background import FairShares, in_turn
 from proxy.kernel.errors import NotFound, OrderAlreadyPaid, StaleVersion
@@ -253,6 +253,14 @@ async def create_all(transaction: Transaction, creates: Sequence[Create]) -> lis
     return outcomes
 
 
+def whole_create(create: Create) -> WholeStep:
+    """The step of one of `create_all` as one statement."""
+    payment, intent, schedule = create
+    watch = (schedule.due_at, schedule.soon, schedule.version, schedule.point)
+    value = StoredCreation(payment, intent, None, fresh=True)
+    return WholeStep("create_at_once", (*watch, *new_payment_row(payment, intent)), value)
+
+
 async def _create_one(transaction: Transaction, payment: Payment, intent: Intent) -> Outcome:
     """The result of one create in a batch with a conflict: its key was known, or else its order is paid."""
     scope = (payment.merchant_id, payment.storefront, payment.mode.value)
@@ -292,6 +300,15 @@ async def issue_all(transaction: Transaction, changes: Sequence[Change]) -> list
     await transaction.run_all("add_entry", entries)
     await write_schedules(transaction, done)
     return outcomes
+
+
+def whole_issue(change: Change) -> WholeStep | None:
+    """The step of one of `issue_all` as one statement, where the schedule stays and one line tells of it."""
+    schedule = change.schedule
+    if len(change.entries) != 1 or (schedule is not None and schedule.after != schedule.read):
+        return None
+    _, _, *line = entry_row(change.after, change.entries[0])
+    return WholeStep("issue_at_once", (*_invoice(change), change.after.id, *line, *issued_payment_row(change)))
 
 
 async def _update_all(transaction: Transaction, changes: Sequence[Change]) -> list[Outcome]:

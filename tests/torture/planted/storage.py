@@ -57,6 +57,11 @@ STORAGE: Final = (
         ),
     ),
     bug(
+        "an invoice is a payment's although it is another's",
+        Edit("payments/storage/sql/postgresql/creates.sql", "        AND EXISTS (SELECT 1 FROM claimed)\n", ""),
+        by="tests/store/test_postgresql_lanes.py::test_invoices_that_come_together_are_told_each_its_own",
+    ),
+    bug(
         "synchronous is NORMAL",
         Edit("database/sqlite/connection.py", '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"'),
         by="tests/store/test_sqlite_file.py::test_a_commit_is_synced_and_written_ahead",
@@ -75,12 +80,12 @@ STORAGE: Final = (
         ),
         Edit(
             "payments/storage/repository.py",
-            "stored: StoredCreation = await self._write.do(SharedStep(create_all, (payment, intent, schedule)))",
+            "stored: StoredCreation = await self._write.do(",
             "known = await self.stored(payment.merchant_id, payment.storefront, payment.mode, intent.key)\n"
             "        if known is not None:\n"
             "            return known\n"
             "        "
-            "stored: StoredCreation = await self._write.do(SharedStep(create_all, (payment, intent, schedule)))",
+            "stored: StoredCreation = await self._write.do(",
         ),
         by="tests/store/test_payments.py::test_racing_creates_with_one_key_make_one_payment",
     ),
