@@ -1,8 +1,8 @@
 """An event on its way to one endpoint: the delivery, the claim that one process holds of it, and its attempts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.event import StoredEvent

@@ -4,11 +4,11 @@ A delivery follows its schedule. An endpoint that does not respond is probed ins
 time, further and further apart, until it answers; so a dead merchant costs one slot, and its backlog no attempts.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND
+from proxy.kernel.frozen import dataclass
 
 FAILURES_TO_PROBE: Final = 3
 FIRST_PROBE_PAUSE: Final = 1 * SECOND
