@@ -101,8 +101,16 @@ def verified_by(public: str, signature: str, message_id: str, timestamp_seconds:
 
 def _signature(key: str, signed: bytes) -> str:
     if key.startswith(SECRET_PREFIX):
-        return "v1," + base64.b64encode(hmac.digest(_key_bytes(key, SECRET_PREFIX), signed, "sha256")).decode()
+        digest = _hmac(key).copy()
+        digest.update(signed)
+        return "v1," + base64.b64encode(digest.digest()).decode()
     return "v1a," + base64.b64encode(_ed25519(key).sign(signed)).decode()
+
+
+@lru_cache(maxsize=4096)
+def _hmac(key: str) -> hmac.HMAC:
+    """With nothing hashed yet but the key: to be copied."""
+    return hmac.new(_key_bytes(key, SECRET_PREFIX), digestmod="sha256")
 
 
 @lru_cache(maxsize=4096)

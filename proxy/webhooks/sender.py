@@ -71,10 +71,12 @@ class HttpSender:
             None,
             self._options.milliseconds_since(started),
             excerpt=excerpt,
-            retry_after_seconds=retry_after_seconds(
-                response.status, response.headers.get("Retry-After"), self._options.now()
-            ),
+            retry_after_seconds=self._wait_of(response),
         )
+
+    def _wait_of(self, response: Response) -> int | None:
+        asked = response.headers.get("Retry-After")
+        return None if asked is None else retry_after_seconds(response.status, asked, self._options.now())
 
     async def _excerpt(self, response: Response, deadline: asyncio.Timeout) -> bytes:
         try:

@@ -23,7 +23,7 @@ from proxy.kernel.ids import Ids
 from proxy.webhooks.delivery import Attempt, AttemptReport, Claim, Lease
 from proxy.webhooks.endpoint import EndpointSecrets, endpoint_data
 from proxy.webhooks.event import Event, EventType
-from proxy.webhooks.request import Sender, WebhookResult, build_request
+from proxy.webhooks.request import Sender, WebhookRequest, WebhookResult, build_request
 from proxy.webhooks.retry_policy import DEFAULT_SCHEDULE, DisabledReason, RetrySchedule
 from proxy.webhooks.storage.repository import WebhookRepository
 
@@ -41,6 +41,7 @@ ATTEMPTS_IN_A_TURN: Final = 8
 
 # Of 500 deliveries each: more keep the times of their schedules.
 MAX_BACKLOG_BATCHES: Final = 200
+_UNSENT: Final = WebhookResult(None, "sealed_elsewhere", 0)
 
 
 class DeliveryWorker:
@@ -149,10 +150,13 @@ class DeliveryWorker:
             if self._stopping:
                 await self._webhooks.release_deliveries([claim])
                 return None
+            message = await self._message(claim)
             started = self._now()
-            answer = await self._send(claim)
-            if answer is None:
+            if not 0 <= started - claim.claimed_at <= LATEST_START:  # before its claim: the clock went back meanwhile
+                log.warning("delivery_begun_late", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
+                await self._webhooks.release_deliveries([claim])
                 return None
+            answer = _UNSENT if message is None else await self._sender.send(message)
             self._on_attempt(claim, started, answer)
             if answer.error is not None:
                 log.info(
@@ -170,19 +174,14 @@ class DeliveryWorker:
             log.exception("delivery_failed", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
         return None
 
-    async def _send(self, claim: Claim) -> WebhookResult | None:
-        """The result; None for a claim that would have started too late and was released."""
+    async def _message(self, claim: Claim) -> WebhookRequest | None:
+        """The request; None when its headers cannot be opened for the endpoint's URL."""
         event = claim.event
         try:
             at = self._signing_time()
-            message = await build_request(self._secrets, claim.endpoint, event.id, event.body, at, event.traceparent)
+            return await build_request(self._secrets, claim.endpoint, event.id, event.body, at, event.traceparent)
         except CredentialUnusable:
-            return WebhookResult(None, "sealed_elsewhere", 0)
-        if not 0 <= self._now() - claim.claimed_at <= LATEST_START:  # before its claim: the clock went back meanwhile
-            log.warning("delivery_begun_late", delivery_id=claim.delivery_id, merchant_id=claim.merchant_id)
-            await self._webhooks.release_deliveries([claim])
             return None
-        return await self._sender.send(message)
 
     async def _record(self, claim: Claim, started: int, answer: WebhookResult, number: int) -> Claim | None:
         now = self._now()
