@@ -1,6 +1,5 @@
 """The webhook sender: it posts the exact bytes to addresses that the SSRF guard allows."""
 
-import asyncio
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 from yarl import URL
 
 from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
-from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
+from proxy.http.outbound.exchange import RAISED, Deadline, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
 from proxy.http.outbound.ssrf_guard import Guard
 from proxy.webhooks.request import WebhookRequest, WebhookResult
@@ -61,7 +60,7 @@ class HttpSender:
             async def once() -> Response:
                 return await exchange(self._outbound.session, target.origin, message)
 
-            async with asyncio.timeout(self._total_seconds) as deadline:
+            with Deadline(self._total_seconds) as deadline:
                 response = await resend_if_stale(once, dial)
         except RAISED as error:
             return WebhookResult(None, failure_name(error, dial), self._options.milliseconds_since(started))
@@ -78,7 +77,7 @@ class HttpSender:
         asked = response.headers.get("Retry-After")
         return None if asked is None else retry_after_seconds(response.status, asked, self._options.now())
 
-    async def _excerpt(self, response: Response, deadline: asyncio.Timeout) -> bytes:
+    async def _excerpt(self, response: Response, deadline: Deadline) -> bytes:
         try:
             return (await response.glance(MAX_BODY_BYTES, self._body_seconds, deadline))[: self._excerpt_bytes]
         finally:

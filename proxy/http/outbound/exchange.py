@@ -255,7 +255,7 @@ class Response:
             raise aiohttp.ClientPayloadError("more than the answer's length")
         return body
 
-    async def glance(self, max_bytes: int, seconds: float, deadline: asyncio.Timeout | Deadline) -> bytes:
+    async def glance(self, max_bytes: int, seconds: float, deadline: Deadline) -> bytes:
         """The first bytes of a body that decides nothing, read on to its end where that is near: the connection is
         then free. One that breaks or drips is left after `seconds`, and at the call's deadline at the latest.
         """
@@ -264,7 +264,7 @@ class Response:
             if self._content.is_eof():  # all of it came with the head, as most answers do: no timer is needed
                 return self._content.read_nowait(max_bytes)
             latest = asyncio.get_running_loop().time() + seconds
-            async with asyncio.timeout_at(min(latest, deadline.when() or latest)):
+            async with asyncio.timeout_at(min(latest, deadline.when())):
                 while len(body) < max_bytes and (chunk := await self._content.readany()):
                     body += chunk
         except RAISED:
