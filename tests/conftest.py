@@ -21,6 +21,11 @@ settings.load_profile("dargah")
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type] # None says that there is no such module
 
 
+def pytest_collectstart() -> None:
+    """What is collected stays: to look through it for garbage again and again takes each process four seconds."""
+    gc.disable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The campaigns first: they take longest, and at the end one process would be left alone with two of them."""
     items.sort(key=lambda item: item.path.name != "test_campaigns.py")
@@ -30,6 +35,7 @@ def pytest_collection_finish() -> None:
     """What is there now stays: it is not looked through again whenever a test has made some garbage."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,7 @@ async def test_a_bot_api_that_does_it_wrong_is_left_in_time(script: Script, expe
     async with RawServer((script,)) as peer, sender(0.5) as made:
         began = time.monotonic()
         assert (await BotChat(made, peer.url, TOKEN, CHAT).send(NOTE)).failure in expected
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 20
 
 
 async def test_an_answer_that_repeats_the_whole_text_is_still_read() -> None:
