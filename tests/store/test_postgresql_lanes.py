@@ -279,6 +279,21 @@ async def test_a_commit_without_an_answer_is_unclear_and_asking_again_is_safe(la
     assert again.payment == payment
 
 
+async def test_a_statement_without_an_answer_is_given_up(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.database.postgresql.connections.WORK_SECONDS", 0.2)
+
+    async def step(transaction: Any) -> None:
+        await raw(transaction).execute("SELECT pg_sleep(6)")
+
+    async with asyncio.timeout(5):
+        for lane in (lab.store.payments._write, lab.store.payments._query):
+            with pytest.raises(StoreUnavailable) as told:
+                await lane.do(step)
+            assert isinstance(told.value.__cause__, TimeoutError)
+    monkeypatch.undo()
+    await create(lab.store)
+
+
 async def test_a_deadlock_is_dissolved_and_both_are_done(lab: Lab) -> None:
     payments = [await create(lab.store, new_payment(order_id)) for order_id in ("x", "y")]
     reached = [asyncio.Event(), asyncio.Event()]

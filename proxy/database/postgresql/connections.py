@@ -86,7 +86,7 @@ class Connections:
         else:
             self._retire(connection)
         # The newest is taken first, so nobody takes the oldest while there is little to do.
-        while self._idle and not self._is_good(self._idle[0]):
+        while len(self._idle) > 1 and not self._is_good(self._idle[0]):
             self._retire(self._idle.pop(0))
 
     def discard(self, connection: Any) -> None:
@@ -189,7 +189,7 @@ class Connections:
 
 
 class Share:
-    """At most `limit` of the connections at once, so that readers leave some to writers."""
+    """At most `limit` of the connections at once, so that readers leave some to writers, of whom a lane has so many."""
 
     def __init__(self, connections: Connections, limit: int) -> None:
         self._connections = connections
@@ -198,7 +198,7 @@ class Share:
     async def take(self) -> Any:
         """As Connections.take."""
         try:
-            async with asyncio.timeout(TAKE_SECONDS):
+            async with asyncio.timeout(TAKE_SECONDS if self._room.locked() else None):
                 await self._room.acquire()
         except TimeoutError as error:
             raise StoreUnavailable from error
@@ -235,21 +235,30 @@ WORK_SECONDS: Final = 15.0
 _ROLLBACK_SECONDS: Final = 5.0
 
 
-async def with_connection(connections: Share, work: Callable[[Any], Awaitable[T]]) -> T:
-    """The result of `work` with a connection. Raises its errors, TimeoutError, and the errors of Share.take."""
-    deadline = asyncio.get_running_loop().time() + WORK_SECONDS
+async def with_connection(connections: Connections | Share, work: Callable[[Any], Awaitable[T]]) -> T:
+    """The result of `work`, which awaits nothing but its connection.
+
+    Raises its errors, TimeoutError, and the errors of `take`.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + WORK_SECONDS
     connection = await connections.take()
+    end = loop.call_at(deadline, connection.cut)
     try:
-        async with asyncio.timeout_at(deadline):
-            found = await work(connection)
+        found = await work(connection)
     except BaseException as error:
+        if loop.time() >= deadline and failure_of(error) is Failure.LOST:
+            connections.lose(connection)
+            raise TimeoutError from error
         await _give_back(connections, connection, error)
         raise
+    finally:
+        end.cancel()
     connections.give(connection)
     return found
 
 
-async def _give_back(connections: Share, connection: Any, error: BaseException) -> None:
+async def _give_back(connections: Connections | Share, connection: Any, error: BaseException) -> None:
     """Rolls back a connection after a failed transaction and gives it back; or ends it if that is impossible."""
     failure = failure_of(error.error if isinstance(error, FailedSteps) else error)
     if failure is Failure.MOVED:
@@ -262,7 +271,7 @@ async def _give_back(connections: Share, connection: Any, error: BaseException) 
         await _roll_back(connections, connection)
 
 
-async def _roll_back(connections: Share, connection: Any) -> None:
+async def _roll_back(connections: Connections | Share, connection: Any) -> None:
     try:
         await connection.execute("ROLLBACK", timeout=_ROLLBACK_SECONDS)
     except BaseException as error:

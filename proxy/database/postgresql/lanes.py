@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from proxy.database.postgresql.connections import Share, with_connection
+from proxy.database.postgresql.connections import Connections, Share, with_connection
 from proxy.database.postgresql.primary import UNIQUE_VIOLATION, Failure, ReadOnlyServer, failure_of
 from proxy.database.postgresql.transaction import (
     CommitUnclear,
@@ -16,7 +16,7 @@ from proxy.database.postgresql.transaction import (
     commit_together,
     run_whole,
 )
-from proxy.database.transaction import MAX_WAITING, Batch, Outcome, SharedStep, Step, observe
+from proxy.database.transaction import MAX_WAITING, Batch, Outcome, SharedStep, Step, WholeStep, observe
 from proxy.kernel.errors import Overloaded, StoreUnavailable
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class WriteLane:
 
     def __init__(
         self,
-        connections: Share,
+        connections: Connections,
         writers: int,
         on_batch: Callable[[Batch], None] | None = None,
         max_waiting: int = MAX_WAITING,
@@ -105,7 +105,8 @@ class WriteLane:
     async def _serve(self, merchant_id: str | None) -> None:
         self._running[merchant_id] = self._running.get(merchant_id, 0) + 1
         batch = self._take(merchant_id)
-        self._offer(merchant_id)
+        if self._queues[merchant_id]:
+            self._offer(merchant_id)
         try:
             if batch:
                 await self._finish(batch, begin(merchant_id, pooler=self._pooler))
@@ -146,7 +147,10 @@ class WriteLane:
                     continue
             except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
                 outcomes = [Outcome(error=_refusal(error)) for _ in group]
-            self._answer(group, outcomes, started)
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                outcome.resolve(future)
+            refused = any(isinstance(outcome.error, StoreUnavailable) for outcome in outcomes)
+            self._observe(len(group), started, failed=refused)
 
     async def _finish_whole(self, batch: list[Waiter], opening: str) -> list[Waiter]:
         """Answers those of the batch that are done by one statement each, where all can be; gives the others.
@@ -154,11 +158,10 @@ class WriteLane:
         After a failure nobody knows what was stored, and who is asked again finds out; but where the server cannot, it
         is not asked again.
         """
-        steps = [step.whole(step.item) for step, _ in batch if isinstance(step, SharedStep) and step.whole is not None]
-        whole = [step for step in steps if step is not None]
-        if len(whole) < len(batch):
+        whole = _whole(batch)
+        if whole is None:
             return batch
-        own = not self._pooler and all(step.query == whole[0].query for step in whole)
+        own = not self._pooler and len({step.query for step in whole}) == 1
         started = time.perf_counter()
         try:
             done = await with_connection(
@@ -167,19 +170,22 @@ class WriteLane:
         except Exception as error:  # noqa: BLE001  whatever it was, every waiter must be answered
             if not isinstance(error, StoreUnavailable) and failure_of(error) is not Failure.REFUSED:
                 return batch
-            self._answer(batch, [Outcome(error=_refusal(error)) for _ in batch], started)
+            for _, future in batch:
+                Outcome(error=_refusal(error)).resolve(future)
+            self._observe(len(batch), started, failed=True)
             return []
-        answered = [waiter for waiter, is_done in zip(batch, done, strict=True) if is_done]
-        self._answer(
-            answered, [Outcome(step.value) for step, is_done in zip(whole, done, strict=True) if is_done], started
-        )
-        return [waiter for waiter, is_done in zip(batch, done, strict=True) if not is_done]
+        left = []
+        for waiter, step, is_done in zip(batch, whole, done, strict=True):
+            if not is_done:
+                left.append(waiter)
+            elif not waiter[1].done():
+                waiter[1].set_result(step.value)
+        if len(left) < len(batch):
+            self._observe(len(batch) - len(left), started, failed=False)
+        return left
 
-    def _answer(self, group: list[Waiter], outcomes: list[Outcome], started: float) -> None:
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            outcome.resolve(future)
-        refused = any(isinstance(outcome.error, StoreUnavailable) for outcome in outcomes)
-        observe(self._on_batch, Batch(len(group), time.perf_counter() - started, failed=refused))
+    def _observe(self, steps: int, started: float, *, failed: bool) -> None:
+        observe(self._on_batch, Batch(steps, time.perf_counter() - started, failed))
 
     async def _attempts(self, group: list[Waiter], opening: str) -> list[Outcome]:
         """The outcomes of one transaction, tried again while it is sure that nothing of it is stored."""
@@ -196,6 +202,17 @@ class WriteLane:
 
     async def _attempt(self, steps: list[Step[Any]], opening: str) -> list[Outcome]:
         return await with_connection(self._connections, lambda each: commit_together(each, opening, steps))
+
+
+def _whole(batch: list[Waiter]) -> list[WholeStep] | None:
+    """The statements that do the batch, one for each; None where not every step is one."""
+    whole = []
+    for step, _ in batch:
+        one = step.whole(step.item) if isinstance(step, SharedStep) and step.whole is not None else None
+        if one is None:
+            return None
+        whole.append(one)
+    return whole
 
 
 def _again(error: Exception, *, alone: bool) -> bool:

@@ -86,11 +86,10 @@ class PostgresqlServer:
     ) -> None:
         writers = max(1, connections.limit // 2)
         self._connections = connections
-        writing = Share(self._connections, writers)
-        reading = Share(self._connections, max(1, connections.limit - writers))
+        reading = Share(connections, max(1, connections.limit - writers))
         pooler = primary.pooler
         self.clock = clock
-        write = WriteLane(writing, writers, on_batch, max_waiting, pooler=pooler)
+        write = WriteLane(connections, writers, on_batch, max_waiting, pooler=pooler)
         read = ReadLane(reading, one_moment=True, max_waiting=max_waiting, pooler=pooler)
         # One query sees one moment by itself: it needs no transaction around it, which would be three round trips.
         query = ReadLane(reading, one_moment=False, max_waiting=max_waiting, pooler=pooler)

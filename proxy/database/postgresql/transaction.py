@@ -115,6 +115,8 @@ async def run_whole(connection: Any, opening: str | None, steps: Sequence[WholeS
     Without `opening` the one query that they share is a transaction by itself. Raises the error of the connection or
     the server, which leaves open whether they were done.
     """
+    if opening is None and len(steps) == 1:
+        return [bool(await connection.fetchval(SQL[steps[0].query], *steps[0].parameters))]
     done = [False] * len(steps)
     places: dict[str, list[int]] = {}
     for place, step in enumerate(steps):
@@ -122,12 +124,9 @@ async def run_whole(connection: Any, opening: str | None, steps: Sequence[WholeS
     if opening is not None:
         await connection.execute(opening)
     for query, those in places.items():
-        if len(those) == 1:
-            done[those[0]] = bool(await connection.fetchval(SQL[query], *steps[those[0]].parameters))
-        else:
-            rows = await connection.fetchmany(SQL[query], [steps[place].parameters for place in those])
-            for place, (count,) in zip(those, rows, strict=True):
-                done[place] = bool(count)
+        rows = await connection.fetchmany(SQL[query], [steps[place].parameters for place in those])
+        for place, (count,) in zip(those, rows, strict=True):
+            done[place] = bool(count)
     if opening is not None:
         await connection.execute("COMMIT")
     return done
