@@ -1,7 +1,8 @@
 """A whole Dargah and a gateway on loopback, whose every answer is held against openapi.yaml."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from databases.places import Rows, rows_in
 from support.clock import ManualClock
 from support.dargah import gateway, running_by, settings
-from support.eventually import eventually
+from support.eventually import eventually, until
 from support.receiver import Receiver
 from yarl import URL
 
@@ -127,6 +128,14 @@ class Lab:
         order = {"amount": 15_000, "currency": "IRT", "order_id": f"A-{number}"} | fields
         headers = {"Idempotency-Key": key or f"key-{number}"}
         return await self.call("POST", "/v1/payments", json=order, headers=headers, token=token)
+
+    async def hang_up(self, calling: Coroutine[Any, Any, Answer]) -> None:
+        """Begins a call, and hangs up once Dargah works on it."""
+        call = asyncio.create_task(calling)
+        await until(lambda: len(self.dargah.services.tasks) > 0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
 
     async def created(self, **fields: Any) -> dict[str, Any]:
         answer = await self.create(**fields)
