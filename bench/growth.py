@@ -1,7 +1,7 @@
-"""What each step of a payment takes in a SQLite file of 10,000, of 1,000,000 and of 5,000,000 payments, in turns.
+"""What each step of a payment takes in a SQLite file of 10,000, of 1,000,000 and of 10,000,000 payments, in turns.
 
 A fifth of the payments are open and watched. The steps are the store's own, as many at once as share a commit in a busy
-hour; a round takes the same ones in each file, one file after the other. Needs 12 GB of disk for its three minutes.
+hour; a round takes the same ones in each file, one file after the other. Needs 22 GB of disk.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ COLD: Final = (OF_ANY_AGE, SEARCH)
 class Counts:
     """Payments in each file, from the smallest, and rounds."""
 
-    sizes: tuple[int, ...] = (10_000, 1_000_000, 5_000_000)
+    sizes: tuple[int, ...] = (10_000, 1_000_000, 10_000_000)
     rounds: int = 120
     warm_up: int = 30
 
@@ -73,20 +73,20 @@ async def _rounds(files: Sequence[Grown], counts: Counts) -> None:
 def result(counts: Counts, files: Sequence[Grown]) -> Result:
     ratios = {name: share(files[-1].clock_us[name], taken) for name, taken in files[0].clock_us.items()}
     cpu = {name: share(files[-1].cpu_us[name], taken) for name, taken in files[0].cpu_us.items()}
-    worst = max((name for name in ratios if name not in COLD), key=ratios.__getitem__)
+    worst = max((name for name in cpu if name not in COLD), key=cpu.__getitem__)
     return Result(
         "growth",
         asdict(counts) | {"together": TOGETHER},
         [_steps(counts, files, ratios, cpu), _files(files)],
         [
             Target(
-                f"the step that grew most ({worst}), in times of what it took at {files[0].payments:,}",
-                ratios[worst],
-                1.25,
+                f"CPU of the step that grew most ({worst}), in times of what it took at {files[0].payments:,}",
+                cpu[worst],
+                1.10,
                 False,
             )
         ],
-        {str(each.payments): {"clock_us": each.clock_us, "cpu_us": each.cpu_us} for each in files},
+        {str(each.payments): {"clock_us": each.clock_us, "cpu_us": each.cpu_us, "reads": each.reads} for each in files},
     )
 
 
@@ -95,9 +95,23 @@ def _steps(counts: Counts, files: Sequence[Grown], ratios: dict[str, float], cpu
         f"µs of a step when {TOGETHER} are taken at once, by payments in the file: medians of {counts.rounds} rounds,"
         " and the median of the rounds' quotients"
     )
-    heads = ("", *(f"{each.payments:,}" for each in files), "largest to smallest", "of CPU")
+    heads = (
+        "",
+        *(f"{each.payments:,}" for each in files),
+        "largest to smallest",
+        "of CPU",
+        "pages read",
+        "in the largest",
+    )
     rows: list[Sequence[Cell]] = [
-        (name, *(statistics.median(each.clock_us[name]) for each in files), ratio, cpu[name])
+        (
+            name,
+            *(statistics.median(each.clock_us[name]) for each in files),
+            ratio,
+            cpu[name],
+            statistics.median(files[0].reads[name]),
+            statistics.median(files[-1].reads[name]),
+        )
         for name, ratio in ratios.items()
     ]
     return Table(title, heads, rows)

@@ -1,6 +1,7 @@
 """The steps of payments' lives in one file, taken together and timed. Benchmarks only."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Awaitable, Iterable, Sequence
@@ -25,12 +26,15 @@ T = TypeVar("T")
 TOGETHER: Final = 25  # steps at once
 OF_ANY_AGE: Final = "get by id, of any age"
 SEARCH: Final = "search by a number, of any age"
+_IO: Final = os.open("/proc/self/io", os.O_RDONLY)
 RANDOM: Final = random.Random(20261124)
 
 
 @dataclass(slots=True)
 class Grown:
-    """A file, and what a step took there in each round: microseconds by the clock and of this process's CPU."""
+    """A file, and what a step took there in each round: microseconds by the clock and of this process's CPU, and calls
+    of the kernel that read, which are pages that SQLite's cache does not hold.
+    """
 
     payments: int
     megabytes: int
@@ -40,6 +44,7 @@ class Grown:
     measured: bool = False
     clock_us: dict[str, list[float]] = field(default_factory=dict)
     cpu_us: dict[str, list[float]] = field(default_factory=dict)
+    reads: dict[str, list[float]] = field(default_factory=dict)
 
     async def open(self, path: Path) -> None:
         """Opens the file with this bench's clock, by which none of the watches that it was filled with is due."""
@@ -47,12 +52,18 @@ class Grown:
 
     async def timed(self, name: str, steps: Iterable[Awaitable[T]], count: int = TOGETHER) -> list[T]:
         """Takes the steps together; each is counted as its share of them."""
-        cpu, began = time.process_time(), time.perf_counter()
+        read, cpu, began = _reads(), time.process_time(), time.perf_counter()
         found = await asyncio.gather(*steps)
         if self.measured:
             self.clock_us.setdefault(name, []).append((time.perf_counter() - began) / count * 1e6)
             self.cpu_us.setdefault(name, []).append((time.process_time() - cpu) / count * 1e6)
+            self.reads.setdefault(name, []).append((_reads() - read - 1) / count)
         return found
+
+
+def _reads() -> int:
+    """Of this process before this one."""
+    return int(os.pread(_IO, 200, 0).split()[5])
 
 
 async def one_round(grown: Grown, number: int) -> None:

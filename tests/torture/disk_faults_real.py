@@ -31,7 +31,7 @@ from .disk_faults_steps import with_history
 from .disk_faults_store import rows_of
 
 Change = Callable[[], Awaitable[None]]
-# Room for a few hundred payments in the WAL, which is not copied back before 33 MB.
+# Room for a few hundred payments in the WAL, which is not written from its beginning before 16 MB.
 FULL_BYTES: Final = 4 * 1024 * 1024
 MOST_CREATES: Final = 5000
 

@@ -1,7 +1,5 @@
-"""The one connection to the database, on aiosqlite's thread.
-
-SQLite before 3.51.3 has a race in which a WAL that is reset while a second connection writes loses commits. It needs
-two connections: here there is one, for reads and writes, in one process that holds the file's lock.
+"""The one connection that reads and writes the database, on aiosqlite's thread, in the process that holds the file's
+lock. A second one makes its checkpoints, and nothing else.
 """
 
 import asyncio
@@ -13,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import aiosqlite
 
+from proxy.database.sqlite.checkpoints import Checkpoints
 from proxy.database.sqlite.files import FileLock, StoreMisplaced, file_id
 from proxy.database.transaction import Row, load_queries
 
@@ -31,9 +30,8 @@ _PRAGMAS: Final = (
     # What was replaced or deleted is overwritten with zeros; distributions' builds mostly do so without being told.
     "PRAGMA secure_delete = ON",
     "PRAGMA cache_size = -32000",
-    # Pages that many commits touch are copied back once, and who waits meanwhile waits for milliseconds: at 200 creates
-    # a second, once in two seconds. At 4 kB a page the WAL stays around 33 MB.
-    "PRAGMA wal_autocheckpoint = 8000",
+    # A commit would wait for its checkpoint.
+    "PRAGMA wal_autocheckpoint = 0",
 )
 
 
@@ -47,6 +45,7 @@ class Database:
         self._fault = fault
         self._wal: tuple[int, int] | None = None
         self._connection: aiosqlite.Connection | None = None
+        self._checkpoints: Checkpoints | None = None
         self._opening = asyncio.Lock()
 
     async def run(self, closure: Callable[..., T], *arguments: Any) -> T:
@@ -63,13 +62,24 @@ class Database:
 
     async def reopen(self) -> None:
         """Drops a connection that is broken; the next `run` opens a new one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        async with self._opening:
+            connection, self._connection = self._connection, None
+            checkpoints, self._checkpoints = self._checkpoints, None
+            if connection is not None:
+                try:
+                    if checkpoints is not None:
+                        await _start(connection, lambda _connection: checkpoints.close())
+                finally:
+                    await connection.close()
 
     async def close(self) -> None:
         """Closes the connection, which copies the WAL back into the database."""
         await self.reopen()
+
+    def between_commits(self, connection: sqlite3.Connection) -> None:
+        """Gives a checkpoint its turn, on the connection's thread and outside of a transaction."""
+        if self._checkpoints is not None:
+            self._checkpoints.between_commits(connection.total_changes)
 
     def require_in_place(self) -> None:
         """Raises StoreMisplaced when the file or its WAL was deleted or replaced since it was opened."""
@@ -86,7 +96,7 @@ class Database:
                 self._lock.require_in_place()
                 connection = await _connect(self._lock.path, self._fault)
                 try:
-                    await _start(connection, _set_up)
+                    self._checkpoints = await _start(connection, _set_up, self._lock)
                 except BaseException:
                     await connection.close()
                     raise
@@ -125,11 +135,12 @@ def _start(connection: aiosqlite.Connection, closure: Callable[..., T], *argumen
     return future
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection, lock: FileLock) -> Checkpoints:
     for pragma in _PRAGMAS:
         connection.execute(pragma).fetchall()
     # The first read makes the WAL's file, by which it is known from then on.
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return Checkpoints(lock)
 
 
 def _connection_class(fault: Fault | None) -> type[sqlite3.Connection]:

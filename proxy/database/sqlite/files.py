@@ -67,6 +67,11 @@ class FileLock:
                 f"/proc/{os.getpid()}/fd/{self._file} until this process ends: copy it from there, then restart"
             )
 
+    def sync_database(self) -> None:
+        """Has the disk keep what was written to the database so far. Raises OSError."""
+        if self._file is not None:
+            os.fdatasync(self._file)
+
     def release(self) -> None:
         """Gives the locks back. The files stay: removing one would let two processes lock two files of one name."""
         for descriptor in (self._file, self._named):

@@ -116,6 +116,7 @@ async def open_file(
 
 def _commit_in_place(database: Database, connection: sqlite3.Connection, steps: Sequence[Step[Any]]) -> list[Outcome]:
     """`commit_together`, with outcomes only while the file is still the one at its path."""
+    database.between_commits(connection)
     outcomes = commit_together(connection, steps)
     database.require_in_place()
     return outcomes

@@ -137,6 +137,9 @@ class OpenFile:
     def crash(self, copy: Path) -> None:
         """Copies the files, as a kill would leave them, and closes the originals, which nobody reads again."""
         copy_files(self.path, copy)
+        checkpoints = self.store._file._database._checkpoints
+        if checkpoints is not None:
+            checkpoints.close()
         self.raw.close()
         self.store._file._lock.release()
         shutil.rmtree(self.path.parent)
