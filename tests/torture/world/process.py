@@ -92,13 +92,19 @@ class InlineConnection:
         self._conn = sqlite3.connect(path, **options)
         self._conn.set_trace_callback(_TRACER[0])
         self._thread = SimpleNamespace()
+        self._tx = SimpleNamespace(put_nowait=self._run)
 
     def __await__(self) -> Generator[None, None, "InlineConnection"]:
         yield from ()
         return self
 
-    async def _execute(self, function: Callable[..., T], *args: Any) -> T:
-        return function(*args)
+    @staticmethod
+    def _run(asked: tuple[asyncio.Future[T], Callable[[], T]]) -> None:
+        future, function = asked
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001  whoever waits gets it
+            future.set_exception(error)
 
     async def close(self) -> None:
         self._conn.close()
