@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.console.confirmation import Question
 from proxy.console.page_context import PageContext
 from proxy.console.payment_filters import merchant_choices
+from proxy.console.payments import names_of
 from proxy.console.trouble_list import RESEND_SPANS
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import Conflict, NotFound, invalid
@@ -34,16 +35,13 @@ async def show_resend(context: PageContext) -> web.StreamResponse:
     """What did not arrive, endpoint by endpoint, the way to send it again, and the last resends."""
     fields = _fields(context)
     chosen = await choose(context, _filter(context, fields))
-    names = {endpoint.merchant_id: "" for endpoint, _ in [*chosen.rows, *chosen.off]}
-    for each in names:
-        names[each] = (await context.services.merchant_cache.merchant(each)).called(context.words.language)
     actor = None if context.token is None else _actor(context).name
     return context.page(
         "resend.html",
         fields=fields,
         chosen=chosen,
         choices=await merchant_choices(context, fields["merchant"], MAX_MERCHANTS),
-        names=names,
+        names=await names_of(context, [endpoint for endpoint, _ in [*chosen.rows, *chosen.off]]),
         event_types=sorted(EVENT_TYPES),
         counted=COUNTED,
         resends=await context.services.store.resends.resends(None, SHOWN_RESENDS, actor),

@@ -1,5 +1,6 @@
 """Payments: the list and what is found by a number, and one payment's page."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from proxy.operators.saved_filters import FilteredList
 from proxy.payments.change import Entry
 from proxy.payments.payment import Decision, Payment, Status
 from proxy.payments.search import time_of_place
+from proxy.webhooks.endpoint import Endpoint
 
 # What may still change by itself is looked at again, some times; then a page that was left open is quiet.
 REFRESH_SECONDS: Final = 3
@@ -127,7 +129,7 @@ async def list_reviews(context: PageContext) -> web.StreamResponse:
     )
 
 
-async def names_of(context: PageContext, payments: list[Payment]) -> dict[str, str]:
-    """The merchants' names by id."""
-    ids, language = dict.fromkeys(payment.merchant_id for payment in payments), context.words.language
-    return {each: (await context.services.merchant_cache.merchant(each)).called(language) for each in ids}
+async def names_of(context: PageContext, records: Iterable[Payment | Endpoint]) -> dict[str, str]:
+    """The names of the records' merchants by id."""
+    ids, store = list(dict.fromkeys(each.merchant_id for each in records)), context.services.store.merchants
+    return {each.id: each.called(context.words.language) for each in await store.merchants_of_ids(ids)}

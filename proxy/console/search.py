@@ -4,9 +4,8 @@ An id leads straight to its page, and so does a text that names just one record.
 merchants at most: they are few beside payments, which indexes find.
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,10 +60,10 @@ class Findings:
         if len(hits) < MAX_HITS and any(self.text in folded(place) for place in places):
             hits.append(FoundRecord(kind, name, more or record_id, path))
 
-    def among(self, names: Sequence[Name]) -> Sequence[Name]:
-        """The names, when the text may be in one of them, as it is or in JSON: one look at all of it tells."""
-        whole = folded("\n".join(["\n".join(each[1:]) for each in names]))
-        return names if self.text in whole or orjson.dumps(self.text)[1:-1].decode() in whole else ()
+    def may_be_in(self, text: str) -> bool:
+        """Whether it may be in one of the places of which this text is made, as it is or in JSON."""
+        whole = folded(text)
+        return self.text in whole or orjson.dumps(self.text)[1:-1].decode() in whole
 
     def all(self) -> list[FoundRecord]:
         return [hit for hits in self.found.values() for hit in hits]
@@ -167,14 +166,17 @@ def _add_endpoints(hits: Findings, endpoints: Iterable[Endpoint]) -> None:
 
 
 async def _add_merchants(context: PageContext, hits: Findings) -> None:
-    store = context.services.store
-    spans, _ = await store.payments.merchant_spans(MERCHANTS_AT_ONCE, MAX_MERCHANTS)
-    for named, kind, path in _NAMED:
-        for names in await asyncio.gather(*(store.merchants.names(named, *span) for span in spans)):
-            found = hits.among(names)
-            for each in map(_with_branding, found) if named is Named.MERCHANTS else found:
+    """Names are read one by one only where one look at all of a stretch tells that there is something."""
+    merchants = await context.services.store.payments.first_merchants(MAX_MERCHANTS)
+    for start in range(0, len(merchants), MERCHANTS_AT_ONCE):
+        some = merchants[start : start + MERCHANTS_AT_ONCE]
+        texts = await context.services.store.merchants.names_in_one_text(some[0], some[-1])
+        for named, kind, path in _NAMED:
+            if named not in texts or not hits.may_be_in(texts[named]):
+                continue
+            names = await context.services.store.merchants.names(named, some[0], some[-1])
+            for each in map(_with_branding, names) if named is Named.MERCHANTS else names:
                 hits.add(kind, path(each.merchant_id, each.id), each.id, each.name, each.more)
-            await asyncio.sleep(0)
 
 
 def _with_branding(merchant: Name) -> Name:

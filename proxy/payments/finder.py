@@ -1,13 +1,11 @@
 """Finding payments for a caller: pages of the newest ones, and the one box that takes any number.
 
-Both walk the merchants in bounded steps, and look at so many merchants at most.
+Pages walk the merchants in bounded steps, and look at so many merchants at most. Numbers are found by an index.
 """
 
-import asyncio
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Final
 
 from proxy.kernel.clock import MINUTE
@@ -16,16 +14,13 @@ from proxy.kernel.ids import PAYMENT, merchant_of_id
 from proxy.kernel.text import without_direction
 from proxy.locale.persian import latin_digits, time_span
 from proxy.payments.access import Access
-from proxy.payments.order_match import FEWEST_CHARS, OrderMatch
+from proxy.payments.order_match import OrderMatch
 from proxy.payments.payment import Payment
 from proxy.payments.scan import PaymentScan, ScanPage
-from proxy.payments.search import FIRST_PLACE, Bounds, MerchantSpan, Number, PaymentFilter, place_of
+from proxy.payments.search import FIRST_PLACE, Bounds, Number, PaymentFilter, place_of
 
 PAGE: Final = 25
 MOST_FOUND: Final = 4 * PAGE
-# One step looks into so many merchants' indexes, a millisecond or two of the store's time.
-MERCHANTS_AT_ONCE: Final = 500
-MAX_MERCHANTS: Final = 5000
 # Amounts and texts of orders are in no index: so many of the newest payments are looked through, as many of each of so
 # many merchants, in steps of a few milliseconds.
 ROWS, ROWS_AT_ONCE, MERCHANTS_OF_NEWEST = 5000, 500, 100
@@ -103,26 +98,13 @@ class PaymentFinder:
         """With all of it as a number; else with the number that its shop knows it by; else with one that begins so."""
         # A number may have been copied from a page of ours, or be typed on a Persian keyboard or in capitals.
         plain = latin_digits(text)
-        spans, beginnings = await self._spans(), list[str]()
+        numbers, beginnings = (*_NUMBERS, Number.CARD) if _LAST_OF_CARD.fullmatch(plain) else _NUMBERS, list[str]()
         for written in ((text, plain), {plain.lower(), plain.upper()} - {text, plain}):
-            looking = [self._look(span, each) for each in dict.fromkeys(written) for span in spans]
-            found = list(chain.from_iterable(await asyncio.gather(*looking)))
-            beginnings += chain.from_iterable(some for _, some in found)
-            if payments := await self._seen(list(chain.from_iterable(exact for exact, _ in found))):
+            exact, begun = await self.access.payments.find(self._merchant_id, numbers, list(dict.fromkeys(written)))
+            beginnings += begun
+            if payments := await self._seen(exact):
                 return payments
         return await self._with_shop_number(text) or await self._seen(beginnings)
-
-    async def _look(self, span: MerchantSpan, text: str) -> list[tuple[list[str], list[str]]]:
-        """For each kind of number the payments that have it, and those whose number begins so."""
-        payments, found = self.access.payments, list[tuple[list[str], list[str]]]()
-        for number in _NUMBERS:
-            if len(text) < FEWEST_CHARS:
-                found.append((await payments.find_ids(span, number, text), []))
-            else:
-                found.append(await payments.find_beginning(span, number, text))
-        if _LAST_OF_CARD.fullmatch(text):
-            found.append((await payments.find_ids(span, Number.CARD, text), []))
-        return found
 
     async def _with_shop_number(self, text: str) -> list[Payment]:
         """The payment that has this number for its shop, where that speaks a protocol that has numbers."""
@@ -131,11 +113,6 @@ class PaymentFinder:
             return []
         found = await _one(self.access.payments.payment_by_number(int(number)))
         return [payment for payment in found if self.access.sees_payment(payment)]
-
-    async def _spans(self) -> list[MerchantSpan]:
-        if (merchant_id := self._merchant_id) is not None:
-            return [(merchant_id, merchant_id)]
-        return (await self.access.payments.merchant_spans(MERCHANTS_AT_ONCE, MAX_MERCHANTS))[0]
 
     async def _among_newest(self, text: str) -> list[Payment]:
         """Of the newest payments, those of this many rials or toman, and those whose description or metadata has a

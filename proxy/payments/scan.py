@@ -86,19 +86,14 @@ class PaymentScan:
         """The few payments that have the number: of a claim, and those under review."""
         code = self._wanted.bank_code
         assert code is not None
-        if (merchant_id := self._merchant_id) is not None:
-            spans, complete = [(merchant_id, merchant_id)], True
-        else:
-            spans, complete = await self._payments.merchant_spans(MERCHANTS_AT_ONCE, MAX_MERCHANTS)
-        found_ids = await asyncio.gather(*(self._payments.find_ids(span, Number.BANK_CODE, code) for span in spans))
-        ids = [each for some in found_ids for each in some]
+        ids = await self._payments.find_ids(self._merchant_id, Number.BANK_CODE, code)
         first, last = self._wanted.places
         ids = [each for each in ids if first < place_of(each) < last]
         found = await self._payments.payments_of_ids(sorted(ids, key=place_of, reverse=not self._wanted.oldest_first))
         payments = [each for each in found if self._wanted.accepts(each)]
         limit = self._wanted.limit
         following = place_of(payments[limit - 1].id) if len(payments) > limit else None
-        return ScanPage(payments[:limit], following, len(ids), complete)
+        return ScanPage(payments[:limit], following, len(ids))
 
     async def _frontier(self) -> tuple[dict[str, str], bool]:
         """Where each merchant's list begins, and whether these are all merchants."""

@@ -1,8 +1,8 @@
 """The filter of payments, and what the lists of them give: of one merchant, or of all.
 
-The search finds the newest payments, a payment by a number, and a day's sums. No index by time or by number spans the
-merchants, because every create would pay for it. A walk spans them in stretches: each is one step that reads a bounded
-number of places in the merchants' own indexes.
+The search finds the newest payments, a payment by a number, and a day's sums. No index by time spans the merchants,
+because every create would pay for it. A walk spans them in stretches: each is one step that reads a bounded number of
+places in the merchants' own indexes.
 """
 
 import re
@@ -197,10 +197,6 @@ class Number(StrEnum):
     TRACE_NUMBER = "trace_number"
     CARD = "card"
     """The last four digits of a masked card."""
-
-
-MerchantSpan = tuple[str, str]
-"""Merchants by the ids of the first and the last one; one merchant is both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.retry_policy import DeliveryStatus
 
 UNDELIVERED: Final = frozenset({DeliveryStatus.PENDING, DeliveryStatus.FAILED, DeliveryStatus.DROPPED})
-MAX_MERCHANTS: Final = 1000
 MAX_ENDPOINTS: Final = 1000
 """So many a resend looks at; with more, it must be narrowed."""
 COUNTED: Final = 10_000
@@ -71,7 +70,7 @@ class ResendFilter:
 class ResendChoice:
     """The endpoints with deliveries of a filter, each with how many; `off` are not served, and get nothing.
 
-    `complete` is False where there are more merchants or endpoints than one resend looks at.
+    `complete` is False where there are more endpoints than one resend looks at.
     """
 
     filter: ResendFilter

@@ -21,10 +21,12 @@ from proxy.observability.statistics import DueStatistics
 from proxy.operations.restores import Recheck
 from proxy.payments.change import PAID_AMOUNT, PAID_UNCHECKED, PAID_UNTOLD, PENDING_UNWATCHED, Change, Entry
 from proxy.payments.check_schedule import ScheduleChange, begin
-from proxy.payments.finder import MERCHANTS_AT_ONCE, ROWS_AT_ONCE
+from proxy.payments.finder import ROWS_AT_ONCE
 from proxy.payments.order_match import OrderMatch
 from proxy.payments.payment import Decision, OperatorDecision, Payment, Status
+from proxy.payments.scan import MERCHANTS_AT_ONCE
 from proxy.payments.search import FIRST_PLACE, DaySum, Number, PaymentFilter, id_at, place_at, place_of
+from proxy.payments.storage.lists import FOUND_AT_MOST
 from proxy.stores.sqlite import SqliteStore, open_store
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import DeliveryFilter, Lease
@@ -180,7 +182,7 @@ def walks() -> dict[str, Look]:
         "lines": lambda store: store.payments.lines(MERCHANT_ID, PaymentFilter(terminal_id="none"), 500),
     }
     looks |= {
-        f"search by {number}": lambda store, number=number: store.payments.find_ids(("mer_", "mer_~"), number, "common")  # type: ignore[misc]  # as above
+        f"search by {number}": lambda store, number=number: store.payments.find_ids(None, number, "common")  # type: ignore[misc]  # as above
         for number in Number
     }
     return looks | {
@@ -294,10 +296,8 @@ async def test_payments_are_read_in_the_order_of_their_ids_and_what_is_not_there
     assert [each.id for each in await shops.payments.payments_of_ids(wanted)] == [made[7].id, made[2].id]
 
 
-async def found(store: Store, number: Number, text: str, merchants: int = 2) -> set[str]:
-    spans, complete = await store.payments.merchant_spans(merchants, 1000)
-    assert complete
-    return {each for span in spans for each in await store.payments.find_ids(span, number, text)}
+async def found(store: Store, number: Number, text: str) -> set[str]:
+    return set(await store.payments.find_ids(None, number, text))
 
 
 async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: Store) -> None:
@@ -313,10 +313,40 @@ async def test_a_payment_is_found_by_each_of_its_numbers_whoever_sells(shops: St
     assert await found(shops, Number.ORDER_ID, "order-17") == {one.id, other.id}
     for number in Number:
         assert await found(shops, number, "bank-1") == set()
-    own = (MERCHANTS[1], MERCHANTS[1])
-    assert await shops.payments.find_ids(own, Number.ORDER_ID, "order-17") == [other.id]
-    spans, complete = await shops.payments.merchant_spans(2, 3)
-    assert ([len(set(span)) for span in spans], complete) == ([2, 1], False)
+    assert await shops.payments.find_ids(MERCHANTS[1], Number.ORDER_ID, "order-17") == [other.id]
+
+
+async def test_a_number_is_found_by_its_beginning_of_all_merchants_and_of_one(shops: Store) -> None:
+    made = []
+    for number in (0, 1):
+        own = new_terminal(MERCHANTS[number])
+        key = sealed(own.id, "api_key", own.merchant_id)
+        await shops.merchants.add_terminal(own, [key], new_audit(own.merchant_id))
+        of_it = {"merchant_id": own.merchant_id, "terminal_id": own.id, "invoice_key": f"inv-{number}"}
+        made.append(await pending(shops, f"order-{number}", **of_it))
+    exact = await pending(shops, "order-", merchant_id=MERCHANTS[2], invoice_key="inv-")
+    numbers = (Number.ORDER_ID, Number.INVOICE_KEY, Number.BANK_CODE, Number.TRACE_NUMBER)
+    for beginning in ("order-", "inv-"):
+        found_exact, begun = await shops.payments.find(None, numbers, [beginning])
+        assert (found_exact, set(begun)) == ([exact.id], {exact.id, *(each.id for each in made)})
+        assert await shops.payments.find(MERCHANTS[1], numbers, [beginning]) == ([], [made[1].id])
+    assert await shops.payments.find(None, numbers, ["or", "order-2"]) == ([], [])
+    for chars in (3, 4, 7, 12, 20):
+        _, begun = await shops.payments.find(None, (Number.ID,), [made[0].id[:chars]])
+        assert made[0].id in begun
+        assert {each[:chars] for each in begun} == {made[0].id[:chars]}
+        _, begun = await shops.payments.find(MERCHANTS[1], (Number.ID,), [made[0].id[:chars]])
+        assert made[0].id not in begun
+    assert (await shops.payments.find(None, (Number.ID,), [made[1].id]))[0] == [made[1].id]
+
+
+async def test_a_number_is_found_behind_many_that_begin_so(shops: Store) -> None:
+    exact = [await pending(shops, "n-1", merchant_id=each, invoice_key=f"k-{each}") for each in MERCHANTS]
+    for number in range(FOUND_AT_MOST):
+        await create(shops, new_payment(f"n-1{number:03}", merchant_id=MERCHANTS[0]))
+    found_exact, begun = await shops.payments.find(None, (Number.ORDER_ID,), ["n-1"])
+    assert set(found_exact) == {each.id for each in exact}
+    assert len(begun) == FOUND_AT_MOST
 
 
 async def test_an_amount_is_found_in_rials_and_in_toman_among_the_newest(shops: Store) -> None:

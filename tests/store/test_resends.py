@@ -13,6 +13,7 @@ from proxy.kernel.errors import Conflict, IdempotencyKeyReused, InvalidInput, No
 from proxy.kernel.ids import Ids
 from proxy.merchants.merchant import Mode
 from proxy.stores.store import Store
+from proxy.webhooks import resends as resends_module
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.resend import Resend, ResendActor, ResendFilter, ResendProgress, ResendRequest, ResendState
 from proxy.webhooks.resends import Resends
@@ -211,6 +212,27 @@ async def test_the_filter_is_by_type_mode_status_and_endpoint(
     for since, until in ((LATER + 5, LATER + 9), (NOW, NOW), (NOW, NOW - 1)):
         with pytest.raises(InvalidInput):
             await chosen(since=since, until=until)
+
+
+async def test_it_counts_at_each_endpoint_of_every_merchant(
+    store: Store, resends: Resends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = (await add_merchant(store, IDS.merchant())).id
+    first, second = await add_endpoint(store), await add_endpoint(store)
+    theirs = await add_endpoint(store, merchant_id=other)
+    test = await add_endpoint(store, mode=Mode.TEST)
+    await failed_events(store, 3)
+    for wanted, endpoints in (({}, {first, second}), ({"mode": Mode.TEST}, set()), ({"merchants": (other,)}, set())):
+        for together in (1, 2, 100):
+            monkeypatch.setattr(resends_module, "COUNTED_TOGETHER", together)
+            choice = await resends.choose(ResendFilter(**{"since": NOW, "until": LATER} | wanted))
+            assert ({each.id: count for each, count in choice.rows}) == {each.id: 3 for each in endpoints}
+            assert choice.complete
+    listed = [each.id for each in await store.webhooks.all_endpoints(None, 10)]
+    assert set(listed) == {first.id, second.id, theirs.id, test.id}
+    assert [each.id for each in await store.webhooks.all_endpoints(Mode.TEST, 10)] == [test.id]
+    monkeypatch.setattr(resends_module, "MAX_ENDPOINTS", 2)
+    assert not (await resends.choose(ResendFilter(NOW, LATER))).complete
 
 
 async def test_what_was_dropped_is_sent_again_where_the_endpoint_may_have_it(

@@ -278,7 +278,7 @@ SORTS_A_PAGE = {"audit_merchants"}
 # What is few: the deliveries of one event, the events of one payment, what a merchant's customers ask about in vain.
 SORTS_A_PAGE |= {"day_sums", "list_deliveries", "list_events_of_payment", "lost_payments"}
 # The kinds of a bounded number of events.
-SORTS_A_PAGE |= {"count_deliveries_in_status"}
+SORTS_A_PAGE |= {"count_deliveries_of_endpoints"}
 
 
 async def test_no_query_scans_a_table_or_sorts(sqlite_store: SqliteStore) -> None:
@@ -323,9 +323,19 @@ async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> 
         "forgettable_events": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
         "forget_attempts_of_event": "sqlite_autoindex_deliveries_2 (merchant_id=? AND event_id=?)",
         "reviews_of_bank_code": "payments_in_review (bank_code=? AND merchant_id>? AND merchant_id<?)",
-        "ids_of_order_id": "payments_of_order (merchant_id=? AND order_id>? AND order_id<?)",
-        "ids_of_trace_number": "payments_by_trace (merchant_id=? AND <expr>>? AND <expr><?)",
-        "ids_of_card": "payments_by_card (merchant_id=? AND <expr>>? AND <expr><?)",
+        "own_ids_of_order_id": "payments_of_order (merchant_id=? AND order_id>? AND order_id<?)",
+        "own_ids_of_bank_code": "bank_codes USING PRIMARY KEY (merchant_id=? AND bank_code>? AND bank_code<?)",
+        "own_ids_of_invoice_key": (
+            "n USING PRIMARY KEY (merchant_id=? AND terminal_id=? AND invoice_key>? AND invoice_key<?)"
+        ),
+        "own_ids_of_trace_number": "payments_by_trace (merchant_id=? AND <expr>>? AND <expr><?)",
+        "own_ids_of_card": "payments_by_card (merchant_id=? AND <expr>>? AND <expr><?)",
+        "ids_of_order_id": "payments_by_order (<expr>>? AND <expr><?)",
+        "ids_of_bank_code": "bank_codes_by_code (<expr>>? AND <expr><?)",
+        "ids_of_invoice_key": "invoice_keys_by_key (<expr>>? AND <expr><?)",
+        "ids_of_trace_number": "payments_by_trace_of_all (<expr>>? AND <expr><?)",
+        "ids_of_card": "payments_by_card_of_all (<expr>>? AND <expr><?)",
+        "ids_of_id": "n USING COVERING INDEX sqlite_autoindex_payments_1 (merchant_id=? AND id>? AND id<?)",
         "open_of_merchant": "reviews_open (merchant_id=? AND status=?)",
         "list_events_of_type": (
             "events_of_storefront_by_type (merchant_id=? AND storefront=? AND mode=? AND type=? AND sequence>?)"
@@ -342,7 +352,7 @@ async def test_a_list_reads_no_more_than_its_page(sqlite_store: SqliteStore) -> 
             "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>? AND id<?)"
         ),
         "newest_attempts": ("attempts_of_endpoint (merchant_id=? AND endpoint_id=? AND started_at>? AND started_at<?)"),
-        "count_deliveries_in_status": (
+        "count_deliveries_of_endpoints": (
             "deliveries_of_endpoint (merchant_id=? AND endpoint_id=? AND status=? AND id>? AND id<?)"
         ),
         "deliveries_in_status": (
@@ -392,8 +402,13 @@ FEW = {
     "operators",
     "payments_given_back",  # only those
     "payments_by_card",  # only what gateways tell of; no other query can use it
+    "payments_by_card_of_all",
+    "payments_by_order",  # as nothing but the search over all merchants can use these
+    "bank_codes_by_code",
+    "invoice_keys_by_key",
     "payments_by_number",  # one row for each key
     "payments_by_trace",
+    "payments_by_trace_of_all",
     "payments_unverified",  # only those of shops that verify, until they do
     "recovery_codes",
     "second_factors",

@@ -122,9 +122,18 @@ class MerchantRepository(SecretStorage):
         query = {None: "list_merchants", False: "list_active_merchants", True: "list_archived_merchants"}[archived]
         return [merchant_of(row) for row in await self._rows(query, (after or _BEFORE_ALL_IDS, limit))]
 
+    async def merchants_of_ids(self, ids: Sequence[str]) -> list[Merchant]:
+        """Those that there are."""
+        return [merchant_of(row) for row in await self._rows("merchants_of_ids", (json_text(ids),))] if ids else []
+
     async def names(self, kind: Named, first: str, last: str) -> list[Name]:
         """What the records of a kind are known by, of the merchants between two ids; at most 1000."""
         return [Name._make(row) for row in await self._rows(f"names_of_{kind.value}", (first, last, LIST_LIMIT))]
+
+    async def names_in_one_text(self, first: str, last: str) -> dict[Named, str]:
+        """The same of each kind in one text, with the ids; of the kinds that there are."""
+        rows = await self._rows("names_in_one_text", (first, last, LIST_LIMIT))
+        return {Named(kind): text for kind, text in rows if text is not None}
 
     async def add_terminal(self, terminal: Terminal, secrets: Sequence[SealedSecret], audit: AuditEntry) -> None:
         """Raises NotFound when the merchant does not exist."""

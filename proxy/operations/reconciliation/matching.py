@@ -125,7 +125,7 @@ class Reconciliation:
 
     async def _compare(self, merchant_id: str, line: Line, mode: Mode) -> Match:
         for code in spellings(line.bank_code):
-            ids = await self._books.find_ids((merchant_id, merchant_id), Number.BANK_CODE, code)
+            ids = await self._books.find_ids(merchant_id, Number.BANK_CODE, code)
             payments = [each for each in await self._books.payments_of_ids(ids) if each.mode is mode] if ids else []
             if payments:
                 return explain(replace(line, bank_code=code), payments)

@@ -4,7 +4,7 @@ Filters without an index (a status among an order's payments) apply here, to a s
 be shorter than was asked for, and says where the next one begins.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
@@ -12,17 +12,16 @@ from typing import Final
 
 from proxy.database.repository import Repository, bounded_page
 from proxy.database.transaction import Row, Transaction
-from proxy.kernel.ids import PAYMENT, base62, merchant_key, merchant_of_id
+from proxy.kernel.ids import MERCHANT, MERCHANT_KEY_CHARS, PAYMENT, base62, merchant_key, merchant_of_id
 from proxy.merchants.merchant import Mode
 from proxy.merchants.storage.repository import merchants_from
-from proxy.payments.order_match import OrderTexts
+from proxy.payments.order_match import FEWEST_CHARS, OrderTexts
 from proxy.payments.payment import Payment, Status
 from proxy.payments.search import (
     DayStretch,
     DaySum,
     LinePage,
     MatchingIds,
-    MerchantSpan,
     Number,
     PaymentFilter,
     PaymentLine,
@@ -164,28 +163,32 @@ class PaymentSearch(Repository):
             found += await self._read.do(partial(step, some=ids[start : start + IDS_AT_ONCE]))
         return found
 
-    async def merchant_spans(self, size: int, most: int) -> tuple[list[MerchantSpan], bool]:
-        """The merchants in spans of up to `size`, of `most` at most; and whether these are all that there are."""
-        ids = [row[0] for row in await self._rows("merchants_after", ("", most + 1))]
-        known = ids[:most]
-        return [(known[at], known[min(at + size, len(known)) - 1]) for at in range(0, len(known), size)], ids == known
+    async def find_ids(self, merchant_id: str | None, number: Number, text: str) -> list[str]:
+        """The payments with this number, of a merchant or of all; at most 50, and as many under review."""
 
-    async def find_ids(self, span: MerchantSpan, number: Number, text: str) -> list[str]:
-        """The payments of a span's merchants with this number; at most 50, and as many under review."""
-        rows = [*await self._rows(f"ids_of_{number.value}", (*span, text, text, FOUND_AT_MOST))]
-        if number is Number.BANK_CODE:
-            rows += await self._rows("reviews_of_bank_code", (*span, text, FOUND_AT_MOST))
-        return list(dict.fromkeys(row[0] for row in rows))
+        async def step(transaction: Transaction) -> list[str]:
+            found, _ = await _look(transaction, merchant_id, number, text, beginnings=False)
+            return list(dict.fromkeys(found))
 
-    async def find_beginning(self, span: MerchantSpan, number: Number, text: str) -> tuple[list[str], list[str]]:
-        """The same, and those whose number begins so; at most 50. One look finds both, where they are not many."""
-        rows = await self._rows(f"ids_of_{number.value}", (*span, text, f"{text}{_LAST_CHAR}", FOUND_AT_MOST))
-        exact = [row[0] for row in rows if row[1] == text]
-        if len(rows) == FOUND_AT_MOST:
-            exact = await self.find_ids(span, number, text)
-        elif number is Number.BANK_CODE:
-            exact += [row[0] for row in await self._rows("reviews_of_bank_code", (*span, text, FOUND_AT_MOST))]
-        return exact, [row[0] for row in rows]
+        return await self._read.do(step)
+
+    async def find(
+        self, merchant_id: str | None, numbers: Iterable[Number], texts: Iterable[str]
+    ) -> tuple[list[str], list[str]]:
+        """The payments that have one of the texts as one of these numbers, of a merchant or of all; and those with a
+        number that begins so, where that is long enough. At most 50 of each text and number.
+        """
+
+        async def step(transaction: Transaction) -> tuple[list[str], list[str]]:
+            found, begun = list[str](), list[str]()
+            for text, number in product(texts, numbers):
+                beginnings = len(text) >= FEWEST_CHARS and number is not Number.CARD
+                exact, others = await _look(transaction, merchant_id, number, text, beginnings=beginnings)
+                found += exact
+                begun += others
+            return found, begun
+
+        return await self._read.do(step)
 
     async def ids_among_newest(
         self, merchants: Sequence[str], before: str, accepts: Callable[[OrderTexts], bool], rows: int, most: int
@@ -214,6 +217,42 @@ class PaymentSearch(Repository):
         sums = [DaySum(Status(row[0]), Mode(row[1]), row[2], bool(row[3]), row[4], row[5]) for row in rows]
         full = sum(each.count for each in sums) >= limit
         return DayStretch(sums, max(row[6] for row in rows) if full else None)
+
+
+async def _look(
+    transaction: Transaction, merchant_id: str | None, number: Number, text: str, *, beginnings: bool
+) -> tuple[list[str], list[str]]:
+    """The payments with this number, and with `beginnings` those whose number begins so."""
+    rows = await _rows_between(transaction, merchant_id, number, text, f"{text}{_LAST_CHAR}" if beginnings else text)
+    exact = [row[0] for row in rows if row[1] == text]
+    if beginnings and len(rows) == FOUND_AT_MOST:  # it may be behind others
+        exact = [row[0] for row in await _rows_between(transaction, merchant_id, number, text, text)]
+    if number is Number.BANK_CODE:
+        span = ("", _LAST_CHAR) if merchant_id is None else (merchant_id, merchant_id)
+        exact += [row[0] for row in await transaction.rows("reviews_of_bank_code", (text, FOUND_AT_MOST, *span))]
+    return exact, [row[0] for row in rows] if beginnings else []
+
+
+async def _rows_between(
+    transaction: Transaction, merchant_id: str | None, number: Number, first: str, last: str
+) -> Sequence[Row]:
+    """The ids and numbers of payments with a number between two texts, FOUND_AT_MOST at most."""
+    between = (first, last, FOUND_AT_MOST)
+    if number is Number.ID:
+        span = _merchants_of_ids(first) if merchant_id is None else (merchant_id, merchant_id)
+        return () if span is None else await transaction.rows("ids_of_id", (*between, *span))
+    if merchant_id is None:
+        return await transaction.rows(f"ids_of_{number.value}", between)
+    return await transaction.rows(f"own_ids_of_{number.value}", (*between, merchant_id))
+
+
+def _merchants_of_ids(beginning: str) -> tuple[str, str] | None:
+    """Between which merchants those are of which payments have ids that begin so: an id has its merchant's key."""
+    kind, _, rest = beginning.partition("_")
+    if kind != PAYMENT:
+        return None
+    first = f"{MERCHANT}_{rest[:MERCHANT_KEY_CHARS]}"
+    return first, (first if len(rest) >= MERCHANT_KEY_CHARS else f"{first}{_LAST_CHAR}")
 
 
 async def _merchants(transaction: Transaction, after: str | None, limit: int) -> list[str]:

@@ -6,10 +6,9 @@ from proxy.audit.log import AuditEntry, write_audit
 from proxy.database.repository import LIST_LIMIT, Repository
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.errors import NotFound, StaleVersion
+from proxy.merchants.merchant import Mode
 from proxy.merchants.storage.repository import require_merchant
-from proxy.merchants.storage.rows import (
-    sealed_row,
-)
+from proxy.merchants.storage.rows import sealed_row
 from proxy.merchants.vault import HEADERS, SealedSecret
 from proxy.webhooks.endpoint import Endpoint, EndpointState
 from proxy.webhooks.storage.deliveries import DeliveryStorage
@@ -69,6 +68,11 @@ class EndpointStorage(Repository):
     async def list_endpoints(self, merchant_id: str) -> list[Endpoint]:
         """At most 1000."""
         return [endpoint_of(row) for row in await self._rows("list_endpoints", (merchant_id, LIST_LIMIT))]
+
+    async def all_endpoints(self, mode: Mode | None, limit: int) -> list[Endpoint]:
+        """The first ones of all merchants, of a mode or of both."""
+        modes = (min(Mode), max(Mode)) if mode is None else (mode, mode)
+        return [endpoint_of(row) for row in await self._rows("all_endpoints", ("", *modes, limit))]
 
     async def _endpoint_row(self, merchant_id: str, endpoint_id: str) -> Row:
         row = await self._row("endpoint", (merchant_id, endpoint_id))

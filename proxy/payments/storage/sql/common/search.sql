@@ -121,10 +121,35 @@ SELECT merchant, id FROM (
     ) AS id FROM merchants AS m WHERE m.id >= $1 AND m.id <= $2
 ) AS heads WHERE id IS NOT NULL;
 
+-- name: ids_of_bank_code
+-- The payments with a bank's tracking number in a range of texts, whoever sells, in the order of the numbers.
+SELECT payment_id, bank_code FROM bank_codes
+WHERE bank_code || '' >= $1 AND bank_code || '' <= $2 ORDER BY bank_code || '' LIMIT $3;
+
+-- name: own_ids_of_bank_code
+-- Those of one merchant.
+SELECT payment_id, bank_code FROM bank_codes
+WHERE merchant_id = $4 AND bank_code >= $1 AND bank_code <= $2 ORDER BY bank_code LIMIT $3;
+
 -- name: reviews_of_bank_code
--- Of the payments of a stretch of merchants that need review, those that came with a bank's tracking number.
+-- Of the payments that need review, those that came with a bank's tracking number: of all merchants between two, or of one.
 SELECT id FROM payments
-WHERE status = 'needs_review' AND bank_code = $3 AND merchant_id >= $1 AND merchant_id <= $2 LIMIT $4;
+WHERE status = 'needs_review' AND bank_code = $1 AND merchant_id >= $3 AND merchant_id <= $4 LIMIT $2;
+
+-- name: ids_of_order_id
+-- The payments with an order in a range of texts, whoever sells, in the order of those.
+SELECT id, order_id FROM payments
+WHERE order_id || '' >= $1 AND order_id || '' <= $2 ORDER BY order_id || '' LIMIT $3;
+
+-- name: own_ids_of_order_id
+-- Those of one merchant.
+SELECT id, order_id FROM payments
+WHERE merchant_id = $4 AND order_id >= $1 AND order_id <= $2 ORDER BY order_id LIMIT $3;
+
+-- name: ids_of_invoice_key
+-- The payments with an invoice_key in a range of texts, whoever sells, in the order of those.
+SELECT payment_id, invoice_key FROM invoice_keys
+WHERE invoice_key || '' >= $1 AND invoice_key || '' <= $2 ORDER BY invoice_key || '' LIMIT $3;
 
 -- name: newest_orders
 -- What a merchant's newest payments before an id are of.

@@ -35,6 +35,11 @@ FROM endpoints WHERE merchant_id = $1 AND id = $2;
 SELECT {endpoint}
 FROM endpoints WHERE merchant_id = $1 ORDER BY id LIMIT $2;
 
+-- name: all_endpoints
+-- The endpoints of all merchants behind one, of the modes between two.
+SELECT {endpoint}
+FROM endpoints WHERE merchant_id > $1 AND mode >= $2 AND mode <= $3 ORDER BY merchant_id, id LIMIT $4;
+
 -- name: rotated_endpoints_between
 -- A merchant's endpoints between two ids that had another signing key before, in id order.
 SELECT {endpoint}

@@ -1,21 +1,6 @@
--- name: count_deliveries_in_status
--- An endpoint's deliveries in a status between two ids, of some partitions, up to a limit: how many of each kind of event.
-SELECT type, mode, storefront, count(*) FROM (
-    SELECT e.type, e.mode, e.storefront
-    FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id AND e.part = d.part
-    WHERE d.merchant_id = $1 AND (d.part BETWEEN $6 AND $7 OR d.part = 0) AND d.id IN (
-        SELECT id FROM (
-            SELECT id FROM deliveries
-            WHERE merchant_id = $1 AND endpoint_id = $2 AND status = $3 AND id > $4 AND id < $5
-                AND (part BETWEEN $6 AND $7 OR part = 0)
-            ORDER BY id LIMIT $8
-        ) AS page
-    )
-) AS found
-GROUP BY type, mode, storefront;
-
 -- name: deliveries_in_status
--- The same deliveries one by one, in id order, with their state and what their events are.
+-- An endpoint's deliveries in a status between two ids, of some partitions, up to a limit, in id order: with their state and
+-- what their events are.
 SELECT d.id, d.attempts, d.due_at, d.delivered_at, e.type, e.mode, e.storefront
 FROM deliveries AS d JOIN events AS e ON e.merchant_id = d.merchant_id AND e.id = d.event_id AND e.part = d.part
 WHERE d.merchant_id = $1 AND (d.part BETWEEN $6 AND $7 OR d.part = 0) AND d.id IN (
