@@ -11,6 +11,7 @@ from proxy.api.rate_limiting import RateLimiting, unlimited
 from proxy.config.outbound_clients import alert_sender
 from proxy.config.settings import Settings
 from proxy.gateways.port import Gateway
+from proxy.http.listeners import Address
 from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.trusted_proxies import AllowedHosts, TrustedProxies
 from proxy.kernel.background import Repeater, Tasks
@@ -207,7 +208,7 @@ def wire_admin_services(
         runtime.outside.random_bytes,
         operators,
         _second_factors(runtime, operators),
-        RateLimiting(settings.quotas, storage.steady, services.callers.proxies, AllowedHosts(_admin_hosts(settings))),
+        RateLimiting(settings.quotas, storage.steady, services.callers.proxies, AllowedHosts(admin_hosts(settings))),
         services.spans,
         storage.backups,
         alerter,
@@ -253,10 +254,11 @@ def wire_alerter(runtime: Runtime, troubles: Troubles, channels: Sequence[Channe
     return alerter
 
 
-def _admin_hosts(settings: Settings) -> tuple[str, ...]:
-    return (
-        settings.admin_hosts if settings.console_url is None else (*settings.admin_hosts, host_of(settings.console_url))
-    )
+def admin_hosts(settings: Settings) -> tuple[str, ...]:
+    """The names that the settings give the operator's listener: where it listens may be one."""
+    console = () if settings.console_url is None else (host_of(settings.console_url),)
+    listen = [place.host.lower() for place in settings.admin_listen.places if isinstance(place, Address)]
+    return (*settings.admin_hosts, *console, *listen)
 
 
 def _surroundings(runtime: Runtime) -> InspectedSettings:

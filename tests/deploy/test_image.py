@@ -93,7 +93,8 @@ async def set_up(inside: Container, url: str, gateway_url: str, made: Receiver, 
 async def started(built: Built, tmp_path: Path) -> AsyncIterator[Running]:
     stage, root = built
     data = owned(tmp_path / "data", root.user)
-    url, admin = f"http://127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    url, admin = f"http://127.0.0.1:{free_port()}", f"admin:{free_port()}"
+    root.inside("/etc/hosts").write_text("127.0.0.1 localhost admin\n")  # as the network's alias in Compose
     async with AsyncExitStack() as stack:
         gateway_url = await stack.enter_async_context(gateway())
         made = await stack.enter_async_context(receiver())

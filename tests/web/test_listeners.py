@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from support.dargah import settings
 
+from proxy.api.services import admin_hosts
 from proxy.app import running
 from proxy.config.settings import Settings
 from proxy.http.trusted_proxies import AllowedHosts
@@ -172,6 +173,12 @@ async def test_a_process_without_the_api_holds_to_it_too(postgresql_url: str, tm
     async with running(settings(tmp_path, database=postgresql_url, roles="watch,deliver")) as worker:
         for host, status in (("rebound.example", 421), ("10.244.1.17:8081", 200)):
             assert statuses(await answers_to(worker.admin_url, asking("/healthz", f"Host: {host}"))) == [status]
+
+
+def test_the_name_that_it_listens_at_is_its_own(tmp_path: Path) -> None:
+    """Compose has it at `admin:8081`, where the commands inside the container ask it."""
+    allowed = AllowedHosts(admin_hosts(settings(tmp_path, admin_listen="Admin:8081")))
+    assert (allowed.serves("admin:8081"), allowed.serves("rebound.example:8081")) == (True, False)
 
 
 @pytest.mark.parametrize("names", ["https://desk", "desk:80", "a b", "*.example.ir", "x" * 64])
