@@ -13,8 +13,6 @@ RUN python -m venv --without-pip /opt/dargah \
  && pip --python /opt/build/bin/python install --only-binary :all: --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy
-# `proxy/clients` is a link to it.
-COPY clients clients
 RUN pip --python /opt/build/bin/python wheel --no-deps --no-index --no-build-isolation --wheel-dir /opt/wheel . \
  && pip --python /opt/dargah/bin/python install --no-deps --no-index /opt/wheel/*.whl \
  && /opt/dargah/bin/python -m compileall -q /opt/dargah/lib

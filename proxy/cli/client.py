@@ -9,7 +9,6 @@ import click
 
 from proxy.cli.output import Output
 
-# `proxy/clients` is a link to the folder `clients` of the repository; a wheel has the files themselves there.
 _FILES: Final = {
     "php": ("php", "Dargah.php"),
     "node": ("node", "dargah.mjs"),

@@ -27,7 +27,7 @@ CODE: Final = ("proxy/", "tests/", "bench/")
 FIELD: Final = re.compile(r"\bmetadata\b")
 GATEWAY_CODE: Final = 301
 CODE_IN_TEXT: Final = re.compile(rf"(?<![\w.-]){GATEWAY_CODE}(?![\w.-])")
-WRITTEN: Final = re.compile(r"^(?:proxy/.*\.(?:py|sql|html)|openapi\.yaml)$")
+WRITTEN: Final = re.compile(r"^(?:proxy/(?!clients/).*\.(?:py|sql|html)|openapi\.yaml)$")
 PROSE: Final = re.compile(r"(?:--|\s#|\bdescription: ).*")
 # The addresses that the SSRF guard refuses, and a field of ZarinPal's own.
 OTHER_METADATA: Final = re.compile(r'/(?:32|128)", "metadata"|return {"metadata": told}|fields.get\("metadata"\)')

@@ -172,9 +172,7 @@ def test_the_wheel_has_every_file_of_the_package(first: Mapping[str, bytes]) -> 
     with zipfile.ZipFile(io.BytesIO(first[WHEEL])) as archive:
         there = {name for name in archive.namelist() if not name.startswith(f"{NAME}.dist-info/")}
     made_with = {"proxy/http/static/subset.sh"}  # what a developer makes assets with
-    clients = {f"proxy/{name}" for name in Sources().files if name.startswith("clients/")}
-    assert there == {name for name in Sources().files if name.startswith("proxy/")} - made_with | clients
-    assert clients
+    assert there == {name for name in Sources().files if name.startswith("proxy/")} - made_with
 
 
 def test_the_image_s_context_is_what_the_dockerfile_copies(first: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The clients of clients/ in processes of their languages: a probe that makes calls, and shops of docs/clients.md."""
+"""The clients of proxy/clients/ in processes of their languages: a probe that calls, and shops of docs/clients.md."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def copy_client(language: str, folder: Path) -> None:
     """The client in the shop's folder, as a developer copies it."""
-    shutil.copy(ROOT / "clients" / FILES[language], folder)
+    shutil.copy(ROOT / "proxy" / "clients" / FILES[language], folder)
 
 
 @dataclass(frozen=True)
