@@ -99,7 +99,7 @@ check: $(READY)  ## format, lint, types, security rules, licences, imports, the 
 	$(BIN)/ruff check .
 	$(BIN)/mypy proxy tests
 	$(BIN)/mypy bench
-	$(BIN)/mypy --python-version 3.10 proxy/clients/python/dargah_client.py
+	$(BIN)/mypy --python-version 3.10 proxy/reference/clients/python/dargah_client.py
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml proxy
 	$(BIN)/python -m tests.supply.licences
 	$(BIN)/lint-imports --no-cache --no-logo

@@ -29,7 +29,7 @@ def client(language: str, copy: Path | None) -> None:
 
     Its names are Dargah.php, dargah.mjs and dargah_client.py.
     """
-    found = files("proxy").joinpath("clients", *_FILES[language]).read_bytes()
+    found = files("proxy").joinpath("reference", "clients", *_FILES[language]).read_bytes()
     if copy is None:
         sys.stdout.buffer.write(found)
         return

@@ -1,6 +1,6 @@
 // Calls the Node client as each line of standard input says, and prints a line of JSON for each.
 import { createInterface } from "node:readline";
-import { Dargah, DargahError, Refused } from "../../proxy/clients/node/dargah.mjs";
+import { Dargah, DargahError, Refused } from "../../proxy/reference/clients/node/dargah.mjs";
 
 async function call({ settings, call, args }) {
   const dargah = new Dargah(settings);

@@ -1,7 +1,7 @@
 <?php
 // Calls the PHP client as each line of standard input says, and prints a line of JSON for each.
 declare(strict_types=1);
-require __DIR__ . '/../../proxy/clients/php/Dargah.php';
+require __DIR__ . '/../../proxy/reference/clients/php/Dargah.php';
 
 function call(array $ask): mixed
 {

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "proxy" / "clients" / "python"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "proxy" / "reference" / "clients" / "python"))
 from dargah_client import Dargah, DargahError, Refused
 
 NAMES = {"verifyReturn": "verify_return", "paidFor": "paid_for"}

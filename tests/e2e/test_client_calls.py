@@ -1,4 +1,4 @@
-"""How the clients of proxy/clients/ call, at servers that answer slowly, wrongly, without end or not at all."""
+"""How the clients that Dargah serves call, at servers that answer slowly, wrongly, without end or not at all."""
 
 import asyncio
 import json
@@ -179,7 +179,7 @@ async def test_no_secret_is_shown_where_a_client_is_logged(language: str, tmp_pa
     (tmp_path / f"show.{language}").write_text(SHOWN[language])
     whsec = "whsec_" + "C4n4" * 8
     env = environment(DARGAH_TOKEN=TOKEN, DARGAH_WEBHOOK_SECRET=whsec, DARGAH_RETURN_SECRET="canary-return")
-    programs = (tmp_path / f"show.{language}", ROOT / "proxy" / "clients" / FILES[language])
+    programs = (tmp_path / f"show.{language}", ROOT / "proxy" / "reference" / "clients" / FILES[language])
     shown = await run_program(language, *map(str, programs), env=env)
     assert "shown" in shown
     assert not [secret for secret in (TOKEN, whsec, "C4n4", "canary-return") if secret in shown]

@@ -1,4 +1,4 @@
-"""Which webhooks and which ways back the clients of proxy/clients/ take, by signatures that other libraries made."""
+"""Which webhooks and which ways back the clients that Dargah serves take, by signatures that other libraries made."""
 
 import base64
 import hashlib
@@ -199,7 +199,7 @@ async def test_the_way_back_is_verified(client: Probe) -> None:
 def test_python_says_at_once_which_package_a_public_key_needs(secret: str, wanting: str) -> None:
     """In a Python without any package, as `-S` makes it."""
     program = "import sys; sys.path.insert(0, sys.argv[1]); import dargah_client; dargah_client.Dargah()"
-    command = [sys.executable, "-S", "-c", program, str(ROOT / "proxy" / "clients" / "python")]
+    command = [sys.executable, "-S", "-c", program, str(ROOT / "proxy" / "reference" / "clients" / "python")]
     env = environment(DARGAH_WEBHOOK_SECRET=secret)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode != 0, wanting in done.stderr) == (bool(wanting), True)

@@ -1,4 +1,4 @@
-"""The clients of proxy/clients/ through whole payments, in PHP, Node and Python: a program that waits, and a shop.
+"""The clients that Dargah serves through whole payments, in PHP, Node and Python: a program that waits, and a shop.
 
 What is run are the samples of docs/clients.md, with the client's file beside them as a developer copies it.
 """

@@ -27,7 +27,7 @@ CODE: Final = ("proxy/", "tests/", "bench/")
 FIELD: Final = re.compile(r"\bmetadata\b")
 GATEWAY_CODE: Final = 301
 CODE_IN_TEXT: Final = re.compile(rf"(?<![\w.-]){GATEWAY_CODE}(?![\w.-])")
-WRITTEN: Final = re.compile(r"^(?:proxy/(?!clients/).*\.(?:py|sql|html)|openapi\.yaml)$")
+WRITTEN: Final = re.compile(r"^(?:proxy/(?!reference/clients/).*\.(?:py|sql|html)|openapi\.yaml)$")
 PROSE: Final = re.compile(r"(?:--|\s#|\bdescription: ).*")
 # The addresses that the SSRF guard refuses, and a field of ZarinPal's own.
 OTHER_METADATA: Final = re.compile(r'/(?:32|128)", "metadata"|return {"metadata": told}|fields.get\("metadata"\)')
@@ -92,7 +92,7 @@ MEASURES: Final = (
     Measure("lines for a payment field", 12, 12, lambda it: it.field_places),
     Measure("files for a payment field", 8, 8, lambda it: files_of(it.field_places)),
     Measure("files for a gateway code", 2, 2, lambda it: files_of(it.code_places)),
-    Measure("private attributes of libraries", 8, 4, lambda it: it.privates),
+    Measure("private attributes of libraries", 8, 5, lambda it: it.privates),
     Measure("files that use them", 2, 2, lambda it: files_of(it.privates)),
     Measure("Protocols with one implementation", 6, 4, lambda it: it.classes.protocols_with_one_implementation),
     Measure("files under 40 lines", 12, 2, lambda it: list(short_files(it.sources))),

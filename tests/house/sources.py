@@ -74,7 +74,9 @@ class Sources:
 
     def _modules(self) -> Iterator[Module]:
         for path in self.python():
-            if path.startswith(f"{PACKAGE}/") and not path.startswith(f"{PACKAGE}/clients/"):  # which shops run
+            if path.startswith(f"{PACKAGE}/") and not path.startswith(
+                f"{PACKAGE}/reference/clients/"
+            ):  # which shops run
                 name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
                 yield Module(path, name, self.text(path))
 

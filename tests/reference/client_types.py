@@ -1,4 +1,4 @@
-"""`python -m reference.client_types` from tests/: the types in the files of proxy/clients/, as openapi.yaml has them.
+"""`python -m reference.client_types` from tests/: the types in the files that Dargah serves, as openapi.yaml has them.
 
 Each file has them between two lines of comment, as its language writes types: TypedDict, JSDoc, or shapes for PHPStan
 and Psalm.
@@ -214,11 +214,11 @@ def types(language: Language) -> str:
 
 def written(language: Language) -> str:
     """The whole file with its block made anew."""
-    text = (ROOT / "proxy" / "clients" / language.path).read_text("utf-8")
+    text = (ROOT / "proxy" / "reference" / "clients" / language.path).read_text("utf-8")
     assert BLOCK.search(text), f"{language.path} has no block of types"
     return BLOCK.sub(lambda _: types(language), text, count=1)
 
 
 if __name__ == "__main__":
     for each in LANGUAGES:
-        (ROOT / "proxy" / "clients" / each.path).write_text(written(each), "utf-8")
+        (ROOT / "proxy" / "reference" / "clients" / each.path).write_text(written(each), "utf-8")

@@ -1,4 +1,4 @@
-"""The files of proxy/clients/: their types are openapi.yaml's, they are whole and small; `dargah client`."""
+"""The files of proxy/reference/clients/: their types are openapi.yaml's, they are whole and small; `dargah client`."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import pytest
 from proxy import __version__
 from reference.client_types import LANGUAGES, ROOT, Language, written
 
-CLIENTS = ROOT / "proxy" / "clients"
+CLIENTS = ROOT / "proxy" / "reference" / "clients"
 NODE_MODULES = ROOT / ".venv" / "clients" / "node" / "node_modules"
 NAMES = {"php": "php/Dargah.php", "node": "node/dargah.mjs", "python": "python/dargah_client.py"}
 MOST_LINES = 250

@@ -169,7 +169,7 @@ def python(text: str, monkeypatch: pytest.MonkeyPatch) -> Asked:
     monkeypatch.setenv("DARGAH_TOKEN", "dg_live_t")
     monkeypatch.setenv("DARGAH_ADMIN_TOKEN", "t")
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    monkeypatch.syspath_prepend(str(REPOSITORY / "proxy" / "clients" / "python"))
+    monkeypatch.syspath_prepend(str(REPOSITORY / "proxy" / "reference" / "clients" / "python"))
     client = importlib.import_module("dargah_client")
 
     def once(dargah: Any, method: str, path: str, body: Any, headers: Any, _left: float) -> tuple[int, Any, float]:
@@ -223,7 +223,7 @@ async def test_a_sample_with_a_client_makes_a_payment_as_it_is_shown(language: s
         section = page.partition('id="createPayment"')[2]
         block = section.partition(f"<summary>{language}</summary>")[2].partition("</code>")[0]
         shown = html.unescape(block.partition("<code>")[2])
-        shutil.copy(REPOSITORY / "proxy" / "clients" / client, tmp_path)
+        shutil.copy(REPOSITORY / "proxy" / "reference" / "clients" / client, tmp_path)
         (tmp_path / file).write_text(("<?php\n" if language == "PHP" else "") + shown, "utf-8")
         environment = {"PATH": os.environ["PATH"], "DARGAH_TOKEN": lab.token}
         run = [tool, str(tmp_path / file)]

@@ -1,4 +1,4 @@
-"""The clients of proxy/clients/ in processes of their languages: a probe that calls, and shops of docs/clients.md."""
+"""The clients that Dargah serves in processes of their languages: a probe that calls, and shops of docs/clients.md."""
 
 import asyncio
 import json
@@ -64,7 +64,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def copy_client(language: str, folder: Path) -> None:
     """The client in the shop's folder, as a developer copies it."""
-    shutil.copy(ROOT / "proxy" / "clients" / FILES[language], folder)
+    shutil.copy(ROOT / "proxy" / "reference" / "clients" / FILES[language], folder)
 
 
 @dataclass(frozen=True)
