@@ -22,6 +22,6 @@ SELECT 'endpoints', string_agg(known, chr(10)) FROM (
 
 -- name: merchants_of_ids
 -- The merchants with some ids.
-SELECT m.* FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked (id) CROSS JOIN LATERAL (
+SELECT {merchants.merchant} FROM jsonb_array_elements_text(CAST($1 AS jsonb)) AS asked (id) CROSS JOIN LATERAL (
     SELECT {merchant} FROM merchants WHERE id = asked.id LIMIT 1
-) AS m;
+) AS merchants;
