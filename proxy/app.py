@@ -7,7 +7,6 @@ their handlers, background work ends, clients close, the database last.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.server import GracefulShutdown
 from proxy.http.trusted_proxies import TrustedProxies
 from proxy.kernel.background import Repeater, Tasks
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.cache import GuardedGateway, MerchantCache
 from proxy.observability.metrics.observed import (
     KINDS,

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -23,6 +22,7 @@ from proxy.http.parsing import MAX_BODY_BYTES
 from proxy.http.problems import BodyTooLarge, InternalError, MethodNotAllowed, RouteNotFound
 from proxy.kernel import log_context
 from proxy.kernel.errors import DargahError, GatewayError, Overloaded, Unavailable
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import RandomBytes, merchant_of_id, merchant_of_link
 from proxy.kernel.tracing import CURRENT, Kind, Span, Tracer, parse
 from proxy.observability.traced import current

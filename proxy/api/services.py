@@ -1,7 +1,7 @@
 """The services that the handlers of the two APIs use."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from proxy.http.outbound.egress_proxy import Egress
 from proxy.http.trusted_proxies import AllowedHosts, TrustedProxies
 from proxy.kernel.background import Repeater, Tasks
 from proxy.kernel.clock import MINUTE, Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import SECRET_CHARS, RandomBytes
 from proxy.kernel.urls import host_of
 from proxy.merchants.cache import MerchantCache

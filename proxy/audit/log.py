@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
 
@@ -10,6 +9,7 @@ import orjson
 
 from proxy.database.repository import Repository, json_text
 from proxy.database.transaction import Row, Transaction
+from proxy.kernel.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

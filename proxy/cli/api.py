@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from proxy.cli.output import Refused
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_url, origin_of
 
 DEFAULT_URL: Final = "http://127.0.0.1:8081"

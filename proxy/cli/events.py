@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import chain
 from typing import Any, Final
@@ -16,6 +15,7 @@ from proxy.cli.api import Api, ApiError, split_url
 from proxy.cli.options import SECRET_VARIABLE, given, limit_option, shop_command
 from proxy.cli.output import Output, text_of
 from proxy.kernel.clock import system_now
+from proxy.kernel.frozen import dataclass
 from proxy.webhooks.request import new_secret, sign, signed_headers
 
 

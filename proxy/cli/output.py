@@ -3,11 +3,11 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.text import without_direction
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from proxy.cli.options import limit_option, merchant_path, operator_command, pay
 from proxy.cli.output import Output, text_of
 from proxy.cli.payment_filters import payment_filters, query_of
 from proxy.cli.times import PAST_HELP, past
+from proxy.kernel.frozen import dataclass
 
 _COLUMNS = ("id", "status", "mode", "storefront", "order_id", "amount_rials", "bank_code", "late", "created_at")
 _FOUND_COLUMNS = ("id", "merchant_id", *_COLUMNS[1:])

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -11,6 +11,7 @@ import click
 
 from proxy.cli.output import Output
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.operations.reconciliation.cells import same_code
 from proxy.operations.reconciliation.file import Reversal, Row, SkippedRow
 

@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 import click
@@ -14,6 +13,7 @@ from proxy.cli.options import SECRET_VARIABLE, given, limit_option, own_path, re
 from proxy.cli.output import Output
 from proxy.cli.resends import resend, resends, stop_resend
 from proxy.cli.times import PAST_HELP, past
+from proxy.kernel.frozen import dataclass
 from proxy.webhooks.request import PUBLIC_PREFIX, content_digest, sign, verified_by
 
 TOLERANCE_SECONDS: Final = 300

@@ -1,7 +1,6 @@
 """The settings of alerts: the channels that tell people what is wrong, and when they may."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -12,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from proxy.config.values import Target, parse_address, parse_webhook_allow
 from proxy.http.listeners import Address
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_url, is_loopback, origin_of
 from proxy.locale.persian import tehran
 from proxy.webhooks.request import sign

@@ -1,7 +1,7 @@
 """The settings of where payments are kept: a SQLite file, or a database of a PostgreSQL server."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import unquote
@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
 from proxy.database.libpq import check_parameters
+from proxy.kernel.frozen import dataclass
 
 _POSTGRESQL: Final = frozenset({"postgres", "postgresql"})
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")

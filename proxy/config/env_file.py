@@ -9,13 +9,14 @@ import re
 import stat
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from proxy.config.secret_files import MAX_BYTES, SecretFileError, refuse_open_to_writers
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 
 VARIABLE: Final = "DARGAH_ENV_FILE"
 DEFAULT: Final = Path("dargah.env")

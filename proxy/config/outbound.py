@@ -1,7 +1,6 @@
 """The settings of the way out, to gateways and to webhooks' receivers: TLS' authorities and certificates, a proxy."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from proxy.config.values import Target, parse_address, parse_webhook_allow
 from proxy.http.listeners import Address
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_host
 
 _WRITE: Final = "write host=file, such as gateway.example.ir=/etc/dargah/gateway-ca.pem"

@@ -1,7 +1,6 @@
 """Settings for display: the meaning, default and value of each; of a secret only whether it is set."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -9,6 +8,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from proxy.config.settings import PREFIX, Settings
+from proxy.kernel.frozen import dataclass
 
 _SECRET = "(set)"  # noqa: S105  what is shown instead of one
 

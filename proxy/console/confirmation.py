@@ -7,7 +7,7 @@ form and a form of another page do nothing.
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -18,6 +18,7 @@ from proxy.console.page_context import PageContext
 from proxy.http.parsing import plain_number
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import Conflict
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode, Scope
 from proxy.operators.records import Role
 from proxy.operators.second_factor import CODE_ERRORS

@@ -7,13 +7,14 @@ payment would have to pay for it, and the days would be wrong whenever one of th
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE, SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import OPEN, Status

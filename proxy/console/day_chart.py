@@ -1,7 +1,6 @@
 """The chart of a day: what was paid, hour by hour, beside the days before. Axes, units and a legend; no script."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -9,6 +8,7 @@ from markupsafe import Markup
 
 from proxy.console.daily_totals import Day, Days
 from proxy.console.language import Pair, Words
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import RIALS_PER_TOMAN
 
 WIDTH, HEIGHT, GAP = 720, 160, 4

@@ -1,7 +1,6 @@
 """The deliveries and the attempts over all endpoints that the viewer sees, with filters, a page at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from multidict import MultiMapping
 from proxy.console.page_context import PageContext
 from proxy.console.payment_filters import merchant_choices
 from proxy.console.saved_filters import saved_of
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_id
 from proxy.locale.day_ranges import begin_of, end_of
 from proxy.merchants.merchant import Mode

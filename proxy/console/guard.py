@@ -1,7 +1,6 @@
 """Who may look: the session behind a browser's cookie, the right that a route names, and forms that are our own."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -19,6 +18,7 @@ from proxy.http.forms import MULTIPART, media_type, read_parts
 from proxy.http.parsing import check_query, content_type_of, read_body
 from proxy.http.problems import UnsupportedMediaType, problem_of
 from proxy.kernel.errors import DargahError, Forbidden, InvalidInput, NotFound, TerminalBound, Unauthenticated, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.cache import BeforeLookUp
 from proxy.merchants.merchant import Language, Scope
 from proxy.operators.records import Role, SessionKind

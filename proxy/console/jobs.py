@@ -5,13 +5,14 @@ Jobs are this process's. A viewer of another replica is told so; the lists show 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import structlog
 
 from proxy.kernel.background import FairShares, Tasks
 from proxy.kernel.errors import DargahError, NotFound, Overloaded
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import RandomBytes
 
 log = structlog.get_logger()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import orjson
 from markupsafe import Markup, escape
 
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import (
     Jalali,
     english_jalali_time,

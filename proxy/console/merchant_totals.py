@@ -7,7 +7,7 @@ page waits for a moment at most, and shows what there is.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from datetime import timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ import structlog
 
 from proxy.console.daily_totals import ENDED, MAX_ROWS, ROWS_AT_ONCE, SHARE, WAIT_SECONDS
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.locale.day_ranges import NamedRange, named_range, tehran_day
 from proxy.locale.persian import tehran_midnight
 from proxy.merchants.merchant import Mode

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -37,6 +37,7 @@ from proxy.gateways.registry import FAMILIES
 from proxy.http.headers import PAGE_SECURITY_HEADERS, permissions_policy
 from proxy.http.parsing import plain_number
 from proxy.http.static_assets import ASSETS, FONT_NAME, Asset, environment
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import digest
 from proxy.kernel.urls import framing_source
 from proxy.merchants.merchant import Merchant, Scope, Token

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,6 +10,7 @@ from multidict import MultiMapping
 from proxy.console.page_context import PageContext
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_id
 from proxy.kernel.money import MAX_RIALS, RIALS_PER_TOMAN
 from proxy.kernel.text import without_direction

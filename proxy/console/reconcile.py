@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from aiohttp import web
 from proxy.api.middleware import MERCHANT_ID
 from proxy.console.jobs import Ended, Job, JobPage
 from proxy.console.page_context import PageContext
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Merchant
 from proxy.operations.reconciliation.cells import same_code

@@ -1,10 +1,10 @@
 """The saved filters that stand on a list's page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.console.page_context import PageContext
+from proxy.kernel.frozen import dataclass
 from proxy.operators.records import Role
 from proxy.operators.saved_filters import FilteredList, SavedFilter
 

@@ -6,7 +6,7 @@ merchants at most: they are few beside payments, which indexes find.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import orjson
@@ -15,6 +15,7 @@ from aiohttp import web
 from proxy.console.page_context import PageContext
 from proxy.console.payments import names_of
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import (
     DELIVERY,
     ENDPOINT,

@@ -1,7 +1,6 @@
 """The services that the pages use."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.api.services import AdminServices, Services
@@ -14,6 +13,7 @@ from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter
 from proxy.kernel.background import Tasks
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import Ids
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.setup import HttpPolicy, MerchantSetup

@@ -1,13 +1,13 @@
 """What is wrong now, as people see it: each with since when, how much waits, and the one thing to do about it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.console.language import Pair, Words
 from proxy.console.page_context import PageContext
 from proxy.kernel.clock import DAY, HOUR
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.operations.troubles import WORDS, Trouble, TroubleKind
 from proxy.operations.troubles.trouble import COUNTED
 from proxy.webhooks.delivery import DeliveryFilter

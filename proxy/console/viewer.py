@@ -1,9 +1,10 @@
 """Who looks at a page: an operator, a merchant's token, or an operator who sees what a token would."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import DEFAULT_STOREFRONT, Merchant, Mode, Scope, Token
 from proxy.operators.operators import Caller
 from proxy.operators.records import Role, Session

@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Mapping
 from configparser import ConfigParser, Error
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from proxy.database.libpq_parameters import TLS_MODES, TLS_VERSIONS, VARIABLES, check
+from proxy.kernel.frozen import dataclass
 
 PORT: Final = 5432
 CONNECT_SECONDS: Final = 5.0

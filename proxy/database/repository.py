@@ -1,13 +1,13 @@
 """The base of repositories: lanes that write and read, and the clock. The heartbeat, which belongs to no concept."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import orjson
 
 from proxy.database.transaction import Lane, Row
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 
 _HEARTBEAT = "heartbeat"  # a row that all processes write: a transaction of its own does not hold others up
 

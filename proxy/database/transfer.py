@@ -10,7 +10,6 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from proxy.database.sqlite.store import migrate as migrate_file
 from proxy.database.transaction import load_migrations
 from proxy.database.versions import COLUMNS, MOVING
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import partition_at
 
 # Each database has its own of these from its migrations.

@@ -5,12 +5,13 @@ what was shown once, by the settings' file; everything else, by its name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from aiohttp import ClientSession, ClientTimeout
 
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_api_token, token_kind
 from proxy.kernel.urls import return_origin_of
 from proxy.merchants.merchant import Mode

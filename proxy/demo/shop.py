@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import hmac
 from collections import Counter
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -15,6 +14,8 @@ from urllib.parse import urljoin
 import orjson
 from aiohttp import ClientSession, web
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from proxy.kernel.frozen import dataclass
 
 MAX_BODY_BYTES: Final = 64 * 1024
 STOREFRONT: Final = "main"

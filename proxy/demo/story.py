@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +13,7 @@ from aiohttp import ClientSession, ClientTimeout
 
 from proxy.demo.shop import STOREFRONT, Customer, Shop, VerifiedWebhook, buttons
 from proxy.demo.stage import Stage, StageError, free_port
+from proxy.kernel.frozen import dataclass
 
 AMOUNT_TOMAN: Final = 15_000
 AMOUNT_RIALS: Final = 150_000

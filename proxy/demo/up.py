@@ -10,7 +10,6 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from proxy.demo.webhook_printer import PATH, WebhookPrinter
 from proxy.gateways.simulation.ledger import LedgerInUseError, SimulatedTerminal
 from proxy.http.listeners import Address, Listen, bind, place_of
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import is_loopback
 from proxy.simulator.command import create_app
 

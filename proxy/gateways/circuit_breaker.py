@@ -4,7 +4,6 @@ Creates are refused at once while it is open. Checks are never given up: a custo
 the check schedule only waits until the breaker lets a probe through.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from proxy.gateways.port import CheckResult, CheckUnknown, RequestResult, RequestUnknown, is_answer, reason_of
 from proxy.kernel.clock import MINUTE, SECOND, Now
 from proxy.kernel.errors import CircuitOpen
+from proxy.kernel.frozen import dataclass
 
 log = structlog.get_logger()
 

@@ -8,11 +8,12 @@ never longer than the number of calls served in that time.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from proxy.kernel.background import FairShares
 from proxy.kernel.errors import Overloaded
+from proxy.kernel.frozen import dataclass
 
 # How long a caller waits for its place at most; a create's estimate may be wrong, where a gateway begins to hang.
 MAX_WAIT_SECONDS: Final = 10.0

@@ -1,7 +1,7 @@
 """A family of gateways as data: its credentials, its rules about amounts and time, and what its calls can do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from proxy.gateways.port import Account, Evidence, Inquiry
 from proxy.gateways.shop_side import ShopSide
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import host_of
 from proxy.locale.persian import persian_digits
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Any, Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import SECRET_CHARS
 from proxy.kernel.money import Currency
 from proxy.kernel.text import is_blank, one_line, refused_in

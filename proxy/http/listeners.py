@@ -7,7 +7,6 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from aiohttp import web
 from proxy.http.connection_limits import ConnectionLimits, connections_within_limit, operator_connections
 from proxy.http.server import CUT_SECONDS, GracefulShutdown, Runner
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import is_loopback
 
 UNIX: Final = "unix:"

@@ -1,7 +1,6 @@
 """The error tree as HTTP: RFC 9457 `application/problem+json`. No other module maps an error to a status."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -19,6 +18,7 @@ from proxy.kernel.errors import (
     OrderAlreadyPaid,
     PaymentClosed,
 )
+from proxy.kernel.frozen import dataclass
 
 PROBLEM_TYPE: Final = "application/problem+json"
 MAX_FIELD_CHARS: Final = 100

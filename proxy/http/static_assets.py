@@ -5,7 +5,6 @@ Their names change with their content, so that browsers keep them for good.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
@@ -14,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.problems import RouteNotFound
+from proxy.kernel.frozen import dataclass
 
 ASSET: Final = "/assets/{name}"
 LASTING_HEADERS: Final = {

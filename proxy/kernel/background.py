@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Final, TypeVar
 
@@ -12,6 +11,7 @@ import structlog
 
 from proxy.kernel.clock import SECOND, Now
 from proxy.kernel.errors import Overloaded
+from proxy.kernel.frozen import dataclass
 
 T = TypeVar("T")
 

@@ -32,8 +32,9 @@ DargahError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
+
+from proxy.kernel.frozen import dataclass
 
 
 class DargahError(Exception):

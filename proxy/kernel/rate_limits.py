@@ -5,11 +5,11 @@ to begin anew. It is kept per process: behind N replicas a caller gets up to N t
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import RateLimited
+from proxy.kernel.frozen import dataclass
 
 WINDOW_SECONDS: Final = 60
 # Who was not seen for long is forgotten, which costs nothing but his count: at 150 bytes a key, 1.5 MB.

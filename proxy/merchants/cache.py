@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -13,6 +12,7 @@ from proxy.gateways.port import Account, Gateway
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import Now
 from proxy.kernel.errors import CredentialUnusable, InvalidInput, NotFound, Unauthenticated, VaultError, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import digest, merchant_of_api_token
 from proxy.kernel.rate_limits import RecentKeys
 from proxy.kernel.read_through_cache import ReadThroughCache

@@ -3,10 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_url, origin_of
 
 MAX_CONTACTS: Final = 3

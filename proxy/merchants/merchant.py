@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.kernel.errors import Forbidden, InvalidInput, TerminalBound, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import return_origin_of
 
 STOREFRONT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")

@@ -23,7 +23,7 @@ import hmac
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 import structlog
@@ -31,6 +31,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from proxy.kernel.errors import CredentialUnusable, NotFound, VaultError
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import RandomBytes
 from proxy.kernel.urls import origin_of
 

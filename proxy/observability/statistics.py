@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.database.repository import Repository
 from proxy.database.transaction import Transaction
+from proxy.kernel.frozen import dataclass
 from proxy.payments.change import (
     EVENT_UNNUMBERED,
     PAID_AMOUNT,

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.config.settings import Settings, SettingsError
 from proxy.gateways.port import (
@@ -18,6 +18,7 @@ from proxy.gateways.port import (
     is_answer,
 )
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.tracing import CURRENT, Kind, Span, Tracer
 from proxy.merchants.cache import GuardedGateway
 from proxy.observability.gateway_calls import ObservedGateway

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import structlog
 from proxy.database.repository import Heartbeat
 from proxy.database.sqlite.backups import CopyProgress
 from proxy.kernel.errors import Conflict
+from proxy.kernel.frozen import dataclass
 
 log = structlog.get_logger()
 

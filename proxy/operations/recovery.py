@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from proxy.gateways.port import CheckUnknown
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
 from proxy.kernel.errors import DargahError, RateLimited, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.rate_limits import RateLimit
 from proxy.operations.restores import Asker, LostPayment, Recheck, RecoveryRepository, Window
 from proxy.payments.checkout import Checkout, Checkup

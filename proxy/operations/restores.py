@@ -1,11 +1,12 @@
 """Recovery in the store: restores, their rechecks, and lost payments."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Final
 
 from proxy.database.repository import LIST_LIMIT, Repository
 from proxy.database.transaction import Transaction
+from proxy.kernel.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

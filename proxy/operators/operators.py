@@ -9,12 +9,13 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from proxy.audit.log import INSTALLATION, AuditEntry, AuditRepository
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
 from proxy.kernel.errors import Conflict, StoreUnavailable, Unauthenticated, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import AUDIT, NO_MERCHANT, OPERATOR, Ids, digest, token_kind
 from proxy.kernel.rate_limits import RecentKeys
 from proxy.kernel.read_through_cache import MAX_AGE_SECONDS

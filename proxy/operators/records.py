@@ -1,8 +1,9 @@
 """Operators, the rights of each role, and the sessions of browsers, as they are stored."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from proxy.kernel.frozen import dataclass
 
 
 class SessionKind(StrEnum):

@@ -6,7 +6,6 @@ longer there is told of as any query is.
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_plus
@@ -16,6 +15,7 @@ from proxy.database.repository import Repository
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.clock import Now
 from proxy.kernel.errors import Conflict, NotFound, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import AUDIT, FILTER, NO_MERCHANT, Ids
 from proxy.kernel.text import is_blank, refused_in
 

@@ -7,7 +7,7 @@ code, which cannot be guessed, is never limited.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,7 @@ import structlog
 from proxy.audit.log import INSTALLATION, AuditEntry, AuditRepository
 from proxy.kernel.clock import DAY, SECOND, Now
 from proxy.kernel.errors import Conflict, NotFound, RateLimited, Unauthenticated, VaultError, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import AUDIT, NO_MERCHANT, SECOND_FACTOR, Ids, RandomBytes, digest
 from proxy.merchants.storage.repository import MerchantRepository
 from proxy.merchants.vault import SealedSecret, Vault

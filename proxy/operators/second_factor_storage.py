@@ -1,13 +1,13 @@
 """Second factors: their last step, recovery codes and counted guesses. The sealed secret lies among the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from proxy.audit.log import INSTALLATION, AuditEntry, write_audit
 from proxy.database.repository import Repository
 from proxy.database.transaction import Transaction
 from proxy.kernel.errors import Conflict
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.storage.rows import sealed_row
 from proxy.merchants.vault import SealedSecret
 

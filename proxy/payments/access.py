@@ -7,12 +7,12 @@ answered like one that does not exist.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 import orjson
 
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_id, merchant_of_link
 from proxy.merchants.merchant import Mode, Token
 from proxy.payments.history import History, read_history

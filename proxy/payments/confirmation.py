@@ -6,7 +6,7 @@ allows. `confirm` is never used to find out whether somebody paid where the fami
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from proxy.gateways.family import Family, ReturnClaim
@@ -26,6 +26,7 @@ from proxy.gateways.port import (
 )
 from proxy.kernel import log_context
 from proxy.kernel.clock import SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.cache import GuardedGateway
 from proxy.merchants.merchant import Terminal
 from proxy.payments import history

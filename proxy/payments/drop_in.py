@@ -2,11 +2,11 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from proxy.kernel.clock import MINUTE
+from proxy.kernel.frozen import dataclass
 from proxy.payments import history
 from proxy.payments.change import Change
 from proxy.payments.check_schedule import CheckSchedule

@@ -5,11 +5,12 @@ Pages walk the merchants in bounded steps, and look at so many merchants at most
 
 import re
 from collections.abc import Awaitable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from proxy.kernel.clock import MINUTE
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import PAYMENT, merchant_of_id
 from proxy.kernel.text import without_direction
 from proxy.locale.persian import latin_digits, time_span

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.gateways.family import ReturnClaim
@@ -26,6 +25,7 @@ from proxy.gateways.port import (
 )
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.payments.change import Entry
 from proxy.payments.payment import Payment
 from proxy.payments.storage.repository import PaymentRepository

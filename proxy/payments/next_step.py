@@ -1,13 +1,13 @@
 """Where a payment's link leads its customer: to the gateway, back to the shop, or to a page. No HTTP."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.gateways.family import WayThere
 from proxy.gateways.port import NotPaid
 from proxy.gateways.shop_side import shop_url
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_url
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.checkout import Checkout, Checkup

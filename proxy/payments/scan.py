@@ -8,9 +8,9 @@ index serves leaves most of what is read out; a page then looks at LINES_OF_PAGE
 import asyncio
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.payments.payment import Payment
 from proxy.payments.search import FIRST_PLACE, LinePage, Number, PaymentFilter, PaymentLine, place_of
 from proxy.payments.storage.lists import LINES_AT_ONCE

@@ -5,13 +5,14 @@ Both read line after line in bounded steps, between which the store does other t
 
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Final
 
 import orjson
 
 from proxy.kernel.clock import DAY
+from proxy.kernel.frozen import dataclass
 from proxy.locale.day_ranges import tehran_day
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Status

@@ -1,13 +1,13 @@
 """openapi.yaml as the reference shows it: operations by tag, with their parameters, results and real examples."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
 import orjson
 
+from proxy.kernel.frozen import dataclass
 from proxy.reference.client_samples import client_samples
 from proxy.reference.fields import NAMED, Field, fields_of, name_of
 from proxy.reference.samples import ADMIN, PUBLIC, VARIABLES, Sample, samples_of

@@ -3,11 +3,11 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import ENDPOINT, Ids
 from proxy.merchants.merchant import Mode
 from proxy.payments.serializers import ping_data, sample_data

@@ -1,10 +1,12 @@
 """A schema's members in words, as the reference's tables have them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
+
+from proxy.kernel.frozen import dataclass
 
 NAMED: Final = "#/components/schemas/"
 _DEEPEST: Final = 4

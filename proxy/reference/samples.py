@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
+
+from proxy.kernel.frozen import dataclass
 
 PUBLIC: Final = "https://pay.example.ir"
 """The public URL in the recorded examples. Whoever serves them puts its own there."""

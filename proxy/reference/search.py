@@ -2,11 +2,11 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from proxy.http.problems import problem_kinds
+from proxy.kernel.frozen import dataclass
 from proxy.reference.document import Operation, groups, schemas, webhook
 from proxy.reference.events import event_kinds
 

@@ -3,12 +3,12 @@
 import gzip
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from proxy.http.headers import PAGE_SECURITY_HEADERS
+from proxy.kernel.frozen import dataclass
 
 _LEAST_PACKED: Final = 1000  # bytes; below it packing saves nothing
 NO_PAGE: Final = {"Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"}

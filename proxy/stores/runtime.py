@@ -5,7 +5,6 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import structlog
 
@@ -15,6 +14,7 @@ from proxy.http.listeners import Sockets
 from proxy.kernel.background import IdleTimes, Repeater
 from proxy.kernel.clock import Jitter, Now, system_now
 from proxy.kernel.errors import VaultError
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import Ids, RandomBytes
 from proxy.kernel.tracing import Tracer
 from proxy.merchants.setup.binding import Binding

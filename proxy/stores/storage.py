@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from proxy.database.transaction import Batch
 from proxy.kernel.background import LONGEST_IDLE, IdleTimes, Repeater
 from proxy.kernel.clock import SECOND, Now, ProcessClock, WallClock, system_now
 from proxy.kernel.errors import StoreRefused, StoreUnavailable
+from proxy.kernel.frozen import dataclass
 from proxy.operations.backups import Backups
 from proxy.stores import sqlite
 from proxy.stores.store import Store

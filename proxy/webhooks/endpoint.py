@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import orjson
 
 from proxy.kernel.clock import Now, rfc3339
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.read_through_cache import ReadThroughCache
 from proxy.merchants.merchant import Mode
 from proxy.merchants.setup.fields import Inspection

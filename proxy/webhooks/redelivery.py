@@ -1,10 +1,10 @@
 """Redelivery at a merchant's request, and an endpoint's statistics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.kernel.clock import DAY, Now
+from proxy.kernel.frozen import dataclass
 from proxy.webhooks.delivery import Delivery
 from proxy.webhooks.event import EventSpan
 from proxy.webhooks.storage.redelivery import EndpointStatistics, RedeliveryBatch

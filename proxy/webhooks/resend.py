@@ -1,10 +1,11 @@
 """A resend: deliveries that a person has sent again over many endpoints, at the pace at which the endpoints answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import partition_at
 from proxy.merchants.merchant import Mode
 from proxy.webhooks.endpoint import Endpoint, EndpointState

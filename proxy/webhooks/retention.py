@@ -4,7 +4,7 @@ A store with partitions drops whole ones first; the rest is deleted row by row.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from proxy.database.repository import Repository
 from proxy.database.transaction import Transaction
 from proxy.kernel.clock import DAY, SECOND, Now, within_reach
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import (
     DELIVERY,
     ENDPOINT,

@@ -1,6 +1,5 @@
 """The webhook sender: it posts the exact bytes to addresses that the SSRF guard allows."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -10,6 +9,7 @@ from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, r
 from proxy.http.outbound.exchange import RAISED, Deadline, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
 from proxy.http.outbound.ssrf_guard import Guard
+from proxy.kernel.frozen import dataclass
 from proxy.webhooks.request import WebhookRequest, WebhookResult
 
 TOTAL_SECONDS: Final = 20.0

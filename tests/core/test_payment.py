@@ -464,8 +464,25 @@ def test_equal_values_are_one_key() -> None:
     assert Held("a", "b") != Held("a", "c")
 
 
+@dataclass(frozen=True, slots=True)
+class Other(Held):
+    """Has the fields of Held."""
+
+
+@dataclass(slots=True)
+class Kept:
+    names: list[str]
+
+
+def test_records_are_equal_within_their_class() -> None:
+    assert Held("a") != Other("a")
+    assert Kept(["a"]) == Kept(["a"])
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Kept([]))
+
+
 def test_what_is_kept_out_of_the_text_stays_out_of_it() -> None:
-    assert "hidden" not in repr(Held("a", "hidden"))
+    assert repr(Held("a", "hidden")) == "Held(name='a')"
 
 
 def test_a_field_that_does_not_exist_cannot_be_set() -> None:

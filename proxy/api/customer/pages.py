@@ -4,7 +4,7 @@ They never say "failed" of a payment that may be paid: an unknown outcome is bei
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from proxy.http.headers import OPENER_POLICY, ORIGIN_REFERRER
 from proxy.http.problems import RouteNotFound, problem_of
 from proxy.http.static_assets import ICON_NAME, PREVIEW_NAME
 from proxy.kernel.errors import DargahError, NotFound, RateLimited, Unavailable
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Language, Merchant, Mode
 from proxy.payments.next_step import (
     GatewayDown,

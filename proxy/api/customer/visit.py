@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,7 @@ from proxy.gateways.family import MAX_EVIDENCE_CHARS
 from proxy.http.parsing import plain_number, read_body
 from proxy.http.problems import BodyTooLarge, BodyTooSlow, MalformedBody, UnsupportedMediaType
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import time_of_link
 from proxy.merchants.merchant import Language, Merchant
 

@@ -4,9 +4,9 @@ No page says "failed" of a payment that may be paid: an unknown outcome is being
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import english_time, latin_toman, persian_number, persian_time, persian_toman
 from proxy.merchants.contacts import ContactKind
 from proxy.merchants.merchant import Language

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from proxy.http.problems import InternalError, problem_of
 from proxy.kernel.errors import DargahError, GatewayError, RateLimited, Unavailable
+from proxy.kernel.frozen import dataclass
 
 # A protocol's paths stand under any prefix, with or without a slash behind them.
 ANY_PREFIX: Final = "/{prefix:(?:.*/)?}"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, cast
 
 from aiohttp import web
@@ -35,6 +35,7 @@ from proxy.api.v1.schemas import (
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.parsing import query_of, read_body, read_object, read_optional_object, validated
 from proxy.kernel.errors import invalid
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode, Scope, Token
 from proxy.stores.store import Store
 from proxy.webhooks.delivery import DeliveryFilter

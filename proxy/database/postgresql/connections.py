@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ import structlog
 from proxy.database.postgresql.primary import CALL_ERRORS, Failure, Primary, failure_of
 from proxy.database.postgresql.transaction import CommitUnclear, FailedSteps
 from proxy.kernel.errors import StoreUnavailable
+from proxy.kernel.frozen import dataclass
 
 log = structlog.get_logger()
 

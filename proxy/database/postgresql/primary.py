@@ -7,7 +7,7 @@ prevent, costs that little and not the whole time. Which host was the last one i
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from random import Random
 from typing import Any, Final
@@ -17,6 +17,7 @@ import structlog
 
 from proxy.database.libpq import Host, Target, parse_target
 from proxy.database.postgresql.driver import CACHED_STATEMENTS, open_connection, ways
+from proxy.kernel.frozen import dataclass
 
 
 class ReadOnlyServer(OSError):

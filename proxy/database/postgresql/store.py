@@ -1,7 +1,6 @@
 """The whole Store on PostgreSQL: any number of processes, each with a few connections."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -16,6 +15,7 @@ from proxy.database.postgresql.schema import ServerRefused, grant, make_partitio
 from proxy.database.repository import Lanes
 from proxy.database.transaction import MAX_WAITING, Batch
 from proxy.kernel.clock import Now, ProcessClock
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import partition_at
 
 SAMPLES: Final = 5

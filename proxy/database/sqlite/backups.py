@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -15,6 +14,7 @@ from typing import Final
 
 from proxy.database.sqlite.connection import Database
 from proxy.database.sqlite.files import FileLock, make_private
+from proxy.kernel.frozen import dataclass
 
 PAGES_AT_ONCE_AT_REST: Final = 4096
 _SIDES: Final = ("-wal", "-shm")

@@ -8,7 +8,6 @@ import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ import structlog
 
 from proxy.database.versions import WrongSchema
 from proxy.kernel.errors import StoreRefused
+from proxy.kernel.frozen import dataclass
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _LOCKS: Final = Path("/proc/locks")

@@ -1,9 +1,9 @@
 """A random mix of faults by seed, the same for the same seed, invoice, operation and nth call."""
 
-from dataclasses import dataclass
 from random import Random
 
 from proxy.gateways.simulation.faults import Fault, FaultKind, GatewayCall, GatewayOperation, dice
+from proxy.kernel.frozen import dataclass
 
 _ANSWERS = (
     FaultKind.LOST,

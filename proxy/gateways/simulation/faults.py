@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from random import Random
 from typing import Protocol
+
+from proxy.kernel.frozen import dataclass
 
 MAX_RULES = 1000
 

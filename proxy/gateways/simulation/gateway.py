@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from proxy.gateways.simulation.faults import Fault, FaultKind, Faults, GatewayCa
 from proxy.gateways.simulation.ledger import HostReturnMethod, Invoice, State
 from proxy.gateways.simulation.replies import WireReply, spoiled
 from proxy.gateways.simulation.terms import UnknownInvoiceError
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import with_params
 
 

@@ -6,7 +6,7 @@ import io
 import sqlite3
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import StrEnum
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from proxy.database.versions import StoreForeign
 from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.kernel.errors import StartRefused
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import jalali_time
 
 # A larger amount does not fit the ledger's 64-bit column.

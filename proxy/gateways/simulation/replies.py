@@ -1,12 +1,13 @@
 """Answers as they go out on the wire, and what a fault makes of one. No I/O."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from proxy.gateways.simulation.faults import Fault, FaultKind
+from proxy.kernel.frozen import dataclass
 
 JSON = "application/json"
 HTML = "text/html"

@@ -1,12 +1,12 @@
 """The rules of a family's bank as data, what its steps come to, and what it refuses its customers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 from proxy.gateways.family import Traits
 from proxy.gateways.simulation.ledger import Invoice
+from proxy.kernel.frozen import dataclass
 
 
 class UnknownInvoiceError(Exception):

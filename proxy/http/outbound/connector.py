@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from proxy.http.outbound.egress_proxy import Egress, Tunnels
 from proxy.http.outbound.exchange import Pool
 from proxy.http.outbound.ssrf_guard import BlockedAddress, Guard
 from proxy.kernel.clock import Now, system_now
+from proxy.kernel.frozen import dataclass
 
 DNS_SECONDS: Final = 3.0  # less than a connect, so that a dead name server is told from a dead host
 PATIENT_AFTER_SECONDS: Final = 0.2

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Final
@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from proxy.http.outbound.ssrf_guard import BlockedAddress, Guard
+from proxy.kernel.frozen import dataclass
 
 MAX_HEAD_BYTES: Final = 8 * 1024
 MAX_ADDRESSES: Final = 8

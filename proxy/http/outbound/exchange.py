@@ -9,7 +9,6 @@ caps aiohttp's version, and tests/adapters/test_answers.py finds the release tha
 import asyncio
 import re
 import ssl
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -23,6 +22,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.http.outbound.egress_proxy import Tunnels
+from proxy.kernel.frozen import dataclass
 
 MAX_INFORMATIONAL: Final = 8
 MAX_HEAD_BYTES: Final = 64 * 1024

@@ -7,13 +7,13 @@ half-way is no harm.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 import structlog
 
 from proxy.kernel.errors import VaultError
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import origin_of
 from proxy.merchants.setup.families import secret_field
 from proxy.merchants.setup.fields import Inspection, SetupBase

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.audit.log import INSTALLATION, AuditEntry
 from proxy.kernel.clock import Now
 from proxy.kernel.errors import Conflict, FieldError, InvalidInput
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import AUDIT, NO_MERCHANT, Ids, RandomBytes
 from proxy.kernel.text import is_blank, refused_in
 from proxy.kernel.urls import ascii_url, bare_origin_of, is_loopback, origin_of

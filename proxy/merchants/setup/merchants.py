@@ -3,9 +3,10 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final, TypedDict, Unpack
 
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.contacts import BETWEEN, MAX_CONTACTS, contacts_of
 from proxy.merchants.logo_images import BadImage, clean_png
 from proxy.merchants.merchant import RETURN_SECRETS, Branding, Language, Merchant, Mode

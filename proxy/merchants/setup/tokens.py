@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from proxy.audit.log import AuditEntry
@@ -11,6 +11,7 @@ from proxy.gateways.port import INVOICE_SCRIPT
 from proxy.gateways.registry import FAMILIES
 from proxy.kernel.clock import DAY, MINUTE, SECOND, rfc3339
 from proxy.kernel.errors import Conflict, NotFound, VaultError
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import TOKEN, digest
 from proxy.merchants.merchant import DEFAULT_SCOPES, DEFAULT_STOREFRONT, AmountUnit, Mode, ReturnMethod, Scope, Token
 from proxy.merchants.setup.fields import Inspection, SetupBase, require_room

@@ -1,13 +1,14 @@
 """Merchants, terminals, tokens, endpoints, secrets and audit entries as rows of `sql/common`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 
 import orjson
 
 from proxy.audit.log import AuditEntry, write_audit
 from proxy.database.repository import Repository, json_text
 from proxy.database.transaction import Row, Transaction
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import ascii_or_same, origin_or_same
 from proxy.merchants.contacts import BETWEEN, contacts_of
 from proxy.merchants.merchant import (

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -14,6 +13,7 @@ from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.gateways.concurrency_limiter import ConcurrencyLimiter
 from proxy.kernel.background import Tasks
 from proxy.kernel.clock import DAY, MINUTE, SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.observability.metrics.metrics import ALONE, LISTENERS, STATES, Key, LagProbe, Metrics, Read
 from proxy.observability.statistics import AuditResult, DueStatistics, StatisticsRepository
 from proxy.operations.clock_watch import ClockWatch

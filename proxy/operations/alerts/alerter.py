@@ -6,7 +6,7 @@ an end. A process that dies between a peer's answer and its commit sends that me
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ import structlog
 from proxy.config.alerts import QuietHours
 from proxy.kernel.clock import HOUR, MINUTE, SECOND, Now
 from proxy.kernel.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, invalid
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.storage.repository import MerchantRepository
 from proxy.operations.alerts.answers import SendResult
 from proxy.operations.alerts.channels import Channel, Note

@@ -1,9 +1,9 @@
 """The answer of a target to one message, and its sentence for people: what is wrong there, and what mends it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import persian_digits
 from proxy.operations.alerts.words import Text
 

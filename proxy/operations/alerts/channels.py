@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 from proxy.operations.alerts.answers import BOT, TAKEN, WEBHOOK, SendResult
 from proxy.webhooks.request import Sender, WebhookRequest, WebhookResult, signed_headers
 

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP as MAIL_POLICY
@@ -22,6 +22,7 @@ from proxy.config.alerts import MailServer
 from proxy.http.outbound.connector import BoundedResolver, Dial
 from proxy.http.outbound.failures import failure_name
 from proxy.kernel.clock import Now
+from proxy.kernel.frozen import dataclass
 from proxy.operations.alerts.answers import EMAIL, TAKEN, SendResult
 from proxy.operations.alerts.channels import Note
 

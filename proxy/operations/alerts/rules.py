@@ -8,12 +8,13 @@ A trouble that comes and goes within `hold` is never told, and one that went and
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from proxy.kernel.clock import MINUTE
+from proxy.kernel.frozen import dataclass
 from proxy.operations.troubles import Trouble, TroubleKind
 
 MESSAGE_EVERY: Final = 1 * MINUTE

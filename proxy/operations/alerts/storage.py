@@ -1,7 +1,6 @@
 """Alerts in the store: what people were told of, the messages on their way, and which process tells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ import orjson
 
 from proxy.database.repository import Repository, json_text
 from proxy.database.transaction import Row, Transaction
+from proxy.kernel.frozen import dataclass
 from proxy.operations.alerts.rules import AlertDecision, Item, Key, News, Standing, Told
 from proxy.operations.troubles import Trouble, TroubleKind
 

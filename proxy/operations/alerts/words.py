@@ -6,10 +6,10 @@ are written by people: what could break a line, turn the text round or make a li
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.text import one_line, without_direction
 from proxy.locale.persian import english_time, persian_digits, persian_time
 from proxy.operations.alerts.rules import Item, News

@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Final
 
 from proxy.kernel.clock import SECOND
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import EVENT, PAYMENT, Ids
 from proxy.kernel.money import to_toman
 from proxy.merchants.merchant import Mode

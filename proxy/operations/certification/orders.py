@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import MAX_RIALS, MIN_RIALS, to_toman
 from proxy.kernel.text import refused_in
 

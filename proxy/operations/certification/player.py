@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 import aiohttp
 
 from proxy.kernel.clock import Now, system_now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import Ids
 from proxy.merchants.merchant import Mode
 from proxy.operations.certification.message import Keys, Message, Scene, Way

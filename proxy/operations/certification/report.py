@@ -1,7 +1,6 @@
 """The report of a certification: one record for scripts, and a page to keep. No secret is in either."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from proxy import __version__
 from proxy.kernel.clock import rfc3339
+from proxy.kernel.frozen import dataclass
 from proxy.operations.certification.player import CertifiedShop, Patience
 from proxy.operations.certification.rules import Ruling, StoryOutcome
 from proxy.operations.certification.stories import stories_digest

@@ -1,10 +1,10 @@
 """What a shop's answers and its orders' states say about each story: passed, failed, or not to be told, and why."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import RIALS_PER_TOMAN
 from proxy.operations.certification.message import Way
 from proxy.operations.certification.orders import Credit

@@ -1,10 +1,10 @@
 """A story: what is sent to the shop's endpoint, what is expected of the shop, and what to do when it does not."""
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.operations.certification.message import Message, Way
 
 ANOTHER_ORDER: Final = "certify-the-order-of-somebody-else"

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -12,6 +11,7 @@ from yarl import URL
 
 from proxy.http.outbound.connector import CONNECT_SECONDS, Dial
 from proxy.http.outbound.failures import failure_name
+from proxy.kernel.frozen import dataclass
 from proxy.operations.certification.message import Prepared
 from proxy.webhooks.sender import MAX_BODY_BYTES, TOTAL_SECONDS
 

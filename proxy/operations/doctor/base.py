@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,6 +20,7 @@ from proxy.http.outbound.egress_proxy import Egress, Tunnel, TunnelFailed, Tunne
 from proxy.http.outbound.exchange import RAISED, Pool
 from proxy.http.outbound.failures import failure_name
 from proxy.kernel.clock import DAY, Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import Ids
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.storage.repository import MerchantRepository

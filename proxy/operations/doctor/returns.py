@@ -1,10 +1,10 @@
 """The findings about the ways by which the drop-in's customers go back to their shop."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.kernel.clock import SECOND
+from proxy.kernel.frozen import dataclass
 from proxy.merchants.merchant import Mode, ReturnMethod, Scope, Token
 from proxy.operations.doctor.base import Finding, fine, warning
 from proxy.payments.change import Entry

@@ -4,9 +4,9 @@ import codecs
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import Currency
 from proxy.operations.reconciliation.cells import (
     AMOUNT,

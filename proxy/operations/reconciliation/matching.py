@@ -6,12 +6,13 @@ It only reads. Every difference is for the operator to decide about.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
 from proxy.kernel.clock import DAY
+from proxy.kernel.frozen import dataclass
 from proxy.locale.persian import ARABIC_DIGITS, LATIN_DIGITS, PERSIAN_DIGITS, tehran, tehran_midnight
 from proxy.merchants.merchant import Mode
 from proxy.payments.payment import Decision, Payment, Review, Status

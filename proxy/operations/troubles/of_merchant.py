@@ -4,11 +4,10 @@ The list of the whole installation names some of each kind alone. This one is re
 the token sees.
 """
 
-from dataclasses import dataclass
-
 from proxy.gateways.circuit_breaker import CircuitBreaker
 from proxy.kernel.clock import Now
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_id
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.merchant import Scope, Token

@@ -4,7 +4,6 @@ import resource
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from proxy.database.repository import Heartbeat
 from proxy.gateways.circuit_breaker import CircuitBreaker, UnclearGateway
 from proxy.kernel.clock import NOTABLE_SKEW, SECOND, Now
 from proxy.kernel.errors import NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import merchant_of_id
 from proxy.merchants.cache import MerchantCache
 from proxy.merchants.merchant import Mode, Terminal

@@ -1,11 +1,12 @@
 """A trouble: one thing that is wrong now, of a kind, about a subject. The thresholds of all kinds stand here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 from proxy.kernel.clock import DAY, HOUR, MINUTE
+from proxy.kernel.frozen import dataclass
 
 # An endpoint whose first retries do not arrive either. The second one comes after five minutes.
 FAILING_AFTER: Final = MINUTE

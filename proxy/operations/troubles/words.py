@@ -1,9 +1,9 @@
 """What each kind of trouble is called, and what to do about it: for people, in both languages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from proxy.kernel.frozen import dataclass
 from proxy.operations.troubles.trouble import TroubleKind
 
 Text = tuple[str, str]

@@ -7,7 +7,7 @@ a failure is told to all for a moment, so that no crowd at the login is a crowd 
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -19,6 +19,7 @@ from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound
 from proxy.http.outbound.exchange import RAISED
 from proxy.http.outbound.failures import failure_name
 from proxy.kernel.clock import MINUTE, SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.urls import origin_of
 from proxy.operators.oidc.id_token import signing_keys
 from proxy.operators.oidc.refusals import ProviderUnavailable, Reason, SignInRefused

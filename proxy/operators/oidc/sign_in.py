@@ -9,12 +9,12 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from proxy.kernel.clock import SECOND, Now
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import Ids
 from proxy.kernel.urls import with_params
 from proxy.operators.oidc.id_token import UnknownKey, verified_claims

@@ -1,7 +1,7 @@
 """Payments, schedules and timeline entries as rows. A payment's columns are listed in `sql/common/payments.sql`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Final
@@ -11,6 +11,7 @@ import orjson
 from proxy.database.repository import json_text
 from proxy.database.transaction import Row, load_columns
 from proxy.gateways.port import Evidence
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.money import Currency
 from proxy.merchants.merchant import Mode, ReturnMethod
 from proxy.payments.change import Change, Entry, Intent, Reply, StoredCreation

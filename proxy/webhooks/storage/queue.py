@@ -1,13 +1,13 @@
 """The delivery queue of an endpoint: its in-flight claims, its waiting deliveries, and its next round."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.clock import SECOND
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import partition_at, partition_of
 from proxy.webhooks.delivery import Claim
 from proxy.webhooks.endpoint import Endpoint

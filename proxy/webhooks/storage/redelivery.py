@@ -1,12 +1,12 @@
 """Redelivery in the store: a merchant's reads of deliveries, and requests to send them again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.database.repository import Repository
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.errors import EventNotForEndpoint, NotFound
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import DELIVERY, EVENT, base62, merchant_key, partition_of
 from proxy.webhooks.delivery import Attempt, Delivery, DeliveryFilter
 from proxy.webhooks.endpoint import Endpoint

@@ -4,13 +4,13 @@ Each look is a transaction with a bounded number of deliveries, in which the del
 written together: a process that dies leaves nothing half done, and whichever process looks next goes on there.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from proxy.database.transaction import Row, Transaction
 from proxy.kernel.clock import DAY, MINUTE, SECOND
+from proxy.kernel.frozen import dataclass
 from proxy.kernel.ids import DELIVERY, base62, merchant_key, partition_of
 from proxy.webhooks.endpoint import Endpoint
 from proxy.webhooks.resend import ResendFilter
