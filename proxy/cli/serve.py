@@ -105,8 +105,6 @@ def demo() -> None:
 log = structlog.get_logger()
 
 PR_SET_DUMPABLE: Final = 4
-# Nearly all garbage goes by its reference count; looking for cycles at CPython's 700 objects is 3 % of a create.
-GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 
 def run(settings: Settings, handed: Handed | None, dropped_lines: Callable[[], int]) -> None:
@@ -131,7 +129,6 @@ def run(settings: Settings, handed: Handed | None, dropped_lines: Callable[[], i
             # What lives until the end need not be looked at by every collection.
             gc.collect()
             gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
             if channel is None:
                 _say_ready(dargah.url if ProcessRole.API in settings.roles else dargah.admin_url)
             else:

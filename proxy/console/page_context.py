@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager
 from dataclasses import field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from jinja2 import Environment
 
 from proxy.api.auth import delivery_of_path, endpoint_of_path, payment_of_path
 from proxy.console.audit_acts import ACTS
@@ -48,6 +47,9 @@ from proxy.payments.access import Access
 from proxy.payments.payment import Payment
 from proxy.webhooks.delivery import Attempt, Delivery
 from proxy.webhooks.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _FONT_FACE: Final = (
     f'@font-face {{ font-family: Vazirmatn; src: url("{FONT_NAME}") format("woff2"); font-weight: 400 700; '
@@ -102,7 +104,7 @@ def page(
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
     pages = environment("proxy.console")
     pages.globals.update(
         style_name=STYLE_NAME,

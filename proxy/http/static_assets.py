@@ -6,14 +6,16 @@ Their names change with their content, so that browsers keep them for good.
 import hashlib
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from proxy.http.headers import SECURITY_HEADERS
 from proxy.http.problems import RouteNotFound
 from proxy.kernel.frozen import dataclass
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 ASSET: Final = "/assets/{name}"
 LASTING_HEADERS: Final = {
@@ -68,8 +70,10 @@ async def get_asset(request: web.Request) -> web.Response:
     return web.Response(body=asset.body, headers={**LASTING_HEADERS, "Content-Type": asset.content_type})
 
 
-def environment(package: str, *, lstrip_blocks: bool = True) -> Environment:
+def environment(package: str, *, lstrip_blocks: bool = True) -> "Environment":
     """Renders a package's `templates`; `lstrip_blocks` is whether the indentation of a tag's line is left out."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  2.5 MB that a start does without
+
     return Environment(
         loader=PackageLoader(package),
         autoescape=True,

@@ -99,6 +99,8 @@ NEEDED_BY_SOME = {
     "proxy.database.transfer": "dargah migrate-store",
     "proxy.observability.otlp": "traces",
     "opentelemetry": "the same",
+    "jinja2": "a page",
+    "segno": "a QR code",
     "proxy.demo": "dargah demo",
     "proxy.simulator": "dargah simulator",
     "proxy.gateways.simulation": "the same",

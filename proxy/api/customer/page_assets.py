@@ -10,10 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from jinja2 import Template
 from markupsafe import Markup
 
 from proxy.api.services import SERVICES
@@ -22,6 +21,9 @@ from proxy.http.static_assets import LASTING_HEADERS, environment, font_face
 from proxy.kernel.clock import rfc3339
 from proxy.merchants.contacts import contacts_of
 from proxy.merchants.merchant import Merchant
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _CLOSED: Final = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # Of whatever a browser gets that is no page: a redirect, or the answer to a HEAD.
@@ -69,7 +71,7 @@ def source(text: str) -> str:
 
 
 @cache
-def template() -> Template:
+def template() -> "Template":
     """The one template of all pages."""
     pages = environment("proxy.api.customer", lstrip_blocks=False)
     pages.filters["rfc3339"] = rfc3339

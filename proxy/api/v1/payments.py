@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-import segno
 from aiohttp import web
 
 from proxy.api.auth import access_of, authorize, payment_of_path
@@ -199,6 +198,8 @@ async def get_qr(request: web.Request) -> web.Response:
 
 def qr_svg(text: str) -> bytes:
     """The text as an SVG QR code: black on a white background, with the quiet zone that readers need."""
+    import segno  # noqa: PLC0415  0.7 MB for the few shops that show a code
+
     drawn = io.BytesIO()
     # M survives what prints and screens do to 15 % of it; `boost_error` would make the modules smaller for more.
     code = segno.make_qr(text, error="m", boost_error=False)
