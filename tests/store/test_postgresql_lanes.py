@@ -195,6 +195,12 @@ async def test_invoices_that_come_together_are_told_each_its_own(lab: Lab) -> No
     assert await lab.store.payments.payment(MERCHANT_ID, two.id) == again.after
 
 
+async def test_a_step_that_no_statement_can_be_made_of_is_told(lab: Lab) -> None:
+    first, second = new_payment("x", metadata={"at": object()}), new_payment("y")
+    results = await asyncio.gather(create(lab.store, first), create(lab.store, second), return_exceptions=True)
+    assert [type(result) for result in results] == [TypeError, Payment]
+
+
 @pytest.mark.parametrize("together", [1, 3])
 @pytest.mark.parametrize("is_stored", [True, False])
 async def test_a_create_whose_answer_is_lost_is_stored_once(

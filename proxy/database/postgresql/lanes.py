@@ -158,12 +158,12 @@ class WriteLane:
         After a failure nobody knows what was stored, and who is asked again finds out; but where the server cannot, it
         is not asked again.
         """
-        whole = _whole(batch)
-        if whole is None:
-            return batch
-        own = not self._pooler and len({step.query for step in whole}) == 1
         started = time.perf_counter()
         try:
+            whole = _whole(batch)
+            if whole is None:
+                return batch
+            own = not self._pooler and len({step.query for step in whole}) == 1
             done = await with_connection(
                 self._connections, lambda each: run_whole(each, None if own else opening, whole)
             )
