@@ -95,14 +95,14 @@ MEASURES: Final = (
     Measure("private attributes of libraries", 8, 5, lambda it: it.privates),
     Measure("files that use them", 2, 2, lambda it: files_of(it.privates)),
     Measure("Protocols with one implementation", 6, 4, lambda it: it.classes.protocols_with_one_implementation),
-    Measure("files under 40 lines", 12, 2, lambda it: list(short_files(it.sources))),
+    Measure("files under 40 lines", 12, 1, lambda it: list(short_files(it.sources))),
     Measure("functions over 50 lines", 0, 0, lambda it: list(long_functions(it.sources))),
     Measure("class names that stand twice", 5, 3, lambda it: it.classes.names_twice()),
-    Measure("Python files", 480, 806, lambda it: python(it.sources)),
+    Measure("Python files", 480, 805, lambda it: python(it.sources)),
     Measure(
         "Python lines",
         64_000,
-        147_500,
+        147_472,
         lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources)),
     ),
 )
