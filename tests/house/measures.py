@@ -98,11 +98,11 @@ MEASURES: Final = (
     Measure("files under 40 lines", 12, 1, lambda it: list(short_files(it.sources))),
     Measure("functions over 50 lines", 0, 0, lambda it: list(long_functions(it.sources))),
     Measure("class names that stand twice", 5, 3, lambda it: it.classes.names_twice()),
-    Measure("Python files", 480, 805, lambda it: python(it.sources)),
+    Measure("Python files", 480, 806, lambda it: python(it.sources)),
     Measure(
         "Python lines",
         64_000,
-        147_472,
+        147_600,
         lambda it: sum(it.sources.text(path).count("\n") for path in python(it.sources)),
     ),
 )
