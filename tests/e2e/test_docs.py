@@ -72,6 +72,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Somebody who has started what the quickstart's payments need."""
     with reader(tmp_path_factory.mktemp("quick")) as somebody:
         somebody.follow(takewhile(lambda block: block.section not in SECTIONS, blocks(QUICKSTART)))
+        somebody.terminals.append(somebody.open_terminal())  # in the first one it goes on
         yield somebody
 
 

@@ -70,7 +70,7 @@ def test_a_copy_is_held_against_this_version(tmp_path: Path) -> None:
 
 def test_the_wheel_has_the_files() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert "clients/*/*" in project["tool"]["setuptools"]["package-data"]["proxy"]
+    assert "reference/clients/*/*" in project["tool"]["setuptools"]["package-data"]["proxy"]
 
 
 def test_php_and_python_read_their_files(tmp_path: Path) -> None:
