@@ -33,8 +33,9 @@ from proxy.gateways.port import (
     RequestUnknown,
 )
 from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
-from proxy.http.outbound.exchange import RAISED, Deadline, Origin, Response, exchange, origin_of
+from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
+from proxy.kernel.clock import Deadline
 
 REQUEST_SECONDS: Final = 10.0
 CHECK_SECONDS: Final = 10.0

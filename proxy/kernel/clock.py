@@ -1,10 +1,11 @@
 """Time as Dargah keeps it: integer milliseconds since the epoch inside, RFC 3339 in UTC outside."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -163,3 +164,38 @@ class WallClock(ProcessClock):
 
     def look(self) -> None:
         self.follow(self.wall() - self._steady())
+
+
+class Deadline:
+    """`asyncio.timeout` for a task's call whose time nobody changes, at a third of the instructions. Leaving the
+    context raises TimeoutError when the time has passed in it.
+    """
+
+    __slots__ = ("_at", "_cancelling", "_passed", "_seconds", "_task", "_timer")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._passed = False
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        assert task is not None, "a coroutine that runs has a task"
+        self._task, self._cancelling = task, task.cancelling()
+        self._at = loop.time() + self._seconds
+        self._timer = loop.call_at(self._at, self._pass)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._timer.cancel()
+        # Whoever else cancelled the task meanwhile is obeyed.
+        if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def when(self) -> float:
+        """The event loop's time at which it passes."""
+        return self._at
+
+    def _pass(self) -> None:
+        self._passed = True
+        self._task.cancel()

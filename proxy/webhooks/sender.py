@@ -6,9 +6,10 @@ from typing import Final
 from yarl import URL
 
 from proxy.http.outbound.connector import DIAL, ClientOptions, Dial, Outbound, resend_if_stale
-from proxy.http.outbound.exchange import RAISED, Deadline, Origin, Response, exchange, origin_of
+from proxy.http.outbound.exchange import RAISED, Origin, Response, exchange, origin_of
 from proxy.http.outbound.failures import failure_name, retry_after_seconds
 from proxy.http.outbound.ssrf_guard import Guard
+from proxy.kernel.clock import Deadline
 from proxy.kernel.frozen import dataclass
 from proxy.webhooks.request import WebhookRequest, WebhookResult
 

@@ -20,12 +20,12 @@ from proxy.http.outbound.exchange import (
     MAX_HEAD_BYTES,
     MAX_INFORMATIONAL,
     AnswerProtocol,
-    Deadline,
     Pool,
     exchange,
     origin_of,
 )
 from proxy.http.outbound.ssrf_guard import Guard
+from proxy.kernel.clock import Deadline
 from proxy.operations.doctor.base import Prober
 from proxy.webhooks.request import WebhookRequest, WebhookResult
 from proxy.webhooks.sender import HttpSender

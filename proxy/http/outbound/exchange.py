@@ -10,7 +10,7 @@ import asyncio
 import re
 import ssl
 from functools import cached_property, partial
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
@@ -22,6 +22,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from proxy.http.outbound.egress_proxy import Tunnels
+from proxy.kernel.clock import Deadline
 from proxy.kernel.frozen import dataclass
 
 MAX_INFORMATIONAL: Final = 8
@@ -39,41 +40,6 @@ _OVERLAP: Final = 2  # bytes of a head's end that may stand in the segment befor
 RAISED: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError)
 """Everything a call may raise that is not our own mistake; cancellation is not among it. uvloop has RuntimeErrors
 where asyncio has OSErrors."""
-
-
-class Deadline:
-    """`asyncio.timeout` for a task's call whose time nobody changes, at a third of the instructions. Leaving the
-    context raises TimeoutError when the time has passed in it.
-    """
-
-    __slots__ = ("_at", "_cancelling", "_passed", "_seconds", "_task", "_timer")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._passed = False
-
-    def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None, "a coroutine that runs has a task"
-        self._task, self._cancelling = task, task.cancelling()
-        self._at = loop.time() + self._seconds
-        self._timer = loop.call_at(self._at, self._pass)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self._timer.cancel()
-        # Whoever else cancelled the task meanwhile is obeyed.
-        if self._passed and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def when(self) -> float:
-        """The event loop's time at which it passes."""
-        return self._at
-
-    def _pass(self) -> None:
-        self._passed = True
-        self._task.cancel()
 
 
 class AnswerProtocol(ResponseHandler):
