@@ -3,19 +3,17 @@ process that has only imported the libraries.
 """
 
 import asyncio
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from bench.processes import child, cpu_nanoseconds, resident_mb, share_cores
 from bench.results import Result, Run, Table, Target, arguments, publish
-from proxy.demo.stage import Stage, free_port
+from proxy.merchants.vault import generate_line
 
 IMPORTS: Final = """
 import asyncio, aiohttp, aiosqlite, cryptography.hazmat.primitives.ciphers.aead, orjson, pydantic_settings, uvloop
@@ -23,6 +21,16 @@ print("ready on libraries", flush=True)
 asyncio.run(asyncio.sleep(3600))
 """
 DARGAH, LIBRARIES = "Dargah", "the libraries alone"
+COMMANDS: Final = {LIBRARIES: ("-c", IMPORTS), DARGAH: ("-m", "proxy", "serve")}
+SETTINGS: Final = {
+    "DARGAH_ENV_FILE": "",
+    "DARGAH_ADMIN_TOKEN": "of-no-worth-once-it-has-ended-0123456789",
+    "DARGAH_ENVIRONMENT": "development",
+    "DARGAH_LISTEN": "127.0.0.1:0",
+    "DARGAH_ADMIN_LISTEN": "127.0.0.1:0",
+    "DARGAH_LOG_LEVEL": "warning",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +54,13 @@ class Start:
     anonymous_mb: float
 
 
-Starting = Callable[[], AbstractAsyncContextManager[int]]
-
-
 async def measure(counts: Counts) -> Result:
     """All of it, in turns. Raises SystemExit where a process does not start."""
     core = share_cores().server
-    with tempfile.TemporaryDirectory() as folder:
-        kinds: dict[str, Starting] = {
-            LIBRARIES: lambda: _libraries(core),
-            DARGAH: lambda: _dargah(Path(tempfile.mkdtemp(dir=folder))),
-        }
-        starts: dict[str, list[Start]] = {name: [] for name in kinds}
-        for _ in range(counts.turns):
-            for name, starting in kinds.items():
-                starts[name].append(await _start(starting, counts.rest_seconds))
+    starts: dict[str, list[Start]] = {name: [] for name in COMMANDS}
+    for _ in range(counts.turns):
+        for name, command in COMMANDS.items():
+            starts[name].append(await _start(core, command, counts.rest_seconds))
     middle = {
         name: [statistics.median(column) for column in zip(*(asdict(each).values() for each in of), strict=True)]
         for name, of in starts.items()
@@ -83,33 +83,14 @@ async def measure(counts: Counts) -> Result:
     )
 
 
-async def _start(starting: Starting, rest_seconds: float) -> Start:
-    async with starting() as pid:
-        seconds, cpu = _age_seconds(pid), cpu_nanoseconds(pid) / 1e9
-        await asyncio.sleep(rest_seconds)
-        return Start(seconds, cpu, resident_mb(pid), _anonymous_mb(pid))
-
-
-@asynccontextmanager
-async def _dargah(folder: Path) -> AsyncIterator[int]:
-    stage = Stage(folder, shop_port=free_port())
-    try:
-        await stage.start_dargah()
-        yield stage.pids[-1]
-    finally:
-        await stage.stop()
-
-
-@asynccontextmanager
-async def _libraries(core: int) -> AsyncIterator[int]:
-    async with child(core, "-c", IMPORTS) as process:
-        yield process.pid
-
-
-def _age_seconds(pid: int) -> float:
-    """Since the process was begun, and not since what came before it, such as the command that makes its keys."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+async def _start(core: int, command: Sequence[str], rest_seconds: float) -> Start:
+    with tempfile.TemporaryDirectory() as folder:
+        env = SETTINGS | {"DARGAH_DATABASE": f"{folder}/dargah.db", "DARGAH_KEYS": generate_line("bench")}
+        began = time.monotonic()
+        async with child(core, *command, env=env) as process:
+            seconds, cpu = time.monotonic() - began, cpu_nanoseconds(process.pid) / 1e9
+            await asyncio.sleep(rest_seconds)
+            return Start(seconds, cpu, resident_mb(process.pid), _anonymous_mb(process.pid))
 
 
 def _anonymous_mb(pid: int) -> float:

@@ -421,6 +421,12 @@ async def test_creates_are_measured_through_all_proxies_and_directly(tmp_path: P
     assert len(found["targets"]) == 4
 
 
+async def test_a_start_is_measured_beside_the_libraries(tmp_path: Path) -> None:
+    found = await tried("start", tmp_path)
+    at_rest = column(found, 0, "MB at rest")
+    assert 0 < at_rest["the libraries alone"] < at_rest["Dargah"]
+
+
 async def test_growth_compares_every_step_in_each_file(tmp_path: Path) -> None:
     found = await tried("growth", tmp_path)
     small, large = column(found, 0, "500"), column(found, 0, "2,000")
